@@ -1,0 +1,171 @@
+"""The records that every stage takes and gives: documents, entities, relations, provenance.
+
+Offsets are half-open ranges of Unicode code points into ``Document.text``, checked when a document
+is made. Nothing here reads or writes files (``corpus/`` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from notesmith.errors import CorpusError, OffsetError
+
+Span = tuple[int, int]
+ProvenanceKind = Literal["gold", "silver", "synthetic", "augmented"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A labelled mention.
+
+    ``spans`` holds one or more sorted, disjoint ``[start, end)`` ranges; more than one makes the
+    entity discontinuous. ``attributes`` are flags (``negated``) or ``NAME=VALUE`` strings, sorted
+    and unique. ``normalized`` holds concept ids of a terminology.
+    """
+
+    id: str
+    label: str
+    spans: tuple[Span, ...]
+    attributes: tuple[str, ...] = ()
+    normalized: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.id or not self.label:
+            raise CorpusError(f"entity {self.id!r}: id and label must not be empty")
+        if not self.spans:
+            raise OffsetError(f"entity {self.id!r}: no span")
+        end_before = -1
+        for start, end in self.spans:
+            if start < 0 or start >= end:
+                raise OffsetError(f"entity {self.id!r}: [{start}, {end}) is empty or negative")
+            if start < end_before:
+                raise OffsetError(f"entity {self.id!r}: [{start}, {end}) overlaps or is unsorted")
+            end_before = end
+        ordered = tuple(sorted(set(self.attributes)))
+        if ordered != self.attributes:
+            object.__setattr__(self, "attributes", ordered)
+
+    @property
+    def start(self) -> int:
+        """First offset of the first range."""
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """End offset of the last range."""
+        return self.spans[-1][1]
+
+    def mention(self, text: str) -> str:
+        """Return the surface string; ranges of a discontinuous entity are joined by a space."""
+        return " ".join(text[start:end] for start, end in self.spans)
+
+    def shift(self, offset: int) -> Entity:
+        """Return the entity moved by ``offset`` code points."""
+        return replace(self, spans=tuple((s + offset, e + offset) for s, e in self.spans))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A labelled link between two entities of one document, by entity id."""
+
+    id: str
+    label: str
+    head: str
+    tail: str
+    symmetric: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConceptRelation:
+    """A link between two concepts, true of the document as a whole (BC5CDR's kind)."""
+
+    label: str
+    head: str
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A named part of the text, ``[start, end)``, heading included."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a document comes from: a team's annotators, or a stage with model and seed."""
+
+    kind: ProvenanceKind = "gold"
+    parents: tuple[str, ...] = ()
+    model: str | None = None
+    stage: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text with everything that is known about it.
+
+    ``masked`` lists ranges whose labels are *unknown*: training leaves them out of the loss, so
+    they count neither as entity nor as O. ``metadata`` holds JSON values by name; ``patient`` and
+    ``kind`` are read by splits and prompts. Treat it as read-only.
+
+    Raises:
+        OffsetError: a span, section or mask runs past the text.
+        CorpusError: two entities share an id, or a relation names an unknown entity.
+    """
+
+    id: str
+    text: str
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    concept_relations: tuple[ConceptRelation, ...] = ()
+    sections: tuple[Section, ...] = ()
+    masked: tuple[Span, ...] = ()
+    provenance: Provenance = Provenance()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise CorpusError("a document has an empty id")
+        n = len(self.text)
+        ids: set[str] = set()
+        for ent in self.entities:
+            if ent.end > n:
+                raise OffsetError(
+                    f"doc {self.id!r}: {ent.id!r} [{ent.start}, {ent.end}) is past end {n}"
+                )
+            if ent.id in ids:
+                raise CorpusError(f"doc {self.id!r}: entity id {ent.id!r} stands twice")
+            ids.add(ent.id)
+        for rel in self.relations:
+            for end in (rel.head, rel.tail):
+                if end not in ids:
+                    raise CorpusError(f"doc {self.id!r}: relation {rel.id!r} names unknown {end!r}")
+        for name, start, end_ in [(s.name, s.start, s.end) for s in self.sections] + [
+            ("masked", s, e) for s, e in self.masked
+        ]:
+            if not 0 <= start <= end_ <= n:
+                raise OffsetError(f"doc {self.id!r}: {name!r} [{start}, {end_}) is past end {n}")
+
+    @property
+    def labels(self) -> set[str]:
+        """The entity labels that occur."""
+        return {ent.label for ent in self.entities}
+
+    def mentions(self) -> list[str]:
+        """Surface strings of all entities, in order."""
+        return [ent.mention(self.text) for ent in self.entities]
+
+    def with_entities(self, entities: Iterable[Entity]) -> Document:
+        """Return the same text with other entities, and without the relations between old ones."""
+        return replace(self, entities=tuple(entities), relations=())
+
+
+def labels_of(docs: Iterable[Document]) -> tuple[str, ...]:
+    """All entity labels of ``docs``, sorted."""
+    return tuple(sorted({label for doc in docs for label in doc.labels}))
