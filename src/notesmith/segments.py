@@ -1,0 +1,198 @@
+"""The one splitter: sections, sentences, passages and token budgets, with no entity cut.
+
+The NER windows, the generator's unit, the annotator and the rewriter all use it. It is made of
+rules, so that it runs offline and the same everywhere; it prefers joining to splitting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from notesmith.document import Document, Section, Span
+from notesmith.errors import ConfigError
+
+Unit = Literal["sentence", "passage", "section", "document"]
+
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms prof st vs fig figs no nos al approx ca cf e.g i.e eg ie inc dept resp spp sp "
+    "etc ref refs vol pp pt pts hx dx rx tx sx fx b.i.d t.i.d q.i.d p.o i.v a.m p.m".split()
+)
+_BREAK = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z]))")
+_LAST_WORD = re.compile(r"(\S+?)[.!?][\"')\]]*$")
+_HEADING = re.compile(
+    r"^[ \t]*(?P<name>[A-Z][A-Za-z/&,' \-]{1,48}?)[ \t]*:(?=[ \t]|$)|"
+    r"^[ \t]*(?P<caps>[A-Z][A-Z/&,' \-]{3,48})[ \t]*$",
+    re.MULTILINE,
+)
+
+
+def sentences(text: str) -> list[Span]:
+    """Split ``text`` into sentences: sorted, disjoint ranges without outer white space.
+
+    A list item, a heading line and a paragraph end a sentence too, as clinical notes need.
+    """
+    spans: list[Span] = []
+    start = 0
+    for match in _BREAK.finditer(text):
+        if _is_end(text, start, match):
+            _append(text, start, match.start(), spans)
+            start = match.end()
+    _append(text, start, len(text), spans)
+    return spans
+
+
+def _is_end(text: str, start: int, match: re.Match[str]) -> bool:
+    if "\n" in match.group():
+        return True
+    following = text[match.end() : match.end() + 1]
+    if following.islower():
+        return False
+    word = _LAST_WORD.search(text[start : match.start() + len(match.group().rstrip())])
+    if word is None:
+        return True
+    bare = word.group(1).lstrip("(\"'[").lower()
+    return not (
+        bare in _ABBREVIATIONS or (len(bare) == 1 and bare.isalpha() and following.isupper())
+    )
+
+
+def _append(text: str, start: int, end: int, spans: list[Span]) -> None:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if start < end:
+        spans.append((start, end))
+
+
+def sections(text: str) -> tuple[Section, ...]:
+    """Find headed sections (``PLAN:`` or a line in capitals); text before the first has no name."""
+    heads = [(m.start(), (m.group("name") or m.group("caps")).strip()) for m in _find_heads(text)]
+    bounds = [start for start, _ in heads] + [len(text)]
+    found = [
+        Section(name, start, bounds[i + 1])
+        for i, (start, name) in enumerate(heads)
+        if bounds[i + 1] > start
+    ]
+    if heads and heads[0][0] > 0 and text[: heads[0][0]].strip():
+        found.insert(0, Section("", 0, heads[0][0]))
+    return tuple(found)
+
+
+def _find_heads(text: str) -> list[re.Match[str]]:
+    return [m for m in _HEADING.finditer(text) if len((m.group("name") or "x").split()) <= 6]
+
+
+def join_over_entities(spans: Sequence[Span], doc: Document) -> list[Span]:
+    """Merge neighbouring ``spans`` until no entity of ``doc`` is cut by a border."""
+    merged: list[Span] = []
+    reach = -1
+    cuts = sorted((ent.start, ent.end) for ent in doc.entities)
+    k = 0
+    for start, end in spans:
+        if merged and start < reach:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+        while k < len(cuts) and cuts[k][0] < end:
+            reach = max(reach, cuts[k][1])
+            k += 1
+    return merged
+
+
+def split(
+    doc: Document,
+    unit: Unit,
+    *,
+    passage_sentences: int = 3,
+    max_tokens: int | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+) -> list[Span]:
+    """Return the ranges of ``doc`` that make its units, in order, no entity cut.
+
+    Args:
+        doc: the document.
+        unit: what one unit is. ``section`` falls back to the document where none is found.
+        passage_sentences: sentences a passage holds.
+        max_tokens: a longer unit is split at sentences (never inside one) to fit this budget.
+        count_tokens: length of a string in tokens; white-space words if not given.
+
+    Raises:
+        ConfigError: ``unit`` is unknown.
+    """
+    sents = join_over_entities(sentences(doc.text), doc)
+    if unit == "sentence":
+        return sents
+    if unit == "passage":
+        spans = [
+            (sents[i][0], sents[min(i + passage_sentences, len(sents)) - 1][1])
+            for i in range(0, len(sents), passage_sentences)
+        ]
+    elif unit == "section":
+        named = doc.sections or sections(doc.text)
+        raw: list[Span] = []
+        for sec in named:
+            _append(doc.text, sec.start, sec.end, raw)
+        spans = join_over_entities(raw, doc) or _whole(doc)
+    elif unit == "document":
+        spans = _whole(doc)
+    else:
+        raise ConfigError(f"unit {unit!r} is not one of sentence, passage, section, document")
+    if max_tokens is None:
+        return spans
+    count = count_tokens or (lambda text: len(text.split()))
+    return [part for span in spans for part in _fit(doc, span, sents, max_tokens, count)]
+
+
+def _whole(doc: Document) -> list[Span]:
+    spans: list[Span] = []
+    _append(doc.text, 0, len(doc.text), spans)
+    return spans
+
+
+def _fit(
+    doc: Document, span: Span, sents: Sequence[Span], budget: int, count: Callable[[str], int]
+) -> list[Span]:
+    if count(doc.text[slice(*span)]) <= budget:
+        return [span]
+    inside = [s for s in sents if s[0] < span[1] and s[1] > span[0]]
+    parts: list[Span] = []
+    for start, end in inside:
+        start, end = max(start, span[0]), min(end, span[1])
+        if parts and count(doc.text[parts[-1][0] : end]) <= budget:
+            parts[-1] = (parts[-1][0], end)
+        else:
+            parts.append((start, end))
+    return parts
+
+
+def cut(doc: Document, span: Span, *, doc_id: str | None = None) -> Document:
+    """Return the part ``[start, end)`` of ``doc`` as a document of its own, offsets moved.
+
+    Entities that do not lie wholly inside are left out, and with them their relations; document
+    level concept relations are left out. Its id is ``{doc.id}:{start}-{end}`` unless given.
+    """
+    start, end = span
+    entities = tuple(e.shift(-start) for e in doc.entities if e.start >= start and e.end <= end)
+    kept = {e.id for e in entities}
+    return Document(
+        id=doc_id or f"{doc.id}:{start}-{end}",
+        text=doc.text[start:end],
+        entities=entities,
+        relations=tuple(r for r in doc.relations if r.head in kept and r.tail in kept),
+        sections=tuple(
+            Section(s.name, max(s.start, start) - start, min(s.end, end) - start)
+            for s in doc.sections
+            if s.start < end and s.end > start
+        ),
+        masked=tuple(
+            (max(s, start) - start, min(e, end) - start)
+            for s, e in doc.masked
+            if s < end and e > start
+        ),
+        provenance=replace(doc.provenance, parents=(doc.id,)),
+        metadata=dict(doc.metadata),
+    )
