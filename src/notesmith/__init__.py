@@ -1,6 +1,6 @@
 """notesmith: more labelled clinical text from a local language model, and proof whether it helped.
 
-The names below are loaded on first use, so that ``import notesmith`` stays quick and loads no torch.
+The names below load on first use, so that ``import notesmith`` is quick and loads no torch.
 """
 
 from __future__ import annotations
