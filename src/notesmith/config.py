@@ -164,7 +164,9 @@ class AugmentConfig(Config):
     """Rivals that need no language model."""
 
     copies: Positive = Field(3, description="changed copies of each gold unit")
-    replace_ratio: Ratio = Field(1.0, description="share of mentions (or tokens, segments) changed")
+    replace_ratio: Ratio = Field(1.0, description="share of mentions replaced")
+    token_ratio: Ratio = Field(0.3, description="share of tokens redrawn (LwTR)")
+    shuffle_ratio: Ratio = Field(0.5, description="share of segments shuffled")
     proposed_ratio: Ratio = Field(
         1.0, description="share of replacements drawn from proposed names, where those are used"
     )
