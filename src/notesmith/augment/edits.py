@@ -13,6 +13,16 @@ from notesmith.errors import StageError
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
+def words(text: str) -> list[Span]:
+    """Ranges of words and of single punctuation marks."""
+    return [match.span() for match in WORD.finditer(text)]
+
+
+def only_words(text: str) -> list[Span]:
+    """Ranges of words, punctuation left out."""
+    return [(start, end) for start, end in words(text) if text[start].isalnum()]
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """Put ``text`` in place of ``[start, end)``."""
@@ -20,11 +30,6 @@ class Edit:
     start: int
     end: int
     text: str
-
-
-def words(text: str) -> list[Span]:
-    """Ranges of words and of single punctuation marks."""
-    return [match.span() for match in WORD.finditer(text)]
 
 
 def apply_edits(doc: Document, edits: Sequence[Edit], *, doc_id: str, stage: str) -> Document:

@@ -48,7 +48,7 @@ def replace_mentions(
                 for ent in plain_entities(doc)
                 if names.get(ent.label)
                 and rng.random() < config.replace_ratio
-                and (choice := names[ent.label][rng.integers(len(names[ent.label]))])
+                and (choice := names[ent.label][int(rng.integers(len(names[ent.label])))])
             ]
             if edits:
                 made.append(

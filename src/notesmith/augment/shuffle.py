@@ -12,7 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
-from notesmith.augment.edits import Edit, apply_edits, plain_entities, words
+from notesmith.augment.edits import Edit, apply_edits, only_words, plain_entities, words
 from notesmith.augment.tokens import tags_of
 from notesmith.config import AugmentConfig
 from notesmith.document import Document, Entity, Span
@@ -24,15 +24,15 @@ def shuffle_segments(
 ) -> list[Document]:
     """Return ``config.copies`` copies of each sentence with token order shuffled inside segments.
 
-    A segment is shuffled with probability ``config.shuffle_ratio``. Punctuation moves like a word;
-    the white space between slots stays.
+    A segment is shuffled with probability ``config.shuffle_ratio``. Punctuation and white space
+    stay where they are: words take each other's places.
     """
     rng = np.random.default_rng(seed)
     sents = [cut(doc, span) for doc in docs for span in split(doc, "sentence")]
     made: list[Document] = []
     for copy in range(config.copies):
         for doc in sents:
-            spans = words(doc.text)
+            spans = only_words(doc.text)
             tags = tags_of(doc, spans)
             order: list[int] = []
             for members in _segments(tags):

@@ -1,6 +1,7 @@
 """Label-wise token replacement (LwTR): each token may become another seen under the same tag.
 
-Dai and Adel, COLING 2020. Tokens are words and punctuation marks; tags are B, I of each label and O.
+Dai and Adel, COLING 2020. Tags are B and I of each label, and O. Only words are redrawn, by words:
+a word in the place of a comma would grow together with its neighbour.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from notesmith.augment.edits import Edit, apply_edits, words
+from notesmith.augment.edits import Edit, apply_edits, only_words
 from notesmith.config import AugmentConfig
 from notesmith.document import Document, Span
 
@@ -29,12 +30,12 @@ def tags_of(doc: Document, tokens: Sequence[Span]) -> list[str]:
 
 
 def replace_tokens(docs: Sequence[Document], *, config: AugmentConfig, seed: int) -> list[Document]:
-    """Return ``config.copies`` copies of each document with ``config.token_ratio`` of tokens redrawn.
+    """Return ``config.copies`` copies of each document, ``config.token_ratio`` of words redrawn.
 
     The new token is drawn from those that carry the same tag in ``docs``, as often as they do.
     """
     rng = np.random.default_rng(seed)
-    tokenized = [(doc, spans := words(doc.text), tags_of(doc, spans)) for doc in docs]
+    tokenized = [(doc, spans := only_words(doc.text), tags_of(doc, spans)) for doc in docs]
     pools: dict[str, list[str]] = {}
     for doc, spans, tags in tokenized:
         for (start, end), tag in zip(spans, tags, strict=True):
@@ -44,7 +45,7 @@ def replace_tokens(docs: Sequence[Document], *, config: AugmentConfig, seed: int
         for doc, spans, tags in tokenized:
             draw = rng.random(len(spans)) < config.token_ratio
             edits = [
-                Edit(start, end, pools[tag][rng.integers(len(pools[tag]))])
+                Edit(start, end, pools[tag][int(rng.integers(len(pools[tag])))])
                 for (start, end), tag, chosen in zip(spans, tags, draw, strict=True)
                 if chosen
             ]
