@@ -1,0 +1,7 @@
+"""Keep or drop made text, always with a reason; what is dropped is kept beside what is kept."""
+
+from notesmith.filters.candidate import Candidate, Dropped, FilterResult
+from notesmith.filters.leakage import fingerprints
+from notesmith.filters.run import run
+
+__all__ = ["Candidate", "Dropped", "FilterResult", "fingerprints", "run"]

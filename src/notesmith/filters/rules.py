@@ -1,0 +1,42 @@
+"""Filters that judge one candidate by itself: a reason to drop it, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from notesmith.config import FilterConfig
+from notesmith.filters.candidate import Candidate
+from notesmith.markup import Fault
+
+_MAX_PHRASE = 12
+
+
+def judge(candidate: Candidate, config: FilterConfig) -> str | None:
+    """Return the first reason to drop ``candidate``: parse, end, length, loop, requests."""
+    if isinstance(candidate.result, Fault):
+        return f"parse: {candidate.result.reason}"
+    if not candidate.ended:
+        return "no end"
+    words = candidate.result.text.split()
+    if len(words) < config.min_words:
+        return "too short"
+    if len(words) > config.max_words:
+        return "too long"
+    if has_loop(words, config.max_loop):
+        return "loop"
+    if config.require_requested and candidate.missing:
+        return "requested mention missing"
+    return None
+
+
+def has_loop(words: Sequence[str], times: int) -> bool:
+    """Whether a phrase of 1 to 12 words stands ``times`` times in a row (case folded)."""
+    folded = [w.casefold() for w in words]
+    n = len(folded)
+    for size in range(1, min(_MAX_PHRASE, n // times) + 1):
+        run = 0
+        for i in range(size, n):
+            run = run + 1 if folded[i] == folded[i - size] else 0
+            if run >= size * (times - 1):
+                return True
+    return False

@@ -1,0 +1,54 @@
+"""All filters in order: each candidate is kept, or dropped for the first reason that applies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from notesmith.config import FilterConfig
+from notesmith.document import Document
+from notesmith.filters.candidate import Candidate, Dropped, FilterResult
+from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
+from notesmith.filters.leakage import leaks
+from notesmith.filters.rules import judge
+from notesmith.segments import split
+
+
+def run(
+    candidates: Sequence[Candidate],
+    gold: Sequence[Document],
+    config: FilterConfig,
+    *,
+    held_out: frozenset[int] = frozenset(),
+) -> FilterResult:
+    """Filter ``candidates``.
+
+    Args:
+        candidates: made texts, in the order in which the earlier of two duplicates wins.
+        gold: the gold documents that the generator was trained on.
+        config: bounds.
+        held_out: ``fingerprints`` of dev and test documents.
+    """
+    units = [doc.text[start:end] for doc in gold for start, end in split(doc, "sentence")]
+    copies = CopyIndex(units)
+    of_gold = DuplicateIndex(config.near_duplicate)
+    for i, unit in enumerate(units):
+        of_gold.add(f"gold-{i}", unit)
+    of_made = DuplicateIndex(config.near_duplicate)
+    kept: list[Document] = []
+    dropped: list[Dropped] = []
+    for i, candidate in enumerate(candidates):
+        reason = judge(candidate, config)
+        if reason is None and isinstance(candidate.result, Document):
+            text = candidate.result.text
+            if leaks(text, held_out):
+                reason = "repeats a held-out document"
+            elif of_gold.find(text) or copies.copied_ratio(text) >= config.copy_ratio:
+                reason = "repeats gold"
+            elif of_made.find(text):
+                reason = "repeats made text"
+            else:
+                of_made.add(f"made-{i}", text)
+                kept.append(candidate.result)
+        if reason is not None:
+            dropped.append(Dropped(candidate, reason))
+    return FilterResult.of(kept, dropped)
