@@ -1,0 +1,1 @@
+"""Corpora on disk: readers, writers, splits, statistics and checks."""

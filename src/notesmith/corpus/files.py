@@ -1,0 +1,163 @@
+"""Write files and folders so that a reader sees the old state or the new one, never a third.
+
+Everything is private to its owner (files 0600, folders 0700). A temporary file or folder lies
+beside its target under a hidden name and goes away when writing fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from notesmith.errors import CorpusError
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def make_folder(path: Path) -> Path:
+    """Make ``path`` and its missing parents, each with mode 0700; an existing one is left alone.
+
+    Raises:
+        CorpusError: a part of the path is a file, or may not be written.
+    """
+    missing: list[Path] = []
+    at = path
+    while not at.exists():
+        missing.append(at)
+        if at.parent == at:
+            break
+        at = at.parent
+    with _explained(path):
+        for folder in reversed(missing):
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    if not path.is_dir():
+        raise CorpusError(f"{path}: is a file, a folder is needed; name another path")
+    return path
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``: on any failure the old content, if any, is still there.
+
+    Raises:
+        CorpusError: the disk is full, or the file may not be written.
+    """
+    make_folder(path.parent)
+    temp = _hidden(path)
+    with _explained(path):
+        try:
+            fd = os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temp, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temp.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, line ends as they are; see ``atomic_write_bytes``."""
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CorpusError(
+            f"{path}: text holds a lone surrogate at offset {error.start}, which UTF-8 cannot hold"
+        ) from None
+    atomic_write_bytes(path, data)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: where the folder will stand.
+        replace: put it in the place of an existing folder; without this an existing folder that
+            is not empty is an error.
+
+    Raises:
+        CorpusError: ``path`` is taken, the disk is full, or the place may not be written.
+    """
+    if path.exists() and (not path.is_dir() or (not replace and any(path.iterdir()))):
+        raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
+    make_folder(path.parent)
+    temp = _hidden(path)
+    with _explained(path):
+        try:
+            temp.mkdir(mode=FOLDER_MODE)
+            yield temp
+            _make_private(temp)
+            _swap(temp, path)
+        except BaseException:
+            shutil.rmtree(temp, ignore_errors=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def _swap(temp: Path, path: Path) -> None:
+    if not path.exists():
+        os.replace(temp, path)
+        return
+    old = _hidden(path)
+    os.replace(path, old)
+    try:
+        os.replace(temp, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_private(folder: Path) -> None:
+    """Set modes and flush to disk what other libraries wrote under ``folder``."""
+    for root, folders, names in os.walk(folder):
+        for name in folders:
+            os.chmod(os.path.join(root, name), FOLDER_MODE)
+        for name in names:
+            file = os.path.join(root, name)
+            os.chmod(file, FILE_MODE)
+            fd = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _hidden(path: Path) -> Path:
+    return path.parent / f".{path.name[:80]}.{secrets.token_hex(6)}.tmp"
+
+
+def _sync_folder(folder: Path) -> None:
+    # Some file systems do not sync folders; the rename itself stands all the same.
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the operating system says into one line that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise CorpusError(
+                f"{path}: disk full, not written; free some space and run again"
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}:
+            raise CorpusError(f"{path}: cannot be written ({os.strerror(error.errno)})") from error
+        raise
