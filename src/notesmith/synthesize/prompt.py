@@ -1,0 +1,89 @@
+"""Prompts and completions: what the model reads and what it learns to write.
+
+Templates are files in ``prompts/``. In the model's form a mark stands *before* the space of the
+word that it opens, ``of<Disease> colon cancer</> and``, so that the tokenizer sees every word as it
+does in running text; ``to_lm`` and ``from_lm`` move the marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from notesmith.config import SynthesizeConfig
+from notesmith.document import Document
+from notesmith.markup import Marks, nest, render
+from notesmith.segments import Unit
+from notesmith.synthesize.requests import Request
+
+_WORDS_STEP = 5
+
+
+@cache
+def template(name: str) -> Template:
+    """The prompt template ``name``; ``continue`` reads ``scratch`` and goes on from a beginning."""
+    name = "scratch" if name == "continue" else name
+    text = files("notesmith.synthesize").joinpath("prompts", f"{name}.txt").read_text("utf-8")
+    return Template(text.removesuffix("\n"))
+
+
+def rounded_words(n: int) -> int:
+    """Length as the prompt tells it: a multiple of 5 words, at least 5."""
+    return max(_WORDS_STEP, _WORDS_STEP * round(n / _WORDS_STEP))
+
+
+def mentions_line(mentions: Sequence[tuple[str, str]], labels: Sequence[str]) -> str:
+    """``Disease: a; b`` for each label asked for, in order; with one label ``Disease: none``."""
+    asked: dict[str, list[str]] = {}
+    for label, mention in mentions:
+        asked.setdefault(label, []).append(mention)
+    if not asked:
+        return f"{labels[0] if len(labels) == 1 else 'Mentions'}: none"
+    return " | ".join(f"{label}: {'; '.join(names)}" for label, names in asked.items())
+
+
+def prompt_of(
+    request: Request, *, config: SynthesizeConfig, unit: Unit, kind: str, labels: Sequence[str]
+) -> str:
+    """The prompt of one request, without white space at its end."""
+    text = template(config.prompt).substitute(
+        unit=unit,
+        kind=kind or "clinical note",
+        words=rounded_words(request.words),
+        mentions=mentions_line(request.mentions, labels),
+        neighbour=request.neighbour,
+        before=request.before,
+        after=request.after,
+    )
+    if config.prompt == "continue" and request.before:
+        return f"{text} {request.before}"
+    return text
+
+
+def to_lm(marked: str, marks: Marks) -> str:
+    """Move each open mark before the space that precedes it."""
+    return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
+
+
+def from_lm(marked: str, marks: Marks) -> str:
+    """The inverse of ``to_lm``; white space before a close mark moves behind it."""
+    marked = re.sub(rf"((?:{_opens(marks)})+)([ \n]+)", r"\2\1", marked)
+    return re.sub(rf"([ \n]+)({re.escape(marks.close)})", r"\2\1", marked)
+
+
+def _opens(marks: Marks) -> str:
+    return "|".join(re.escape(mark) for mark in sorted(marks.opens, key=len, reverse=True))
+
+
+def completion_of(unit: Document, marks: Marks) -> str:
+    """What the model should write for ``unit``: a space, then the marked text."""
+    return to_lm(" " + render(unit, marks).text, marks)
+
+
+def mentions_of(unit: Document) -> tuple[tuple[str, str], ...]:
+    """(label, mention) of every entity that markup can hold, in order of its open mark."""
+    entities, _ = nest(unit.entities)
+    return tuple((ent.label, " ".join(ent.mention(unit.text).split())) for ent in entities)
