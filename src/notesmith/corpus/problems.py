@@ -1,0 +1,105 @@
+"""What a reader does with a bad record: stop with one line, or drop it and count it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from notesmith.errors import CorpusError
+
+OnProblem = Literal["raise", "count"]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of what reading collapsed, folded or dropped.
+
+    ``counts`` is part of the result. ``note`` is for what is harmless and worth knowing,
+    ``drop`` for what is wrong: it raises unless ``on_problem`` is ``count``.
+    """
+
+    on_problem: OnProblem = "raise"
+    counts: Counter[str] = field(default_factory=Counter)
+    raised: CorpusError | None = None
+
+    def note(self, what: str, n: int = 1) -> None:
+        """Count something that needs no decision."""
+        if n:
+            self.counts[what] += n
+
+    def drop(self, what: str, error: CorpusError) -> None:
+        """Raise ``error``, or count ``what`` as dropped."""
+        if self.on_problem == "raise":
+            self.raised = error
+            raise error
+        self.counts[f"dropped: {what}"] += 1
+
+    @contextmanager
+    def dropping(self, what: str, where: str) -> Iterator[None]:
+        """Treat a ``CorpusError`` of the block as ``drop`` does, with ``where`` before it."""
+        try:
+            yield
+        except CorpusError as error:
+            if error is self.raised:  # An inner block has said where already.
+                raise
+            self.drop(what, type(error)(f"{where}: {error}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file without its line end; ``text`` is None where it is not UTF-8."""
+
+    number: int
+    text: str | None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        CorpusError: it is absent or may not be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_text(path: Path, tally: Tally) -> str | None:
+    """Read a whole UTF-8 file, line ends as they are; None if it was dropped."""
+    data = read_bytes(path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        tally.drop("file that is not UTF-8", _not_utf8(path, line, error))
+        return None
+
+
+def read_lines(path: Path, tally: Tally) -> list[Line]:
+    r"""Read the lines of a UTF-8 file; only ``\n`` and ``\r\n`` end a line, a first BOM is skipped.
+
+    A line that is not UTF-8 raises, or stands as None for the caller to drop with its record.
+    """
+    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    if raw and not raw[-1]:
+        raw.pop()
+    lines: list[Line] = []
+    for number, data in enumerate(raw, 1):
+        try:
+            text: str | None = data.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            tally.drop("line that is not UTF-8", _not_utf8(path, number, error))
+            text = None
+        lines.append(Line(number, text))
+    return lines
+
+
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> CorpusError:
+    return CorpusError(
+        f"{path}:{line}: byte {error.start} is not UTF-8; convert the file to UTF-8 first"
+    )

@@ -1,0 +1,208 @@
+"""PubTator: title and abstract lines, tab-separated mentions with concept ids, concept relations.
+
+The text is title, one space, abstract; offsets count code points of it. Documents are apart by
+blank lines. ``-1`` stands for a mention without a concept, ``|`` joins the concepts of a composite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from notesmith.corpus.files import atomic_write_text
+from notesmith.corpus.problems import Tally, read_lines
+from notesmith.document import ConceptRelation, Document, Entity, Section
+from notesmith.errors import CorpusError, OffsetError
+from notesmith.segments import sentences
+
+NO_CONCEPT = "-1"
+_TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
+_SPACE = re.compile(r"\s")
+_CUT_OFF = "is the file cut off?"
+
+
+def claims(head: str) -> bool:
+    """Whether a file that begins with ``head`` is PubTator."""
+    for line in head.split("\n"):
+        if line.strip():
+            match = _TEXT_LINE.match(line)
+            return bool(match and match.group(2) == "t")
+    return False
+
+
+@dataclass(slots=True)
+class _Block:
+    """The lines of one document."""
+
+    path: Path
+    number: int
+    id: str
+    title: str
+    abstract: str | None = None
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)
+    broken: bool = False
+
+    def where(self, number: int | None = None) -> str:
+        return f"{self.path}:{number or self.number}: doc {self.id!r}"
+
+
+def read(path: Path, tally: Tally) -> Iterator[Document]:
+    """Read the documents of one PubTator file."""
+    blocks = list(_blocks(path, tally))
+    # Some corpora have no concept column at all; in one that has, a short line was cut off.
+    widths = {len(row) for block in blocks for _, row in block.rows if row[1].isdigit()}
+    n_columns = 5 if widths == {5} else 6
+    for block in blocks:
+        if block.broken:
+            continue
+        with tally.dropping("document", block.where()):
+            yield _document(block, n_columns, tally)
+
+
+def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
+    block: _Block | None = None
+    for line in read_lines(path, tally):
+        if line.text is None:
+            if block:
+                block.broken = True
+            continue
+        if not line.text.strip():
+            continue
+        match = _TEXT_LINE.fullmatch(line.text)
+        with tally.dropping("line", f"{path}:{line.number}"):
+            if match and match.group(2) == "t":
+                if block:
+                    yield block
+                block = _Block(path, line.number, match.group(1), match.group(3))
+            elif block is None:
+                raise CorpusError("stands before any title line (ID|t|TITLE); is it PubTator?")
+            elif match:
+                if match.group(1) != block.id or block.abstract is not None:
+                    raise CorpusError(f"doc {block.id!r}: abstract line out of place")
+                block.abstract = match.group(3)
+            else:
+                row = line.text.split("\t")
+                if row[0] != block.id or len(row) < 4:
+                    raise CorpusError(
+                        f"doc {block.id!r}: neither text, mention nor relation of this document; "
+                        + _CUT_OFF
+                    )
+                block.rows.append((line.number, row))
+    if block:
+        yield block
+
+
+def _document(block: _Block, n_columns: int, tally: Tally) -> Document:
+    if block.abstract is None:
+        raise CorpusError(f"no abstract line (ID|a|ABSTRACT); {_CUT_OFF}")
+    text = f"{block.title} {block.abstract}" if block.abstract else block.title
+    entities: list[Entity] = []
+    relations: list[ConceptRelation] = []
+    for number, row in block.rows:
+        if row[1].isdigit():
+            with tally.dropping("mention", block.where(number)):
+                entities.append(_entity(row, f"T{len(entities) + 1}", text, n_columns, tally))
+        elif len(row) == 4 and all(row):
+            relations.append(ConceptRelation(*row[1:]))
+        else:
+            error = f"{block.where(number)}: a relation line has 4 filled columns; {_CUT_OFF}"
+            tally.drop("relation", CorpusError(error))
+    return Document(
+        id=block.id,
+        text=text,
+        entities=tuple(entities),
+        concept_relations=tuple(relations),
+        sections=_sections(block),
+    )
+
+
+def _sections(block: _Block) -> tuple[Section, ...]:
+    if not block.abstract:
+        return ()
+    n = len(block.title)
+    return (Section("title", 0, n), Section("abstract", n + 1, n + 1 + len(block.abstract)))
+
+
+def _entity(row: list[str], ent_id: str, text: str, n_columns: int, tally: Tally) -> Entity:
+    if len(row) < n_columns or not row[2].isdigit() or not row[4]:
+        raise CorpusError(f"a mention line has {n_columns} filled columns; {_CUT_OFF}")
+    start, end = int(row[1]), int(row[2])
+    span = f"{ent_id!r} {row[4]} [{start}, {end})"
+    if end > len(text):
+        raise OffsetError(f"{span} is past end {len(text)}; correct the offsets")
+    concepts = tuple(row[5].split("|")) if len(row) > 5 else ()
+    if NO_CONCEPT in concepts or concepts == ("",):
+        tally.note("mentions without a concept")
+    entity = Entity(
+        ent_id,
+        row[4],
+        ((start, end),),
+        normalized=tuple(c for c in concepts if c and c != NO_CONCEPT),
+    )
+    check_mention(text[start:end], row[3], span, tally)
+    tally.note("lists of a composite mention's parts left out", len(row) > 6)
+    return entity
+
+
+def check_mention(found: str, written: str, span: str, tally: Tally) -> None:
+    """Compare the text at the offsets with the mention column: white space may differ, counted.
+
+    Raises:
+        OffsetError: they differ in more than white space.
+    """
+    if found == written:
+        return
+    if "".join(found.split()) != "".join(written.split()):
+        raise OffsetError(
+            f"{span}: the mention column differs from the text there; correct the offsets"
+        )
+    tally.note("mention columns that differ in white space (offsets kept)")
+
+
+def write(docs: Sequence[Document], path: Path) -> Counter[str]:
+    """Write ``docs`` to one file; returns what the format cannot hold, counted."""
+    lost: Counter[str] = Counter()
+    parts = ["\n".join([*_lines(doc, lost), "", ""]) for doc in docs]
+    atomic_write_text(path, "".join(parts))
+    return lost
+
+
+def _lines(doc: Document, lost: Counter[str]) -> Iterable[str]:
+    if not doc.id.strip() or re.search(r"[|\t\r\n]", doc.id):
+        raise CorpusError(f"doc {doc.id!r}: the id holds '|', a tab or a line end; use jsonl")
+    # Same length, so that offsets stand.
+    text = re.sub(r"[\r\n]", " ", doc.text)
+    lost["line ends written as spaces"] += sum(a != b for a, b in zip(text, doc.text, strict=True))
+    cut = _title_end(doc, text)
+    yield f"{doc.id}|t|{text[:cut]}"
+    yield f"{doc.id}|a|{text[cut + 1 :]}"
+    for i, ent in enumerate(doc.entities, 1):
+        if re.search(r"[\t\r\n]", "".join([ent.label, *ent.normalized])) or any(
+            "|" in concept for concept in ent.normalized
+        ):
+            raise CorpusError(f"doc {doc.id!r}: {ent.id!r} has a tab or '|' in label or concept")
+        lost["discontinuous mentions written whole"] += len(ent.spans) > 1
+        lost["attributes left out"] += len(ent.attributes)
+        lost["entity ids numbered anew"] += ent.id != f"T{i}"
+        mention = _SPACE.sub(" ", text[ent.start : ent.end])
+        concepts = "|".join(ent.normalized) or NO_CONCEPT
+        yield "\t".join([doc.id, str(ent.start), str(ent.end), mention, ent.label, concepts])
+    for rel in doc.concept_relations:
+        yield "\t".join([doc.id, rel.label, rel.head, rel.tail])
+    lost["relations left out"] += len(doc.relations)
+    lost["documents whose metadata or provenance was left out"] += bool(
+        doc.metadata or doc.masked or doc.provenance.kind != "gold"
+    )
+
+
+def _title_end(doc: Document, text: str) -> int:
+    """Where the title ends; the whole text is the title if no space can be given up."""
+    ends = [s.end for s in doc.sections if s.name == "title" and s.start == 0]
+    ends += [end for _, end in sentences(text)[:1]]
+    for end in ends:
+        if text[end : end + 1] == " " and len(text) > end + 1:
+            return end
+    return len(text)

@@ -1,0 +1,174 @@
+"""Read a corpus from a file or folder and write one, whatever the format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from notesmith.corpus.formats import FORMATS, Format, Source
+from notesmith.corpus.problems import OnProblem, Tally
+from notesmith.document import Document, Entity, Span
+from notesmith.errors import ConfigError, CorpusError
+
+_HEAD_BYTES = 4096
+_NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml", ".json"})
+_NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRead:
+    """Documents in file order, and counts of what reading collapsed, skipped or dropped."""
+
+    docs: list[Document]
+    counts: dict[str, int]
+    format: str
+
+
+def read_corpus(
+    path: Path | str,
+    *,
+    format: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    on_problem: OnProblem = "raise",
+) -> CorpusRead:
+    """Read every document below ``path``.
+
+    Args:
+        path: a file, or a folder that is searched with its subfolders.
+        format: a name of ``FORMATS``; recognised from the files if not given.
+        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
+        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
+
+    Raises:
+        CorpusError: nothing is there, formats are mixed, or a record is bad.
+    """
+    path = Path(path)
+    tally = Tally(on_problem)
+    sources = _sources(path)
+    fmt, chosen = _choose(path, sources, format)
+    tally.note("files passed over", len(sources) - len(chosen))
+    docs = _collapse(fmt, chosen, tally)
+    if not docs:
+        raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
+    if label_map:
+        docs = [relabel(doc, label_map, tally) for doc in docs]
+    return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
+
+
+def write_corpus(
+    docs: Iterable[Document], path: Path | str, *, format: str = "jsonl"
+) -> dict[str, int]:
+    """Write ``docs`` to ``path``: a file, or a folder for formats of one file a document.
+
+    Returns:
+        counts of what the format cannot hold and was left out.
+
+    Raises:
+        CorpusError: a document cannot be written in this format, or the disk is full.
+    """
+    lost = _named(format).write(list(docs), Path(path))
+    return {what: n for what, n in sorted(lost.items()) if n}
+
+
+def _named(name: str) -> Format:
+    if name not in FORMATS:
+        raise ConfigError(f"format {name!r} is not one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def _sources(path: Path) -> list[Source]:
+    if path.is_file():
+        return [Source(path, path.parent, _head(path))]
+    if not path.is_dir():
+        raise CorpusError(f"{path}: not found; name a corpus file or folder")
+    return [Source(file, path, _head(file)) for file in _walk(path)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        for name in sorted(names):
+            file = Path(root, name)
+            if name.startswith(".") or file.suffix.lower() in _NOT_NOTES:
+                continue
+            if file.stem.lower() not in _NOT_NOTE_STEMS:
+                yield file
+
+
+def _head(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+
+
+def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format, list[Source]]:
+    if name is not None:
+        fmt = _named(name)
+        # A single file is taken at the caller's word.
+        chosen = sources if path.is_file() else [s for s in sources if fmt.claims(s)]
+        if not chosen:
+            raise CorpusError(f"{path}: holds no {name} files; name another format or path")
+        return fmt, chosen
+    found: dict[str, list[Source]] = {}
+    for source in sources:
+        for fmt in FORMATS.values():
+            if fmt.claims(source):
+                found.setdefault(fmt.name, []).append(source)
+                break
+    if not found:
+        what = "not in a format that is recognised" if sources else "empty"
+        raise CorpusError(f"{path}: {what}; formats are {', '.join(FORMATS)} (--format)")
+    if len(found) > 1:
+        listed = ", ".join(f"{name} ({len(files)} files)" for name, files in found.items())
+        raise CorpusError(
+            f"{path}: several formats: {listed}; name one with --format {next(iter(found))}, "
+            "or give a subfolder"
+        )
+    name, chosen = next(iter(found.items()))
+    return FORMATS[name], chosen
+
+
+def _collapse(fmt: Format, sources: list[Source], tally: Tally) -> list[Document]:
+    """Read all sources; records with one id and the same content become one."""
+    docs: dict[str, Document] = {}
+    for source in sources:
+        for doc in fmt.read(source, tally):
+            known = docs.setdefault(doc.id, doc)
+            if known is doc:
+                continue
+            if known == doc:
+                tally.note("identical records collapsed")
+            else:
+                error = f"{source.path}: doc {doc.id!r} stands twice with different content"
+                tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
+    return list(docs.values())
+
+
+def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Document:
+    """Rename or drop labels; mentions that become identical are collapsed, relations follow."""
+    rest = label_map.get("*")
+    kept: list[Entity] = []
+    first: dict[tuple[str, tuple[Span, ...]], str] = {}
+    now: dict[str, str] = {}
+    for ent in doc.entities:
+        label = label_map.get(ent.label, ent.label if rest is None else rest)
+        if not label:
+            tally.note("mentions left out by the label map")
+            continue
+        now[ent.id] = first.setdefault((label, ent.spans), ent.id)
+        if now[ent.id] == ent.id:
+            kept.append(replace(ent, label=label))
+        else:
+            tally.note("mentions made identical by the label map")
+    relations = tuple(
+        replace(rel, head=now[rel.head], tail=now[rel.tail])
+        for rel in doc.relations
+        if rel.head in now and rel.tail in now
+    )
+    tally.note("relations left out by the label map", len(doc.relations) - len(relations))
+    return replace(doc, entities=tuple(kept), relations=relations)
