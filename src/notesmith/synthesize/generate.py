@@ -14,7 +14,7 @@ from notesmith.config import RecipeConfig, SampleConfig, SftConfig, SynthesizeCo
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
 from notesmith.filters import Candidate
-from notesmith.markup import Marks, render
+from notesmith.markup import ESCAPE, Marks, render
 from notesmith.progress import OnProgress, silent
 from notesmith.segments import cut, split
 from notesmith.synthesize.decode import Annotator, Lexicon, candidates_of
@@ -308,16 +308,14 @@ def _neighbour(
 
 def cut_places(completion: str, marks: Marks) -> list[int]:
     """Offsets where a marked text may be cut: before a word, outside every mention, not at 0."""
+    mark = marks.pattern().pattern
     places: list[int] = []
     depth = 0
-    at = 0
-    for match in re.finditer(rf" |{marks.pattern().pattern}", completion):
+    for match in re.finditer(rf" |{re.escape(ESCAPE)}(?:{mark})|{mark}", completion):
         token = match.group()
         opens = token in marks.opens
-        if depth == 0 and match.start() > at and (token == " " or opens):
+        if depth == 0 and match.start() > 0 and (token == " " or opens):
             places.append(match.start())
-        # The space behind an open mark belongs to the mention.
-        at = match.start() if token == " " else match.end()
         depth += opens - (token == marks.close)
     return places
 

@@ -1,0 +1,111 @@
+"""Every filter's reason, on texts made for it."""
+
+from __future__ import annotations
+
+from notesmith.config import FilterConfig
+from notesmith.document import Document
+from notesmith.filters import Candidate, fingerprints, run
+from notesmith.filters.duplicates import CopyIndex, DuplicateIndex, jaccard, shingles
+from notesmith.filters.rules import has_loop
+from notesmith.markup import Fault
+
+GOLD = Document(
+    "g",
+    "The patient was started on a low dose of the new tablet for her long standing heart trouble. "
+    "She will be seen again in six weeks.",
+)
+
+
+def candidate(name: str, text: str, **changes: object) -> Candidate:
+    return Candidate(name, text, Document(name, text), **changes)  # type: ignore[arg-type]
+
+
+def reasons(
+    *candidates: Candidate, config: FilterConfig | None = None, **options: object
+) -> dict[str, str]:
+    result = run(candidates, [GOLD], config or FilterConfig(), **options)  # type: ignore[arg-type]
+    return {d.candidate.id: d.reason for d in result.dropped}
+
+
+def test_reasons_of_single_texts() -> None:
+    found = reasons(
+        Candidate("fault", "x", Fault("open without close", 1)),
+        candidate("endless", "He came in with a cough and", ended=False),
+        candidate("short", "He came."),
+        candidate("loop", "He had a cough a cough a cough a cough a cough today"),
+        candidate("good", "He came in with a cough that had lasted for days."),
+    )
+    assert found == {
+        "fault": "parse: open without close",
+        "endless": "no end",
+        "short": "too short",
+        "loop": "loop",
+    }
+
+
+def test_a_missing_request_counts_only_where_asked_for() -> None:
+    lacking = candidate("c", "He came in with a cough that had lasted.", missing=1)
+    assert reasons(lacking) == {}
+    assert reasons(lacking, config=FilterConfig(require_requested=True)) == {
+        "c": "requested mention missing"
+    }
+
+
+def test_long_text_is_dropped() -> None:
+    text = " ".join(f"word{i}" for i in range(12))
+    assert reasons(candidate("c", text), config=FilterConfig(max_words=11)) == {"c": "too long"}
+
+
+def test_duplicates_within_and_against_gold() -> None:
+    found = reasons(
+        candidate("copy", "She will be seen again in six weeks."),
+        candidate("first", "An old man fell at home and broke his left hip last night."),
+        candidate("again", "An old man fell at home, and broke his left hip last night!"),
+        candidate(
+            "part",
+            "Notes say the patient was started on a low dose of the new tablet for her long standing heart trouble.",
+        ),
+    )
+    assert found == {"copy": "repeats gold", "again": "repeats made text", "part": "repeats gold"}
+
+
+def test_held_out_text_is_found_by_hash_alone() -> None:
+    secret = "Nine words of the sealed note that nobody saw before this."
+    held_out = fingerprints([secret])
+    assert all(isinstance(h, int) for h in held_out)
+    found = reasons(
+        candidate("leak", "He said: nine words of the sealed note that nobody saw."),
+        candidate("fine", "Other words of another note that anybody may see here."),
+        held_out=held_out,
+    )
+    assert found == {"leak": "repeats a held-out document"}
+
+
+def test_counts_and_both_halves_are_kept() -> None:
+    result = run([candidate("a", "x"), candidate("b", "y")], [GOLD], FilterConfig())
+    assert result.counts == {"kept": 0, "too short": 2}
+    assert [d.candidate.marked for d in result.dropped] == ["x", "y"]
+
+
+def test_jaccard_by_hand() -> None:
+    # abc bcd v abc bce: one of three shingles is shared.
+    assert jaccard(shingles("a b c d"), shingles("a b c e")) == 1 / 3
+
+
+def test_loops() -> None:
+    assert has_loop("a b a b a b".split(), 3)
+    assert not has_loop("a b a b a c".split(), 3)
+    assert not has_loop("a b c d".split(), 2)
+
+
+def test_the_copied_ratio_looks_at_one_text_at_a_time() -> None:
+    index = CopyIndex(["a b c d e", "f g h i j"], size=2)
+    assert index.copied_ratio("a b c d e") == 1.0
+    assert index.copied_ratio("a b c f g h") == 2 / 5
+
+
+def test_the_index_knows_which_text_is_repeated() -> None:
+    index = DuplicateIndex(0.8)
+    index.add("k", "one two three four five six seven")
+    assert index.find("one two three four five six seven") == "k"
+    assert index.find("seven six five four three two one") is None
