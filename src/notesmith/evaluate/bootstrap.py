@@ -1,0 +1,221 @@
+"""Intervals and p values for micro scores, resampling documents and accounting for replicates.
+
+Documents and replicates are crossed: every replicate is scored on the same test documents. The
+plain crossed bootstrap resamples both, but with three to five replicates it is far too sure of
+itself: resampling so few values understates their variance by (R - 1) / R and knows no tails. The
+default, ``calibrated``, therefore resamples the documents and draws the replicate part from
+Student's t; ``benchmarks/coverage.py`` measures both, ``docs/evaluation.md`` has the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from notesmith.errors import StageError
+
+Array = NDArray[np.float64]
+Metric = Callable[[Array], Array]
+Method = Literal["calibrated", "crossed"]
+
+
+def precision(counts: Array) -> Array:
+    """tp / (tp + fp) of ``counts[..., (tp, fp, fn)]``; 0 where undefined."""
+    return _ratio(counts[..., 0], counts[..., 0] + counts[..., 1])
+
+
+def recall(counts: Array) -> Array:
+    """tp / (tp + fn) of ``counts[..., (tp, fp, fn)]``; 0 where undefined."""
+    return _ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
+
+
+def f1(counts: Array) -> Array:
+    """2 tp / (2 tp + fp + fn) of ``counts[..., (tp, fp, fn)]``; 0 where undefined."""
+    return _ratio(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    ratio: Array = np.divide(part, whole, out=np.zeros_like(whole, dtype=float), where=whole > 0)
+    return ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over replicates, or a mean difference, with its interval.
+
+    ``values`` are the replicates' own; ``sd`` is their standard deviation (0 for one). ``p`` is
+    two-sided against 0. ``se_replicates`` and ``se_documents`` are the two parts of the standard
+    error. ``draws`` are the resampled estimates.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    sd: float
+    values: tuple[float, ...]
+    n_documents: int
+    se_replicates: float
+    se_documents: float
+    draws: Array = field(repr=False, compare=False)
+
+    @property
+    def n_replicates(self) -> int:
+        """How many replicates the mean is over."""
+        return len(self.values)
+
+
+def document_weights(n_documents: int, resamples: int, *, seed: int) -> Array:
+    """How often each document stands in each resample, shape (resamples, documents).
+
+    Every row sums to ``n_documents``. Sharing one such matrix between comparisons makes them
+    consistent with each other and saves the drawing.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, n_documents, size=(resamples, n_documents))
+    drawn += np.arange(resamples)[:, None] * n_documents
+    counts = np.bincount(drawn.ravel(), minlength=resamples * n_documents)
+    return counts.reshape(resamples, n_documents).astype(np.float64)
+
+
+def pool_groups(counts: ArrayLike, groups: Sequence[int]) -> Array:
+    """Add up the documents of each group (a patient), so that patients are resampled whole.
+
+    Args:
+        counts: (replicates, documents, 3).
+        groups: one number a document; equal numbers belong together.
+    """
+    array = np.asarray(counts, dtype=float)
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    pooled = np.zeros((array.shape[0], int(index.max()) + 1, 3))
+    for replicate in range(array.shape[0]):
+        np.add.at(pooled[replicate], index, array[replicate])
+    return pooled
+
+
+def bootstrap(
+    counts: ArrayLike,
+    other: ArrayLike | None = None,
+    *,
+    metric: Metric = f1,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 13,
+    method: Method = "calibrated",
+    weights: Array | None = None,
+) -> Estimate:
+    """Estimate one arm's score, or its difference to ``other``'s, with an interval.
+
+    Args:
+        counts: tp, fp, fn of each replicate and document, shape (replicates, documents, 3).
+        other: the same for the arm it is compared with, paired by replicate and document.
+        metric: takes counts summed over documents, (..., 3), to scores (...).
+        resamples: bootstrap resamples.
+        confidence: of the interval.
+        seed: of the resampling.
+        method: ``calibrated`` (documents resampled, replicate part from Student's t with R - 1
+            degrees of freedom, what both share counted once) or ``crossed`` (both resampled, plain
+            percentiles: too narrow below about ten replicates).
+        weights: from ``document_weights``, to share between calls.
+
+    Raises:
+        StageError: the shapes are not (replicates, documents, 3), or differ.
+    """
+    ours = _checked(counts)
+    theirs = None if other is None else _checked(other)
+    if theirs is not None and theirs.shape != ours.shape:
+        raise StageError(f"arms are not paired: counts {ours.shape} against {theirs.shape}")
+    n_replicates, n_documents, _ = ours.shape
+    if weights is None:
+        weights = document_weights(n_documents, resamples, seed=seed)
+    one = np.ones((1, n_documents))
+    values = _scores(ours, one, metric)[0]
+    resampled = _scores(ours, weights, metric)
+    if theirs is not None:
+        values = values - _scores(theirs, one, metric)[0]
+        resampled = resampled - _scores(theirs, weights, metric)
+    rng = np.random.default_rng([seed, 1])
+    sd = float(values.std(ddof=1)) if n_replicates > 1 else 0.0
+    mean = float(values.mean())
+    se_documents = _shared_error(resampled)
+    if method == "crossed":
+        picked = rng.multinomial(
+            n_replicates, np.full(n_replicates, 1 / n_replicates), size=len(weights)
+        )
+        draws = (resampled * picked).sum(axis=1) / n_replicates
+    else:
+        draws = _calibrated(resampled, mean, sd, se_documents, rng)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws, (tail, 1 - tail))
+    return Estimate(
+        mean=mean,
+        low=float(low),
+        high=float(high),
+        p=two_sided_p(draws),
+        sd=sd,
+        values=tuple(float(v) for v in values),
+        n_documents=n_documents,
+        se_replicates=sd / n_replicates**0.5,
+        se_documents=se_documents,
+        draws=draws,
+    )
+
+
+def two_sided_p(draws: Array) -> float:
+    """Twice the smaller share of ``draws`` on either side of 0 (0 itself on both), at most 1.
+
+    One is added to the counts, so that p is never 0 (Davison and Hinkley 1997, section 4.2).
+    """
+    below = (1 + np.count_nonzero(draws <= 0)) / (1 + len(draws))
+    above = (1 + np.count_nonzero(draws >= 0)) / (1 + len(draws))
+    return float(min(1.0, 2 * min(below, above)))
+
+
+def _checked(counts: ArrayLike) -> Array:
+    array = np.asarray(counts, dtype=float)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise StageError(f"counts have shape {array.shape}, not (replicates, documents, 3)")
+    return array
+
+
+def _scores(counts: Array, weights: Array, metric: Metric) -> Array:
+    """Scores per resample and replicate, (resamples, replicates)."""
+    n_replicates, n_documents, _ = counts.shape
+    flat = counts.transpose(1, 0, 2).reshape(n_documents, n_replicates * 3)
+    return metric((weights @ flat).reshape(len(weights), n_replicates, 3))
+
+
+def _shared_error(resampled: Array) -> float:
+    """Standard error from documents that the replicates share.
+
+    A document that is hard for all replicates moves them together: the covariance between
+    replicates. What a document does to one replicate alone is already in their spread, so it is
+    not counted here again. With one replicate there is no spread: all of it is counted.
+    """
+    n = resampled.shape[1]
+    covariance = np.atleast_2d(np.cov(resampled, rowvar=False))
+    if n == 1:
+        return float(covariance[0, 0] ** 0.5)
+    between = (covariance.sum() - np.trace(covariance)) / (n * (n - 1))
+    return float(max(between, 0.0) ** 0.5)
+
+
+def _calibrated(
+    resampled: Array, mean: float, sd: float, se_documents: float, rng: np.random.Generator
+) -> Array:
+    n_resamples, n_replicates = resampled.shape
+    moved: Array = resampled.mean(axis=1) - mean
+    spread = float(moved.std())
+    if spread > 0:
+        moved = moved * min(1.0, se_documents / spread)
+    if n_replicates == 1 or sd == 0:
+        return mean + moved
+    # Even quantiles in random order: t with 2 degrees of freedom would need many more plain draws.
+    even = stats.t.ppf((np.arange(n_resamples) + 0.5) / n_resamples, n_replicates - 1)
+    drawn: Array = mean + moved + sd / n_replicates**0.5 * rng.permutation(even)
+    return drawn

@@ -1,0 +1,209 @@
+"""The score of one cell: counts per document, small and free of text, so that it can be cached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from notesmith.document import Document
+from notesmith.errors import StageError
+from notesmith.evaluate.bootstrap import Array
+from notesmith.metrics import PRFScore, Scores, score, score_seen, score_unseen
+
+Counts = tuple[tuple[int, int, int], ...]
+View = Literal["strict", "lenient", "boundary", "unseen", "seen"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CellScores:
+    """What one trained student scored on one set of documents.
+
+    ``strict`` maps label to (tp, fp, fn) per document; the other views pool the labels: ``lenient``
+    (same label, overlap), ``boundary`` (any label), ``unseen`` and ``seen`` (strict, by whether the
+    gold draw has the mention string). ``groups`` numbers the patients, documents of one patient
+    alike. ``ids_hash`` says which documents, in which order. ``seconds`` and ``tokens`` are those
+    of training.
+    """
+
+    arm: str
+    size: int
+    replicate: int
+    seed: int
+    split: str
+    ids_hash: str
+    groups: tuple[int, ...]
+    strict: dict[str, Counts]
+    lenient: Counts
+    boundary: Counts
+    unseen: Counts
+    seen: Counts
+    seconds: float = 0.0
+    tokens: int = 0
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents were scored."""
+        return len(self.groups)
+
+    def counts(self, view: View = "strict", *, label: str | None = None) -> Array:
+        """Counts per document, shape (documents, 3); ``label`` picks one in the strict view."""
+        if view != "strict":
+            return np.asarray(getattr(self, view), dtype=float).reshape(self.n_documents, 3)
+        wanted = list(self.strict.values()) if label is None else [self.strict.get(label, ())]
+        total = np.zeros((self.n_documents, 3))
+        for counts in wanted:
+            if counts:
+                total += np.asarray(counts, dtype=float)
+        return total
+
+    @property
+    def f1(self) -> float:
+        """Strict micro-F1, 0 to 1."""
+        tp, fp, fn = self.counts().sum(axis=0)
+        return PRFScore(int(tp), int(fp), int(fn)).f1
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value without text of documents."""
+        return {
+            "schema": SCHEMA,
+            "arm": self.arm,
+            "size": self.size,
+            "replicate": self.replicate,
+            "seed": self.seed,
+            "split": self.split,
+            "ids_hash": self.ids_hash,
+            "groups": list(self.groups),
+            "strict": {label: _to_lists(counts) for label, counts in self.strict.items()},
+            "lenient": _to_lists(self.lenient),
+            "boundary": _to_lists(self.boundary),
+            "unseen": _to_lists(self.unseen),
+            "seen": _to_lists(self.seen),
+            "seconds": self.seconds,
+            "tokens": self.tokens,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> CellScores:
+        """The inverse of ``to_json``.
+
+        Raises:
+            StageError: the value has another schema, or a part is missing or malformed.
+        """
+        if value.get("schema") != SCHEMA:
+            raise StageError(f"cell scores have schema {value.get('schema')!r}, not {SCHEMA}")
+        try:
+            return cls(
+                arm=str(value["arm"]),
+                size=int(value["size"]),
+                replicate=int(value["replicate"]),
+                seed=int(value["seed"]),
+                split=str(value["split"]),
+                ids_hash=str(value["ids_hash"]),
+                groups=tuple(int(g) for g in value["groups"]),
+                strict={label: _to_counts(rows) for label, rows in value["strict"].items()},
+                lenient=_to_counts(value["lenient"]),
+                boundary=_to_counts(value["boundary"]),
+                unseen=_to_counts(value["unseen"]),
+                seen=_to_counts(value["seen"]),
+                seconds=float(value["seconds"]),
+                tokens=int(value["tokens"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StageError(
+                f"cell scores are malformed: {type(error).__name__} {error}"
+            ) from error
+
+
+def score_cell(
+    gold: Sequence[Document],
+    predicted: Sequence[Document],
+    train_mentions: Iterable[str],
+    *,
+    arm: str,
+    size: int,
+    replicate: int,
+    seed: int,
+    split: str = "test",
+    seconds: float = 0.0,
+    tokens: int = 0,
+) -> CellScores:
+    """Score one student's predictions.
+
+    Args:
+        gold: the documents as annotated.
+        predicted: the same documents as predicted, any order.
+        train_mentions: mention strings of the **gold draw**; not those of made text, so that
+            "unseen" means the same for every arm of a replicate.
+        arm: name of the arm.
+        size: gold documents of the draw.
+        replicate: number of the draw.
+        seed: of the student.
+        split: which documents these are.
+        seconds: training time.
+        tokens: trained on, padding left out.
+
+    Raises:
+        StageError: gold and predictions are not the same documents.
+    """
+    known = set(train_mentions)
+    strict = score(gold, predicted)
+    labels = sorted({label for doc in strict.per_document for label in doc})
+    return CellScores(
+        arm=arm,
+        size=size,
+        replicate=replicate,
+        seed=seed,
+        split=split,
+        ids_hash=hash_ids([doc.id for doc in gold]),
+        groups=_groups(gold),
+        strict={label: _label_counts(strict, label) for label in labels},
+        lenient=_pooled(score(gold, predicted, matching="overlap")),
+        boundary=_pooled(score(gold, predicted, matching="boundary")),
+        unseen=_pooled(score_unseen(gold, predicted, known)),
+        seen=_pooled(score_seen(gold, predicted, known)),
+        seconds=seconds,
+        tokens=tokens,
+    )
+
+
+def hash_ids(ids: Sequence[str]) -> str:
+    """SHA-256 of document ids in order."""
+    return hashlib.sha256("\x1f".join(ids).encode()).hexdigest()
+
+
+def _groups(docs: Sequence[Document]) -> tuple[int, ...]:
+    numbers: dict[tuple[str, str], int] = {}
+    groups = []
+    for doc in docs:
+        patient = doc.metadata.get("patient")
+        key = ("doc", doc.id) if patient is None else ("patient", str(patient))
+        groups.append(numbers.setdefault(key, len(numbers)))
+    return tuple(groups)
+
+
+def _triple(counts: PRFScore) -> tuple[int, int, int]:
+    return counts.tp, counts.fp, counts.fn
+
+
+def _label_counts(scores: Scores, label: str) -> Counts:
+    return tuple(_triple(doc.get(label, PRFScore())) for doc in scores.per_document)
+
+
+def _pooled(scores: Scores) -> Counts:
+    return tuple(_triple(counts) for counts in scores.documents())
+
+
+def _to_lists(counts: Counts) -> list[list[int]]:
+    return [list(row) for row in counts]
+
+
+def _to_counts(rows: Iterable[Iterable[int]]) -> Counts:
+    counts = tuple(tuple(int(n) for n in row) for row in rows)
+    if any(len(row) != 3 for row in counts):
+        raise ValueError("a row of counts is not (tp, fp, fn)")
+    return counts  # type: ignore[return-value]

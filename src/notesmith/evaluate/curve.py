@@ -1,0 +1,184 @@
+"""The gold learning curve, and what a gain is worth in labelled notes.
+
+The curve is ``a - b n^-c`` with c in [0, 1] (c = 0 stands for ``a + b log n``), fitted by least
+squares; two sizes allow the logarithm only. It is never read outside the sizes that were trained:
+what lies beyond is reported as "at least", not extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from notesmith.errors import StageError
+from notesmith.evaluate.bootstrap import Array
+
+_EXPONENTS = np.linspace(0.0, 1.0, 21)
+_GRID = 400
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFit:
+    """F1 = ``a - b n^-c``, or ``a + b log n`` where ``c`` is 0, between ``low`` and ``high``."""
+
+    a: float
+    b: float
+    c: float
+    low: int
+    high: int
+
+    def __call__(self, size: float) -> float:
+        """The curve at ``size`` gold documents."""
+        return float(self.a + self.b * _basis(np.asarray([size], dtype=float), self.c)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A gain in labelled notes, with its interval.
+
+    ``notes`` is negative for a loss. ``beyond`` names the figures (``notes``, ``low``, ``high``)
+    that ran into an end of the curve: their size is a bound ("at least"), not an estimate.
+    """
+
+    notes: int
+    low: int
+    high: int
+    beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorthResult:
+    """A worth, or the reason why there is none."""
+
+    worth: Worth | None
+    reason: str = ""
+
+
+def _basis(sizes: Array, c: float) -> Array:
+    return np.log(sizes) if c == 0 else -(sizes**-c)
+
+
+def _weights(sizes: Sequence[int]) -> list[tuple[float, Array, Array]]:
+    """For each exponent: the matrix from F1 values to (a, b), and to residuals."""
+    array = np.asarray(sizes, dtype=float)
+    exponents = _EXPONENTS if len(sizes) > 2 else _EXPONENTS[:1]
+    solved = []
+    for c in exponents:
+        design = np.stack([np.ones_like(array), _basis(array, float(c))], axis=1)
+        solution = np.linalg.pinv(design)
+        solved.append((float(c), solution, np.eye(len(sizes)) - design @ solution))
+    return solved
+
+
+def fit_curve(sizes: Sequence[int], scores: Sequence[float]) -> CurveFit:
+    """Fit the learning curve to mean scores at two or more sizes.
+
+    Raises:
+        StageError: fewer than two different sizes.
+    """
+    _check_sizes(sizes, scores)
+    values = np.asarray([scores], dtype=float)
+    coefficients, exponents = _fit(sizes, values)
+    a, b = coefficients[0]
+    return CurveFit(float(a), float(b), float(exponents[0]), min(sizes), max(sizes))
+
+
+def _fit(sizes: Sequence[int], values: Array) -> tuple[Array, Array]:
+    """Best (a, b) and c of each row of ``values`` (draws, sizes)."""
+    best = np.full(len(values), np.inf)
+    coefficients = np.zeros((len(values), 2))
+    exponents = np.zeros(len(values))
+    for c, solution, residual in _weights(sizes):
+        error = ((values @ residual.T) ** 2).sum(axis=1)
+        better = error < best - 1e-12
+        best = np.where(better, error, best)
+        coefficients[better] = (values @ solution.T)[better]
+        exponents[better] = c
+    return coefficients, exponents
+
+
+def _check_sizes(sizes: Sequence[int], scores: Sequence[object]) -> None:
+    if len(set(sizes)) < 2 or len(set(sizes)) != len(sizes) or len(sizes) != len(scores):
+        raise StageError(f"a learning curve needs two different sizes or more, got {list(sizes)}")
+    if min(sizes) < 1:
+        raise StageError(f"a learning curve needs sizes above 0, got {list(sizes)}")
+
+
+def worth_in_notes(
+    scores: Mapping[int, Sequence[float]],
+    size: int,
+    gain: float,
+    gain_draws: Array,
+    *,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> WorthResult:
+    """How many more labelled notes give the same as ``gain`` does at ``size`` notes.
+
+    The interval covers both uncertainties: each resampled gain is read off a curve fitted to
+    resampled means (Student's t about each size's mean, by its replicates).
+
+    Args:
+        scores: gold scores of the replicates, by size.
+        size: notes the gain was measured at.
+        gain: score difference, same unit as ``scores``.
+        gain_draws: resampled gains.
+        confidence: of the interval.
+        seed: of the resampling.
+    """
+    sizes = sorted(scores)
+    if len(sizes) < 2:
+        return WorthResult(None, "gold was trained at one size only")
+    if size not in scores:
+        return WorthResult(None, f"gold was not trained at {size} notes")
+    means = np.asarray([np.mean(scores[n]) for n in sizes])
+    rng = np.random.default_rng([seed, 2])
+    drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
+    if np.quantile(drawn[:, -1] - drawn[:, 0], (1 - confidence) / 2) <= 0:
+        return WorthResult(
+            None,
+            f"the gold curve is flat: {sizes[-1]} notes are not clearly better than {sizes[0]}",
+        )
+    grid = np.geomspace(sizes[0], sizes[-1], _GRID)
+    point = _invert(sizes, means[None], size, np.asarray([gain]), grid)[0]
+    notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(notes, (tail, 1 - tail))
+    named = {"notes": point, "low": low, "high": high}
+    ends = (sizes[0] - size, sizes[-1] - size)
+    beyond = tuple(k for k, v in named.items() if v <= ends[0] + 1e-6 or v >= ends[1] - 1e-6)
+    return WorthResult(Worth(round(float(point)), round(float(low)), round(float(high)), beyond))
+
+
+def _draw_means(
+    scores: Sequence[Sequence[float]], means: Array, n_draws: int, rng: np.random.Generator
+) -> Array:
+    drawn = np.tile(means, (n_draws, 1))
+    for i, values in enumerate(scores):
+        n = len(values)
+        if n > 1:
+            error = float(np.std(values, ddof=1)) / n**0.5
+            even = stats.t.ppf((np.arange(n_draws) + 0.5) / n_draws, n - 1)
+            drawn[:, i] += error * rng.permutation(even)
+    return drawn
+
+
+def _invert(sizes: Sequence[int], means: Array, size: int, gains: Array, grid: Array) -> Array:
+    """Notes to add to ``size`` until the curve has risen by the gain, cut at the grid's ends."""
+    coefficients, exponents = _fit(sizes, means)
+    notes = np.zeros(len(gains))
+    for c in np.unique(exponents):
+        rows = exponents == c
+        slope = coefficients[rows, 1]
+        at_size = _basis(np.asarray([float(size)]), float(c))[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # The basis at which the curve has risen by the gain: a cancels.
+            wanted = at_size + gains[rows] / slope
+        # A falling curve never gives the gain, however many notes are added.
+        wanted = np.where(slope > 0, wanted, np.sign(gains[rows]) * np.inf)
+        wanted = np.where(gains[rows] == 0, at_size, wanted)
+        notes[rows] = np.interp(wanted, _basis(grid, float(c)), grid) - size
+    return notes
