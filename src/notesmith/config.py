@@ -79,6 +79,11 @@ class NerConfig(Config):
     max_tokens: Positive = Field(256, description="word pieces a window; longer units get windows")
     stride: Positive = Field(64, description="word pieces that neighbouring windows share")
     bf16: Literal["auto", "yes", "no"] = Field("auto", description="bfloat16 autocast")
+    pieces: Literal["first", "mean"] = Field(
+        "first", description="what stands for a word: its first piece or the mean of its pieces"
+    )
+    dropout: Ratio = Field(0.1, description="dropout of the encoder and the head in training")
+    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
     integration: IntegrationConfig = Field(
         default_factory=lambda: IntegrationConfig(), description="how made documents join"
     )
@@ -193,6 +198,9 @@ class EvaluateConfig(Config):
     against: dict[str, str] = Field(
         default_factory=dict, description="arm to the arm it is compared with besides"
     )
+    candidate: str = Field(
+        "", description="arm the verdict is about; the one with most made sources if empty"
+    )
     resamples: Positive = Field(10000, description="bootstrap resamples")
     confidence: Ratio = Field(0.95, description="of the intervals")
     split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
@@ -224,6 +232,7 @@ class RecipeConfig(Config):
         if len(set(names)) != len(names):
             raise ValueError("two arms share a name")
         wanted = {self.evaluate.comparator, *self.evaluate.against, *self.evaluate.against.values()}
+        wanted |= {self.evaluate.candidate} - {""}
         if unknown := sorted(wanted - set(names)):
             raise ValueError(f"[evaluate] names unknown arms: {unknown}")
         return self
