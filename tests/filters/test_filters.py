@@ -63,7 +63,8 @@ def test_duplicates_within_and_against_gold() -> None:
         candidate("again", "An old man fell at home, and broke his left hip last night!"),
         candidate(
             "part",
-            "Notes say the patient was started on a low dose of the new tablet for her long standing heart trouble.",
+            "Notes say the patient was started on a low dose of the new tablet for her long "
+            "standing heart trouble.",
         ),
     )
     assert found == {"copy": "repeats gold", "again": "repeats made text", "part": "repeats gold"}
