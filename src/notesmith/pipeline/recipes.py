@@ -1,0 +1,230 @@
+"""Recipes: a packaged one by name or a TOML file, with changes, as a checked ``RecipeConfig``.
+
+``load_recipe`` gives plain values to ``RecipeConfig`` and turns what pydantic says into one line.
+``preview`` shrinks a recipe so that a few documents pass through every stage.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import ValidationError
+
+from notesmith.config import ArmConfig, NerConfig, RecipeConfig
+from notesmith.corpus.files import atomic_write_text
+from notesmith.errors import ConfigError
+
+RECIPE = "recipe.toml"
+DEMO = "demo:"
+
+
+def packaged_recipes() -> dict[str, str]:
+    """Names of the packaged recipes and the first comment line of each."""
+    found = {}
+    for entry in resources.files("notesmith.pipeline").joinpath("recipes").iterdir():
+        if entry.name.endswith(".toml"):
+            first = entry.read_text(encoding="utf-8").partition("\n")[0]
+            found[entry.name.removesuffix(".toml")] = first.lstrip("# ").strip()
+    return dict(sorted(found.items()))
+
+
+def load_recipe(
+    name_or_path: str, *, changes: Sequence[str] = (), arms: Sequence[str] = ()
+) -> RecipeConfig:
+    """Load a recipe.
+
+    Args:
+        name_or_path: name of a packaged recipe, or path of a TOML file.
+        changes: ``a.b=VALUE`` each; VALUE is TOML, or a string where it is not. Arms are
+            addressed by name: ``arm.gold.ner.steps=600``.
+        arms: keep these arms of the recipe, the comparator among them; all if empty.
+
+    Raises:
+        ConfigError: there is no such recipe, it is not TOML, or a value is wrong.
+    """
+    values = _read(name_or_path)
+    for change in changes:
+        _apply(values, change)
+    if arms:
+        _choose_arms(values, arms)
+    return _validate(values, name_or_path)
+
+
+def save_recipe(config: RecipeConfig, folder: Path) -> Path:
+    """Write the resolved recipe, every default spelled out, as ``folder/recipe.toml``."""
+    path = folder / RECIPE
+    values = config.model_dump(mode="json", exclude_none=True)
+    atomic_write_text(path, tomli_w.dumps(values))
+    return path
+
+
+def preview(config: RecipeConfig) -> RecipeConfig:
+    """Shrink ``config`` to one draw of a few documents and a few steps of everything."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    values["name"] = f"{config.name} (preview)"
+    values["draws"] |= {
+        "sizes": [min(8, *config.draws.sizes)],
+        "replicates": 1,
+        "replicates_by_size": {},
+        "curve": [],
+        "dev_documents": 6,
+        "test_documents": 6,
+    }
+    values["ner"]["steps"] = min(20, config.ner.steps)
+    values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}
+    values["synthesize"] |= {"units": 12}
+    values["synthesize"].pop("units_per_gold", None)
+    values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
+    values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
+    values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
+    for arm in values["arm"]:
+        arm["sizes"] = []
+        if "steps" in arm["ner"]:
+            arm["ner"]["steps"] = min(20, arm["ner"]["steps"])
+    return _validate(values, config.name)
+
+
+def corpus_path(value: str) -> Path:
+    """The path that a recipe's corpus value names; ``demo:train`` is in the packaged corpus.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    if value.startswith(DEMO):
+        from notesmith.corpus import demo_corpus_path
+
+        path = Path(demo_corpus_path()) / value.removeprefix(DEMO)
+    else:
+        path = Path(value).expanduser()
+    if not path.exists():
+        raise ConfigError(f"corpus path {value!r}: nothing is there")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which part of a plan to run: empty means all. Made from ``--only field=a,b`` options."""
+
+    stage: frozenset[str] = frozenset()
+    arm: frozenset[str] = frozenset()
+    size: frozenset[str] = frozenset()
+    replicate: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, options: Sequence[str]) -> Filters:
+        """Read ``arm=gold,synthetic``; replicates count from 1, as they are shown.
+
+        Raises:
+            ConfigError: another field, or no values.
+        """
+        found: dict[str, frozenset[str]] = {}
+        for option in options:
+            name, equals, values = option.partition("=")
+            wanted = frozenset(value.strip() for value in values.split(",") if value.strip())
+            if not equals or name not in cls.__slots__ or not wanted:
+                raise ConfigError(
+                    f"--only {option!r}: write one of stage=, arm=, size=, replicate= and values"
+                )
+            found[name] = found.get(name, frozenset()) | wanted
+        return cls(**found)
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    packaged = packaged_recipes()
+    path = Path(name_or_path)
+    try:
+        if name_or_path in packaged:
+            entry = resources.files("notesmith.pipeline") / "recipes" / f"{name_or_path}.toml"
+            return tomllib.loads(entry.read_text(encoding="utf-8"))
+        if not path.is_file():
+            raise ConfigError(
+                f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(packaged)}"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {name_or_path!r} is not TOML: {error}") from error
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    name, equals, raw = change.partition("=")
+    parts = name.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {change!r}: write it as a.b=VALUE")
+    table: Any = values
+    if parts[0] == "arm":
+        if len(parts) < 3:
+            raise ConfigError(f"--set {change!r}: write it as arm.NAME.FIELD=VALUE")
+        table, parts = _arm(values, parts[1], change), parts[2:]
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {change!r}: {part!r} is a value, not a table")
+    table[parts[-1]] = _toml_value(raw.strip())
+
+
+def _arm(values: Mapping[str, Any], name: str, change: str) -> dict[str, Any]:
+    arms: list[dict[str, Any]] = values.get("arm", [])
+    for arm in arms:
+        if arm.get("name") == name:
+            return arm
+    known = ", ".join(str(arm.get("name")) for arm in arms)
+    raise ConfigError(f"--set {change!r}: no arm {name!r}; the recipe has {known}")
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _choose_arms(values: dict[str, Any], arms: Sequence[str]) -> None:
+    known = [arm.get("name") for arm in values.get("arm", [])]
+    if unknown := [name for name in arms if name not in known]:
+        raise ConfigError(f"no arm {unknown[0]!r}; the recipe has {', '.join(map(str, known))}")
+    comparator = values.get("evaluate", {}).get("comparator", "gold")
+    if comparator not in arms:
+        raise ConfigError(f"the arms chosen lack the comparator {comparator!r}")
+    values["arm"] = [arm for arm in values["arm"] if arm["name"] in arms]
+    if against := values.get("evaluate", {}).get("against"):
+        values["evaluate"]["against"] = {
+            arm: other for arm, other in against.items() if arm in arms and other in arms
+        }
+
+
+def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
+    try:
+        config = RecipeConfig.model_validate(values)
+        for arm in config.arm:
+            student_of(config, arm)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        if first["type"] == "missing":
+            raise ConfigError(
+                f"recipe {name!r} lacks {where}: give it with --set {where}=VALUE{more}"
+            ) from None
+        raise ConfigError(f"recipe {name!r}: {where or 'recipe'}: {first['msg']}{more}") from None
+    return config
+
+
+def student_of(config: RecipeConfig, arm: ArmConfig) -> NerConfig:
+    """The ``NerConfig`` of one arm: ``[ner]`` with the arm's changes laid over it."""
+    values = config.ner.model_dump(mode="json")
+    _lay_over(values, arm.ner)
+    return NerConfig.model_validate(values)
+
+
+def _lay_over(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for name, change in changes.items():
+        if isinstance(change, Mapping) and isinstance(values.get(name), dict):
+            _lay_over(values[name], change)
+        else:
+            values[name] = change

@@ -1,0 +1,117 @@
+import json
+
+import pytest
+
+from notesmith.errors import StageError
+from notesmith.pipeline.cells import CellStore
+from notesmith.pipeline.engine import count, run_cells
+
+from .fakes import chain, fake_stages
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CellStore(tmp_path / "cells")
+
+
+def test_all_cells_run_once_and_a_second_run_does_nothing(store):
+    calls: list[str] = []
+    outcome = run_cells(chain(2), store=store, stages=fake_stages(calls=calls))
+    assert calls == ["draw", "make", "train", "score"] * 2
+    assert outcome.left == ()
+    again = run_cells(chain(2), store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert again.computed == () and len(calls) == 8
+
+
+def test_metrics_hold_seconds_memory_and_what_the_stage_measured(store):
+    target = chain(1)[0]
+    run_cells([target], store=store, stages=fake_stages())
+    metrics = store.metrics(target)
+    assert metrics["stage"] == "score" and metrics["tokens"] == 10
+    assert metrics["seconds"] >= 0 and metrics["peak_memory_bytes"] > 1e6
+
+
+def test_a_damaged_input_is_recomputed_only_when_needed(store):
+    calls: list[str] = []
+    target = chain(1)[0]
+    run_cells([target], store=store, stages=fake_stages(calls=calls))
+    train = target.inputs["model"]
+    (store.folder(train) / "data.txt").write_text("damaged")
+    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert len(calls) == 4
+    before = (store.folder(target) / "data.txt").read_text()
+    (store.folder(target) / "data.txt").write_text("damaged")
+    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert calls[4:] == ["train", "score"]
+    assert (store.folder(target) / "data.txt").read_text() == before
+
+
+def test_weights_go_when_their_readers_are_done(store):
+    targets = chain(2)
+    run_cells(
+        targets,
+        store=store,
+        stages=fake_stages(),
+        may_discard=lambda cell: cell.stage == "train" and cell.replicate > 0,
+    )
+    assert store.state(targets[0].inputs["model"]) == "done"
+    assert store.state(targets[1].inputs["model"]) == "discarded"
+    census = count(targets, store)
+    assert (len(census.done), len(census.left)) == (8, 0)
+    calls: list[str] = []
+    run_cells(targets, store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert calls == []
+
+
+def test_a_discarded_input_comes_back_when_a_reader_needs_it(store):
+    target = chain(1)[0]
+    run_cells([target], store=store, stages=fake_stages())
+    store.discard(target.inputs["model"])
+    store.remove(target)
+    calls: list[str] = []
+    run_cells([target], store=store, stages=fake_stages(calls=calls))
+    assert calls == ["train", "score"]
+
+
+def test_it_stops_between_cells(store):
+    calls: list[str] = []
+    outcome = run_cells(
+        chain(2),
+        store=store,
+        stages=fake_stages(calls=calls),
+        should_stop=lambda: len(calls) >= 3,
+    )
+    assert calls == ["draw", "make", "train"]
+    assert len(outcome.left) == 2
+    census = count(chain(2), store)
+    assert (len(census.done), len(census.left)) == (3, 5)
+
+
+def test_an_error_keeps_finished_cells_and_leaves_no_half_cell(store):
+    stages = fake_stages()
+
+    def fail(work):
+        (work.out / "data.txt").write_text("half")
+        raise StageError("no unit to train on")
+
+    with pytest.raises(StageError, match="no unit"):
+        run_cells(chain(1), store=store, stages={**stages, "train": fail})
+    census = count(chain(1), store)
+    assert {c.stage for c in census.done} == {"draw", "make"}
+    outcome = run_cells(chain(1), store=store, stages=stages)
+    assert [c.stage for c in outcome.computed] == ["train", "score"]
+
+
+def test_events_count_up(store):
+    events = []
+    run_cells(chain(2), store=store, stages=fake_stages(), on_cell=events.append)
+    done = [e for e in events if e.kind == "done"]
+    assert [e.n_done for e in done] == list(range(1, 9))
+    assert {e.n_total for e in events} == {8}
+
+
+def test_metrics_file_is_json_without_text(store):
+    target = chain(1)[0]
+    run_cells([target], store=store, stages=fake_stages())
+    value = json.loads((store.folder(target) / "metrics.json").read_text())
+    assert set(value) == {"stage", "seed", "seconds", "peak_memory_bytes", "tokens"}
