@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 import notesmith
+from notesmith.cli.compare import compare
+from notesmith.cli.evaluate import evaluate
 from notesmith.errors import NotesmithError
 
 app = typer.Typer(
@@ -32,6 +34,10 @@ def _main(
     ] = False,
 ) -> None:
     pass
+
+
+app.command()(evaluate)
+app.command()(compare)
 
 
 def run() -> None:

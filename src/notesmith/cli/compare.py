@@ -1,0 +1,64 @@
+"""``notesmith compare``: two sets of predictions against the same gold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def compare(
+    gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
+    first: Annotated[Path, typer.Argument(help="Predictions to compare with.")],
+    second: Annotated[Path, typer.Argument(help="Predictions that may be better.")],
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="Format of all files; found if not given.")
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
+    ] = 0.95,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 13,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare two sets of predictions by a bootstrap that is paired by document."""
+    from notesmith.corpus import read_corpus
+    from notesmith.evaluate.predictions import compare as compare_predictions
+
+    found = compare_predictions(
+        read_corpus(gold, format=file_format).docs,
+        read_corpus(first, format=file_format).docs,
+        read_corpus(second, format=file_format).docs,
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+    )
+    sentence = found.sentence(str(first), str(second))
+    if as_json:
+        value = {"sentence": sentence, **found.to_json()}
+        typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+        return
+    table = Table(caption="p of the labels is adjusted by Holm", caption_justify="left")
+    table.add_column("")
+    for column in ("first F1", "second F1", "difference", "interval", "p"):
+        table.add_column(column, justify="right", no_wrap=True)
+    parts = [(found.strict,), (found.lenient,), found.labels]
+    for rows in parts:
+        for row in rows:
+            table.add_row(
+                escape(row.part),
+                f"{row.f1_first:.1f}",
+                f"{row.f1_second:.1f}",
+                f"{row.delta:+.1f}",
+                f"{row.low:+.1f} to {row.high:+.1f}",
+                f"{row.p_holm:.2g}",
+                style="bold" if row is found.strict else None,
+            )
+        table.add_section()
+    Console().print(table)
+    typer.echo(sentence)

@@ -1,0 +1,75 @@
+"""``notesmith evaluate``: score predictions against gold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def evaluate(
+    gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
+    predicted: Annotated[Path, typer.Argument(help="The same documents as predicted.")],
+    seen: Annotated[
+        Path | None,
+        typer.Option("--seen", help="Training data: also score mentions unseen in it."),
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="Format of all files; found if not given.")
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
+    ] = 0.95,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 13,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score predictions: strict, lenient, per label, seen and unseen, with intervals."""
+    from notesmith.corpus import read_corpus
+    from notesmith.evaluate.predictions import rate
+
+    mentions = None
+    if seen is not None:
+        train = read_corpus(seen, format=file_format).docs
+        mentions = [mention for doc in train for mention in doc.mentions()]
+    found = rate(
+        read_corpus(gold, format=file_format).docs,
+        read_corpus(predicted, format=file_format).docs,
+        seen=mentions,
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    unit = "patients" if found.n_groups != found.n_documents else "documents"
+    table = Table(
+        title=f"{found.n_documents} documents",
+        caption=f"{confidence:.0%} intervals from resampling {found.n_groups} {unit}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for column in ("precision", "recall", "F1", "interval", "right", "wrong", "missed"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for i, rows in enumerate((found.views, found.labels)):
+        for row in rows:
+            table.add_row(
+                escape(row.part),
+                f"{row.precision:.1f}",
+                f"{row.recall:.1f}",
+                f"{row.f1:.1f}",
+                f"{row.f1_low:.1f} to {row.f1_high:.1f}",
+                str(row.tp),
+                str(row.fp),
+                str(row.fn),
+                style="bold" if row.part == "strict" and i == 0 else None,
+            )
+        table.add_section()
+    Console().print(table)

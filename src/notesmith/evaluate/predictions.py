@@ -1,0 +1,222 @@
+"""Score one set of predictions, or compare two, outside a run: the two commands' work.
+
+One student each, so only the documents are resampled: the interval says what other documents would
+give, not what another seed or another draw of gold would. Scores are in points of 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from notesmith.document import Document
+from notesmith.errors import StageError
+from notesmith.evaluate.bootstrap import (
+    Array,
+    bootstrap,
+    document_weights,
+    f1,
+    pool_groups,
+    precision,
+    recall,
+)
+from notesmith.evaluate.cells import CellScores, View, score_cell
+from notesmith.evaluate.multiple import holm
+from notesmith.evaluate.verdict import points
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """Scores of one part (a view, or a label in the strict view), in points of 100."""
+
+    part: str
+    precision: float
+    recall: float
+    f1: float
+    f1_low: float
+    f1_high: float
+    tp: int
+    fp: int
+    fn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """All parts, and how many documents (patients, where the corpus names them) they rest on."""
+
+    views: tuple[Rating, ...]
+    labels: tuple[Rating, ...]
+    n_documents: int
+    n_groups: int
+    confidence: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value."""
+        return {"scale": 100, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """F1 of the second set minus the first's, in points of 100."""
+
+    part: str
+    f1_first: float
+    f1_second: float
+    delta: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """The strict difference, the lenient one beside it, and those per label (Holm over labels)."""
+
+    strict: Difference
+    lenient: Difference
+    labels: tuple[Difference, ...]
+    n_documents: int
+    n_groups: int
+    confidence: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value."""
+        return {"scale": 100, **asdict(self)}
+
+    def sentence(self, first: str, second: str) -> str:
+        """The strict difference in words."""
+        diff = self.strict
+        figures = (
+            f"{points(diff.delta)} F1 [{points(diff.low)}, {points(diff.high)}], p = {diff.p:.2g}"
+        )
+        what = "patients" if self.n_groups != self.n_documents else "documents"
+        scope = (
+            f"over {self.n_groups} {what}; another seed or draw of gold may differ by more than "
+            "this interval says"
+        )
+        if diff.p < 1 - self.confidence and (diff.low > 0 or diff.high < 0):
+            better, worse = (second, first) if diff.delta > 0 else (first, second)
+            return f"{better} scores higher than {worse}: {figures} {scope}."
+        return f"No difference shown between {second} and {first}: {figures} {scope}."
+
+
+def rate(
+    gold: Sequence[Document],
+    predicted: Sequence[Document],
+    *,
+    seen: Iterable[str] | None = None,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> Ratings:
+    """Score predictions with intervals over documents.
+
+    Args:
+        gold: as annotated.
+        predicted: the same documents as predicted.
+        seen: mention strings of the training data; without it nothing is said of unseen ones.
+        resamples: bootstrap resamples.
+        confidence: of the intervals.
+        seed: of the resampling.
+
+    Raises:
+        StageError: there is no document, or they are not the same on both sides.
+    """
+    cell = _cell(gold, predicted, seen or ())
+    weights = document_weights(len(set(cell.groups)), resamples, seed=seed)
+
+    def rating(part: str, counts: Array) -> Rating:
+        pooled = pool_groups(counts[None], cell.groups)
+        found = bootstrap(pooled, confidence=confidence, seed=seed, weights=weights)
+        total = counts.sum(axis=0)
+        return Rating(
+            part,
+            _points(float(precision(total))),
+            _points(float(recall(total))),
+            _points(float(f1(total))),
+            _points(found.low),
+            _points(found.high),
+            *(int(n) for n in total),
+        )
+
+    names: dict[View, str] = {
+        "strict": "strict",
+        "lenient": "lenient (overlap)",
+        "boundary": "boundary (any label)",
+    }
+    if seen is not None:
+        names |= {"unseen": "unseen in training", "seen": "seen in training"}
+    return Ratings(
+        views=tuple(rating(name, cell.counts(view)) for view, name in names.items()),
+        labels=tuple(rating(label, cell.counts(label=label)) for label in cell.strict),
+        n_documents=cell.n_documents,
+        n_groups=len(set(cell.groups)),
+        confidence=confidence,
+    )
+
+
+def compare(
+    gold: Sequence[Document],
+    first: Sequence[Document],
+    second: Sequence[Document],
+    *,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> Differences:
+    """Compare two sets of predictions, paired by document.
+
+    Raises:
+        StageError: there is no document, or they are not the same in all three.
+    """
+    ours, theirs = _cell(gold, first, ()), _cell(gold, second, ())
+    weights = document_weights(len(set(ours.groups)), resamples, seed=seed)
+
+    def difference(part: str, view: View, label: str | None = None) -> Difference:
+        before, after = ours.counts(view, label=label), theirs.counts(view, label=label)
+        found = bootstrap(
+            pool_groups(after[None], ours.groups),
+            pool_groups(before[None], ours.groups),
+            confidence=confidence,
+            seed=seed,
+            weights=weights,
+        )
+        return Difference(
+            part,
+            _points(float(f1(before.sum(axis=0)))),
+            _points(float(f1(after.sum(axis=0)))),
+            _points(found.mean),
+            _points(found.low),
+            _points(found.high),
+            found.p,
+            found.p,
+        )
+
+    labels = sorted({*ours.strict, *theirs.strict})
+    found = [difference(label, "strict", label) for label in labels]
+    adjusted = holm([diff.p for diff in found])
+    return Differences(
+        strict=difference("strict", "strict"),
+        lenient=difference("lenient (overlap)", "lenient"),
+        labels=tuple(
+            Difference(**{**asdict(diff), "p_holm": p})
+            for diff, p in zip(found, adjusted, strict=True)
+        ),
+        n_documents=ours.n_documents,
+        n_groups=len(set(ours.groups)),
+        confidence=confidence,
+    )
+
+
+def _cell(
+    gold: Sequence[Document], predicted: Sequence[Document], seen: Iterable[str]
+) -> CellScores:
+    if not gold:
+        raise StageError("there is no document to score")
+    return score_cell(gold, predicted, seen, arm="", size=0, replicate=0, seed=0)
+
+
+def _points(value: float) -> float:
+    return round(100 * value + 0.0, 3)
