@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -123,13 +123,16 @@ def nest(entities: Iterable[Entity]) -> tuple[list[Entity], Counter[str]]:
     return kept, counts
 
 
-def render(doc: Document, marks: Marks, *, details: bool = False) -> Rendered:
+def render(
+    doc: Document, marks: Marks, *, details: bool = False, brief: Container[str] = ()
+) -> Rendered:
     """Write ``doc`` with its entities marked in place.
 
     Args:
         doc: the document; its relations and sections are not written.
         marks: the marks of every label that occurs in it.
         details: write each entity's id and attributes after its open mark.
+        brief: ids of entities whose block is left out all the same.
 
     Raises:
         ConfigError: a label has no mark, or an id or attribute cannot be written in a block.
@@ -154,7 +157,7 @@ def render(doc: Document, marks: Marks, *, details: bool = False) -> Rendered:
         close(ent.start)
         write(ent.start)
         out.append(marks.opener(ent.label))
-        if details:
+        if details and ent.id not in brief:
             out.append(_details_block(ent))
         stack.append(ent)
     close(len(doc.text))

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.corpus import jsonl, pubtator
+from notesmith.corpus import brat, conll, inline, jsonl, pubtator
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read: its path, the corpus folder it lies in, and the beginning of its text."""
+    """A file to read: its path, its corpus folder, its beginning, and the columns if CoNLL."""
 
     path: Path
     root: Path
     head: str
+    columns: conll.Columns
 
     @property
     def stem(self) -> str:
@@ -56,6 +57,28 @@ FORMATS: Mapping[str, Format] = {
             lambda source: pubtator.claims(source.head),
             lambda source, tally: pubtator.read(source.path, tally),
             pubtator.write,
+        ),
+        Format(
+            "inline",
+            lambda source: source.path.suffix == ".txt" and inline.claims(source.head),
+            lambda source, tally: inline.read(source.path, source.stem, tally),
+            inline.write,
+            is_folder=True,
+        ),
+        Format(
+            "brat",
+            lambda source: brat.claims(source.path),
+            lambda source, tally: brat.read(source.path, source.stem, tally),
+            brat.write,
+            is_folder=True,
+        ),
+        Format(
+            "conll",
+            lambda source: source.path.suffix.lower() in conll.SUFFIXES,
+            lambda source, tally: conll.read(
+                source.path, source.stem, tally, columns=source.columns
+            ),
+            conll.write,
         ),
     )
 }

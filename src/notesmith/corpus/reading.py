@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from notesmith.corpus.conll import Columns
 from notesmith.corpus.formats import FORMATS, Format, Source
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError
 
-_HEAD_BYTES = 4096
+_HEAD_BYTES = 65_536
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml", ".json"})
 _NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
 
@@ -32,6 +33,7 @@ def read_corpus(
     format: str | None = None,
     label_map: Mapping[str, str] | None = None,
     on_problem: OnProblem = "raise",
+    columns: Columns | None = None,
 ) -> CorpusRead:
     """Read every document below ``path``.
 
@@ -40,13 +42,14 @@ def read_corpus(
         format: a name of ``FORMATS``; recognised from the files if not given.
         label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
         on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
+        columns: where a CoNLL file keeps tokens and tags, and its tag scheme.
 
     Raises:
         CorpusError: nothing is there, formats are mixed, or a record is bad.
     """
     path = Path(path)
     tally = Tally(on_problem)
-    sources = _sources(path)
+    sources = _sources(path, columns or Columns())
     fmt, chosen = _choose(path, sources, format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
@@ -78,12 +81,12 @@ def _named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _sources(path: Path) -> list[Source]:
+def _sources(path: Path, columns: Columns) -> list[Source]:
     if path.is_file():
-        return [Source(path, path.parent, _head(path))]
+        return [Source(path, path.parent, _head(path), columns)]
     if not path.is_dir():
         raise CorpusError(f"{path}: not found; name a corpus file or folder")
-    return [Source(file, path, _head(file)) for file in _walk(path)]
+    return [Source(file, path, _head(file), columns) for file in _walk(path)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:

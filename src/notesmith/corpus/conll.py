@@ -1,0 +1,289 @@
+"""CoNLL columns: a token a line, a blank line between sentences, tags IOB1, IOB2 or BIOES.
+
+Tokens are joined by spaces and sentences by line ends. ``-DOCSTART-`` lines begin documents; in a
+file without them every sentence is a document of its own. Written are two columns with IOB2 tags,
+and the document's id after ``-DOCSTART-``.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from notesmith.corpus.files import atomic_write_text
+from notesmith.corpus.problems import Tally, read_lines
+from notesmith.document import Document, Entity, Span
+from notesmith.errors import CorpusError
+from notesmith.markup import nest
+from notesmith.segments import join_over_entities, split
+
+TagScheme = Literal["iob1", "iob2", "bioes"]
+SUFFIXES = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})
+TOKENS = "tokens"  # metadata: "spaces" where the text is tokens joined by spaces
+_DOCSTART = "-DOCSTART-"
+_FILLER = re.compile(r"(?:-X-|O|_|\s)*")
+_TAG = re.compile(r"([BIESLUMW])-([^\s|,;]+)")
+# Other spellings of BIOES: last, unit, middle, whole.
+_SAME_AS = {"L": "E", "U": "S", "M": "I", "W": "S"}
+_SPACED = re.compile(r"[^ \t\r\n]+")
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a CoNLL file keeps what, counted from 0 (from the end if negative).
+
+    ``scheme`` is recognised from the tags of a file if None.
+    """
+
+    token: int = 0
+    tag: int = -1
+    scheme: TagScheme | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    number: int
+    text: str
+    prefix: str
+    label: str
+
+
+@dataclass(slots=True)
+class _Sentences:
+    """Sentences of one document while they are read."""
+
+    id: str
+    sentences: list[list[_Token]] = field(default_factory=lambda: [[]])
+    named: bool = False
+    broken: bool = False
+
+
+def read(
+    path: Path,
+    stem: str,
+    tally: Tally,
+    *,
+    columns: Columns = Columns(),
+) -> Iterator[Document]:
+    """Read the documents of one file."""
+    groups = list(_groups(path, stem, tally, columns))
+    scheme = columns.scheme or _recognise(s for group in groups for s in group.sentences)
+    tally.note(f"files with {scheme.upper()} tags")
+    for group in groups:
+        if group.broken:
+            tally.note("dropped: document with an unreadable line")
+            continue
+        with tally.dropping("document", f"{path}: doc {group.id!r}"):
+            yield _document(group, scheme, path, tally)
+
+
+def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_Sentences]:
+    lines = read_lines(path, tally)
+    whole = any(line.text is not None and line.text.startswith(_DOCSTART) for line in lines)
+    n = 1
+    group = _Sentences(f"{stem}-{n}")
+    for line in lines:
+        if line.text is None:
+            group.broken = True
+        elif line.text.startswith(_DOCSTART):
+            if any(group.sentences) or group.named or group.broken:
+                yield group
+                n += 1
+            name = _named(line.text)
+            group = _Sentences(name or f"{stem}-{n}", named=bool(name))
+        elif not line.text.strip():
+            if not group.sentences[-1]:
+                continue
+            if whole:
+                group.sentences.append([])
+            else:
+                yield group
+                n += 1
+                group = _Sentences(f"{stem}-{n}")
+        else:
+            where = f"{path}:{line.number}: doc {group.id!r}"
+            try:
+                group.sentences[-1].append(_token(line.number, line.text, columns))
+            except CorpusError as error:
+                tally.drop("line", CorpusError(f"{where}: {error}"))
+                group.broken = True
+    if any(group.sentences) or group.named or group.broken:
+        yield group
+
+
+def _named(line: str) -> str:
+    name = line.removeprefix(_DOCSTART).split("\t")[0].strip()
+    return "" if _FILLER.fullmatch(name) else name
+
+
+def _token(number: int, line: str, columns: Columns) -> _Token:
+    cells = line.split("\t") if "\t" in line else line.split()
+    try:
+        token, tag = cells[columns.token], cells[columns.tag]
+    except IndexError:
+        raise CorpusError(f"{len(cells)} columns are too few; is the file cut off?") from None
+    if len(cells) < 2 or not token.strip():
+        raise CorpusError("a token line needs a token and a tag; is the file cut off?")
+    if tag == "O":
+        return _Token(number, token, "O", "")
+    match = _TAG.fullmatch(tag)
+    if match is None:
+        raise CorpusError(
+            "the tag is not O, B-LABEL, I-LABEL …; CoNLL holds one flat tag a token "
+            "(overlapping mentions need brat or jsonl)"
+        )
+    prefix = _SAME_AS.get(match.group(1), match.group(1))
+    return _Token(number, token, prefix, match.group(2))
+
+
+def _recognise(sentences: Iterable[Sequence[_Token]]) -> TagScheme:
+    """Name the scheme: BIOES by its letters, IOB1 where I begins and B only divides, else IOB2."""
+    begins_inside = False
+    divides_only = True
+    for tokens in sentences:
+        before = _Token(0, "", "O", "")
+        for token in tokens:
+            if token.prefix in "ES":
+                return "bioes"
+            if token.prefix == "I" and token.label != before.label:
+                begins_inside = True
+            if token.prefix == "B" and token.label != before.label:
+                divides_only = False
+            before = token
+    return "iob1" if begins_inside and divides_only else "iob2"
+
+
+def _document(group: _Sentences, scheme: TagScheme, path: Path, tally: Tally) -> Document:
+    text: list[str] = []
+    entities: list[Entity] = []
+    at = 0
+    for tokens in group.sentences:
+        if not tokens:
+            continue
+        offsets: list[Span] = []
+        for token in tokens:
+            offsets.append((at, at + len(token.text)))
+            at += len(token.text) + 1
+        text.append(" ".join(token.text for token in tokens))
+        for first, last in _mentions(tokens, scheme, group.id, path, tally):
+            span = (offsets[first][0], offsets[last][1])
+            entities.append(Entity(f"T{len(entities) + 1}", tokens[first].label, (span,)))
+    return Document(group.id, "\n".join(text), tuple(entities), metadata={TOKENS: "spaces"})
+
+
+def _mentions(
+    tokens: Sequence[_Token], scheme: TagScheme, doc_id: str, path: Path, tally: Tally
+) -> Iterator[tuple[int, int]]:
+    """First and last token of each mention.
+
+    An ill-formed tag raises; where problems are counted it is read as the nearest legal one: what
+    continues nothing begins a mention, what does not end is ended.
+    """
+
+    def wrong(token: _Token, what: str) -> None:
+        if tally.on_problem == "raise":
+            where = f"{path}:{token.number}: doc {doc_id!r}"
+            remedy = "correct the tag, or name the scheme"
+            tally.drop(what, CorpusError(f"{where}: {what} (read as {scheme.upper()}); {remedy}"))
+        tally.note("ill-formed tags read as the nearest legal ones")
+
+    start: int | None = None
+    for i, token in enumerate(tokens):
+        continues = (
+            start is not None and token.prefix in "IE" and token.label == tokens[i - 1].label
+        )
+        if start is not None and not continues:
+            if scheme == "bioes":
+                wrong(tokens[i - 1], "the mention is not ended by E")
+            yield start, i - 1
+            start = None
+        if token.prefix == "O":
+            continue
+        if start is None:
+            if token.prefix in "IE" and scheme != "iob1":
+                wrong(token, f"{token.prefix} continues no mention of this label")
+            start = i
+        if token.prefix in "ES":
+            yield start, i
+            start = None
+    if start is not None:
+        if scheme == "bioes":
+            wrong(tokens[-1], "the mention is not ended by E")
+        yield start, len(tokens) - 1
+
+
+def write(docs: Sequence[Document], path: Path) -> Counter[str]:
+    """Write ``docs`` to one file with IOB2 tags; returns what the format cannot hold, counted."""
+    lost: Counter[str] = Counter()
+    lines: list[str] = []
+    for doc in docs:
+        name = doc.id
+        if name != name.strip() or re.search(r"[\t\r\n]", name) or _FILLER.fullmatch(name):
+            raise CorpusError(f"doc {name!r}: the id cannot stand after {_DOCSTART}; use jsonl")
+        lines += [f"{_DOCSTART} {name}\tO", "", *_lines(doc, lost)]
+    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+    return lost
+
+
+def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
+    entities = _flat(doc, lost)
+    spaced = doc.metadata.get(TOKENS) == "spaces"
+    if spaced:
+        rows = [m.span() for m in re.finditer(r"[^\n]+", doc.text)]
+        sentences = join_over_entities(rows, doc)
+    else:
+        sentences = split(doc, "sentence")
+        lost["documents whose white space was lost"] += 1
+    borders = sorted({at for ent in entities for at in (ent.start, ent.end)})
+    held: set[str] = set()
+    for sentence in sentences:
+        for start, end in _tokens(doc.text, sentence, borders, spaced=spaced):
+            ent = next((e for e in entities if e.start <= start and end <= e.end), None)
+            tag = "O" if ent is None else f"{'I' if ent.id in held else 'B'}-{ent.label}"
+            if ent is not None:
+                held.add(ent.id)
+            if doc.text[start:end].startswith(_DOCSTART):
+                raise CorpusError(f"doc {doc.id!r}: [{start}, {end}) is {_DOCSTART}; use jsonl")
+            yield f"{doc.text[start:end]}\t{tag}"
+        yield ""
+    lost["mentions of white space left out"] += len(entities) - len(held)
+    lost["attributes left out"] += sum(len(ent.attributes) for ent in doc.entities)
+    lost["concept ids left out"] += sum(len(ent.normalized) for ent in doc.entities)
+    lost["relations left out"] += len(doc.relations) + len(doc.concept_relations)
+    rest = any(name != TOKENS for name in doc.metadata)
+    lost["documents whose metadata, sections or provenance were left out"] += bool(
+        rest or doc.masked or doc.sections or doc.provenance.kind != "gold"
+    )
+
+
+def _tokens(text: str, sentence: Span, borders: Sequence[int], *, spaced: bool) -> Iterator[Span]:
+    """Ranges of tokens, cut where a mention begins or ends."""
+    pattern = _SPACED if spaced else _WORDS
+    for match in pattern.finditer(text, *sentence):
+        start, end = match.span()
+        first, last = bisect_right(borders, start), bisect_left(borders, end)
+        cuts = [start, *borders[first:last], end]
+        for a, b in pairwise(cuts):
+            if text[a:b].strip():
+                yield a, b
+
+
+def _flat(doc: Document, lost: Counter[str]) -> list[Entity]:
+    """The outermost mentions, none overlapping, in order."""
+    entities, counts = nest(doc.entities)
+    lost["discontinuous mentions written whole"] += counts["discontinuous"]
+    kept: list[Entity] = []
+    for ent in entities:
+        if _TAG.fullmatch(f"B-{ent.label}") is None:
+            raise CorpusError(f"doc {doc.id!r}: label {ent.label!r} cannot be a tag; rename it")
+        if not kept or ent.start >= kept[-1].end:
+            kept.append(ent)
+    lost["nested or crossing mentions left out"] += len(doc.entities) - len(kept)
+    return kept
