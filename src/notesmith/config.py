@@ -136,6 +136,9 @@ class SampleConfig(Config):
     constrain: Literal["none", "marks", "licensed"] = Field(
         "marks", description="marks anywhere, in legal places, or around approved names only"
     )
+    bf16: Literal["auto", "yes", "no"] = Field(
+        "auto", description="bfloat16 weights while sampling; auto where the processor has it"
+    )
 
 
 class SynthesizeConfig(Config):

@@ -1,0 +1,40 @@
+"""The student: train an encoder for named entity recognition, predict, save and load.
+
+Names are loaded on first use, so that importing this package loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from notesmith.ner.crossfit import Committee, train_committee
+    from notesmith.ner.model import NerModel, WordScores, load_ner
+    from notesmith.ner.train import NerResult, train_ner
+
+__all__ = [
+    "Committee",
+    "NerModel",
+    "NerResult",
+    "WordScores",
+    "load_ner",
+    "train_committee",
+    "train_ner",
+]
+
+_HOME = {
+    "Committee": "crossfit",
+    "train_committee": "crossfit",
+    "NerModel": "model",
+    "WordScores": "model",
+    "load_ner": "model",
+    "NerResult": "train",
+    "train_ner": "train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,250 @@
+"""A trained student: predict documents, word probabilities and hidden states; save and load."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from notesmith.config import NerConfig
+from notesmith.document import Document, Provenance, Span
+from notesmith.errors import ModelError
+from notesmith.ner.encoder import autocast, load_encoder, max_positions
+from notesmith.ner.windows import Encoded, Window, encode
+from notesmith.ner.words import best_tags, tag_names, to_entities
+from notesmith.progress import OnProgress, Progress, silent
+
+SETTINGS_FILE = "notesmith.json"
+SCHEMA = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WordScores:
+    """What the student thinks of each word of a document.
+
+    ``words[i]`` is a character range; row i of ``probabilities`` (float32, tags in
+    ``NerModel.tags`` order) belongs to it, and row i of ``hidden`` (float32, last layer, the
+    head's input) where it was asked for.
+    """
+
+    words: tuple[Span, ...]
+    probabilities: NDArray[np.float32]
+    hidden: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NerModel:
+    """A token classification model of transformers, read word by word."""
+
+    model: Any
+    tokenizer: Any
+    labels: tuple[str, ...]
+    config: NerConfig
+    name: str
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tag names in the order of the model's outputs."""
+        return tag_names(self.labels)
+
+    def predict(
+        self,
+        docs: Sequence[Document],
+        *,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[Document]:
+        """Label ``docs``: same ids and texts, flat entities with exact offsets.
+
+        Entities that ``docs`` carry are not looked at.
+        """
+        found: list[Document] = []
+        scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
+        for doc, score in zip(docs, scores, strict=True):
+            tags = best_tags(np.log(np.maximum(score.probabilities, 1e-12)))
+            found.append(
+                replace(
+                    doc,
+                    entities=tuple(to_entities(tags, score.words, self.labels)),
+                    relations=(),
+                    concept_relations=(),
+                    masked=(),
+                    provenance=Provenance("silver", (doc.id,), self.name, "ner"),
+                )
+            )
+        return found
+
+    def predict_scores(
+        self,
+        docs: Sequence[Document],
+        *,
+        hidden: bool = False,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[WordScores]:
+        """Tag probabilities of every word, and with ``hidden`` the states that the head reads.
+
+        A word that the tokenizer drops (a control character) is surely O and has a zero state.
+        """
+        encoded = encode(docs, self.tokenizer, self.config, max_positions=max_positions(self.model))
+        n_tags, width = len(self.tags), int(self.model.config.hidden_size)
+        probabilities = [np.zeros((len(w), n_tags), np.float32) for w in encoded.words]
+        for rows in probabilities:
+            rows[:, 0] = 1
+        states = [np.zeros((len(w), width), np.float32) for w in encoded.words] if hidden else None
+        for window, probs, state in self._run(encoded, hidden, batch_tokens, on_progress):
+            index = list(window.word_index)
+            probabilities[window.doc][index] = probs
+            if states is not None and state is not None:
+                states[window.doc][index] = state
+        return [
+            WordScores(w, probabilities[i], states[i] if states is not None else None)
+            for i, w in enumerate(encoded.words)
+        ]
+
+    def _run(
+        self, encoded: Encoded, hidden: bool, batch_tokens: int, on_progress: OnProgress
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.float32] | None]]:
+        device = next(self.model.parameters()).device
+        self.model.eval()
+        order = sorted(encoded.windows, key=len)
+        began, done, tokens = perf_counter(), 0, 0
+        while done < len(order):
+            # Sorted by length: the last row is the longest, and the batch is what fits below it.
+            stop = done + 1
+            while stop < len(order) and len(order[stop]) * (stop - done + 1) <= batch_tokens:
+                stop += 1
+            batch = collate(order[done:stop], self.tokenizer.pad_token_id or 0, self.config.pieces)
+            with torch.inference_mode(), autocast(device.type, self.config.bf16):
+                out = self.model(
+                    input_ids=batch.input_ids.to(device),
+                    attention_mask=batch.attention_mask.to(device),
+                    output_hidden_states=hidden,
+                )
+                probs = word_logits(out.logits, batch).softmax(-1).cpu().numpy()
+                states = word_logits(out.hidden_states[-1], batch).cpu().numpy() if hidden else None
+            first = 0
+            for window in order[done:stop]:
+                rows = slice(first, first + len(window.word_index))
+                yield window, probs[rows], states[rows] if states is not None else None
+                first = rows.stop
+            tokens += sum(len(w) for w in order[done:stop])
+            done = stop
+            on_progress(
+                Progress("predict", done, len(order), "units", tokens, perf_counter() - began)
+            )
+
+    def count_unknown(self, docs: Sequence[Document]) -> Counter[str]:
+        """Entities of ``docs`` whose label the model does not know, by label: it must miss them."""
+        return Counter(e.label for d in docs for e in d.entities if e.label not in self.labels)
+
+    def save(self, folder: Path | str) -> None:
+        """Write a folder that plain transformers loads too; owner-only, all or nothing."""
+        from notesmith.corpus.files import atomic_folder
+
+        with atomic_folder(Path(folder)) as temporary:
+            self.model.save_pretrained(temporary, safe_serialization=True)
+            self.tokenizer.save_pretrained(temporary)
+            settings = {
+                "schema": SCHEMA,
+                "labels": list(self.labels),
+                "encoder": self.name,
+                "ner": self.config.model_dump(mode="json"),
+            }
+            (temporary / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), "utf-8")
+            for path in temporary.iterdir():
+                path.chmod(0o600)
+
+
+def load_ner(folder: Path | str) -> NerModel:
+    """Load what ``NerModel.save`` wrote.
+
+    Raises:
+        ModelError: the folder is not a student of this project or cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / SETTINGS_FILE
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+        labels = tuple(settings["labels"])
+        config = NerConfig.model_validate(settings["ner"])
+        name, schema = str(settings["encoder"]), settings["schema"]
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: damaged ({type(error).__name__})") from error
+    if schema != SCHEMA:
+        raise ModelError(
+            f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
+        )
+    encoder = load_encoder(str(folder))
+    tags = tuple(encoder.model.config.id2label[i] for i in range(encoder.model.config.num_labels))
+    if tags != tag_names(labels):
+        raise ModelError(f"{folder}: the head's tags are not those of its labels")
+    return NerModel(encoder.model, encoder.tokenizer, labels, config, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows as tensors: ``rows``/``columns`` point at the pieces to read, ``groups`` at words.
+
+    ``tags`` holds one tag a word (empty in prediction). With first pieces there is one piece a
+    word and ``groups`` is None; else pieces of word k have ``groups == k`` and are averaged.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+    groups: torch.Tensor | None
+    tags: torch.Tensor
+
+
+def collate(windows: Sequence[Window], pad: int, pieces: str) -> Batch:
+    """Pad ``windows`` to the longest."""
+    longest = max(len(w) for w in windows)
+    ids = np.full((len(windows), longest), pad, dtype=np.int64)
+    mask = np.zeros((len(windows), longest), dtype=np.int64)
+    rows: list[int] = []
+    columns: list[int] = []
+    groups: list[int] = []
+    word = 0
+    for i, window in enumerate(windows):
+        ids[i, : len(window)] = window.input_ids
+        mask[i, : len(window)] = 1
+        for start, end in window.pieces:
+            stop = end if pieces == "mean" else start + 1
+            rows += [i] * (stop - start)
+            columns += range(start, stop)
+            groups += [word] * (stop - start)
+            word += 1
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(mask),
+        torch.tensor(rows),
+        torch.tensor(columns),
+        torch.tensor(groups) if pieces == "mean" else None,
+        torch.tensor([tag for w in windows for tag in w.tags]),
+    )
+
+
+def word_logits(values: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
+    rows, columns = batch.rows.to(values.device), batch.columns.to(values.device)
+    picked = values[rows, columns].float()
+    if batch.groups is None:
+        return picked
+    groups = batch.groups.to(values.device)
+    n_words = int(groups[-1]) + 1 if len(groups) else 0
+    summed = picked.new_zeros(n_words, picked.shape[-1]).index_add(0, groups, picked)
+    return summed / torch.bincount(groups, minlength=n_words).unsqueeze(1)

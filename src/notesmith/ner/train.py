@@ -1,0 +1,206 @@
+"""Train the student: a fixed number of steps of AdamW over planned batches of like length."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from notesmith.config import NerConfig
+from notesmith.document import Document, labels_of
+from notesmith.errors import StageError
+from notesmith.ner.encoder import autocast, load_encoder, max_positions
+from notesmith.ner.integrate import plan_batches
+from notesmith.ner.model import NerModel, collate, word_logits
+from notesmith.ner.windows import Window, encode
+from notesmith.ner.words import IGNORED
+from notesmith.progress import OnProgress, Progress, silent
+
+_log = logging.getLogger(__name__)
+_HISTORY_EVERY = 25
+
+
+@dataclass(frozen=True, slots=True)
+class NerResult:
+    """A trained student with its cost.
+
+    ``history`` holds ``step``, mean ``loss`` since the last entry and learning ``rate``;
+    ``tokens`` are word pieces trained on, padding not counted; ``counts`` says what was flattened
+    (see ``TaggedWords``), gold and made together.
+    """
+
+    model: NerModel
+    history: tuple[dict[str, float], ...]
+    tokens: int
+    seconds: float
+    counts: Counter[str]
+
+
+def train_ner(
+    gold: Sequence[Document],
+    made: Sequence[Document] = (),
+    *,
+    config: NerConfig,
+    labels: Sequence[str] | None = None,
+    seed: int,
+    on_progress: OnProgress = silent,
+) -> NerResult:
+    """Train on ``gold`` and ``made`` documents, joined as ``config.integration`` says.
+
+    Without ``labels`` they are those of the documents. The number of optimizer steps is
+    ``config.steps`` whatever the documents are, under one schedule of the learning rate.
+
+    Raises:
+        StageError: no labels or no words, or an entity's label is not in ``labels``.
+        ModelError: the encoder cannot be loaded.
+    """
+    labels = tuple(labels) if labels is not None else labels_of([*gold, *made])
+    if not labels:
+        raise StageError(
+            "there is nothing to learn: no document has an entity, and no labels given"
+        )
+    began = perf_counter()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        encoder = load_encoder(config.encoder, labels=labels)
+        limit = max_positions(encoder.model)
+        parts = [
+            encode(docs, encoder.tokenizer, config, labels=labels, max_positions=limit)
+            for docs in (gold, made)
+        ]
+        units = [w for part in parts for w in part.windows]
+        plan = plan_batches(
+            [len(w) for w in parts[0].windows],
+            [len(w) for w in parts[1].windows],
+            steps=config.steps,
+            batch_size=config.batch_size,
+            integration=config.integration,
+            seed=seed,
+        )
+        history, tokens = _fit(
+            encoder.model, units, plan, config, encoder.tokenizer.pad_token_id or 0, on_progress
+        )
+    seconds = perf_counter() - began
+    counts = parts[0].counts + parts[1].counts
+    _log.info("trained %d steps on %d units in %.1f s", len(plan), len(units), seconds)
+    model = NerModel(encoder.model, encoder.tokenizer, labels, config, encoder.name)
+    return NerResult(model, tuple(history), tokens, seconds, counts)
+
+
+def _fit(
+    model: Any,
+    units: Sequence[Window],
+    plan: Sequence[Sequence[int]],
+    config: NerConfig,
+    pad: int,
+    on_progress: OnProgress,
+) -> tuple[list[dict[str, float]], int]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(device).train()
+    _set_dropout(model, config.dropout)
+    history: list[dict[str, float]] = []
+    began, tokens = perf_counter(), 0
+    with compact_embeddings(model, units, pad) as row_of:
+        optimizer = _optimizer(model, config)
+        base = [group["lr"] for group in optimizer.param_groups]
+        total = torch.zeros((), device=device)
+        for step, chosen in enumerate(plan):
+            factor = schedule(step, len(plan), config.warmup_ratio)
+            for group, rate in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = rate * factor
+            windows = [units[i] for i in chosen]
+            batch = collate(windows, pad, config.pieces)
+            with autocast(device, config.bf16):
+                out = model(
+                    input_ids=row_of[batch.input_ids].to(device),
+                    attention_mask=batch.attention_mask.to(device),
+                )
+            tags = batch.tags.to(device)
+            # A sum over a count of at least one: a wholly masked batch gives 0, not NaN.
+            loss = torch.nn.functional.cross_entropy(
+                word_logits(out.logits, batch), tags, ignore_index=IGNORED, reduction="sum"
+            ) / (tags != IGNORED).sum().clamp(min=1)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            total += loss.detach()
+            tokens += sum(len(w) for w in windows)
+            done = step + 1
+            if done % _HISTORY_EVERY == 0 or done == len(plan):
+                since = done - int(history[-1]["step"] if history else 0)
+                values = {"loss": float(total) / since, "rate": config.learning_rate * factor}
+                total.zero_()
+                history.append({"step": float(done), **values})
+                on_progress(
+                    Progress(
+                        "ner", done, len(plan), "steps", tokens, perf_counter() - began, values
+                    )
+                )
+    model.eval()
+    return history, tokens
+
+
+def schedule(step: int, steps: int, warmup_ratio: float) -> float:
+    """Factor of the learning rate at ``step`` (from 0): up linearly, then down linearly to 0."""
+    warmup = round(warmup_ratio * steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return (steps - step) / max(steps - warmup, 1)
+
+
+def _set_dropout(model: Any, probability: float) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+
+
+def _optimizer(model: Any, config: NerConfig) -> torch.optim.AdamW:
+    """AdamW with no decay on biases and norms, and a rate of its own for the new head."""
+    prefix = model.base_model_prefix
+    groups: dict[tuple[bool, bool], list[Any]] = {}
+    for name, parameter in model.named_parameters():
+        is_head = not name.startswith(f"{prefix}.")
+        groups.setdefault((is_head, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.head_learning_rate if is_head else config.learning_rate,
+                "weight_decay": config.weight_decay if decays else 0.0,
+            }
+            for (is_head, decays), parameters in groups.items()
+        ],
+        fused=True,
+    )
+
+
+@contextmanager
+def compact_embeddings(model: Any, units: Sequence[Window], pad: int) -> Iterator[torch.Tensor]:
+    """Train only the rows of the input embeddings that occur in ``units``.
+
+    Half of a small encoder's weights are embeddings, of which a few hundred texts touch a tenth:
+    the optimizer need not move the rest (plain AdamW would only shrink them by weight decay).
+    Yields the table from token id to row; on leaving, trained rows go back to their places.
+    """
+    full = model.get_input_embeddings()
+    used = torch.tensor(sorted({pad, *(i for w in units for i in w.input_ids)}))
+    row_of = torch.zeros(full.num_embeddings, dtype=torch.int64)
+    row_of[used] = torch.arange(len(used))
+    used = used.to(full.weight.device)
+    compact = torch.nn.Embedding.from_pretrained(
+        full.weight.detach()[used].clone(), freeze=False, padding_idx=int(row_of[pad])
+    )
+    model.set_input_embeddings(compact)
+    try:
+        yield row_of
+    finally:
+        with torch.no_grad():
+            full.weight[used] = compact.weight
+        model.set_input_embeddings(full)

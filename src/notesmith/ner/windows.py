@@ -1,0 +1,207 @@
+"""Documents as model inputs: units, cut into windows of word pieces where they are too long.
+
+A word is never cut. Where neighbouring windows share a word, the window in which it lies furthest
+from a border owns it: only the owner trains on it and decides it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from notesmith.config import NerConfig
+from notesmith.document import Document, Span
+from notesmith.ner.words import IGNORED, tag_words, words
+from notesmith.segments import split
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One row of a batch.
+
+    ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
+    ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
+    """
+
+    doc: int
+    input_ids: tuple[int, ...]
+    word_index: tuple[int, ...]
+    pieces: tuple[Span, ...]
+    tags: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Documents as windows; ``words[i]`` are the word ranges of document i.
+
+    ``counts`` says what did not fit tags (see ``TaggedWords``) and how many units got windows.
+    """
+
+    windows: tuple[Window, ...]
+    words: tuple[tuple[Span, ...], ...]
+    counts: Counter[str]
+
+
+def encode(
+    docs: Sequence[Document],
+    tokenizer: Any,
+    config: NerConfig,
+    *,
+    labels: Sequence[str] | None = None,
+    max_positions: int | None = None,
+) -> Encoded:
+    """Turn ``docs`` into windows; with ``labels``, into tagged ones to train on.
+
+    Entities of ``docs`` are looked at only with ``labels``. ``max_positions`` is what the encoder
+    can take at most, special tokens included.
+
+    Raises:
+        StageError: a document has an entity whose label is not in ``labels``.
+    """
+    prefix, suffix = _specials(tokenizer)
+    limit = min(config.max_tokens, max_positions or config.max_tokens)
+    budget = max(limit - len(prefix) - len(suffix), 1)
+    windows: list[Window] = []
+    all_words: list[tuple[Span, ...]] = []
+    counts: Counter[str] = Counter()
+    units: list[tuple[int, Span, list[int]]] = []
+    tags: list[tuple[int, ...]] = []
+    for i, doc in enumerate(docs):
+        bare = doc if labels is not None else replace(doc, entities=(), relations=())
+        spans = words(doc.text)
+        all_words.append(tuple(spans))
+        units += [(i, unit, inside) for unit, inside in _units(bare, spans, config)]
+        if labels is not None:
+            tagged = tag_words(doc, spans, labels)
+            tags.append(tagged.tags)
+            counts += tagged.counts
+    for (i, unit, inside), encoded in zip(units, _tokenize(docs, units, tokenizer), strict=True):
+        ids, offsets = encoded
+        spans_of = _pieces_of_words(offsets, [all_words[i][w] for w in inside], unit[0])
+        kept = [(w, p) for w, p in zip(inside, spans_of, strict=True) if p[0] < p[1]]
+        counts["word_without_piece"] += len(inside) - len(kept)
+        ranges = cut_windows([p for _, p in kept], budget, config.stride)
+        counts["unit_in_windows"] += len(ranges) > 1
+        for first, stop, own_first, own_stop in ranges:
+            start, end = kept[first][1][0], max(p[1] for _, p in kept[first:stop])
+            end = min(end, start + budget)
+            shift = len(prefix) - start
+            owned = kept[own_first:own_stop]
+            windows.append(
+                Window(
+                    doc=i,
+                    input_ids=(*prefix, *ids[start:end], *suffix),
+                    word_index=tuple(w for w, _ in owned),
+                    pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
+                    tags=tuple(tags[i][w] for w, _ in owned) if tags else (),
+                )
+            )
+    return Encoded(tuple(windows), tuple(all_words), +counts)
+
+
+def cut_windows(
+    pieces: Sequence[Span], budget: int, stride: int
+) -> list[tuple[int, int, int, int]]:
+    """Windows over words as ``(first, stop, own_first, own_stop)`` word indices.
+
+    Each holds at most ``budget`` pieces (a single longer word is a window of its own) and shares
+    about ``stride`` pieces with the next; every word is owned once.
+    """
+    found: list[tuple[int, int]] = []
+    first = 0
+    while first < len(pieces):
+        stop = first + 1
+        while stop < len(pieces) and pieces[stop][1] - pieces[first][0] <= budget:
+            stop += 1
+        found.append((first, stop))
+        if stop == len(pieces):
+            break
+        following = stop
+        while following - 1 > first and pieces[stop - 1][1] - pieces[following - 1][0] <= stride:
+            following -= 1
+        first = following
+    owned: list[tuple[int, int, int, int]] = []
+    own_first = 0
+    for k, (first, stop) in enumerate(found):
+        own_stop = stop
+        if k + 1 < len(found):
+            # In the shared words the distance to this window's end falls while that from the next
+            # one's start grows: they meet in the middle.
+            own_stop = (max(found[k + 1][0], own_first) + stop + 1) // 2
+        owned.append((first, stop, own_first, own_stop))
+        own_first = own_stop
+    return owned
+
+
+def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tuple[Span, list[int]]]:
+    """Units with the indices of their words; words that no unit covers make units of their own."""
+    found: list[tuple[Span, list[int]]] = []
+    following = 0
+    for start, end in sorted(split(doc, config.unit)):
+        gap: list[int] = []
+        while following < len(spans) and spans[following][0] < start:
+            gap.append(following)
+            following += 1
+        inside: list[int] = []
+        while following < len(spans) and spans[following][0] < end:
+            inside.append(following)
+            following += 1
+        for part in (gap, inside):
+            if part:
+                found.append(((spans[part[0]][0], spans[part[-1]][1]), part))
+    if following < len(spans):
+        found.append(((spans[following][0], spans[-1][1]), list(range(following, len(spans)))))
+    return found
+
+
+def _tokenize(
+    docs: Sequence[Document], units: Sequence[tuple[int, Span, list[int]]], tokenizer: Any
+) -> list[tuple[list[int], list[Span]]]:
+    if not units:
+        return []
+    encoded = tokenizer(
+        [docs[i].text[start:end] for i, (start, end), _ in units],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        truncation=False,
+        padding=False,
+        verbose=False,
+    )
+    return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+
+
+def _pieces_of_words(offsets: Sequence[Span], spans: Sequence[Span], shift: int) -> list[Span]:
+    """Range of the pieces that touch each word; empty where the tokenizer dropped the word.
+
+    A piece's offsets may take in white space before the word, and one piece may touch two words.
+    """
+    found: list[Span] = []
+    k = 0
+    for word_start, word_end in spans:
+        start, end = word_start - shift, word_end - shift
+        while k < len(offsets) and offsets[k][1] <= start:
+            k += 1
+        stop = k
+        while stop < len(offsets) and offsets[stop][0] < end:
+            stop += 1
+        found.append((k, stop))
+    return found
+
+
+def _specials(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids that the tokenizer puts before and after a text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a")["input_ids"]
+    for i in range(len(full) - len(bare) + 1):
+        if full[i : i + len(bare)] == bare:
+            return tuple(full[:i]), tuple(full[i + len(bare) :])
+    return (), ()
+
+
+__all__ = ["IGNORED", "Encoded", "Window", "cut_windows", "encode"]
