@@ -1,0 +1,8 @@
+"""Reports, cards and documents in colour. Nothing but ``examples.html`` holds note text."""
+
+from __future__ import annotations
+
+from notesmith.report.examples import DroppedExample, ExampleSet
+from notesmith.report.writing import write_report
+
+__all__ = ["DroppedExample", "ExampleSet", "write_report"]

@@ -1,0 +1,25 @@
+"""The documents that the page of examples shows; the pipeline chooses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from notesmith.document import Document
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedExample:
+    """A made text that was dropped, and why; ``doc`` where it could be parsed."""
+
+    reason: str
+    text: str
+    doc: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """Gold and kept made text side by side, and dropped text with its reasons."""
+
+    gold: tuple[Document, ...] = ()
+    kept: tuple[Document, ...] = ()
+    dropped: tuple[DroppedExample, ...] = ()

@@ -1,0 +1,236 @@
+"""The report's figures: learning curve and funnel here, those with a row an arm in ``strips``.
+
+Each is drawn for a wide and for a narrow column. Pure functions from the view to drawings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from notesmith.report import words
+from notesmith.report.strips import NARROW, WIDE, Frame, difference, forest, seen_unseen
+from notesmith.report.svg import (
+    Figure,
+    Scale,
+    circle,
+    element,
+    line,
+    rect,
+    shorten,
+    text,
+    ticks,
+)
+from notesmith.report.view import MadeText, View, Worth
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One figure in both widths."""
+
+    wide: Figure
+    narrow: Figure
+
+
+def learning_curve(view: View, *, width: float = WIDE) -> Figure | None:
+    """F1 of gold alone by labelled notes, and what the focus arm's gain is worth on it."""
+    curve = view.curve
+    if len(curve.sizes) < 2:
+        return None
+    wide = width >= 500
+    height = 330.0 if wide else 280.0
+    marker = _Marker.of(view)
+    xs = [*curve.sizes, *(marker.sizes if marker else ())]
+    ys = [*curve.f1, *(f for _, f in curve.fitted), *([marker.level] if marker else ())]
+    x_ticks = ticks(0.0, max(xs), about=6 if wide else 4)
+    y_ticks = ticks(min(ys), max(ys))
+    x = Scale(x_ticks[0], x_ticks[-1], 40.0, width - 16)
+    y = Scale(y_ticks[0], y_ticks[-1], height - 46, 26.0)
+    bottom = y.start
+    parts = []
+    if marker and len(marker.band) == 2:
+        left, right = (x(n) for n in sorted(marker.band))
+        parts.append(rect(left, y.end, right - left, bottom - y.end, "focus zone"))
+    for value in y_ticks:
+        parts.append(line(x.start, y(value), x.end, y(value), "grid"))
+        parts.append(text(x.start - 8, y(value) + 4, f"{value:g}", "small muted", "end"))
+    for value in x_ticks:
+        parts.append(text(x(value), bottom + 18, f"{value:g}", "small muted", "middle"))
+    parts.append(line(x.start, bottom, x.end, bottom, "axis"))
+    parts.append(text(x.end, height - 8, "labelled notes", "small muted", "end"))
+    parts.append(text(0, 12, "strict F1", "small muted"))
+    measured = list(zip(curve.sizes, curve.f1, strict=True))
+    parts.append(_path([(x(n), y(f)) for n, f in curve.fitted or measured], "line"))
+    parts += [circle(x(n), y(f), 4.5, "ring") for n, f in measured]
+    if marker:
+        parts += marker.draw(x, y)
+    said = ", ".join(f"{n:g} notes {words.points(f)}" for n, f in measured)
+    return Figure(
+        "learning-curve",
+        f"Learning curve of {view.curve.arm} alone",
+        f"Strict F1 by number of labelled notes: {said}. {worth_words(view)}".rstrip(),
+        width,
+        height,
+        tuple(parts),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """The focus arm on the plot of the learning curve, and its way to the curve."""
+
+    name: str
+    size: int
+    level: float
+    worth: Worth | None
+
+    @classmethod
+    def of(cls, view: View) -> _Marker | None:
+        arm = view.arm(view.focus, view.main_size)
+        row = view.main_v_comparator
+        if arm is None or not words.is_number(arm.f1.mean):
+            return None
+        # A worth against another rival starts at that rival's level, not on this curve.
+        on_curve = row is not None and row.against == view.curve.arm
+        worth = row.worth if row and on_curve and row.worth and row.worth.notes > 0 else None
+        return cls(arm.name, view.main_size, arm.f1.mean, worth)
+
+    @property
+    def band(self) -> tuple[float, ...]:
+        """Sizes at the ends of the worth's interval."""
+        ends = (self.worth.low, self.worth.high) if self.worth else ()
+        return tuple(self.size + n for n in ends if words.is_number(n))
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """All sizes that must be on the plot."""
+        return (self.size, *self.band, *([self.size + self.worth.notes] if self.worth else []))
+
+    def draw(self, x: Scale, y: Scale) -> list[str]:
+        """The dot, the way to the curve and down to the notes, in words too."""
+        at, level = x(self.size), y(self.level)
+        room = x.end - at > 7.2 * len(shorten(self.name, 34))
+        parts = [
+            text(
+                at - 4, level - 11, shorten(self.name, 34), "strong small", None if room else "end"
+            )
+        ]
+        if self.worth:
+            place = x(self.size + self.worth.notes)
+            parts.append(_path([(at, level), (place, level), (place, y.start)], "focus ref"))
+            after = place + 80 < x.end
+            parts.append(
+                text(
+                    place + (7 if after else -7),
+                    y.start - 9,
+                    f"{'≥ ' if 'notes' in self.worth.beyond else '+'}"
+                    f"{words.plural(self.worth.notes, 'note')}",
+                    "strong small",
+                    None if after else "end",
+                )
+            )
+        return [*parts, circle(at, level, 5.5, "focus dot")]
+
+
+def worth_words(view: View) -> str:
+    """What the focus arm's gain over the comparator is worth, in a sentence, or nothing."""
+    row = view.main_v_comparator
+    if row is None or row.worth is None:
+        return ""
+    return (
+        f"The change of {row.arm} over {row.against} at {row.size} notes is worth "
+        f"{worth_phrase(row.worth)}."
+    )
+
+
+def worth_phrase(worth: Worth) -> str:
+    """``about 14 more labelled notes [5, 26]``; "at least" where the curve ends."""
+    head = "at least" if "notes" in worth.beyond else "about"
+    direction = "more" if worth.notes >= 0 else "fewer"
+    return (
+        f"{head} {words.count(abs(worth.notes))} {direction} labelled notes{worth_interval(worth)}"
+    )
+
+
+def worth_interval(worth: Worth) -> str:
+    """`` [5, 26 or more]``, or nothing where the ends are unknown."""
+    if not (words.is_number(worth.low) and words.is_number(worth.high)):
+        return ""
+    low = f"{words.count(worth.low)}{' or fewer' if 'low' in worth.beyond else ''}"
+    high = f"{words.count(worth.high)}{' or more' if 'high' in worth.beyond else ''}"
+    return f" [{low}, {high}]"
+
+
+def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
+    """From what was asked for to what was kept: one step down a reason."""
+    frame = Frame.of(width)
+    row = 44.0 if frame.stacked else 29.0
+    steps = [("asked", made.asked, made.asked)]
+    left = made.asked
+    for reason, n in made.dropped.items():
+        steps.append((reason, left, n))
+        left -= n
+    steps.append(("kept", made.kept, made.kept))
+    scale = Scale(0.0, max(made.asked, 1e-9), frame.left, frame.right)
+    parts = []
+    for i, (name, upto, n) in enumerate(steps):
+        y = row * i + (32 if frame.stacked else 14)
+        first, last = i == 0, i == len(steps) - 1
+        numbers = words.count(n) if first else f"{words.count(n)} · {words.percent(n / made.asked)}"
+        start = scale(max(upto - n, 0.0))
+        parts.append(rect(frame.left, y - 7, frame.right - frame.left, 14, "track", round_=3))
+        parts.append(
+            rect(
+                start,
+                y - 7,
+                max(scale(upto) - start, 1.5),
+                14,
+                "focus bar" if last else "bar",
+                round_=3,
+            )
+        )
+        class_ = "strong" if first or last else ""
+        parts.append(
+            frame.label(y, name, numbers if first or last else f"−{numbers}", class_=class_)
+        )
+    said = ", ".join(f"{name} {words.count(n)}" for name, _, n in steps)
+    source = f"-{_slug(made.source)}" if made.source else ""
+    return Figure(
+        f"made-{made.size}{source}",
+        f"Made text, {made.size} gold documents",
+        f"Mean of {words.plural(made.n_replicates, 'replicate')}: {said}.",
+        width,
+        row * len(steps) + 6,
+        tuple(parts),
+    )
+
+
+def all_figures(view: View) -> dict[str, Drawn]:
+    """Every figure that the results allow, by name."""
+    wide, narrow = (_draw(view, width) for width in (WIDE, NARROW))
+    return {a.name: Drawn(a, b) for a, b in zip(wide, narrow, strict=True)}
+
+
+def _draw(view: View, width: float) -> list[Figure]:
+    found: list[Figure | None] = [learning_curve(view, width=width)]
+    for size in view.sizes:
+        if view.arms_at(size):
+            found.append(forest(view, size, width=width))
+            found.append(seen_unseen(view, size, width=width))
+        for name, rows in (
+            ("difference", view.against_comparator(size)),
+            ("rivals", view.against_others(size)),
+        ):
+            if rows:
+                found.append(difference(view, rows, f"{name}-{size}", width=width))
+    found += [funnel(made, width=width) for made in view.made if made.asked]
+    return [figure for figure in found if figure is not None]
+
+
+def _path(places: Sequence[tuple[float, float]], class_: str) -> str:
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return element("polyline", points=joined, class_=class_)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name).strip("-")[:40] or "x"

@@ -1,0 +1,87 @@
+"""A document's text cut at every entity border, for the terminal and for pages alike.
+
+Nested, crossing and discontinuous entities all show: a piece knows every entity that covers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from notesmith.document import Document, Entity, labels_of
+
+# Degrees around the colour wheel; neighbours in the list are far apart, so that the first labels
+# of a set are told apart easily. Past the end the wheel is walked by the golden angle.
+_HUES = (212, 24, 142, 330, 48, 264, 178, 4, 96, 292)
+_GOLDEN_ANGLE = 137.508
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of text, the entities that cover it (outermost first), and those that end here."""
+
+    text: str
+    covering: tuple[Entity, ...] = ()
+    ending: tuple[Entity, ...] = ()
+
+    @property
+    def label(self) -> str | None:
+        """Label of the innermost entity."""
+        return self.covering[-1].label if self.covering else None
+
+
+def pieces(doc: Document) -> list[Piece]:
+    """Cut ``doc`` at every border; joined, the pieces give its text back."""
+    borders = sorted(
+        {0, len(doc.text), *(o for ent in doc.entities for span in ent.spans for o in span)}
+    )
+    # A sweep, so that a long note with many mentions stays quick.
+    opens: dict[int, list[tuple[int, Entity]]] = {}
+    for ent in doc.entities:
+        for start, end in ent.spans:
+            opens.setdefault(start, []).append((end, ent))
+    active: list[tuple[int, Entity]] = []
+    found = []
+    for start, end in pairwise(borders):
+        active = [a for a in active if a[0] > start] + opens.get(start, [])
+        covering = sorted((ent for _, ent in active), key=_outermost)
+        ending = [ent for ent in covering if ent.end == end]
+        found.append(Piece(doc.text[start:end], tuple(covering), tuple(reversed(ending))))
+    return found
+
+
+def _outermost(ent: Entity) -> tuple[int, int, str, str]:
+    return (-(ent.end - ent.start), ent.start, ent.label, ent.id)
+
+
+def hues(docs: Iterable[Document], labels: Iterable[str] = ()) -> dict[str, float]:
+    """A hue in degrees for every label, the same for the same set of labels."""
+    names = sorted({*labels, *labels_of(docs)})
+    return {
+        name: float(_HUES[i]) if i < len(_HUES) else round(i * _GOLDEN_ANGLE % 360, 1)
+        for i, name in enumerate(names)
+    }
+
+
+def tag(ent: Entity) -> str:
+    """The words shown beside a mention: its label and attributes."""
+    return " ".join((ent.label, *ent.attributes))
+
+
+def visible(text: str) -> str:
+    """Return text with control and direction-changing characters made visible.
+
+    A note is data: it must not move the cursor, colour the terminal or turn the line around.
+    """
+    return text.translate(_VISIBLE)
+
+
+_VISIBLE: dict[int, str] = {
+    **{c: chr(0x2400 + c) for c in range(0x20) if chr(c) not in "\n\t"},
+    0x7F: "␡",
+    **{c: "�" for c in range(0x80, 0xA0)},
+    **{c: "�" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x61C)},
+}
+# CR before LF is how some files end a line: nothing to see.
+_VISIBLE[0x0D] = ""

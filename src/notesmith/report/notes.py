@@ -1,0 +1,101 @@
+"""What a reader must know before trusting a report: limits and terms, in plain sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from notesmith.report import words
+from notesmith.report.view import DEMONSTRATION_BELOW, View
+
+GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A model with the licence and terms that go with it and with what it wrote."""
+
+    role: str
+    name: str
+    licence: str
+    terms: str
+
+    @property
+    def link(self) -> str:
+        """The terms as an address, where they are one that may be linked."""
+        return self.terms if self.terms.startswith("https://") else ""
+
+
+def honest_notes(view: View) -> list[str]:
+    """The limits of this run, most serious first."""
+    found = []
+    main = view.main
+    if main is not None and main.n_replicates < DEMONSTRATION_BELOW:
+        found.append(
+            f"The main comparison has {words.plural(main.n_replicates, 'replicate')}. Below "
+            f"{DEMONSTRATION_BELOW} this is a demonstration and supports no claim."
+        )
+    if view.split != "test":
+        found.append(
+            f"Scores are from {view.split}. Choices were made on these documents, so the figures "
+            "flatter; only a sealed test set can show what is left."
+        )
+    if view.seal_opened is not None and view.seal_opened > 1:
+        found.append(
+            f"The test set was opened {view.seal_opened} times. Any choice made after the first "
+            "opening may have used what was seen."
+        )
+    found += _other_sizes(view)
+    if view.varied:
+        found.append(
+            f"Replicates differ in {words.listed(view.varied)}. The intervals cover these and the "
+            "choice of documents; another corpus, encoder or language model is not covered."
+        )
+    if main is not None and main.worth is None and main.worth_reason:
+        found.append(f"No worth in notes is given: {main.worth_reason}.")
+    if view.lm.name:
+        found.append(
+            "The language model was trained on public text by others and may have read a public "
+            "test set. Scores on public corpora can be too high for that reason."
+        )
+        found.append(
+            "This report tests no privacy. Text written by a model that was tuned on notes can "
+            "repeat them: treat it as restricted as the notes themselves."
+        )
+    found.append(
+        "Scores count exact boundaries and labels. They say nothing of clinical use, for which "
+        "neither the made text nor the trained model is meant."
+    )
+    return found
+
+
+def _other_sizes(view: View) -> list[str]:
+    few = sorted(
+        {
+            (c.size, c.n_replicates)
+            for c in view.comparisons
+            if c.size != view.main_size and c.n_replicates < DEMONSTRATION_BELOW
+        }
+    )
+    if not few:
+        return []
+    sizes = words.listed([str(size) for size in dict.fromkeys(size for size, _ in few)])
+    return [
+        f"At {sizes} gold documents there are fewer than {DEMONSTRATION_BELOW} replicates: those "
+        "rows are a demonstration."
+    ]
+
+
+def model_terms(view: View) -> list[Term]:
+    """The models used, with licences and terms."""
+    models = (("language model", view.lm), ("encoder", view.encoder))
+    return [Term(role, m.name, m.licence, m.terms) for role, m in models if m.name]
+
+
+def gemma_sentence(view: View) -> str:
+    """What Gemma's terms ask to be said, where the language model carries terms; else nothing."""
+    if not view.lm.terms:
+        return ""
+    return (
+        f"{view.lm.name} comes under the terms at {view.lm.terms}. They apply to the model, to "
+        "what is tuned from it and to the text it wrote, and go along when these are passed on."
+    )

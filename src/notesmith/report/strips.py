@@ -1,0 +1,253 @@
+"""Figures with one row an arm: scores, differences, seen and unseen mentions.
+
+A row has a name, a strip on a common scale and its numbers; in a narrow column the words stand
+above the strip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from notesmith.report import words
+from notesmith.report.svg import Figure, Scale, circle, group, line, rect, shorten, text, ticks
+from notesmith.report.view import Comparison, Estimate, View
+
+WIDE, NARROW = 760.0, 360.0
+_CLAIM_CLASS = {"better": "good", "worse": "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a row's name, strip and numbers go, and how high a row is."""
+
+    width: float
+    left: float
+    right: float
+    row: float
+    characters: int
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the words stand above the strip."""
+        return self.width < 500
+
+    @classmethod
+    def of(cls, width: float, *, notes: bool = False) -> Frame:
+        """The frame for a column of ``width``; ``notes`` leaves room for a second line."""
+        if width < 500:
+            return cls(width, 8, width - 8, 66 if notes else 52, 30)
+        return cls(width, 204, width - 158, 42 if notes else 36, 28)
+
+    def centre(self, top: float, i: int) -> float:
+        """Height of the strip of row ``i``."""
+        return top + self.row * i + (self.row - 15 if self.stacked else self.row / 2)
+
+    def label(self, y: float, name: str, numbers: str, *, note: str = "", class_: str = "") -> str:
+        """The words of one row whose strip is centred on ``y``."""
+        first = y - 17 if self.stacked else y + 4
+        second = y + 11
+        if note:
+            first, second = (y - 32, y - 16) if self.stacked else (y - 4, second)
+        parts = text(0, first if self.stacked else y + 4, shorten(name, self.characters), class_)
+        parts += text(self.width, first, numbers, "num", "end")
+        return parts + (text(self.width, second, note, "small muted word", "end") if note else "")
+
+
+def forest(view: View, size: int, *, width: float = WIDE) -> Figure:
+    """Strict F1 of every arm: mean, interval, one dot a replicate, a line at the comparator."""
+    arms = view.arms_at(size)
+    frame = Frame.of(width)
+    scale = _scale(_extent(arm.f1 for arm in arms), frame)
+    top = 24.0
+    bottom = top + frame.row * len(arms)
+    parts = _axis(scale, top, bottom, words.points, "strict F1", frame)
+    reference = view.arm(view.comparator, size)
+    if reference and words.is_number(reference.f1.mean):
+        x = scale(reference.f1.mean)
+        parts.append(line(x, top - 4, x, bottom, "ref"))
+        parts.append(text(x, top - 10, shorten(view.comparator, 24), "small muted", "middle"))
+    for i, arm in enumerate(arms):
+        y = frame.centre(top, i)
+        focus = arm.name == view.focus
+        numbers = f"{words.points(arm.f1.mean)} {words.interval(arm.f1.low, arm.f1.high)}"
+        parts.append(
+            group(
+                "focus" if focus else "",
+                *interval_marks(scale, y, arm.f1),
+                frame.label(y, arm.name, numbers, class_="strong" if focus else ""),
+            )
+        )
+    said = "; ".join(
+        f"{a.name}: {words.points(a.f1.mean)} {words.interval(a.f1.low, a.f1.high)}".rstrip()
+        for a in arms
+    )
+    return Figure(
+        f"forest-{size}",
+        f"Strict F1 of each arm, {size} gold documents",
+        f"Mean, interval and one dot a replicate. {said}.",
+        width,
+        bottom + 38,
+        tuple(parts),
+    )
+
+
+def difference(view: View, rows: Sequence[Comparison], name: str, *, width: float = WIDE) -> Figure:
+    """F1 differences with their paired intervals, and the zone that the run cannot resolve."""
+    frame = Frame.of(width, notes=True)
+    common = {row.against for row in rows} == {view.comparator}
+    detectable = view.power.detectable
+    zone = [-detectable, detectable] if view.main in rows and words.is_number(detectable) else []
+    ends = [v for c in rows for v in (c.delta, c.low, c.high, *c.values) if words.is_number(v)]
+    scale = _scale((min([0.0, *ends, *zone]), max([0.0, *ends, *zone])), frame)
+    top = 24.0 if zone else 8.0
+    bottom = top + frame.row * len(rows)
+    parts = []
+    if zone:
+        x = scale(zone[0])
+        parts.append(rect(x, top, scale(zone[1]) - x, bottom - top, "zone"))
+        parts.append(text(scale(0), top - 9, "too small to find here", "small muted", "middle"))
+    title = f"F1 points v {shorten(view.comparator, 24)}" if common else "F1 points"
+    parts += _axis(scale, top, bottom, words.signed, title, frame)
+    parts.append(line(scale(0), top, scale(0), bottom, "ref"))
+    for i, row in enumerate(rows):
+        y = frame.centre(top, i)
+        numbers = f"{words.signed(row.delta)} {words.interval(row.low, row.high, sign=True)}"
+        parts.append(
+            group(
+                _CLAIM_CLASS.get(row.claim, ""),
+                *interval_marks(scale, y, Estimate(row.delta, row.low, row.high, None, row.values)),
+                frame.label(
+                    y,
+                    row.arm if common else f"{row.arm} v {row.against}",
+                    numbers.rstrip(),
+                    note=claim_words(row),
+                    class_="strong" if row.arm == view.focus else "",
+                ),
+            )
+        )
+    said = "; ".join(
+        f"{c.arm} v {c.against}: {words.signed(c.delta)} "
+        f"{words.interval(c.low, c.high, sign=True)}, {c.claim}"
+        for c in rows
+    )
+    return Figure(
+        name,
+        f"F1 differences, {rows[0].size} gold documents",
+        f"In F1 points, with paired intervals. {said}.",
+        width,
+        bottom + 38,
+        tuple(parts),
+    )
+
+
+def claim_words(row: Comparison) -> str:
+    """The claim with its p value, adjusted where that is known."""
+    p = row.p_holm if words.is_number(row.p_holm) else row.p
+    if not words.is_number(p):
+        return row.claim
+    shown = words.probability(p)
+    return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}"
+
+
+def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:
+    """F1 on mentions whose string stood in gold (ring) and on those that did not (dot)."""
+    arms = [
+        a
+        for a in view.arms_at(size)
+        if words.is_number(a.score("seen_f1").mean) and words.is_number(a.score("unseen_f1").mean)
+    ]
+    if not arms:
+        return None
+    frame = Frame.of(width)
+    means = [Estimate(a.score(n).mean) for a in arms for n in ("seen_f1", "unseen_f1")]
+    scale = _scale(_extent(means), frame)
+    top = 34.0
+    bottom = top + frame.row * len(arms)
+    parts = _axis(scale, top, bottom, words.points, "strict F1", frame)
+    parts += _key(frame.left, [("dot", "unseen in gold"), ("ring", "seen in gold")])
+    for i, arm in enumerate(arms):
+        y = frame.centre(top, i)
+        seen, unseen = arm.score("seen_f1").mean, arm.score("unseen_f1").mean
+        a, b = scale(unseen or 0.0), scale(seen or 0.0)
+        focus = arm.name == view.focus
+        parts.append(
+            group(
+                "focus" if focus else "",
+                line(a, y, b, y, "line"),
+                circle(b, y, 5, "ring"),
+                circle(a, y, 5.5, "dot"),
+                frame.label(
+                    y,
+                    arm.name,
+                    f"{words.points(unseen)} · {words.points(seen)}",
+                    class_="strong" if focus else "",
+                ),
+            )
+        )
+    said = "; ".join(
+        f"{a.name}: unseen {words.points(a.score('unseen_f1').mean)}, "
+        f"seen {words.points(a.score('seen_f1').mean)}"
+        for a in arms
+    )
+    return Figure(
+        f"seen-unseen-{size}",
+        f"F1 on seen and unseen mentions, {size} gold documents",
+        f"{said}.",
+        width,
+        bottom + 38,
+        tuple(parts),
+    )
+
+
+def interval_marks(scale: Scale, y: float, estimate: Estimate) -> list[str]:
+    """Mean, interval with end marks, and the replicates beneath, where neither hides the other."""
+    parts = [circle(scale(v), y + 9, 2.6, "rep") for v in estimate.values]
+    if words.is_number(estimate.low) and words.is_number(estimate.high):
+        parts.append(line(scale(estimate.low), y, scale(estimate.high), y, "line"))
+        for end in (estimate.low, estimate.high):
+            parts.append(line(scale(end), y - 4, scale(end), y + 4, "line"))
+    if words.is_number(estimate.mean):
+        parts.append(circle(scale(estimate.mean), y, 5, "dot"))
+    return parts
+
+
+def _axis(
+    scale: Scale,
+    top: float,
+    bottom: float,
+    write: Callable[..., str],
+    title: str,
+    frame: Frame,
+) -> list[str]:
+    parts = []
+    values = ticks(scale.low, scale.high, about=4 if frame.stacked else 6)
+    digits = 0 if all(float(v).is_integer() for v in values) else 1
+    for value in values:
+        x = scale(value)
+        parts.append(line(x, top, x, bottom, "grid"))
+        parts.append(text(x, bottom + 16, write(value, digits=digits), "small muted", "middle"))
+    parts.append(line(scale.start, bottom, scale.end, bottom, "axis"))
+    parts.append(text(scale.end, bottom + 33, title, "small muted", "end"))
+    return parts
+
+
+def _scale(extent: tuple[float, float], frame: Frame) -> Scale:
+    values = ticks(*extent, about=4 if frame.stacked else 6)
+    return Scale(values[0], values[-1], frame.left, frame.right)
+
+
+def _extent(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    ends = [
+        v for e in estimates for v in (e.mean, e.low, e.high, *e.values) if words.is_number(v)
+    ] or [0.0, 100.0]
+    return min(ends), max(ends)
+
+
+def _key(x: float, marks: Sequence[tuple[str, str]]) -> list[str]:
+    parts = []
+    for class_, said in marks:
+        parts.append(circle(x + 6, 10, 5, class_))
+        parts.append(text(x + 17, 14, said, "small muted"))
+        x += 36 + 6.2 * len(said)
+    return parts

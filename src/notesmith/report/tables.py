@@ -1,0 +1,215 @@
+"""The report's tables: CSV for analysis, LaTeX with booktabs for papers; scores in points."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from notesmith.report import words
+from notesmith.report.view import Estimate, View
+
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Named columns and rows; numbers stay numbers."""
+
+    name: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    points: frozenset[str] = frozenset()
+    """Columns of scores, which LaTeX gives with one decimal."""
+
+
+def all_tables(view: View) -> list[Table]:
+    """Every table that has rows."""
+    made = [_arms(view), _comparisons(view), _labels(view), _made(view), _stages(view)]
+    return [table for table in made if table.rows]
+
+
+def to_csv(table: Table) -> str:
+    """Return the table as CSV with a header line; numbers have six significant digits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows([_csv_cell(cell) for cell in row] for row in table.rows)
+    return out.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """Return a ``table`` environment that needs the booktabs package."""
+    numeric = [
+        any(isinstance(row[i], (int, float)) for row in table.rows)
+        for i in range(len(table.header))
+    ]
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{escape_latex(table.caption)}}}",
+        f"  \\begin{{tabular}}{{{''.join('r' if n else 'l' for n in numeric)}}}",
+        "    \\toprule",
+        f"    {' & '.join(escape_latex(h.replace('_', ' ')) for h in table.header)} \\\\",
+        "    \\midrule",
+        *(
+            "    "
+            + " & ".join(
+                _latex_cell(cell, head in table.points)
+                for head, cell in zip(table.header, row, strict=True)
+            )
+            + " \\\\"
+            for row in table.rows
+        ),
+        "    \\bottomrule",
+        "  \\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": "$-$",
+    "–": "--",
+}
+
+
+def escape_latex(words_: str) -> str:
+    """Return text that LaTeX prints as it stands, on one line."""
+    return "".join(_LATEX.get(c, c if c.isprintable() else " ") for c in words_)
+
+
+def _latex_cell(cell: Cell, points: bool) -> str:
+    if cell is None:
+        return "--"
+    if isinstance(cell, str):
+        return escape_latex(cell)
+    if points:
+        return escape_latex(words.points(cell))
+    return escape_latex(str(cell) if isinstance(cell, int) else f"{cell:.4g}")
+
+
+def _csv_cell(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
+    # A spreadsheet runs text that begins like a formula; a quote mark before it stops that.
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else str(cell)
+
+
+_SCORES = (
+    "precision",
+    "recall",
+    "lenient_f1",
+    "boundary_f1",
+    "seen_f1",
+    "unseen_f1",
+    "unseen_recall",
+    "dev_f1",
+)
+
+
+def _arms(view: View) -> Table:
+    extra = _SCORES
+    header = ("gold_documents", "arm", "replicates", "f1", "f1_low", "f1_high", "f1_sd", *extra)
+    rows = tuple(
+        (
+            arm.size,
+            arm.name,
+            arm.n_replicates,
+            *_parts(arm.f1),
+            *(arm.score(name).mean for name in extra),
+        )
+        for arm in view.arms
+    )
+    return Table(
+        "arms",
+        f"{view.recipe}: scores of every arm on {view.split}, means over replicates",
+        header,
+        rows,
+        frozenset(header[3:]),
+    )
+
+
+def _parts(estimate: Estimate) -> tuple[float | None, ...]:
+    return (estimate.mean, estimate.low, estimate.high, estimate.sd)
+
+
+def _comparisons(view: View) -> Table:
+    rows = tuple(
+        (
+            c.size,
+            c.arm,
+            c.against,
+            c.n_replicates,
+            c.delta,
+            c.low,
+            c.high,
+            c.p,
+            c.p_holm,
+            c.worth.notes if c.worth else None,
+            c.worth.low if c.worth else None,
+            c.worth.high if c.worth else None,
+            c.claim,
+        )
+        for c in view.comparisons
+    )
+    header = (
+        "gold_documents arm against replicates delta low high p p_holm "
+        "worth_notes worth_low worth_high claim"
+    ).split()
+    return Table(
+        "comparisons",
+        f"{view.recipe}: F1 differences with paired intervals",
+        tuple(header),
+        rows,
+        frozenset({"delta", "low", "high"}),
+    )
+
+
+def _labels(view: View) -> Table:
+    rows = tuple(
+        (arm.size, arm.name, label, s.support, s.precision, s.recall, s.f1)
+        for arm in view.arms
+        for label, s in arm.by_label.items()
+    )
+    header = ("gold_documents", "arm", "label", "support", "precision", "recall", "f1")
+    return Table("labels", f"{view.recipe}: scores by label", header, rows, frozenset(header[4:]))
+
+
+def _made(view: View) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for made in view.made:
+        rows.append((made.size, made.source, "asked", made.asked))
+        rows += [(made.size, made.source, f"dropped: {r}", n) for r, n in made.dropped.items()]
+        rows.append((made.size, made.source, "kept", made.kept))
+    return Table(
+        "made",
+        f"{view.recipe}: made text, means over replicates",
+        ("gold_documents", "source", "step", "units"),
+        tuple(rows),
+    )
+
+
+def _stages(view: View) -> Table:
+    return Table(
+        "stages",
+        f"{view.recipe}: cost",
+        ("stage", "cells", "seconds", "tokens", "tokens_per_second"),
+        tuple((s.stage, s.cells, s.seconds, s.tokens, s.tokens_per_second) for s in view.stages),
+    )

@@ -1,0 +1,204 @@
+"""What a report may show, as values: scores in points of F1; missing parts are None or empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DEMONSTRATION_BELOW = 5  # replicates: with fewer, the verdict is a demonstration
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over replicates with its interval and the replicates' own values, in points."""
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    sd: float | None = None
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """Mean scores of one label under one arm."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to train, at one gold size."""
+
+    name: str
+    size: int
+    made: tuple[str, ...]
+    n_replicates: int
+    scores: Mapping[str, Estimate]
+    by_label: Mapping[str, LabelScore]
+    seconds: float | None
+    tokens: float | None
+
+    @property
+    def f1(self) -> Estimate:
+        """Strict micro-F1."""
+        return self.score("f1")
+
+    def score(self, name: str) -> Estimate:
+        """The named score, or one without numbers."""
+        return self.scores.get(name) or Estimate()
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """A gain as labelled notes that would bring the same; a loss is negative.
+
+    ``beyond`` names the figures (``notes``, ``low``, ``high``) that are bounds, not estimates.
+    """
+
+    notes: float
+    low: float | None = None
+    high: float | None = None
+    beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """F1 of ``arm`` minus F1 of ``against``."""
+
+    arm: str
+    against: str
+    size: int
+    delta: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    n_replicates: int
+    worth: Worth | None
+    claim: str
+    values: tuple[float, ...] = ()
+    family: str = "comparator"
+    worth_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Gold learning curve: F1 at each number of labelled notes, and points of the fitted line."""
+
+    sizes: tuple[float, ...] = ()
+    f1: tuple[float, ...] = ()
+    fitted: tuple[tuple[float, float], ...] = ()
+    arm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """What the experiment could have seen."""
+
+    sd_delta: float | None = None
+    detectable: float | None = None
+    n_replicates: int | None = None
+    n_documents: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeText:
+    """What was asked for, kept and dropped at one size, as means over replicates."""
+
+    size: int
+    source: str
+    n_replicates: int
+    asked: float
+    kept: float
+    dropped: Mapping[str, float]
+    tokens: float | None
+    seconds: float | None
+    new_names: float | None
+    unseen_covered: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """What one stage took in all."""
+
+    stage: str
+    cells: int | None
+    seconds: float | None
+    tokens: float | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, its licence and further terms."""
+
+    name: str = ""
+    licence: str = ""
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a report may show."""
+
+    recipe: str
+    split: str
+    created: str
+    comparator: str
+    labels: tuple[str, ...]
+    kind: str
+    corpus: Mapping[str, Mapping[str, float]]
+    sizes: tuple[int, ...]
+    main_size: int
+    arms: tuple[Arm, ...]
+    comparisons: tuple[Comparison, ...]
+    curve: Curve
+    power: Power
+    headline: str
+    sentences: tuple[str, ...]
+    recommendation: str
+    made: tuple[MadeText, ...]
+    stages: tuple[StageCost, ...]
+    varied: tuple[str, ...]
+    seal_hash: str
+    seal_opened: int | None
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    lm: Model
+    encoder: Model
+    config: Mapping[str, Any] = field(default_factory=dict)
+    focus: str = ""
+    confidence: float = 0.95
+
+    def arms_at(self, size: int) -> tuple[Arm, ...]:
+        """The arms that ran at ``size``, in the order of the results."""
+        return tuple(arm for arm in self.arms if arm.size == size)
+
+    def arm(self, name: str, size: int) -> Arm | None:
+        """One arm, or None."""
+        return next((a for a in self.arms if (a.name, a.size) == (name, size)), None)
+
+    def against_comparator(self, size: int) -> tuple[Comparison, ...]:
+        """Comparisons with the common comparator at ``size``."""
+        return tuple(c for c in self.comparisons if c.size == size and c.against == self.comparator)
+
+    def against_others(self, size: int) -> tuple[Comparison, ...]:
+        """Comparisons with rivals that the recipe names besides."""
+        return tuple(c for c in self.comparisons if c.size == size and c.against != self.comparator)
+
+    @property
+    def main(self) -> Comparison | None:
+        """What the verdict is about: the focus arm against its named rival, or the comparator."""
+        named = [c for c in self.against_others(self.main_size) if c.arm == self.focus]
+        return named[0] if named else self.main_v_comparator
+
+    @property
+    def main_v_comparator(self) -> Comparison | None:
+        """The focus arm against the comparator at the main size."""
+        rows = self.against_comparator(self.main_size)
+        return next((c for c in rows if c.arm == self.focus), None)

@@ -1,0 +1,89 @@
+"""Numbers as a reader meets them: F1 points, signed changes, intervals, counts, durations.
+
+Scores are points of F1 (0 to 100); minus signs are real ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeGuard
+
+NONE = "–"
+_MINUS = "−"
+
+
+def points(value: float | None, *, digits: int = 1) -> str:
+    """Return ``65.432`` as ``65.4``; a dash where there is no number."""
+    return NONE if not is_number(value) else _minus(f"{value:.{digits}f}")
+
+
+def signed(value: float | None, *, digits: int = 1) -> str:
+    """Return ``3.12`` as ``+3.1`` and ``-3.12`` as ``−3.1``."""
+    if not is_number(value):
+        return NONE
+    text = f"{value:+.{digits}f}"
+    return _minus(text) if float(text) else f"{0:.{digits}f}"
+
+
+def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
+    """Return ``[62.1, 68.0]``; nothing where either end is absent."""
+    if not (is_number(low) and is_number(high)):
+        return ""
+    write = signed if sign else points
+    return f"[{write(low)}, {write(high)}]"
+
+
+def count(number: float | None) -> str:
+    """Return ``12345`` as ``12,345``, rounded to a whole number."""
+    return NONE if not is_number(number) else _minus(f"{round(number):,}")
+
+
+def percent(ratio: float | None) -> str:
+    """Return ``0.093`` as ``9.3%``, from 10% on without decimals."""
+    if not is_number(ratio):
+        return NONE
+    value = 100 * ratio
+    return _minus(f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.1f}%")
+
+
+def probability(p: float | None) -> str:
+    """Return a p value with two or three decimals, ``< 0.001`` below that."""
+    if not is_number(p):
+        return NONE
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as ``48 s``, ``12 min`` or ``2 h 05 min``."""
+    if not is_number(seconds):
+        return NONE
+    if seconds < 1:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(n: float, noun: str) -> str:
+    """Return ``1 note`` or ``3 notes``."""
+    return f"{count(n)} {noun}" if round(n) == 1 else f"{count(n)} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """True for a finite number; absent, infinite and undefined values are shown as a dash."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", _MINUS)

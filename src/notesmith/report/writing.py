@@ -1,0 +1,42 @@
+"""Write a report's files: ``report.html``, examples, tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.report.examples import ExampleSet
+from notesmith.report.figures import all_figures
+from notesmith.report.html import render_examples, render_report
+from notesmith.report.reading import read_results
+from notesmith.report.tables import all_tables, to_csv, to_latex
+
+
+def write_report(
+    results: Mapping[str, Any], folder: Path, *, examples: ExampleSet | None = None
+) -> Path:
+    """Write the report of ``results`` into ``folder``.
+
+    ``report.html`` (written last), ``tables/*.csv``, ``tables/*.tex`` and ``figures/*.svg`` hold
+    no note text. ``examples.html`` does, and is written only if ``examples`` are given.
+
+    Returns:
+        the path of ``report.html``.
+
+    Raises:
+        StageError: the results are malformed or of another schema.
+    """
+    view = read_results(results)
+    make_folder(folder)
+    for table in all_tables(view):
+        atomic_write_text(folder / "tables" / f"{table.name}.csv", to_csv(table))
+        atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))
+    for name, drawn in all_figures(view).items():
+        atomic_write_text(folder / "figures" / f"{name}.svg", drawn.wide.standalone())
+    if examples is not None:
+        atomic_write_text(folder / "examples.html", render_examples(examples))
+    page = folder / "report.html"
+    atomic_write_text(page, render_report(view))
+    return page
