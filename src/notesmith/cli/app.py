@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -10,6 +11,9 @@ import typer
 import notesmith
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.report import report
+from notesmith.cli.run import run as run_command
+from notesmith.cli.status import status
 from notesmith.errors import NotesmithError
 
 app = typer.Typer(
@@ -36,6 +40,9 @@ def _main(
     pass
 
 
+app.command("run")(run_command)
+app.command()(status)
+app.command()(report)
 app.command()(evaluate)
 app.command()(compare)
 
@@ -45,5 +52,13 @@ def run() -> None:
     try:
         app()
     except NotesmithError as error:
-        typer.echo(f"notesmith: {error}", err=True)
-        sys.exit(1)
+        _stop(f"notesmith: {error}", 1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _stop("notesmith: disk full; free some space and run the same command again", 1)
+
+
+def _stop(line: str, code: int) -> None:
+    typer.echo(line, err=True)
+    sys.exit(code)

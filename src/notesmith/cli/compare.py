@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -38,13 +39,21 @@ def compare(
         confidence=confidence,
         seed=seed,
     )
-    sentence = found.sentence(str(first), str(second))
+    is_short = first.name != second.name
+    names = (first.name, second.name) if is_short else (str(first), str(second))
+    sentence = found.sentence(*names)
     if as_json:
         value = {"sentence": sentence, **found.to_json()}
         typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
         return
-    table = Table(caption="p of the labels is adjusted by Holm", caption_justify="left")
-    table.add_column("")
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption="p of the labels is adjusted by Holm",
+        caption_justify="left",
+    )
+    table.add_column("", no_wrap=True)
     for column in ("first F1", "second F1", "difference", "interval", "p"):
         table.add_column(column, justify="right", no_wrap=True)
     parts = [(found.strict,), (found.lenient,), found.labels]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -29,7 +30,11 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 13,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score predictions: strict, lenient, per label, seen and unseen, with intervals."""
+    """Score predictions: strict, lenient, per label, seen and unseen, with intervals.
+
+    strict: label and all boundaries; lenient: label and overlap; boundary: boundaries, any label;
+    unseen and seen: strict, by whether the training data has the mention.
+    """
     from notesmith.corpus import read_corpus
     from notesmith.evaluate.predictions import rate
 
@@ -50,13 +55,16 @@ def evaluate(
         return
     unit = "patients" if found.n_groups != found.n_documents else "documents"
     table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
         title=f"{found.n_documents} documents",
         caption=f"{confidence:.0%} intervals from resampling {found.n_groups} {unit}",
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("")
-    for column in ("precision", "recall", "F1", "interval", "right", "wrong", "missed"):
+    table.add_column("", no_wrap=True)
+    for column in ("P", "R", "F1", "interval", "tp", "fp", "fn"):
         table.add_column(column, justify="right", no_wrap=True)
     for i, rows in enumerate((found.views, found.labels)):
         for row in rows:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from pathlib import Path
+
+from notesmith.pipeline.machine import home
 
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-
-
-def home() -> Path:
-    """Folder for everything cached outside a run: ``$NOTESMITH_HOME`` or ``~/.notesmith``."""
-    return Path(os.environ.get("NOTESMITH_HOME") or Path.home() / ".notesmith")
 
 
 def prepare() -> None:

@@ -14,6 +14,11 @@ from typing import Any
 _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
 
 
+def home() -> Path:
+    """Folder for everything cached outside a run: ``$NOTESMITH_HOME`` or ``~/.notesmith``."""
+    return Path(os.environ.get("NOTESMITH_HOME") or Path.home() / ".notesmith")
+
+
 class PeakMemory:
     """Resident memory at its highest since this object was made (since start where not known)."""
 
@@ -52,7 +57,8 @@ def machine() -> dict[str, Any]:
         cores = os.cpu_count() or 1
     facts: dict[str, Any] = {"cores": cores, "system": platform.system(), "cpu": _cpu()}
     with contextlib.suppress(ValueError, OSError):
-        facts["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        n_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        facts["memory_gib"] = round(n_bytes / 2**30, 1)
     return facts
 
 

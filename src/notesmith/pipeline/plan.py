@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notesmith.config import ArmConfig, Config, RecipeConfig, Source
+from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig, Source
 from notesmith.errors import ConfigError
 from notesmith.pipeline.cells import Cell, seed_for
 from notesmith.pipeline.recipes import Filters, student_of
@@ -31,6 +31,7 @@ STAGE_VERSION: dict[str, int] = {
     "synthetic-shuffled-labels": 1,
     "ner": 1,
     "score": 1,
+    "coverage": 1,
 }
 STAGES = tuple(STAGE_VERSION)
 # Folders of weights: gone once their readers are finished, but for the first replicate's.
@@ -60,7 +61,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A score that the run is after, and for which arm, size and replicate."""
+    """A score (or a coverage) that the run is after, for which arm, size and replicate."""
 
     cell: Cell
     arm: str
@@ -120,6 +121,7 @@ def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
         curve = size not in config.draws.sizes
         for replicate in range(n_replicates(config, size)):
             draw = _Draw(config, sources, size, replicate)
+            made_by_lm = False
             for arm in (arms[GOLD],) if curve else config.arm:
                 if arm.sizes and size not in arm.sizes and not curve:
                     continue
@@ -129,6 +131,11 @@ def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
                     order = (replicate, cost, 0 if size == main else 2 if curve else 1)
                     target = Target(cell, arm.name, size, replicate, split, curve)
                     ranked.append((order, target))
+                made_by_lm |= cost == max(_COST.values())
+            if made_by_lm:
+                cell = draw.coverage(config.evaluate.split)
+                target = Target(cell, "", size, replicate, config.evaluate.split)
+                ranked.append(((replicate, max(_COST.values()) + 1, 0), target))
     ranked.sort(key=lambda pair: pair[0])
     return Plan(tuple(target for _, target in ranked))
 
@@ -243,8 +250,11 @@ class _Draw:
                 "synthesize": _values(config.synthesize),
                 "sample": _values(config.sample),
                 "kind": config.corpus.kind,
+                # The committee's students are those of [ner].
+                **({"ner": _values(config.ner)} if config.synthesize.agreement else {}),
             },
             inputs={"gold": self.gold, "names": self.names(), "model": self.sft()},
+            sources=self._encoder(config.ner) if config.synthesize.agreement else {},
         )
         held_out = Cell(
             stage="held-out",
@@ -297,20 +307,36 @@ class _Draw:
             "ner",
             config={"ner": _values(student)},
             inputs={"gold": self.gold, **{source: self.made(source) for source in arm.made}},
-            sources={"encoder": self.sources.encoders.get(student.encoder, student.encoder)},
+            sources=self._encoder(student),
             seed=seed,
             arm=arm.name,
         )
-        draws = self.config.draws
-        n_documents = draws.test_documents if split == "test" else draws.dev_documents
         return self._cell(
             "score",
-            config={**self._reading, "split": split, "documents": n_documents},
+            config=self._documents(split),
             inputs={"gold": self.gold, "model": ner},
             sources={"documents": getattr(self.sources, split)},
             seed=seed,
             arm=arm.name,
         )
+
+    def coverage(self, split: str) -> Cell:
+        """How much of what gold lacks stands in the synthetic text of this draw."""
+        return self._cell(
+            "coverage",
+            config=self._documents(split),
+            inputs={"gold": self.gold, "made": self.synthetic(), "names": self.names()},
+            sources={"documents": getattr(self.sources, split)},
+            seed=0,
+        )
+
+    def _documents(self, split: str) -> dict[str, Any]:
+        draws = self.config.draws
+        n = draws.test_documents if split == "test" else draws.dev_documents
+        return {**self._reading, "split": split, "documents": n}
+
+    def _encoder(self, student: NerConfig) -> dict[str, str]:
+        return {"encoder": self.sources.encoders.get(student.encoder, student.encoder)}
 
 
 def encoders_of(config: RecipeConfig) -> Sequence[str]:

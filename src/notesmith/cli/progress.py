@@ -1,0 +1,117 @@
+"""What a run shows while it works: one line that moves in a terminal, a line a cell elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from notesmith.pipeline.engine import CellEvent
+from notesmith.progress import Progress
+
+if TYPE_CHECKING:
+    from notesmith.pipeline.run import RunResult
+
+_PLAIN_EVERY = 60.0
+
+
+class Display:
+    """Shows progress; give its two methods to ``run_recipe``."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Write to ``console``, stderr if not given."""
+        self.console = console or Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        self._event: CellEvent | None = None
+        self._started = time.monotonic()
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def on_cell(self, event: CellEvent) -> None:
+        """A cell starts or is done."""
+        self._event = event
+        if event.kind == "start":
+            self._printed = time.monotonic()
+            self._show(None)
+        else:
+            line = f"{_place(event)} {event.cell.title}: {duration(event.seconds)}"
+            self.console.print(escape(line))
+
+    def on_progress(self, progress: Progress) -> None:
+        """Work inside a cell goes on."""
+        now = time.monotonic()
+        if self._live is None and now - self._printed < _PLAIN_EVERY:
+            return
+        self._printed = now
+        self._show(progress)
+
+    def _show(self, progress: Progress | None) -> None:
+        if self._event is None:
+            return
+        line = f"{_place(self._event)} {self._event.cell.title}"
+        if progress is not None:
+            line += f" · {describe(progress)}"
+        if self._event.eta:
+            line += f" · run: about {duration(self._event.eta)} left"
+        if self._live is not None:
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+        elif progress is not None:
+            self.console.print(escape(line))
+
+
+def describe(progress: Progress) -> str:
+    """One line: done of total, speed, values, time left."""
+    parts = [f"{progress.stage} {progress.done:,} of {progress.total:,} {progress.unit}"]
+    if progress.tokens_per_second:
+        parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
+    parts += [f"{name} {value:.3g}" for name, value in progress.values.items()]
+    if progress.eta >= 1:
+        parts.append(f"{duration(progress.eta)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def print_outcome(result: RunResult) -> None:
+    """Print what the run says, where its report is, and what is left."""
+    console = Console(highlight=False, soft_wrap=True)
+    if result.results is not None:
+        verdict = result.results.get("verdict") or {}
+        if headline := verdict.get("headline"):
+            console.print(escape(str(headline)), style="bold")
+    if result.report is not None:
+        console.print(escape(f"Report: {result.report}"))
+    if result.n_left:
+        console.print(escape(f"{result.n_left} cells are left; the same command goes on."))
+
+
+def _place(event: CellEvent) -> str:
+    return f"[{event.n_done}/{event.n_total}]"

@@ -1,0 +1,82 @@
+"""``notesmith run``: a recipe in, a verdict out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a packaged recipe, or path of a TOML file.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; runs/RECIPE if not given.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for arms."),
+    ] = None,
+    arms: Annotated[
+        str, typer.Option(help="Comma-separated arms to keep, the comparator among them.")
+    ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=A,B", help="Run a part: stage=, arm=, size= or replicate=."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop between cells once this time is over.")
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="A few documents through every stage.")
+    ] = False,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep the weights of every replicate.")
+    ] = False,
+    report_now: Annotated[
+        bool, typer.Option("--report-now", help="Compute nothing; report what is finished.")
+    ] = False,
+    another_opening: Annotated[
+        str,
+        typer.Option(metavar="REASON", help="Open the test set for another plan; it is counted."),
+    ] = "",
+) -> None:
+    """Run a recipe: corpus, generator, made text, students, scores, report. Goes on where it was.
+
+    Stop it with Ctrl-C or a kill at any moment; the same command goes on.
+    """
+    from notesmith.cli.progress import Display, print_outcome
+    from notesmith.pipeline import load_recipe, run_recipe, write_results
+    from notesmith.pipeline import preview as shrink
+
+    config = load_recipe(
+        recipe,
+        changes=changes or (),
+        arms=[name.strip() for name in arms.split(",") if name.strip()],
+    )
+    name = Path(recipe).stem
+    if preview:
+        config = shrink(config)
+        name = f"{name}-preview"
+    folder = out or Path("runs") / name
+    if report_now:
+        print_outcome(write_results(folder))
+        return
+    try:
+        with Display() as display:
+            result = run_recipe(
+                config,
+                folder,
+                only=only or (),
+                max_minutes=max_minutes,
+                keep_models=keep_models,
+                another_opening=another_opening,
+                on_progress=display.on_progress,
+                on_cell=display.on_cell,
+            )
+    except KeyboardInterrupt:
+        typer.echo("notesmith: interrupted; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
+    print_outcome(result)

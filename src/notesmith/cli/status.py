@@ -1,0 +1,33 @@
+"""``notesmith status``: how far a run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+) -> None:
+    """Show finished and missing cells of a run by stage, with an estimate of the time left."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from notesmith.cli.progress import duration
+    from notesmith.pipeline import status_of
+
+    found = status_of(folder)
+    table = Table(title=f"{found.folder}", title_justify="left")
+    table.add_column("stage")
+    table.add_column("done", justify="right")
+    table.add_column("left", justify="right")
+    for stage, (n_done, n_left) in found.stages.items():
+        table.add_row(stage, str(n_done), str(n_left) if n_left else "")
+    table.add_section()
+    table.add_row("all", str(found.n_done), str(found.n_left) if found.n_left else "")
+    console = Console()
+    console.print(table)
+    if found.n_left and found.eta:
+        console.print(f"About {duration(found.eta)} left, going by finished cells.")

@@ -1,0 +1,66 @@
+"""Which texts the page of examples shows: gold, kept and dropped text of one draw."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import numpy as np
+
+from notesmith.document import Document
+from notesmith.pipeline.artefacts import DROPPED, load_docs, read_candidate
+from notesmith.pipeline.cells import Cell, CellStore
+from notesmith.pipeline.plan import Plan
+from notesmith.report import DroppedExample, ExampleSet
+from notesmith.segments import cut, split
+
+_N_GOLD = 20
+_N_KEPT = 40
+_N_PER_REASON = 4
+
+
+def examples_of(plan: Plan, store: CellStore) -> ExampleSet | None:
+    """Choose at random from the first draw that has made text; None before there is any."""
+    for target in plan.targets:
+        filtered = target.cell.inputs.get("made")
+        if target.cell.stage == "coverage" and filtered and store.verify(filtered):
+            gold = filtered.inputs["gold"]
+            if store.verify(gold):
+                return _choose(gold, filtered, store)
+    return None
+
+
+def _choose(gold: Cell, filtered: Cell, store: CellStore) -> ExampleSet:
+    rng = np.random.default_rng(filtered.seed)
+    units = [
+        cut(doc, span)
+        for doc in load_docs(store.folder(gold))
+        for span in split(doc, "passage", passage_sentences=2)
+    ]
+    return ExampleSet(
+        gold=_some(units, _N_GOLD, rng),
+        kept=_some(load_docs(store.folder(filtered)), _N_KEPT, rng),
+        dropped=_dropped(filtered, store, rng),
+    )
+
+
+def _some(docs: list[Document], n: int, rng: np.random.Generator) -> tuple[Document, ...]:
+    return tuple(docs[int(i)] for i in sorted(rng.permutation(len(docs))[:n]))
+
+
+def _dropped(
+    filtered: Cell, store: CellStore, rng: np.random.Generator
+) -> tuple[DroppedExample, ...]:
+    by_reason: defaultdict[str, list[DroppedExample]] = defaultdict(list)
+    text = (store.folder(filtered) / DROPPED).read_text(encoding="utf-8")
+    for line in text.splitlines():
+        record = json.loads(line)
+        candidate = read_candidate(record)
+        doc = candidate.result if isinstance(candidate.result, Document) else None
+        example = DroppedExample(record["reason"], candidate.marked, doc)
+        by_reason[example.reason].append(example)
+    return tuple(
+        found[int(i)]
+        for _, found in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+        for i in sorted(rng.permutation(len(found))[:_N_PER_REASON])
+    )

@@ -1,0 +1,166 @@
+"""From finished cells to ``results.json``: scores go to ``evaluate``, costs and counts beside them.
+
+Works on whatever is finished, so that a run can be looked at before its end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.errors import StageError
+from notesmith.evaluate import CellScores, assemble
+from notesmith.evaluate.seal import Seal
+from notesmith.pipeline.cells import Cell, CellStore
+from notesmith.pipeline.machine import machine, versions
+from notesmith.pipeline.plan import STAGES, Plan
+from notesmith.pipeline.stages import SCORES
+
+VARIED = ("gold draw", "generator seed", "student seed")
+_ENCODER_LICENCES = {"minilm": "apache-2.0"}
+
+
+def results_of(
+    config: RecipeConfig, plan: Plan, store: CellStore, *, created: str, seal: Seal | None
+) -> dict[str, Any]:
+    """The results of all finished cells of ``plan``.
+
+    Args:
+        config: the resolved recipe.
+        plan: its plan.
+        store: where cells are.
+        created: ISO date.
+        seal: of the test set, where it was opened.
+
+    Raises:
+        StageError: nothing was scored yet.
+    """
+    split = config.evaluate.split
+    scores = list(_scores(plan, store))
+    cells = [cell for cell in scores if cell.split == split]
+    if not cells:
+        raise StageError("nothing was scored yet; run the recipe first")
+    main = config.draws.sizes[0]
+    results = assemble(
+        cells,
+        config.evaluate,
+        main_size=main if any(cell.size == main for cell in cells) else None,
+        made={arm.name: arm.made for arm in config.arm},
+        dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
+        seed=config.draws.seed,
+    )
+    unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
+    metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
+    return {
+        **results,
+        "recipe": config.name,
+        "created": created,
+        "kind": config.corpus.kind,
+        "corpus": _corpus(plan, store),
+        "made": [entry for cell in _coverages(plan) if (entry := _made(cell, store))],
+        "stages": _stages(unique, metrics),
+        "varied": list(VARIED),
+        "seal": {"hash": seal.plan.hash, "opened": seal.opened} if seal else None,
+        "versions": versions(),
+        "machine": machine(),
+        "lm": _first(metrics, "lm"),
+        "encoder": _encoder(_first(metrics, "encoder")),
+        "finished": {
+            "scored": sum(store.state(target.cell) == "done" for target in plan.targets),
+            "planned": len(plan.targets),
+        },
+        "config": config.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
+    """Scores of finished targets, each under its own arm: arms with equal work share a cell."""
+    for target in plan.targets:
+        if target.cell.stage != "score" or not store.verify(target.cell):
+            continue
+        path = store.folder(target.cell) / SCORES
+        found = CellScores.from_json(json.loads(path.read_text(encoding="utf-8")))
+        yield replace(found, arm=target.arm, size=target.size, replicate=target.replicate)
+
+
+def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:
+    corpus: dict[str, Any] = {}
+    for target in plan.targets:
+        if "train" not in corpus and "gold" in target.cell.inputs:
+            drawn = store.metrics(target.cell.inputs["gold"])
+            if "corpus" in drawn:
+                corpus["train"] = drawn["corpus"]
+        if target.split not in corpus and "corpus" in (scored := store.metrics(target.cell)):
+            corpus[target.split] = scored["corpus"]
+    return corpus
+
+
+def _coverages(plan: Plan) -> list[Cell]:
+    return [target.cell for target in plan.targets if target.cell.stage == "coverage"]
+
+
+def _made(coverage: Cell, store: CellStore) -> dict[str, Any] | None:
+    """What was made in one draw; None before its filter is finished."""
+    filtered = coverage.inputs["made"]
+    kept = store.metrics(filtered)
+    if not kept:
+        return None
+    sampled = store.metrics(filtered.inputs["candidates"])
+    covered = store.metrics(coverage)
+    counts = ("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words")
+    return {
+        "size": coverage.size,
+        "replicate": coverage.replicate,
+        **{name: kept.get(name) for name in counts},
+        "requested_mentions": kept.get("requested_mentions"),
+        "missing_mentions": kept.get("missing_mentions"),
+        "tokens": sampled.get("tokens", 0),
+        "seconds": sampled.get("sampling_seconds", 0.0),
+        "approved_names": store.metrics(coverage.inputs["names"]).get("names"),
+        "unseen_test_mentions_covered": covered.get("covered_by_made"),
+        "unseen_test_mentions_proposed": covered.get("covered_by_proposals"),
+    }
+
+
+def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for key, found in metrics.items():
+        rows[unique[key].stage].append(found)
+    table = []
+    for stage in STAGES:
+        if not rows[stage]:
+            continue
+        seconds = sum(row.get("seconds", 0.0) for row in rows[stage])
+        tokens = sum(row.get("tokens", 0) for row in rows[stage])
+        # Where a stage also loads and writes, its speed is that of the work itself.
+        working = sum(_working_seconds(row) for row in rows[stage])
+        table.append(
+            {
+                "stage": stage,
+                "cells": len(rows[stage]),
+                "seconds": round(seconds, 1),
+                "tokens": tokens,
+                "tokens_per_second": round(tokens / working, 1) if tokens and working else None,
+                "peak_memory_bytes": max(row.get("peak_memory_bytes", 0) for row in rows[stage]),
+            }
+        )
+    return table
+
+
+def _working_seconds(row: dict[str, Any]) -> float:
+    return float(row.get("sampling_seconds", row.get("training_seconds", row.get("seconds", 0.0))))
+
+
+def _first(metrics: dict[str, dict[str, Any]], name: str) -> dict[str, Any] | None:
+    found: Sequence[dict[str, Any]] = [row[name] for row in metrics.values() if name in row]
+    return found[0] if found else None
+
+
+def _encoder(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {**found, "licence": _ENCODER_LICENCES.get(found["name"], "see its model card")}

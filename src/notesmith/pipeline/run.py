@@ -1,0 +1,343 @@
+"""The main job: a recipe in, cells computed, results and report out; resumable at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.errors import ConfigError, SealError, StageError
+from notesmith.evaluate import seal as sealing
+from notesmith.pipeline import outcome
+from notesmith.pipeline.cells import CellStore, canonical, hash_path
+from notesmith.pipeline.engine import (
+    Census,
+    OnCell,
+    StageFunction,
+    count,
+    run_cells,
+    unheard,
+)
+from notesmith.pipeline.examples import examples_of
+from notesmith.pipeline.lock import run_lock
+from notesmith.pipeline.machine import home
+from notesmith.pipeline.plan import Plan, Sources, encoders_of, make_plan, may_discard
+from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_recipe, save_recipe
+from notesmith.pipeline.stages import Surroundings, stage_functions
+from notesmith.progress import OnProgress, silent
+
+log = logging.getLogger(__name__)
+
+RESULTS = "results.json"
+SEAL = "seal.json"
+_WEIGHT_SAMPLE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where the run is, what it has to say so far, and what is left.
+
+    ``results`` is None while nothing was scored; ``report`` is the page to open.
+    """
+
+    folder: Path
+    results: Mapping[str, Any] | None
+    report: Path | None
+    n_computed: int
+    n_left: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Cells of a run by stage: (finished, left), with an estimate of the seconds left."""
+
+    folder: Path
+    stages: Mapping[str, tuple[int, int]]
+    n_done: int
+    n_left: int
+    eta: float
+
+
+def run_recipe(
+    config: RecipeConfig,
+    out: Path | str,
+    *,
+    only: Sequence[str] = (),
+    max_minutes: float | None = None,
+    keep_models: bool = False,
+    another_opening: str = "",
+    cache: Path | None = None,
+    stages: Mapping[str, StageFunction] | None = None,
+    on_progress: OnProgress = silent,
+    on_cell: OnCell = unheard,
+) -> RunResult:
+    """Run ``config`` in the folder ``out``, going on from what is finished there.
+
+    Args:
+        config: the recipe, resolved.
+        out: the run folder; everything is written below it and ``cache``.
+        only: ``stage=``, ``arm=``, ``size=`` or ``replicate=`` with values: run a part.
+        max_minutes: stop between cells once this time is over.
+        keep_models: keep the weights of every replicate, not of the first alone.
+        another_opening: reason to open the test set for a plan other than the sealed one.
+        cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
+        stages: functions to use instead of the real ones, by stage.
+        on_progress: told about work inside a cell.
+        on_cell: told when a cell starts and is done.
+
+    Raises:
+        ConfigError: a path, an arm or a filter is wrong.
+        SealError: the test set is sealed under another plan.
+        StageError: another process runs here, or a stage cannot do its work.
+    """
+    folder = Path(out)
+    started = time.monotonic()
+    paths = corpus_paths(config)
+    plan = make_plan(config, sources_of(config, paths))
+    targets = plan.select(Filters.parse(only))
+    with run_lock(folder):
+        save_recipe(config, folder)
+        store = CellStore(folder / "cells")
+        gate = _Gate(folder, config, paths, another_opening)
+        gate.write_down()
+        around = Surroundings(
+            train=paths["train"],
+            held_out={split: paths[split] for split in ("dev", "test") if split in paths},
+            open_split=gate.open,
+            cache=cache or home() / "cache",
+            terms=_terms(config),
+        )
+        outcome_ = run_cells(
+            targets,
+            store=store,
+            stages={**stage_functions(around), **(stages or {})},
+            on_progress=on_progress,
+            on_cell=on_cell,
+            should_stop=_clock(started, max_minutes),
+            may_discard=(lambda cell: False) if keep_models else may_discard,
+            plan=plan.cells,
+        )
+        census = count(targets, store)
+        written = _write(config, plan, store, folder)
+    return RunResult(
+        folder=folder,
+        results=written[0],
+        report=written[1],
+        n_computed=len(outcome_.computed),
+        n_left=len(census.left),
+        seconds=time.monotonic() - started,
+    )
+
+
+def write_results(folder: Path | str) -> RunResult:
+    """Write results and report of whatever is finished in a run folder, computing nothing.
+
+    Raises:
+        ConfigError: the folder holds no run.
+        StageError: nothing was scored yet.
+    """
+    folder = Path(folder)
+    config, plan, store = _open_run(folder)
+    census = count(plan.cells, store)
+    results, report = _write(config, plan, store, folder)
+    if results is None:
+        raise StageError(f"{folder}: nothing was scored yet; run the recipe first")
+    return RunResult(folder, results, report, 0, len(census.left), 0.0)
+
+
+def status_of(folder: Path | str) -> Status:
+    """Count finished and missing cells of a run folder.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    folder = Path(folder)
+    _, plan, store = _open_run(folder)
+    census: Census = count(plan.cells, store)
+    done = Counter(cell.stage for cell in census.done)
+    left = Counter(cell.stage for cell in census.left)
+    order = [cell.stage for target in plan.cells for cell in target.walk()]
+    return Status(
+        folder=folder,
+        stages={stage: (done[stage], left[stage]) for stage in dict.fromkeys(order)},
+        n_done=len(census.done),
+        n_left=len(census.left),
+        eta=census.eta,
+    )
+
+
+def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
+    """The paths of train, dev and test that the recipe names."""
+    named = {"train": config.corpus.train, "dev": config.corpus.dev, "test": config.corpus.test}
+    return {split: corpus_path(value) for split, value in named.items() if value}
+
+
+def sources_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Sources:
+    """Content hashes of corpora and models; a test set is hashed as bytes, not read."""
+    lists = config.synthesize.names.term_lists
+    return Sources(
+        train=hash_path(paths["train"]),
+        dev=hash_path(paths["dev"]) if "dev" in paths else "",
+        test=hash_path(paths["test"]) if "test" in paths else "",
+        lm=fingerprint_model(config.lm.model),
+        term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
+        encoders={name: fingerprint_model(name) for name in encoders_of(config)},
+    )
+
+
+def fingerprint_model(name: str) -> str:
+    """A model's identity for keys: its name, or for a folder a hash of what is in it.
+
+    Of large files only size, beginning and end are hashed, so that it takes no time.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    parts = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(_WEIGHT_SAMPLE)
+            file.seek(max(0, size - _WEIGHT_SAMPLE))
+            tail = file.read()
+        parts[path.relative_to(folder).as_posix()] = [size, _hash(head), _hash(tail)]
+    return _hash(canonical(parts).encode())
+
+
+class _Gate:
+    """Keeps the seal's file and hands out dev and test: test only under the plan written down."""
+
+    def __init__(
+        self, folder: Path, config: RecipeConfig, paths: Mapping[str, Path], another: str
+    ) -> None:
+        self.path = folder / SEAL
+        self.paths = paths
+        self.another = another
+        self.is_test = config.evaluate.split == "test"
+        self.plan = sealed_plan(config, paths) if self.is_test else None
+
+    def write_down(self) -> None:
+        """Seal before any work; a plan other than the one already opened is an error."""
+        if self.plan is None:
+            return
+        before = read_seal(self.path.parent)
+        if before is not None and self.another:
+            sealing.open_seal(before, self.plan, when=_now(), another=True, reason=self.another)
+            return
+        self._keep(sealing.write_down(self.plan, before))
+
+    def open(self, split: str) -> Path:
+        """The path of ``split``; opening test is recorded."""
+        if split == "test":
+            seal = read_seal(self.path.parent)
+            if self.plan is None or seal is None:
+                raise SealError("the test set is sealed: evaluate.split is not 'test'")
+            opened = sealing.open_seal(
+                seal,
+                self.plan,
+                when=_now(),
+                another=bool(self.another),
+                reason=self.another,
+            )
+            if opened != seal:
+                self._keep(opened)
+        return self.paths[split]
+
+    def _keep(self, seal: sealing.Seal) -> None:
+        atomic_write_text(self.path, json.dumps(seal.to_json(), indent=1) + "\n")
+
+
+def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan:
+    """What is written down before the test set is opened: arms, comparator, recipe, documents."""
+    if "test" not in paths:
+        raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
+    values = config.model_dump(mode="json", exclude={"name": True})
+    for split in ("train", "dev", "test"):
+        values["corpus"][split] = hash_path(paths[split]) if split in paths else None
+    return sealing.Plan(
+        arms=tuple(arm.name for arm in config.arm),
+        comparator=config.evaluate.comparator,
+        config_hash=_hash(canonical(values).encode()),
+        test_hash=values["corpus"]["test"],
+        n_documents=config.draws.test_documents,
+        against=tuple(config.evaluate.against.items()),
+    )
+
+
+def read_seal(folder: Path) -> sealing.Seal | None:
+    """The seal of a run folder, if it has one.
+
+    Raises:
+        SealError: the file is damaged.
+    """
+    path = folder / SEAL
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise SealError(f"{path}: the seal is damaged") from None
+    return sealing.Seal.from_json(value)
+
+
+def _write(
+    config: RecipeConfig, plan: Plan, store: CellStore, folder: Path
+) -> tuple[dict[str, Any] | None, Path | None]:
+    seal = read_seal(folder) if config.evaluate.split == "test" else None
+    try:
+        results = outcome.results_of(config, plan, store, created=_now()[:10], seal=seal)
+    except StageError as error:
+        log.info("no results yet: %s", error)
+        return None, None
+    make_folder(folder)
+    atomic_write_text(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return results, _report(results, plan, store, folder)
+
+
+def _report(results: Mapping[str, Any], plan: Plan, store: CellStore, folder: Path) -> Path:
+    """The page; its examples come from the first draw whose text was made."""
+    from notesmith.report import write_report
+
+    return write_report(results, folder, examples=examples_of(plan, store))
+
+
+def _open_run(folder: Path) -> tuple[RecipeConfig, Plan, CellStore]:
+    if not (folder / RECIPE).is_file():
+        raise ConfigError(f"{folder}: no run here (no {RECIPE})")
+    config = load_recipe(str(folder / RECIPE))
+    plan = make_plan(config, sources_of(config, corpus_paths(config)))
+    return config, plan, CellStore(folder / "cells")
+
+
+def _terms(config: RecipeConfig) -> dict[str, list[str]]:
+    """The user's names by label, one a line; blank lines and repeats go."""
+    terms = {}
+    for label, path in config.synthesize.names.term_lists.items():
+        lines = corpus_path(path).read_text(encoding="utf-8").splitlines()
+        terms[label] = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    return terms
+
+
+def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:
+    if max_minutes is None:
+        return lambda: False
+    end = started + 60 * max_minutes
+    return lambda: time.monotonic() >= end
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
