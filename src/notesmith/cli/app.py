@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import notesmith
+from notesmith.cli import corpus
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
 from notesmith.cli.report import report
@@ -43,6 +44,7 @@ def _main(
 app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
+app.add_typer(corpus.app, name="corpus")
 app.command()(evaluate)
 app.command()(compare)
 

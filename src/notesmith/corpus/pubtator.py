@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import ne
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_write_text
@@ -133,7 +134,9 @@ def _entity(row: list[str], ent_id: str, text: str, n_columns: int, tally: Tally
     span = f"{ent_id!r} {row[4]} [{start}, {end})"
     if end > len(text):
         raise OffsetError(f"{span} is past end {len(text)}; correct the offsets")
-    concepts = tuple(row[5].split("|")) if len(row) > 5 else ()
+    raw = row[5].split("|") if len(row) > 5 else []
+    concepts = tuple(concept.strip() for concept in raw)
+    tally.note("concept ids with outer white space, trimmed", sum(map(ne, raw, concepts)))
     if NO_CONCEPT in concepts or concepts == ("",):
         tally.note("mentions without a concept")
     entity = Entity(

@@ -1,0 +1,314 @@
+"""``notesmith corpus``: convert, count, check and divide corpora."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from notesmith.corpus import FORMATS, CorpusRead, read_corpus, write_corpus
+from notesmith.corpus.check import CheckResult, check_corpus
+from notesmith.corpus.conll import Columns
+from notesmith.corpus.files import atomic_folder
+from notesmith.corpus.splits import find_splits, split_corpus
+from notesmith.corpus.statistics import CorpusStatistics, describe
+from notesmith.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="Convert, count, check and divide corpora.")
+
+_SUFFIX_FORMATS = {
+    ".jsonl": "jsonl",
+    ".conll": "conll",
+    ".tsv": "conll",
+    ".iob2": "conll",
+    ".pubtator": "pubtator",
+}
+_SHOWN = 20
+
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Format read ({', '.join(FORMATS)}); found out if not given."),
+]
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label-map",
+        metavar="OLD=NEW",
+        help="Rename a label; OLD= drops it, *=NEW is for all others. May be repeated.",
+    ),
+]
+Problems = Annotated[
+    Literal["raise", "count"],
+    typer.Option("--on-problem", help="Stop at the first bad record, or drop and count it."),
+]
+Scheme = Annotated[
+    Literal["iob1", "iob2", "bioes"] | None,
+    typer.Option("--tags", help="Tag scheme of CoNLL; found out if not given."),
+]
+TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
+TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def parse_label_map(pairs: list[str] | None) -> dict[str, str]:
+    """The label map that ``OLD=NEW`` arguments describe.
+
+    Raises:
+        ConfigError: one has no ``=`` or no old label, or an old label stands twice.
+    """
+    label_map: dict[str, str] = {}
+    for pair in pairs or []:
+        old, sign, new = pair.partition("=")
+        if not sign or not old or old in label_map:
+            raise ConfigError(f"--label-map {pair!r}: write OLD=NEW, each OLD once")
+        label_map[old] = new
+    return label_map
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
+    target: Annotated[Path, typer.Argument(help="File, or folder for brat and inline.")],
+    to: Annotated[
+        str | None, typer.Option("--to", help="Format written; from the suffix if not given.")
+    ] = None,
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    tags: Scheme = None,
+    token_column: TokenColumn = 0,
+    tag_column: TagColumn = -1,
+) -> None:
+    """Write a corpus in another format, with what is lost counted."""
+    to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
+    if to is None:
+        raise ConfigError(f"{target}: name the format with --to: {', '.join(FORMATS)}")
+    read = read_corpus(
+        source,
+        format=format,
+        label_map=parse_label_map(label_map),
+        on_problem=on_problem,
+        columns=Columns(token_column, tag_column, tags),
+    )
+    lost = write_corpus(read.docs, target, format=to)
+    console = Console()
+    n = sum(len(doc.entities) for doc in read.docs)
+    console.print(f"{len(read.docs)} documents, {n} mentions: {read.format} to {to}")
+    _print_counts(console, "while reading", read.counts)
+    _print_counts(console, f"not held by {to}", lost)
+
+
+@app.command()
+def stats(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
+    ],
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    tags: Scheme = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count documents, mentions, labels, attributes and relations, a column a split."""
+    corpora = _read_splits(paths, format, label_map, on_problem, tags)
+    described = {name: describe(read.docs) for name, read in corpora.items()}
+    if as_json:
+        record = {
+            name: found.to_record() | {"while_reading": corpora[name].counts}
+            for name, found in described.items()
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    console.print(_totals_table(described))
+    console.print(_labels_table(described))
+    for title in ("attributes", "relations", "concept_relations", "kinds"):
+        rows = {name: getattr(found, title) for name, found in described.items()}
+        if any(rows.values()):
+            console.print(_counts_table(title.replace("_", " "), rows))
+    for name, read in corpora.items():
+        _print_counts(console, f"while reading {name}", read.counts)
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
+    ],
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    tags: Scheme = None,
+    few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
+    all_findings: Annotated[
+        bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what hurts later; exit code 1 if something serious is found."""
+    corpora = _read_splits(paths, format, label_map, on_problem, tags)
+    result = check_corpus(
+        {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
+    )
+    if as_json:
+        record = {
+            "counts": result.counts,
+            "findings": [finding.to_record() for finding in result.findings],
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+    else:
+        _print_findings(Console(), result, None if all_findings else _SHOWN)
+    if result.n_serious:
+        raise typer.Exit(1)
+
+
+@app.command()
+def split(
+    source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
+    target: Annotated[Path, typer.Argument(help="Folder to make, with a part each.")],
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")],
+    train: Annotated[float, typer.Option(min=0, help="Share of train.")] = 0.7,
+    dev: Annotated[float, typer.Option(min=0, help="Share of dev; 0 makes none.")] = 0.15,
+    test: Annotated[float, typer.Option(min=0, help="Share of test; 0 makes none.")] = 0.15,
+    by: Annotated[str, typer.Option(help="Metadata field that stays together.")] = "patient",
+    stratify: Annotated[str, typer.Option(help="Metadata field to spread evenly.")] = "kind",
+    to: Annotated[str, typer.Option("--to", help="Format written.")] = "jsonl",
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+) -> None:
+    """Divide a corpus into train, dev and test, no patient in two of them."""
+    read = read_corpus(
+        source, format=format, label_map=parse_label_map(label_map), on_problem=on_problem
+    )
+    ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
+    made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
+    if to not in FORMATS:
+        raise ConfigError(f"--to {to!r} is not one of {', '.join(FORMATS)}")
+    lost: Counter[str] = Counter()
+    with atomic_folder(target) as folder:
+        for name, docs in made.parts.items():
+            place = folder / (name if FORMATS[to].is_folder else f"{name}.{to}")
+            lost.update(write_corpus(docs, place, format=to))
+    console = Console()
+    table = Table("part", title=f"divided by {by}, seed {seed}")
+    for heading in ("groups", "documents", "mentions"):
+        table.add_column(heading, justify="right")
+    for name, docs in made.parts.items():
+        mentions = sum(len(doc.entities) for doc in docs)
+        table.add_row(name, str(made.n_groups[name]), str(len(docs)), str(mentions))
+    console.print(table)
+    if made.n_ungrouped:
+        console.print(f"{made.n_ungrouped} documents name no {by}: each counted as one of its own")
+    _print_counts(console, "while reading", read.counts)
+    _print_counts(console, f"not held by {to}", dict(lost))
+
+
+def _read_splits(
+    paths: list[Path],
+    format: str | None,
+    label_map: list[str] | None,
+    on_problem: Literal["raise", "count"],
+    tags: Literal["iob1", "iob2", "bioes"] | None,
+) -> dict[str, CorpusRead]:
+    places = find_splits(paths[0]) if len(paths) == 1 else {}
+    if len(places) < 2:
+        places = {}
+        for path in paths:
+            name = path.stem if path.is_file() else path.resolve().name
+            places[name if name not in places else str(path)] = path
+    return {
+        name: read_corpus(
+            path,
+            format=format,
+            label_map=parse_label_map(label_map),
+            on_problem=on_problem,
+            columns=Columns(scheme=tags),
+        )
+        for name, path in places.items()
+    }
+
+
+def _totals_table(described: dict[str, CorpusStatistics]) -> Table:
+    rows = {
+        "documents": "n_documents",
+        "patients": "n_patients",
+        "characters": "n_characters",
+        "words": "n_words",
+        "sentences": "n_sentences",
+        "mentions": "n_mentions",
+        "discontinuous": "n_discontinuous",
+        "pairs on same or nested spans": "n_nested",
+        "crossing pairs": "n_crossing",
+    }
+    table = Table("", title="totals")
+    for name in described:
+        table.add_column(name, justify="right")
+    for title, field in rows.items():
+        table.add_row(title, *(f"{getattr(found, field):,}" for found in described.values()))
+    free = (f"{found.mention_free_ratio:.1%}" for found in described.values())
+    table.add_row("sentences without mention", *free)
+    return table
+
+
+def _labels_table(described: dict[str, CorpusStatistics]) -> Table:
+    table = Table("label", title="mentions / distinct strings, words a mention")
+    for name in described:
+        table.add_column(name, justify="right")
+    by_label = {
+        name: {label.label: label for label in found.labels} for name, found in described.items()
+    }
+    for label in dict.fromkeys(name for found in by_label.values() for name in found):
+        cells = []
+        for found in by_label.values():
+            row = found.get(label)
+            cells.append(
+                f"{row.n_mentions:,} / {row.n_distinct:,}, {row.mean_words:.1f}" if row else "0"
+            )
+        table.add_row(label, *cells)
+    return table
+
+
+def _counts_table(title: str, rows: dict[str, dict[str, int]]) -> Table:
+    table = Table("", title=title)
+    for name in rows:
+        table.add_column(name, justify="right")
+    for key in dict.fromkeys(key for counts in rows.values() for key in counts):
+        table.add_row(key, *(f"{counts.get(key, 0):,}" for counts in rows.values()))
+    return table
+
+
+def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:
+    for what, n in counts.items():
+        console.print(f"{title}: {n:,} {what}", markup=False, highlight=False)
+
+
+def _print_findings(console: Console, result: CheckResult, shown: int | None) -> None:
+    by_check: dict[str, int] = {}
+    table = Table("check", "split", "document", "label", "span", "detail", title="findings")
+    for finding in result.findings:
+        by_check[finding.check] = by_check.get(finding.check, 0) + 1
+        if shown is not None and by_check[finding.check] > shown:
+            continue
+        span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
+        table.add_row(
+            finding.check,
+            finding.split,
+            finding.doc_id,
+            finding.label,
+            span if finding.start >= 0 else "",
+            finding.detail,
+        )
+    if result.findings:
+        console.print(table)
+    serious = {finding.check for finding in result.findings if finding.serious}
+    for check_name, n in by_check.items():
+        mark = " (serious)" if check_name in serious else ""
+        console.print(f"{n:,} {check_name}{mark}", highlight=False)
+    if not result.findings:
+        console.print("nothing found")
