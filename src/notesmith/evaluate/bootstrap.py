@@ -1,10 +1,11 @@
 """Intervals and p values for micro scores, resampling documents and accounting for replicates.
 
 Documents and replicates are crossed: every replicate is scored on the same test documents. The
-plain crossed bootstrap resamples both, but with three to five replicates it is far too sure of
-itself: resampling so few values understates their variance by (R - 1) / R and knows no tails. The
-default, ``calibrated``, therefore resamples the documents and draws the replicate part from
-Student's t; ``benchmarks/coverage.py`` measures both, ``docs/evaluation.md`` has the numbers.
+plain crossed bootstrap resamples both; with three to five replicates it is too narrow where draws
+differ much (so few values understate their variance by (R - 1) / R and know no tails), and too wide
+where documents do (what a document does to one replicate alone is counted more than once). The
+default, ``calibrated``, resamples the documents and draws the replicate part from Student's t;
+``benchmarks/coverage.py`` measures both, ``docs/evaluation.md`` has the numbers.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def bootstrap(
         seed: of the resampling.
         method: ``calibrated`` (documents resampled, replicate part from Student's t with R - 1
             degrees of freedom, what both share counted once) or ``crossed`` (both resampled, plain
-            percentiles: too narrow below about ten replicates).
+            percentiles: kept for comparison).
         weights: from ``document_weights``, to share between calls.
 
     Raises:

@@ -178,7 +178,7 @@ def _invert(sizes: Sequence[int], means: Array, size: int, gains: Array, grid: A
             # The basis at which the curve has risen by the gain: a cancels.
             wanted = at_size + gains[rows] / slope
         # A falling curve never gives the gain, however many notes are added.
-        wanted = np.where(slope > 0, wanted, np.sign(gains[rows]) * np.inf)
+        wanted = np.where(slope > 0, wanted, np.where(gains[rows] > 0, np.inf, -np.inf))
         wanted = np.where(gains[rows] == 0, at_size, wanted)
         notes[rows] = np.interp(wanted, _basis(grid, float(c)), grid) - size
     return notes

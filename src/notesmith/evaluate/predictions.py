@@ -141,15 +141,11 @@ def rate(
             *(int(n) for n in total),
         )
 
-    names: dict[View, str] = {
-        "strict": "strict",
-        "lenient": "lenient (overlap)",
-        "boundary": "boundary (any label)",
-    }
+    views: list[View] = ["strict", "lenient", "boundary"]
     if seen is not None:
-        names |= {"unseen": "unseen in training", "seen": "seen in training"}
+        views += ["unseen", "seen"]
     return Ratings(
-        views=tuple(rating(name, cell.counts(view)) for view, name in names.items()),
+        views=tuple(rating(view, cell.counts(view)) for view in views),
         labels=tuple(rating(label, cell.counts(label=label)) for label in cell.strict),
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
@@ -199,7 +195,7 @@ def compare(
     adjusted = holm([diff.p for diff in found])
     return Differences(
         strict=difference("strict", "strict"),
-        lenient=difference("lenient (overlap)", "lenient"),
+        lenient=difference("lenient", "lenient"),
         labels=tuple(
             Difference(**{**asdict(diff), "p_holm": p})
             for diff, p in zip(found, adjusted, strict=True)

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from notesmith.document import Document, Entity
+from notesmith.errors import StageError
+from notesmith.evaluate import CellScores, score_cell
+
+TEXT = "Gout and asthma today, on allopurinol."
+GOUT, ASTHMA, DRUG = ((0, 4),), ((9, 15),), ((26, 37),)
+
+
+def doc(doc_id, *entities, patient=None):
+    ents = tuple(Entity(f"T{i}", label, spans) for i, (label, spans) in enumerate(entities))
+    return Document(doc_id, TEXT, ents, metadata={} if patient is None else {"patient": patient})
+
+
+GOLD = [
+    doc("a", ("Disease", GOUT), ("Disease", ASTHMA), ("Drug", DRUG), patient="p1"),
+    doc("b", ("Disease", GOUT), patient="p2"),
+    doc("c", patient="p1"),
+]
+# a: gout right, asthma one character short, drug under the wrong label; b: nothing; c: drug.
+PREDICTED = [
+    doc("c", ("Drug", DRUG)),
+    doc("a", ("Disease", GOUT), ("Disease", ((9, 14),)), ("Disease", DRUG)),
+    doc("b"),
+]
+NAMES = {"arm": "gold", "size": 50, "replicate": 1, "seed": 7}
+
+
+def cell(**changes):
+    return score_cell(GOLD, PREDICTED, ["GOUT"], **{**NAMES, **changes})
+
+
+def test_strict_counts_by_hand():
+    found = cell()
+    # (tp, fp, fn) of a, b, c.
+    assert found.strict == {
+        "Disease": ((1, 2, 1), (0, 0, 1), (0, 0, 0)),
+        "Drug": ((0, 0, 1), (0, 0, 0), (0, 1, 0)),
+    }
+    # tp 1, fp 3, fn 3.
+    assert found.f1 == pytest.approx(2 / 8)
+    assert found.counts().tolist() == [[1, 2, 2], [0, 0, 1], [0, 1, 0]]
+    assert found.counts(label="Drug").tolist() == [[0, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert found.counts(label="absent").tolist() == [[0, 0, 0]] * 3
+
+
+def test_other_views_by_hand():
+    found = cell()
+    # Overlap forgives asthma's boundary, not the drug's label.
+    assert found.lenient == ((2, 1, 1), (0, 0, 1), (0, 1, 0))
+    # Boundaries forgive the drug's label, not asthma's boundary.
+    assert found.boundary == ((2, 1, 1), (0, 0, 1), (0, 1, 0))
+    # "gout" is in training in another case; all else is unseen.
+    assert found.seen == ((1, 0, 0), (0, 0, 1), (0, 0, 0))
+    assert found.unseen == ((0, 2, 2), (0, 0, 0), (0, 1, 0))
+
+
+def test_documents_of_a_patient_share_a_group():
+    assert cell().groups == (0, 1, 0)
+
+
+def test_documents_without_patient_are_groups_of_their_own():
+    docs = [doc("a"), doc("b")]
+    assert score_cell(docs, docs, [], **NAMES).groups == (0, 1)
+
+
+def test_json_round_trip_without_text_or_ids():
+    found = cell(seconds=1.5, tokens=12, split="dev")
+    text = json.dumps(found.to_json())
+    assert CellScores.from_json(json.loads(text)) == found
+    for secret in ("Gout", "gout", "allopurinol", "p1", '"a"'):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": 2}, "schema 2, not 1"),
+        ({"groups": None}, "TypeError"),
+        ({"unseen": [[1, 2]]}, "not .tp, fp, fn."),
+        ({"strict": {"Drug": [[1, 2, "x"]]}}, "ValueError"),
+    ],
+)
+def test_malformed_json_is_an_error(change, message):
+    with pytest.raises(StageError, match=message):
+        CellScores.from_json({**cell().to_json(), **change})
+
+
+def test_missing_part_is_named():
+    value = cell().to_json()
+    del value["seen"]
+    with pytest.raises(StageError, match="seen"):
+        CellScores.from_json(value)
+
+
+def test_predictions_for_other_documents_are_an_error():
+    with pytest.raises(StageError, match="1 documents without prediction"):
+        score_cell(GOLD, PREDICTED[:2], [], **NAMES)

@@ -1,0 +1,165 @@
+import pytest
+
+from notesmith.evaluate.verdict import (
+    candidate,
+    claim,
+    points,
+    recommend,
+    worth_words,
+    write_verdict,
+)
+
+WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
+
+
+def comparison(**changes):
+    return {
+        "arm": "synthetic+replaced",
+        "against": "replaced",
+        "family": "against",
+        "size": 50,
+        "delta": 1.8,
+        "low": 0.6,
+        "high": 3.0,
+        "p": 0.01,
+        "p_holm": 0.01,
+        "n_replicates": 5,
+        "worth": WORTH,
+        "claim": "better",
+        **changes,
+    }
+
+
+def results(*comparisons, doubling=None):
+    return {
+        "comparisons": list(comparisons),
+        "main_size": 50,
+        "comparator": "gold",
+        "power": {"detectable": 2.5, "n_replicates": 5, "n_documents": 100},
+        "learning_curve": {"doubling": doubling},
+    }
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "n", "said"),
+    [
+        (0.6, 3.0, 0.01, 5, "better"),
+        (-3.0, -0.6, 0.01, 5, "worse"),
+        (-0.6, 3.0, 0.2, 5, "no difference shown"),
+        # Clear of 0 by itself, but not after Holm.
+        (0.1, 3.0, 0.09, 5, "no difference shown"),
+        (0.6, 3.0, 0.001, 4, "demonstration"),
+    ],
+)
+def test_claims(low, high, p, n, said):
+    assert claim(low, high, p, n, alpha=0.05) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubling", "advice"),
+    [
+        ({}, None, "use"),
+        # As good as at most 5 labelled notes: label those.
+        ({"worth": {**WORTH, "high": 5}}, None, "label more"),
+        # "5 or more" is no small worth.
+        ({"worth": {**WORTH, "high": 5, "beyond": ["high"]}}, None, "use"),
+        ({"worth": None}, None, "use"),
+        ({"claim": "worse"}, None, "do not use"),
+        ({"claim": "demonstration"}, 5.0, "no claim"),
+        # A gain of 1 F1 is ruled out.
+        ({"claim": "no difference shown", "high": 0.9}, 5.0, "do not use"),
+        # Doubling gold gains more than the interval allows the arm.
+        ({"claim": "no difference shown", "high": 2.9}, 3.0, "label more"),
+        ({"claim": "no difference shown", "high": 3.1}, 3.0, "no claim"),
+        ({"claim": "no difference shown", "high": 3.1}, None, "no claim"),
+    ],
+)
+def test_recommendations(changes, doubling, advice):
+    assert recommend(comparison(**changes), doubling=doubling) == advice
+
+
+def test_headline_in_words():
+    verdict = write_verdict(results(comparison()), "synthetic+replaced")
+    assert verdict.headline == (
+        "Synthetic + replaced is better than replaced by +1.8 F1 [+0.6, +3.0], worth about 14 more "
+        "labelled notes [5, 26]."
+    )
+    assert verdict.recommendation == "use"
+    assert verdict.sentences == (
+        "With 5 replicates and 100 documents a true difference of 2.5 F1 would be found four times "
+        "out of five; smaller ones are mostly missed.",
+        "Recommendation: use synthetic + replaced.",
+    )
+
+
+def test_named_rival_comes_before_the_comparator():
+    common = comparison(against="gold", family="comparator", delta=5.0)
+    verdict = write_verdict(results(common, comparison()), "synthetic+replaced")
+    assert "better than replaced" in verdict.headline
+    assert "better than gold by +5.0" in verdict.sentences[0]
+
+
+def test_other_arms_are_grouped_by_claim():
+    others = [
+        comparison(arm=arm, against="gold", family="comparator", delta=d, claim=said)
+        for arm, d, said in (
+            ("replaced", 3.3, "better"),
+            ("lwtr", -0.04, "no difference shown"),
+            ("placebo", -4.0, "worse"),
+        )
+    ]
+    sentences = write_verdict(results(comparison(), *others), "synthetic+replaced").sentences
+    assert sentences[:3] == (
+        "Better than gold as well: replaced (+3.3).",
+        "No difference to gold shown: lwtr (0.0).",
+        "Worse than gold: placebo (-4.0).",
+    )
+
+
+def test_demonstration_says_how_many_a_claim_needs():
+    shown = comparison(claim="demonstration", n_replicates=1)
+    assert write_verdict(results(shown), "synthetic+replaced").headline == (
+        "Demonstration, no claim: synthetic + replaced differs from replaced by +1.8 F1 "
+        "[+0.6, +3.0] over 1 replicate; a claim needs 5."
+    )
+
+
+def test_nothing_to_compare():
+    assert write_verdict(results(), None).recommendation == "no claim"
+
+
+@pytest.mark.parametrize(
+    ("worth", "words"),
+    [
+        (WORTH, "about 14 more labelled notes [5, 26]"),
+        (
+            {"notes": 50, "low": 9, "high": 50, "beyond": ["notes", "high"]},
+            "at least 50 more labelled notes [9, 50 or more]",
+        ),
+        (
+            {"notes": -9, "low": -25, "high": 3, "beyond": ["low"]},
+            "about 9 labelled notes fewer [-25 or fewer, 3]",
+        ),
+    ],
+)
+def test_worth_in_words(worth, words):
+    assert worth_words(worth) == words
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.84, "+1.8"), (-0.04, "0.0"), (-2.0, "-2.0")])
+def test_points(value, text):
+    assert points(value) == text
+
+
+def test_candidate_is_chosen_without_scores():
+    made = {
+        "gold": (),
+        "replaced": ("replaced",),
+        "synthetic": ("synthetic",),
+        "both": ("synthetic", "replaced"),
+        "both-again": ("replaced", "synthetic"),
+        "placebo": ("synthetic-shuffled-labels", "replaced", "lwtr"),
+    }
+    assert candidate(made, "gold") == "both"
+    assert candidate({"gold": (), "lwtr": ("lwtr",)}, "gold") == "lwtr"
+    assert candidate({"gold": ()}, "gold") is None
