@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from notesmith.corpus import FORMATS, CorpusRead, read_corpus, write_corpus
@@ -50,6 +51,10 @@ Scheme = Annotated[
     Literal["iob1", "iob2", "bioes"] | None,
     typer.Option("--tags", help="Tag scheme of CoNLL; found out if not given."),
 ]
+Metadata = Annotated[
+    Path | None,
+    typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
+]
 TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
 TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -80,8 +85,13 @@ def convert(
     format: Format = None,
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
+    metadata: Metadata = None,
     tags: Scheme = None,
-    token_column: TokenColumn = 0,
+    token_column: Metadata = Annotated[
+    Path | None,
+    typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
+]
+TokenColumn = 0,
     tag_column: TagColumn = -1,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
@@ -94,6 +104,7 @@ def convert(
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
         columns=Columns(token_column, tag_column, tags),
+        metadata=metadata,
     )
     lost = write_corpus(read.docs, target, format=to)
     console = Console()
@@ -111,11 +122,12 @@ def stats(
     format: Format = None,
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
+    metadata: Metadata = None,
     tags: Scheme = None,
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
-    corpora = _read_splits(paths, format, label_map, on_problem, tags)
+    corpora = _read_splits(paths, format, label_map, on_problem, metadata, tags)
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
         record = {
@@ -143,6 +155,7 @@ def check(
     format: Format = None,
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
+    metadata: Metadata = None,
     tags: Scheme = None,
     few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
     all_findings: Annotated[
@@ -151,7 +164,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find what hurts later; exit code 1 if something serious is found."""
-    corpora = _read_splits(paths, format, label_map, on_problem, tags)
+    corpora = _read_splits(paths, format, label_map, on_problem, metadata, tags)
     result = check_corpus(
         {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
     )
@@ -181,10 +194,12 @@ def split(
     format: Format = None,
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
+    metadata: Metadata = None,
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
     read = read_corpus(
-        source, format=format, label_map=parse_label_map(label_map), on_problem=on_problem
+        source, format=format, label_map=parse_label_map(label_map), on_problem=on_problem,
+        metadata=metadata,
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
@@ -214,6 +229,7 @@ def _read_splits(
     format: str | None,
     label_map: list[str] | None,
     on_problem: Literal["raise", "count"],
+    metadata: Path | None,
     tags: Literal["iob1", "iob2", "bioes"] | None,
 ) -> dict[str, CorpusRead]:
     places = find_splits(paths[0]) if len(paths) == 1 else {}
@@ -229,6 +245,7 @@ def _read_splits(
             label_map=parse_label_map(label_map),
             on_problem=on_problem,
             columns=Columns(scheme=tags),
+            metadata=metadata,
         )
         for name, path in places.items()
     }
@@ -248,7 +265,7 @@ def _totals_table(described: dict[str, CorpusStatistics]) -> Table:
     }
     table = Table("", title="totals")
     for name in described:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for title, field in rows.items():
         table.add_row(title, *(f"{getattr(found, field):,}" for found in described.values()))
     free = (f"{found.mention_free_ratio:.1%}" for found in described.values())
@@ -259,7 +276,7 @@ def _totals_table(described: dict[str, CorpusStatistics]) -> Table:
 def _labels_table(described: dict[str, CorpusStatistics]) -> Table:
     table = Table("label", title="mentions / distinct strings, words a mention")
     for name in described:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     by_label = {
         name: {label.label: label for label in found.labels} for name, found in described.items()
     }
@@ -270,16 +287,16 @@ def _labels_table(described: dict[str, CorpusStatistics]) -> Table:
             cells.append(
                 f"{row.n_mentions:,} / {row.n_distinct:,}, {row.mean_words:.1f}" if row else "0"
             )
-        table.add_row(label, *cells)
+        table.add_row(escape(label), *cells)
     return table
 
 
 def _counts_table(title: str, rows: dict[str, dict[str, int]]) -> Table:
     table = Table("", title=title)
     for name in rows:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for key in dict.fromkeys(key for counts in rows.values() for key in counts):
-        table.add_row(key, *(f"{counts.get(key, 0):,}" for counts in rows.values()))
+        table.add_row(escape(key), *(f"{counts.get(key, 0):,}" for counts in rows.values()))
     return table
 
 
@@ -298,11 +315,11 @@ def _print_findings(console: Console, result: CheckResult, shown: int | None) ->
         span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
         table.add_row(
             finding.check,
-            finding.split,
-            finding.doc_id,
-            finding.label,
-            span if finding.start >= 0 else "",
-            finding.detail,
+            escape(finding.split),
+            escape(finding.doc_id),
+            escape(finding.label),
+            escape(span) if finding.start >= 0 else "",
+            escape(finding.detail),
         )
     if result.findings:
         console.print(table)

@@ -157,7 +157,7 @@ def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[
     for split, docs in splits.items():
         for doc in docs:
             _find_unlabelled(split, doc, uses, lengths)
-    for use in uses.values():
+    for use in sorted(uses.values(), key=_unlabelled_ratio):
         n_labelled = use.labels.total()
         n_all = n_labelled + len(use.unlabelled)
         if n_labelled >= 2 and n_labelled >= ratio * n_all:
@@ -168,6 +168,10 @@ def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[
                     "labelled elsewhere", split, doc_id, label, "", start, end, detail=detail
                 )
     yield from _other_labels(splits, uses)
+
+
+def _unlabelled_ratio(use: _Uses) -> float:
+    return len(use.unlabelled) / (use.labels.total() + len(use.unlabelled))
 
 
 def _key(mention: str) -> tuple[str, ...]:
@@ -191,10 +195,11 @@ def _find_unlabelled(
     words = _key(doc.text)
     for i, word in enumerate(words):
         for n in sorted(lengths.get(word, ()), reverse=True):
-            use = uses.get(words[i : i + n])
+            key = words[i : i + n]
+            use = uses.get(key)
             if use is None:
                 continue
-            start, end = places[i][0], places[i + n - 1][1]
+            start, end = places[i][0], places[i + len(key) - 1][1]
             if not any(covered[start:end]):
                 use.unlabelled.append((split, doc.id, start, end))
                 covered[start:end] = b"\1" * (end - start)

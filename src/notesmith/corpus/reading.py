@@ -9,6 +9,7 @@ from pathlib import Path
 
 from notesmith.corpus.conll import Columns
 from notesmith.corpus.formats import FORMATS, Format, Source
+from notesmith.corpus.metadata import add_metadata, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError
@@ -34,6 +35,7 @@ def read_corpus(
     label_map: Mapping[str, str] | None = None,
     on_problem: OnProblem = "raise",
     columns: Columns | None = None,
+    metadata: Path | None = None,
 ) -> CorpusRead:
     """Read every document below ``path``.
 
@@ -43,6 +45,7 @@ def read_corpus(
         label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
         on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
         columns: where a CoNLL file keeps tokens and tags, and its tag scheme.
+        metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
 
     Raises:
         CorpusError: nothing is there, formats are mixed, or a record is bad.
@@ -57,6 +60,8 @@ def read_corpus(
         raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
     if label_map:
         docs = [relabel(doc, label_map, tally) for doc in docs]
+    if metadata is not None:
+        docs = add_metadata(docs, read_metadata(metadata), tally)
     return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
 
 
