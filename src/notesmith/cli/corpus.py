@@ -87,11 +87,7 @@ def convert(
     on_problem: Problems = "raise",
     metadata: Metadata = None,
     tags: Scheme = None,
-    token_column: Metadata = Annotated[
-    Path | None,
-    typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
-]
-TokenColumn = 0,
+    token_column: TokenColumn = 0,
     tag_column: TagColumn = -1,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
@@ -198,7 +194,10 @@ def split(
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
     read = read_corpus(
-        source, format=format, label_map=parse_label_map(label_map), on_problem=on_problem,
+        source,
+        format=format,
+        label_map=parse_label_map(label_map),
+        on_problem=on_problem,
         metadata=metadata,
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
