@@ -1,0 +1,44 @@
+"""Language models: strings and token ids in, strings and ids out. Never imports Document.
+
+The names below load on first use, because they need PyTorch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "Example": "notesmith.lm.sft",
+    "LanguageModel": "notesmith.lm.load",
+    "MarkConstraint": "notesmith.lm.constrain",
+    "PRESETS": "notesmith.lm.presets",
+    "Preset": "notesmith.lm.presets",
+    "Sample": "notesmith.lm.sample",
+    "SampleResult": "notesmith.lm.sample",
+    "SftResult": "notesmith.lm.sft",
+    "load_lm": "notesmith.lm.load",
+    "sample": "notesmith.lm.sample",
+    "score_continuations": "notesmith.lm.score",
+    "train_sft": "notesmith.lm.sft",
+}
+__all__ = [  # noqa: F822
+    "PRESETS",
+    "Example",
+    "LanguageModel",
+    "MarkConstraint",
+    "Preset",
+    "Sample",
+    "SampleResult",
+    "SftResult",
+    "load_lm",
+    "sample",
+    "score_continuations",
+    "train_sft",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'notesmith.lm' has no attribute {name!r}")
