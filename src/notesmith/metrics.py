@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from notesmith.document import Document, Entity, Span
+from notesmith.document import Document, Span
 from notesmith.errors import StageError
 
 Matching = Literal["strict", "overlap", "boundary"]
-Key = tuple[str, tuple[Span, ...]]
+Spans = tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def score_document(
 
     ``strict``: label and all boundaries. ``boundary``: boundaries only, labels pooled under
     ``"*"``. ``overlap``: same label and at least one shared code point, each gold entity matched to
-    one prediction at most (greedily, from the left).
+    one prediction at most. An entity that stands twice counts once.
 
     Raises:
         StageError: the two documents differ in id or text.
@@ -70,22 +70,25 @@ def score_document(
     for label in sorted(labels):
         want = [e for e in gold.entities if pooled or e.label == label]
         have = [e for e in predicted.entities if pooled or e.label == label]
+        want_spans, have_spans = {e.spans for e in want}, {e.spans for e in have}
         if matching == "overlap":
-            tp = _overlapping(want, have)
-            n_want, n_have = len(want), len(have)
+            tp = _overlapping(want_spans, have_spans)
         else:
-            want_keys, have_keys = {e.spans for e in want}, {e.spans for e in have}
-            tp, n_want, n_have = len(want_keys & have_keys), len(want_keys), len(have_keys)
-        scores[label] = PRFScore(tp, n_have - tp, n_want - tp)
+            tp = len(want_spans & have_spans)
+        scores[label] = PRFScore(tp, len(have_spans) - tp, len(want_spans) - tp)
     return scores
 
 
-def _overlapping(want: Sequence[Entity], have: Sequence[Entity]) -> int:
-    free = sorted(have, key=lambda e: (e.start, e.end))
+def _overlapping(want: set[Spans], have: set[Spans]) -> int:
+    # Earliest end first pairs as many intervals as possible, nested ones included.
+    def end_first(spans: Spans) -> tuple[int, Spans]:
+        return spans[-1][1], spans
+
+    free = sorted(have, key=end_first)
     tp = 0
-    for ent in sorted(want, key=lambda e: (e.start, e.end)):
+    for spans in sorted(want, key=end_first):
         for i, other in enumerate(free):
-            if any(s < e2 and s2 < e for s, e in ent.spans for s2, e2 in other.spans):
+            if any(s < e2 and s2 < e for s, e in spans for s2, e2 in other):
                 del free[i]
                 tp += 1
                 break
