@@ -171,14 +171,15 @@ def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
         steps.append((reason, left, n))
         left -= n
     steps.append(("kept", made.kept, made.kept))
-    scale = Scale(0.0, max(made.asked, 1e-9), frame.left, frame.right)
+    x0, x1 = (0.0, width) if frame.stacked else (frame.left, frame.right)
+    scale = Scale(0.0, max(made.asked, 1e-9), x0, x1)
     parts = []
     for i, (name, upto, n) in enumerate(steps):
         y = row * i + (32 if frame.stacked else 14)
         first, last = i == 0, i == len(steps) - 1
         numbers = words.count(n) if first else f"{words.count(n)} · {words.percent(n / made.asked)}"
         start = scale(max(upto - n, 0.0))
-        parts.append(rect(frame.left, y - 7, frame.right - frame.left, 14, "track", round_=3))
+        parts.append(rect(x0, y - 7, x1 - x0, 14, "track", round_=3))
         parts.append(
             rect(
                 start,
@@ -214,15 +215,12 @@ def all_figures(view: View) -> dict[str, Drawn]:
 def _draw(view: View, width: float) -> list[Figure]:
     found: list[Figure | None] = [learning_curve(view, width=width)]
     for size in view.sizes:
-        if view.arms_at(size):
+        # A size at which gold alone was trained is a point of the learning curve.
+        if len(view.arms_at(size)) > 1 or size == view.main_size:
             found.append(forest(view, size, width=width))
             found.append(seen_unseen(view, size, width=width))
-        for name, rows in (
-            ("difference", view.against_comparator(size)),
-            ("rivals", view.against_others(size)),
-        ):
-            if rows:
-                found.append(difference(view, rows, f"{name}-{size}", width=width))
+        if view.against_comparator(size) or view.against_others(size):
+            found.append(difference(view, size, width=width))
     found += [funnel(made, width=width) for made in view.made if made.asked]
     return [figure for figure in found if figure is not None]
 

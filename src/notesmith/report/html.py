@@ -21,7 +21,7 @@ from notesmith.report.figures import (
     worth_words,
 )
 from notesmith.report.marked import hues, pieces, tag, visible
-from notesmith.report.notes import gemma_sentence, honest_notes, model_terms
+from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
 from notesmith.report.reading import without_folders
 from notesmith.report.strips import claim_words
 from notesmith.report.view import MadeText, View
@@ -46,6 +46,7 @@ def environment() -> Environment:
         "percent": words.percent,
         "duration": words.duration,
         "visible": visible,
+        "minus": words.minus,
     }
     env.globals |= {
         "interval": words.interval,
@@ -54,6 +55,7 @@ def environment() -> Environment:
         "worth_interval": worth_interval,
         "pieces": pieces,
         "tag": tag,
+        "terms_reach": TERMS_REACH,
         "version": __version__,
     }
     return env
@@ -75,7 +77,6 @@ def render_report(view: View) -> str:
             made=_made(view),
             notes=honest_notes(view),
             terms=model_terms(view),
-            gemma=gemma_sentence(view),
             worth_sentence=worth_words(view),
             settings=_settings(view.config),
             machine=_machine(view.machine),
@@ -105,12 +106,12 @@ def render_documents(docs: Sequence[Document], *, title: str) -> str:
 def _style() -> Markup:
     env = environment()
     # The style sheet is ours and holds no values from outside.
-    return Markup(env.get_template("style.css").render())  # noqa: S704
+    return Markup(env.get_template("style.css").render())
 
 
 def _both(drawn: Drawn) -> Markup:
     # Figure text is escaped where it is drawn (report.svg).
-    return Markup(  # noqa: S704
+    return Markup(
         f'<div class="wide">{drawn.wide.inline()}</div>'
         f'<div class="narrow">{drawn.narrow.inline(prefix="n-")}</div>'
     )
@@ -130,7 +131,9 @@ def _labels(view: View) -> list[dict[str, Any]]:
                 "label": label,
                 "base": a,
                 "focus": b,
-                "change": b.f1 - a.f1 if known and b and b.f1 is not None and a.f1 is not None else None,
+                "change": b.f1 - a.f1
+                if known and b and b.f1 is not None and a.f1 is not None
+                else None,
             }
         )
     return rows
@@ -184,6 +187,8 @@ def _machine(facts: Mapping[str, str]) -> dict[str, str]:
     for name, value in facts.items():
         if name.endswith("_bytes") and value.isdigit():
             shown[name.removesuffix("_bytes")] = f"{int(value) / 2**30:.1f} GiB"
+        elif name.endswith("_gib"):
+            shown[name.removesuffix("_gib")] = f"{value} GiB"
         else:
             shown[name.replace("_", " ")] = value
     return shown

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from notesmith.report import words
 from notesmith.report.view import DEMONSTRATION_BELOW, View
 
-GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+TERMS_REACH = (
+    "They apply to the model, to what is tuned from it and to the text it wrote, and go along when "
+    "these are passed on."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,8 @@ def model_terms(view: View) -> list[Term]:
     return [Term(role, m.name, m.licence, m.terms) for role, m in models if m.name]
 
 
-def gemma_sentence(view: View) -> str:
-    """What Gemma's terms ask to be said, where the language model carries terms; else nothing."""
+def terms_sentence(view: View) -> str:
+    """What the language model's terms ask to be said, where it carries any; else nothing."""
     if not view.lm.terms:
         return ""
-    return (
-        f"{view.lm.name} comes under the terms at {view.lm.terms}. They apply to the model, to "
-        "what is tuned from it and to the text it wrote, and go along when these are passed on."
-    )
+    return f"{view.lm.name} comes under the terms at {view.lm.terms}. {TERMS_REACH}"

@@ -36,29 +36,47 @@ class Frame:
     def of(cls, width: float, *, notes: bool = False) -> Frame:
         """The frame for a column of ``width``; ``notes`` leaves room for a second line."""
         if width < 500:
-            return cls(width, 8, width - 8, 66 if notes else 52, 30)
-        return cls(width, 204, width - 158, 42 if notes else 36, 28)
+            return cls(width, 16, width - 16, 66 if notes else 52, 30)
+        return cls(width, 196, width - 176, 42 if notes else 36, 27)
 
     def centre(self, top: float, i: int) -> float:
         """Height of the strip of row ``i``."""
         return top + self.row * i + (self.row - 15 if self.stacked else self.row / 2)
 
-    def label(self, y: float, name: str, numbers: str, *, note: str = "", class_: str = "") -> str:
-        """The words of one row whose strip is centred on ``y``."""
-        first = y - 17 if self.stacked else y + 4
-        second = y + 11
-        if note:
-            first, second = (y - 32, y - 16) if self.stacked else (y - 4, second)
-        parts = text(0, first if self.stacked else y + 4, shorten(name, self.characters), class_)
+    def label(
+        self,
+        y: float,
+        name: str,
+        numbers: str,
+        *,
+        class_: str = "",
+        below: tuple[str, str] = ("", ""),
+    ) -> str:
+        """The words of one row whose strip is centred on ``y``; ``below`` is a second line."""
+        second = any(below)
+        if self.stacked:
+            first, under = (y - 32, y - 16) if second else (y - 17, y)
+        else:
+            first, under = (y - 3, y + 12) if second else (y + 4, y)
+        left = first if below[0] or self.stacked else y + 4
+        parts = text(0, left, shorten(name, self.characters), class_)
         parts += text(self.width, first, numbers, "num", "end")
-        return parts + (text(self.width, second, note, "small muted word", "end") if note else "")
+        if below[0]:
+            parts += text(0, under, shorten(below[0], self.characters + 3), "small muted")
+        if below[1]:
+            parts += text(self.width, under, below[1], "small muted word", "end")
+        return parts
 
 
 def forest(view: View, size: int, *, width: float = WIDE) -> Figure:
     """Strict F1 of every arm: mean, interval, one dot a replicate, a line at the comparator."""
     arms = view.arms_at(size)
     frame = Frame.of(width)
-    scale = _scale(_extent(arm.f1 for arm in arms), frame)
+    # One scale for all sizes, so that figures can be compared with the eye.
+    shared = [
+        a.f1 for n in view.sizes if len(view.arms_at(n)) > 1 or n == size for a in view.arms_at(n)
+    ]
+    scale = _scale(_extent(shared), frame)
     top = 24.0
     bottom = top + frame.row * len(arms)
     parts = _axis(scale, top, bottom, words.points, "strict F1", frame)
@@ -92,36 +110,47 @@ def forest(view: View, size: int, *, width: float = WIDE) -> Figure:
     )
 
 
-def difference(view: View, rows: Sequence[Comparison], name: str, *, width: float = WIDE) -> Figure:
-    """F1 differences with their paired intervals, and the zone that the run cannot resolve."""
+def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
+    """F1 differences with their paired intervals, those from other rivals than the comparator last.
+
+    Behind the row that the verdict is about lies the zone of differences too small to be found.
+    """
+    rows = [*view.against_comparator(size), *view.against_others(size)]
     frame = Frame.of(width, notes=True)
-    common = {row.against for row in rows} == {view.comparator}
-    detectable = view.power.detectable
-    zone = [-detectable, detectable] if view.main in rows and words.is_number(detectable) else []
-    ends = [v for c in rows for v in (c.delta, c.low, c.high, *c.values) if words.is_number(v)]
-    scale = _scale((min([0.0, *ends, *zone]), max([0.0, *ends, *zone])), frame)
-    top = 24.0 if zone else 8.0
+    detectable = view.power.detectable or 0.0
+    ends = [
+        v
+        for c in view.comparisons
+        for v in (c.delta, c.low, c.high, *c.values)
+        if words.is_number(v)
+    ]
+    low, high = min([-detectable, *ends]), max([detectable, *ends])
+    scale = _scale((low, high), frame)
+    top = 8.0
     bottom = top + frame.row * len(rows)
     parts = []
-    if zone:
-        x = scale(zone[0])
-        parts.append(rect(x, top, scale(zone[1]) - x, bottom - top, "zone"))
-        parts.append(text(scale(0), top - 9, "too small to find here", "small muted", "middle"))
-    title = f"F1 points v {shorten(view.comparator, 24)}" if common else "F1 points"
-    parts += _axis(scale, top, bottom, words.signed, title, frame)
+    for i, row in enumerate(rows):
+        if row is view.main and detectable:
+            x, y = scale(-detectable), top + frame.row * i
+            y += 22 if frame.stacked else 4
+            parts.append(
+                rect(x, y, scale(detectable) - x, top + frame.row * (i + 1) - y - 2, "zone")
+            )
+    parts += _axis(scale, top, bottom, words.signed, "difference in F1 points", frame)
     parts.append(line(scale(0), top, scale(0), bottom, "ref"))
     for i, row in enumerate(rows):
         y = frame.centre(top, i)
         numbers = f"{words.signed(row.delta)} {words.interval(row.low, row.high, sign=True)}"
+        other = "" if row.against == view.comparator else f"v {row.against}"
         parts.append(
             group(
                 _CLAIM_CLASS.get(row.claim, ""),
                 *interval_marks(scale, y, Estimate(row.delta, row.low, row.high, None, row.values)),
                 frame.label(
                     y,
-                    row.arm if common else f"{row.arm} v {row.against}",
+                    row.arm,
                     numbers.rstrip(),
-                    note=claim_words(row),
+                    below=(other, claim_words(row)),
                     class_="strong" if row.arm == view.focus else "",
                 ),
             )
@@ -132,8 +161,8 @@ def difference(view: View, rows: Sequence[Comparison], name: str, *, width: floa
         for c in rows
     )
     return Figure(
-        name,
-        f"F1 differences, {rows[0].size} gold documents",
+        f"difference-{size}",
+        f"F1 differences, {size} gold documents",
         f"In F1 points, with paired intervals. {said}.",
         width,
         bottom + 38,
@@ -143,6 +172,8 @@ def difference(view: View, rows: Sequence[Comparison], name: str, *, width: floa
 
 def claim_words(row: Comparison) -> str:
     """The claim with its p value, adjusted where that is known."""
+    if row.claim == "demonstration":
+        return "demonstration, no claim"
     p = row.p_holm if words.is_number(row.p_holm) else row.p
     if not words.is_number(p):
         return row.claim

@@ -6,11 +6,13 @@ Scores are points of F1 (0 to 100); minus signs are real ones.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TypeGuard
 
 NONE = "–"
 _MINUS = "−"
+_HYPHEN = re.compile(r"(?<![\w)\]-])-(?=\d)")
 
 
 def points(value: float | None, *, digits: int = 1) -> str:
@@ -83,6 +85,11 @@ def listed(words: Sequence[str]) -> str:
 def is_number(value: object) -> TypeGuard[float]:
     """True for a finite number; absent, infinite and undefined values are shown as a dash."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def minus(sentence: str) -> str:
+    """Return a sentence with real minus signs before its numbers."""
+    return _HYPHEN.sub(_MINUS, sentence)
 
 
 def _minus(text: str) -> str:
