@@ -1,0 +1,78 @@
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from notesmith.cli.app import app
+from notesmith.corpus import write_corpus
+from notesmith.document import Document, Entity
+from notesmith.errors import StageError
+
+TEXT = "Gout and asthma today."
+
+
+def doc(i, *labels, patient=None):
+    spans = {"Disease": (0, 4), "Asthma": (9, 15)}
+    ents = tuple(Entity(f"T{n}", "Disease", (spans[x],)) for n, x in enumerate(labels))
+    return Document(f"n{i}", TEXT, ents, metadata={} if patient is None else {"patient": patient})
+
+
+@pytest.fixture
+def files(tmp_path):
+    sets = {
+        "gold": [doc(i, "Disease", "Asthma") for i in range(20)],
+        "half": [doc(i, "Disease") for i in range(20)],
+        "full": [doc(i, "Disease", "Asthma") for i in range(20)],
+        "train": [doc(99, "Disease")],
+    }
+    for name, docs in sets.items():
+        write_corpus(docs, tmp_path / f"{name}.jsonl")
+    return {name: str(tmp_path / f"{name}.jsonl") for name in sets}
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_evaluate_scores_strict_and_unseen(files):
+    output = call("evaluate", files["gold"], files["half"], "--seen", files["train"], "--json")
+    found = json.loads(output)
+    views = {row["part"]: row for row in found["views"]}
+    # Gout is right 20 times, asthma missed 20 times: P 100, R 50, F1 2/3.
+    assert (views["strict"]["precision"], views["strict"]["recall"]) == (100.0, 50.0)
+    assert views["strict"]["f1"] == pytest.approx(66.667)
+    assert views["seen"]["f1"] == 100.0
+    assert (views["unseen"]["tp"], views["unseen"]["fn"]) == (0, 20)
+    assert found["labels"][0]["part"] == "Disease"
+    assert found["n_documents"] == 20
+
+
+def test_evaluate_without_training_data_says_nothing_of_unseen(files):
+    output = call("evaluate", files["gold"], files["half"])
+    assert "unseen" not in output
+    assert re.search(r"strict +100\.0 +50\.0 +66\.7 +66\.7 to 66\.7 +20 +0 +20", output)
+    assert "Gout" not in output
+
+
+def test_compare_says_which_is_higher(files):
+    output = call("compare", files["gold"], files["half"], files["full"])
+    # 100 - 66.7, the same on every document; p = 2 / 10001.
+    assert output.splitlines()[-1].startswith(
+        "full.jsonl scores higher than half.jsonl: +33.3 F1 [+33.3, +33.3], p = 0.0002 over 20 "
+        "documents"
+    )
+
+
+def test_compare_of_equal_predictions(files):
+    found = json.loads(call("compare", files["gold"], files["half"], files["half"], "--json"))
+    assert found["strict"]["delta"] == 0
+    assert found["strict"]["p"] == 1
+    assert found["sentence"].startswith("No difference shown")
+
+
+def test_compare_other_documents_is_an_error(files):
+    with pytest.raises(StageError, match="20 documents without prediction, 1 without gold"):
+        call("compare", files["gold"], files["half"], files["train"])
