@@ -40,6 +40,8 @@ class Marks:
             raise ConfigError(f"{len(self.labels)} labels but {len(self.opens)} open marks")
         if len(set(self.labels)) != len(self.labels) or len(set(marks)) != len(marks):
             raise ConfigError("labels and marks must be distinct")
+        if not all(self.labels):
+            raise ConfigError("a label is empty")
         for mark in marks:
             if not mark or ESCAPE in mark or mark.startswith("{"):
                 raise ConfigError(

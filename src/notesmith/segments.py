@@ -87,20 +87,20 @@ def _find_heads(text: str) -> list[re.Match[str]]:
 
 
 def join_over_entities(spans: Sequence[Span], doc: Document) -> list[Span]:
-    """Merge neighbouring ``spans`` until no entity of ``doc`` is cut by a border."""
-    merged: list[Span] = []
-    reach = -1
-    cuts = sorted((ent.start, ent.end) for ent in doc.entities)
-    k = 0
-    for start, end in spans:
-        if merged and start < reach:
-            merged[-1] = (merged[-1][0], end)
+    """Merge or widen ``spans`` until no entity of ``doc`` is cut by a border.
+
+    An entity outside all of them, which can only be white space, adds no span.
+    """
+    ranges = [(start, end, True) for start, end in spans]
+    ranges += [(ent.start, ent.end, False) for ent in doc.entities]
+    merged: list[tuple[int, int, bool]] = []
+    for start, end, is_span in sorted(ranges):
+        if merged and start < merged[-1][1]:
+            first, last, was_span = merged[-1]
+            merged[-1] = (first, max(last, end), was_span or is_span)
         else:
-            merged.append((start, end))
-        while k < len(cuts) and cuts[k][0] < end:
-            reach = max(reach, cuts[k][1])
-            k += 1
-    return merged
+            merged.append((start, end, is_span))
+    return [(start, end) for start, end, is_span in merged if is_span]
 
 
 def split(
@@ -150,7 +150,7 @@ def split(
 def _whole(doc: Document) -> list[Span]:
     spans: list[Span] = []
     _append(doc.text, 0, len(doc.text), spans)
-    return spans
+    return join_over_entities(spans, doc)
 
 
 def _fit(
