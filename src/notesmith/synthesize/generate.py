@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from notesmith.config import RecipeConfig, SampleConfig, SftConfig, SynthesizeConfig
-from notesmith.document import Document, Provenance
+from notesmith.document import Document, Entity, Provenance
 from notesmith.errors import StageError
 from notesmith.filters import Candidate
-from notesmith.markup import ESCAPE, Marks, render
+from notesmith.markup import ESCAPE, Marks, nest, render
 from notesmith.progress import OnProgress, silent
 from notesmith.segments import cut, split
 from notesmith.synthesize.decode import Annotator, Lexicon, candidates_of
@@ -23,7 +23,7 @@ from notesmith.synthesize.prompt import completion_of, mentions_of, prompt_of, t
 from notesmith.synthesize.requests import Request, plan_requests
 
 if TYPE_CHECKING:
-    from notesmith.lm import Example, LanguageModel, Sample, SftResult
+    from notesmith.lm import Example, LanguageModel, MarkConstraint, Sample, SftResult
 
 STAGE_VERSION = 1
 
@@ -215,21 +215,23 @@ def run_sample(
         prompt_of(r, config=synth, unit=config.sft.unit, kind=config.corpus.kind, labels=labels)
         for r in requests
     ]
+    every = {
+        label: (*gold_names.get(label, ()), *names.names.get(label, ()))
+        for label in {*gold_names, *names.names}
+    }
     made = sample(
         lm,
         prompts,
         config.sample,
         seed=seed,
-        constraint=constraints_of(lm, marks, requests, gold_names, names, config.sample),
+        constraint=constraints_of(
+            lm, marks, requests, every, config.sample, depth=nesting_depth(units)
+        ),
         on_progress=on_progress,
         finished=finished,
         on_samples=on_samples,
     )
     texts = [_whole(r, s.text, synth) for r, s in zip(requests, made.samples, strict=True)]
-    every = {
-        label: (*gold_names.get(label, ()), *names.names.get(label, ()))
-        for label in {*gold_names, *names.names}
-    }
     candidates = candidates_of(
         requests,
         texts,
@@ -274,12 +276,60 @@ def constraints_of(
     lm: LanguageModel,
     marks: Marks,
     requests: Sequence[Request],
-    gold: Mapping[str, Sequence[str]],
-    names: NameSet,
+    names: Mapping[str, Sequence[str]],
     config: SampleConfig,
-) -> Any:
-    """The constraint of each row, or one for all, or None where marks are not single tokens."""
-    raise NotImplementedError
+    *,
+    depth: int,
+) -> MarkConstraint | list[MarkConstraint] | None:
+    """What keeps marks in place: one constraint for all rows, or one a row where names differ.
+
+    None where it is not wanted, or where a mark is more than one token and cannot be constrained.
+    """
+    from notesmith.lm import MarkConstraint
+    from notesmith.lm.constrain import Trie
+
+    ids = [lm.encode(mark) for mark in (marks.close, *marks.opens)]
+    if config.constrain == "none" or any(len(found) != 1 for found in ids):
+        return None
+    close, *opens = [found[0] for found in ids]
+
+    def trie(mentions: Iterable[str]) -> Trie:
+        return Trie.of(lm.encode(" " + mention) for mention in mentions)
+
+    def constraint(licence: Mapping[int, Trie] | None) -> MarkConstraint:
+        return MarkConstraint(
+            open_ids=tuple(opens),
+            close_id=close,
+            eos_ids=lm.eos_ids,
+            max_depth=depth if licence is None else 1,
+            licence=licence,
+        )
+
+    if config.constrain == "marks":
+        return constraint(None)
+    by_label = dict(zip(marks.labels, opens, strict=True))
+    if config.constrain == "licensed":
+        return constraint({by_label[label]: trie(found) for label, found in names.items()})
+    rows: list[MarkConstraint] = []
+    for request in requests:
+        asked: dict[str, list[str]] = {}
+        for label, mention in request.mentions:
+            asked.setdefault(label, []).append(mention)
+        rows.append(constraint({by_label[label]: trie(found) for label, found in asked.items()}))
+    return rows
+
+
+def nesting_depth(units: Sequence[Document]) -> int:
+    """How deep mentions nest in ``units``, at least 1."""
+    deepest = 1
+    for unit in units:
+        stack: list[Entity] = []
+        for ent in nest(unit.entities)[0]:
+            while stack and stack[-1].end <= ent.start:
+                stack.pop()
+            stack.append(ent)
+            deepest = max(deepest, len(stack))
+    return deepest
 
 
 def _names_in(units: Sequence[Document]) -> dict[str, tuple[str, ...]]:
