@@ -1,0 +1,229 @@
+"""Which tokens may come next in marked text: pure logic on token ids, for many rows at once.
+
+A mark opens or closes a mention. ``MarkConstraint`` keeps marks in legal places; with a licence
+a mention is exactly one of the approved names, as paths of a trie of token ids. It forbids and
+never demands: a row may end without any mark. ``ConstraintRows`` follows the rows of a batch; the
+sampler asks it what is forbidden and tells it what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notesmith.errors import ConfigError
+
+_TEXT, _OPEN, _CLOSE, _EOS = 0, 1, 2, 3
+
+
+class Trie:
+    """Names as sequences of token ids; a node knows what may follow and whether it may end."""
+
+    __slots__ = ("_allowed", "children", "terminal")
+
+    def __init__(self) -> None:
+        self.children: dict[int, Trie] = {}
+        self.terminal = False
+        self._allowed: dict[int, NDArray[np.int64]] = {}
+
+    @classmethod
+    def of(cls, names: Iterable[Sequence[int]]) -> Trie:
+        """Build from token ids of each name.
+
+        Raises:
+            ConfigError: a name without tokens.
+        """
+        root = cls()
+        for name in names:
+            if not name:
+                raise ConfigError("a licensed name has no tokens")
+            node = root
+            for token in name:
+                node = node.children.setdefault(int(token), cls())
+            node.terminal = True
+        return root
+
+    def allowed(self, close_id: int) -> NDArray[np.int64]:
+        """Token ids that may follow; ``close_id`` where a name may end."""
+        if close_id not in self._allowed:
+            ids = [*self.children, *([close_id] if self.terminal else [])]
+            self._allowed[close_id] = np.array(sorted(ids), dtype=np.int64)
+        return self._allowed[close_id]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkConstraint:
+    """Marks only in legal places.
+
+    No close without an open, no empty mention, no end of text inside a mention, at most
+    ``max_depth`` mentions in one another. ``licence`` maps an open mark to the trie of names it
+    may hold; an open mark without a trie, or with an empty one, may not be used. ``max_mention``
+    closes a mention after so many tokens (0: never), where no licence bounds it.
+    """
+
+    open_ids: tuple[int, ...]
+    close_id: int
+    eos_ids: tuple[int, ...]
+    max_depth: int = 1
+    licence: Mapping[int, Trie] | None = None
+    max_mention: int = 0
+
+    def __post_init__(self) -> None:
+        ids = [*self.open_ids, self.close_id, *self.eos_ids]
+        if len(set(ids)) != len(ids):
+            raise ConfigError("marks and ends of text must be distinct tokens")
+        if self.max_depth < 1:
+            raise ConfigError(f"max_depth is {self.max_depth}; it must be at least 1")
+        if self.licence is not None and self.max_depth > 1:
+            raise ConfigError("a licence needs max_depth 1: a name holds no mark")
+
+    def usable(self) -> frozenset[int]:
+        """Open marks that may be used at all."""
+        if self.licence is None:
+            return frozenset(self.open_ids)
+        return frozenset(i for i in self.open_ids if (t := self.licence.get(i)) and t.children)
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """What may not come next.
+
+    ``banned[i, j]``: row ``i`` may not take ``special_ids[j]``. ``only``: row -> the token ids it
+    must choose from; those rows ignore ``banned``.
+    """
+
+    special_ids: NDArray[np.int64]
+    banned: NDArray[np.bool_]
+    only: dict[int, NDArray[np.int64]]
+
+
+Constraint = MarkConstraint
+
+
+class ConstraintRows:
+    """States of the rows of a batch, advanced together."""
+
+    def __init__(self, constraints: Sequence[Constraint | None], n_rows: int) -> None:
+        """Hold one constraint a prompt (None: free) and room for ``n_rows``.
+
+        Raises:
+            ConfigError: two constraints give one token different meanings.
+        """
+        self._constraints = constraints
+        kinds: dict[int, int] = {}
+        for rule in {id(c): c for c in constraints if c is not None}.values():
+            for kind, ids in (
+                (_OPEN, rule.open_ids),
+                (_CLOSE, (rule.close_id,)),
+                (_EOS, rule.eos_ids),
+            ):
+                for token in ids:
+                    if kinds.setdefault(token, kind) != kind:
+                        raise ConfigError(f"token {token} is two kinds of mark in one run")
+        self.special_ids = np.array(sorted(kinds), dtype=np.int64)
+        self._kind_of = np.array([kinds[i] for i in sorted(kinds)], dtype=np.int8)
+        self._tables: dict[tuple[object, ...], int] = {}
+        self._rules: list[NDArray[np.bool_]] = [np.zeros((3, len(kinds)), dtype=bool)]
+        self._stacked = np.stack(self._rules)
+        self._rule = np.zeros(n_rows, dtype=np.int64)
+        self._depth = np.zeros(n_rows, dtype=np.int64)
+        self._max_depth = np.ones(n_rows, dtype=np.int64)
+        self._length = np.zeros(n_rows, dtype=np.int64)
+        self._max_length = np.zeros(n_rows, dtype=np.int64)
+        self._prompt = np.full(n_rows, -1, dtype=np.int64)
+        self._node: dict[int, Trie] = {}
+
+    def admit(self, row: int, prompt: int) -> None:
+        """Begin prompt ``prompt`` in ``row``."""
+        rule = self._constraints[prompt]
+        self._node.pop(row, None)
+        self._prompt[row], self._depth[row], self._length[row] = prompt, 0, 0
+        self._rule[row] = 0 if rule is None else self._table(rule)
+        self._max_depth[row] = 1 if rule is None else rule.max_depth
+        self._max_length[row] = 0 if rule is None else rule.max_mention
+
+    def keep(self, order: Sequence[int]) -> None:
+        """Let row ``i`` continue what row ``order[i]`` held."""
+        index = np.asarray(order, dtype=np.int64)
+        n = len(index)
+        for states in (
+            self._rule, self._depth, self._max_depth, self._length, self._max_length, self._prompt,
+        ):  # fmt: skip
+            states[:n] = states[index]
+        self._node = {i: self._node[old] for i, old in enumerate(order) if old in self._node}
+
+    def forbidden(self, n_rows: int) -> Forbidden:
+        """What the first ``n_rows`` rows may not choose next."""
+        depth, length = self._depth[:n_rows], self._length[:n_rows]
+        # 0 outside, 1 inside, 2 inside at the greatest depth.
+        state = (depth > 0).astype(np.int64) + (depth >= self._max_depth[:n_rows])
+        banned = self._stacked[self._rule[:n_rows], state]
+        empty = (depth > 0) & (length == 0)
+        if empty.any():
+            banned = banned | (empty[:, None] & (self._kind_of == _CLOSE)[None])
+        only = {
+            row: node.allowed(self._close(row)) for row, node in self._node.items() if row < n_rows
+        }
+        limit = self._max_length[:n_rows]
+        for over in np.flatnonzero((depth > 0) & (limit > 0) & (length >= limit)).tolist():
+            only.setdefault(over, np.array([self._close(over)], dtype=np.int64))
+        return Forbidden(self.special_ids, banned, only)
+
+    def advance(self, tokens: NDArray[np.int64]) -> None:
+        """Take the chosen tokens of the first ``len(tokens)`` rows."""
+        n = len(tokens)
+        if not len(self.special_ids):
+            return
+        place = np.searchsorted(self.special_ids, tokens).clip(max=len(self.special_ids) - 1)
+        special = self.special_ids[place] == tokens
+        kind = np.where(special & (self._rule[:n] > 0), self._kind_of[place], _TEXT)
+        for row, node in list(self._node.items()):
+            if row < n:
+                self._follow(row, node, int(tokens[row]), int(kind[row]))
+        opened, closed = kind == _OPEN, kind == _CLOSE
+        for entered in np.flatnonzero(opened).tolist():
+            self._enter(entered, int(tokens[entered]))
+        self._depth[:n] += opened
+        self._depth[:n] -= closed
+        self._length[:n] = np.where(opened, 0, self._length[:n] + 1)
+
+    def _follow(self, row: int, node: Trie, token: int, kind: int) -> None:
+        if kind == _CLOSE or token not in node.children:
+            del self._node[row]
+        else:
+            self._node[row] = node.children[token]
+
+    def _enter(self, row: int, token: int) -> None:
+        rule = self._constraints[self._prompt[row]]
+        if rule is not None and rule.licence is not None and token in rule.licence:
+            self._node[row] = rule.licence[token]
+
+    def _close(self, row: int) -> int:
+        rule = self._constraints[self._prompt[row]]
+        assert rule is not None  # only constrained rows have nodes and limits
+        return rule.close_id
+
+    def _table(self, rule: MarkConstraint) -> int:
+        """Number of the rule's table ``[state, special]``, made when first met."""
+        usable = rule.usable()
+        key = (usable, rule.close_id, rule.eos_ids, rule.max_depth)
+        if key in self._tables:
+            return self._tables[key]
+        table = np.zeros((3, len(self.special_ids)), dtype=bool)
+        for j, token in enumerate(self.special_ids.tolist()):
+            kind = int(self._kind_of[j])
+            if kind == _OPEN:
+                table[:, j] = token not in usable
+                table[2, j] = True
+            elif kind == _CLOSE:
+                table[:, j] = token != rule.close_id
+                table[0, j] = True
+            else:
+                table[1:, j] = True
+        self._rules.append(table)
+        self._stacked = np.stack(self._rules)
+        self._tables[key] = len(self._rules) - 1
+        return self._tables[key]

@@ -1,0 +1,88 @@
+"""Sample text from a language model: prompts in, samples in prompt order out.
+
+How rows share a batch is left to ``backends``, legal marks to ``constrain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from notesmith.config import SampleConfig
+from notesmith.lm.constrain import Constraint
+from notesmith.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from notesmith.lm.load import LanguageModel
+
+Constraints = Constraint | Sequence[Constraint | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was written after prompt ``index``; ``ended`` is False where it was cut off.
+
+    ``token_ids`` and ``text`` hold neither prompt nor end of text.
+    """
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SampleResult:
+    """Samples in prompt order; ``tokens`` drawn in ``seconds``, resumed samples not counted."""
+
+    samples: tuple[Sample, ...]
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens drawn per second of wall clock, prompts and start included."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def ended_ratio(self) -> float:
+        """Share of samples that ended by themselves."""
+        return sum(s.ended for s in self.samples) / len(self.samples) if self.samples else 0.0
+
+
+OnSamples = Callable[[list[Sample]], Any]
+
+
+def sample(
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    config: SampleConfig,
+    *,
+    seed: int,
+    constraint: Constraints = None,
+    on_progress: OnProgress = silent,
+    finished: Mapping[int, Sample] | None = None,
+    on_samples: OnSamples | None = None,
+) -> SampleResult:
+    """Write one sample after each prompt.
+
+    A sample depends on (seed, its index, its prompt) only, not on the batch, as far as rounding
+    allows. ``constraint`` holds for all prompts, or is a sequence with one (or None) a prompt.
+    Samples in ``finished`` (by index) are not written again; ``on_samples`` gets each new one
+    soon after it ends, in no order, so that a caller can save it.
+
+    Raises:
+        StageError: a prompt and its sample do not fit the model; a constraint a prompt is missing.
+    """
+    from notesmith.lm.backends.transformers import TransformersBackend
+
+    return TransformersBackend(lm).sample(
+        prompts,
+        config,
+        seed=seed,
+        constraint=constraint,
+        on_progress=on_progress,
+        finished=finished,
+        on_samples=on_samples,
+    )
