@@ -10,10 +10,12 @@ import typer
 
 import notesmith
 from notesmith.cli import corpus
+from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
 from notesmith.cli.report import report
 from notesmith.cli.run import run as run_command
+from notesmith.cli.show import show
 from notesmith.cli.status import status
 from notesmith.errors import NotesmithError
 
@@ -47,6 +49,8 @@ app.command()(report)
 app.add_typer(corpus.app, name="corpus")
 app.command()(evaluate)
 app.command()(compare)
+app.command()(show)
+app.add_typer(card, name="card")
 
 
 def run() -> None:

@@ -45,6 +45,7 @@ def environment() -> Environment:
         "n": words.count,
         "percent": words.percent,
         "duration": words.duration,
+        "memory": words.memory,
         "visible": visible,
         "minus": words.minus,
     }
@@ -145,7 +146,11 @@ def _made(view: View) -> dict[str, Any]:
         view.made, key=lambda m: (m.size != view.main_size, m.size, m.source)
     )
     reasons = list(dict.fromkeys(reason for m in ordered for reason in m.dropped))
-    return {"groups": ordered, "reasons": reasons, "sources": {m.source for m in ordered}}
+    return {
+        "groups": ordered,
+        "reasons": reasons,
+        "proposed": any(words.is_number(m.unseen_proposed) for m in ordered),
+    }
 
 
 def _settings(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -186,7 +191,7 @@ def _machine(facts: Mapping[str, str]) -> dict[str, str]:
     shown = {}
     for name, value in facts.items():
         if name.endswith("_bytes") and value.isdigit():
-            shown[name.removesuffix("_bytes")] = f"{int(value) / 2**30:.1f} GiB"
+            shown[name.removesuffix("_bytes")] = words.memory(int(value))
         elif name.endswith("_gib"):
             shown[name.removesuffix("_gib")] = f"{value} GiB"
         else:

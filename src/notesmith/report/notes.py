@@ -32,6 +32,11 @@ def honest_notes(view: View) -> list[str]:
     """The limits of this run, most serious first."""
     found = []
     main = view.main
+    if view.unfinished:
+        found.append(
+            f"The run is unfinished: {view.n_scored} of {view.n_planned} scores are in. Figures and "
+            "verdict will change."
+        )
     if main is not None and main.n_replicates < DEMONSTRATION_BELOW:
         found.append(
             f"The main comparison has {words.plural(main.n_replicates, 'replicate')}. Below "
@@ -61,8 +66,8 @@ def honest_notes(view: View) -> list[str]:
             "test set. Scores on public corpora can be too high for that reason."
         )
         found.append(
-            "This report tests no privacy. Text written by a model that was tuned on notes can "
-            "repeat them: treat it as restricted as the notes themselves."
+            "Privacy was not tested in this run. Text written by a model that was tuned on notes "
+            "can repeat them: treat it as restricted as the notes themselves."
         )
     found.append(
         "Scores count exact boundaries and labels. They say nothing of clinical use, for which "

@@ -59,6 +59,7 @@ def _read(results: Mapping[str, Any]) -> View:
     main_size = int(results.get("main_size") or sizes[-1])
     verdict = results.get("verdict") or {}
     seal = results.get("seal") or {}
+    finished = results.get("finished") or {}
     comparator = str(results["comparator"])
     return View(
         recipe=str(results["recipe"]),
@@ -95,6 +96,8 @@ def _read(results: Mapping[str, Any]) -> View:
         config=results.get("config") or {},
         focus=str(results.get("candidate") or _focus(arms, comparator, main_size)),
         confidence=_float(results.get("confidence")) or 0.95,
+        n_scored=_whole(finished.get("scored")) or 0,
+        n_planned=_whole(finished.get("planned")) or 0,
     )
 
 
@@ -223,6 +226,7 @@ def _made(raws: Iterable[Mapping[str, Any]]) -> list[MadeText]:
                 _mean(members, "seconds"),
                 _mean(members, "new_names"),
                 _mean(members, "unseen_test_mentions_covered"),
+                _mean(members, "unseen_test_mentions_proposed"),
             )
         )
     return found
@@ -240,6 +244,7 @@ def _stage(raw: Mapping[str, Any]) -> StageCost:
         _float(raw.get("seconds")),
         _float(raw.get("tokens")),
         _float(raw.get("tokens_per_second")),
+        _float(raw.get("peak_memory_bytes")),
     )
 
 

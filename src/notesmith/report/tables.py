@@ -210,6 +210,9 @@ def _stages(view: View) -> Table:
     return Table(
         "stages",
         f"{view.recipe}: cost",
-        ("stage", "cells", "seconds", "tokens", "tokens_per_second"),
-        tuple((s.stage, s.cells, s.seconds, s.tokens, s.tokens_per_second) for s in view.stages),
+        ("stage", "cells", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
+        tuple(
+            (s.stage, s.cells, s.seconds, s.tokens, s.tokens_per_second, s.peak_memory)
+            for s in view.stages
+        ),
     )

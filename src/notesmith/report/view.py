@@ -120,6 +120,7 @@ class MadeText:
     seconds: float | None
     new_names: float | None
     unseen_covered: float | None
+    unseen_proposed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class StageCost:
     seconds: float | None
     tokens: float | None
     tokens_per_second: float | None
+    peak_memory: float | None = None  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class View:
     config: Mapping[str, Any] = field(default_factory=dict)
     focus: str = ""
     confidence: float = 0.95
+    n_scored: int = 0
+    n_planned: int = 0
 
     def arms_at(self, size: int) -> tuple[Arm, ...]:
         """The arms that ran at ``size``, in the order of the results."""
@@ -190,6 +194,11 @@ class View:
     def against_others(self, size: int) -> tuple[Comparison, ...]:
         """Comparisons with rivals that the recipe names besides."""
         return tuple(c for c in self.comparisons if c.size == size and c.against != self.comparator)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether cells of the plan were not scored yet."""
+        return self.n_scored < self.n_planned
 
     @property
     def main(self) -> Comparison | None:

@@ -70,6 +70,14 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def memory(n_bytes: float | None) -> str:
+    """Return bytes as ``1.5 GiB``, or MiB below one."""
+    if not is_number(n_bytes) or n_bytes <= 0:
+        return NONE
+    gib = n_bytes / 2**30
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{gib * 1024:.0f} MiB"
+
+
 def plural(n: float, noun: str) -> str:
     """Return ``1 note`` or ``3 notes``."""
     return f"{count(n)} {noun}" if round(n) == 1 else f"{count(n)} {noun}s"

@@ -1,0 +1,54 @@
+"""``notesmith show``: documents with their entities in colour, in the terminal or as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def show(
+    path: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
+    format: Annotated[
+        str | None, typer.Option("--format", help="Format of the files; found if not given.")
+    ] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only the document of this id; repeatable.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Documents shown at most; 0 for all.")] = 5,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page here. It holds note text.")
+    ] = None,
+) -> None:
+    """Show documents with their entities in colour."""
+    from rich.console import Console
+
+    from notesmith.corpus import read_corpus
+    from notesmith.corpus.files import atomic_write_text
+    from notesmith.errors import CorpusError
+    from notesmith.report.html import render_documents
+    from notesmith.report.marked import hues
+    from notesmith.report.show import legend, select, terminal_text
+
+    found = read_corpus(path, format=format).docs
+    docs = select(found, ids=ids or (), limit=0 if ids else limit)
+    if not docs:
+        raise CorpusError(f"{path}: no document has the id {', '.join(ids or [])}")
+    console = Console()
+    if html is not None:
+        atomic_write_text(html, render_documents(docs, title=path.name))
+        console.print(f"{html} (holds note text)", highlight=False, markup=False, soft_wrap=True)
+        return
+    plain = console.color_system is None
+    colours = hues(docs)
+    for i, doc in enumerate(docs):
+        if i:
+            console.rule(style="dim")
+        console.print(terminal_text(doc, colours=colours, plain=plain), soft_wrap=plain)
+    if not plain:
+        console.print(legend(colours))
+    if len(docs) < len(found) and not ids:
+        console.print(
+            f"{len(docs)} of {len(found)} documents; --limit 0 shows all.", highlight=False
+        )

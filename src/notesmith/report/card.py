@@ -1,0 +1,235 @@
+"""Dataset and model cards: Markdown with the metadata block that the Hugging Face hub reads.
+
+Written from results alone, so a card holds no note text. What was not done is said plainly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from notesmith import __version__
+from notesmith.errors import ConfigError
+from notesmith.report import words
+from notesmith.report.notes import honest_notes, terms_sentence
+from notesmith.report.view import Arm, View
+
+_SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+_LARGER = "100K<n<1M"
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a run cannot know about itself.
+
+    ``licence`` is a Hugging Face licence id; ``other`` where the terms of source and models decide.
+    """
+
+    title: str = ""
+    licence: str = "other"
+    language: str = "en"
+    source: str = ""
+    contact: str = ""
+
+
+class _Plain(str):
+    """Markdown of ours, written as it stands."""
+
+    __slots__ = ()
+
+
+def dataset_card(view: View, facts: CardFacts) -> str:
+    """Return the card of the made text.
+
+    Raises:
+        ConfigError: the run made no text, or a fact is malformed.
+    """
+    _check(facts)
+    if not view.made:
+        raise ConfigError(f"run {view.recipe!r} made no text: there is no dataset to describe")
+    kept = sum(made.kept * made.n_replicates for made in view.made)
+    title = facts.title or f"{view.recipe}: synthetic text"
+    metadata = {
+        **_licence(view, facts),
+        "language": [facts.language],
+        "pretty_name": title,
+        "task_categories": ["token-classification"],
+        "task_ids": ["named-entity-recognition"],
+        "size_categories": [next((c for top, c in _SIZE_CATEGORIES if kept < top), _LARGER)],
+        "tags": ["synthetic", "medical", "notesmith", *_model_tags(view)],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"],
+    }
+    synthesize = view.config.get("synthesize")
+    return _render(
+        "dataset_card.md",
+        view,
+        facts,
+        title=title,
+        metadata=metadata,
+        reasons=tuple(dict.fromkeys(reason for made in view.made for reason in made.dropped)),
+        agreement=isinstance(synthesize, Mapping) and bool(synthesize.get("agreement")),
+    )
+
+
+def model_card(view: View, facts: CardFacts, *, arm: str = "", size: int = 0) -> str:
+    """Return the card of the model trained as ``arm`` (the verdict's arm if not given).
+
+    Raises:
+        ConfigError: no such arm was scored at ``size``, or a fact is malformed.
+    """
+    _check(facts)
+    name, n = arm or view.focus or view.comparator, size or view.main_size
+    found = view.arm(name, n)
+    if found is None:
+        known = ", ".join(sorted({a.name for a in view.arms_at(n)})) or "none"
+        raise ConfigError(f"no arm {name!r} at {n} gold documents; scored there: {known}")
+    title = facts.title or f"{view.recipe}: NER trained as {found.name}"
+    metadata = {
+        **_licence(view, facts),
+        "language": [facts.language],
+        "library_name": "transformers",
+        "pipeline_tag": "token-classification",
+        **({"base_model": view.encoder.name} if "/" in view.encoder.name else {}),
+        "tags": ["token-classification", "medical", "notesmith"]
+        + (["synthetic", *_model_tags(view)] if found.made else []),
+        "metrics": ["f1", "precision", "recall"],
+        "model-index": [{"name": title, "results": [_result(view, found, facts)]}],
+    }
+    row = next(
+        (c for c in view.against_comparator(n) if c.arm == found.name),
+        None,
+    )
+    return _render("model_card.md", view, facts, title=title, metadata=metadata, arm=found, row=row)
+
+
+def _result(view: View, arm: Arm, facts: CardFacts) -> dict[str, Any]:
+    names = {
+        "f1": ("f1", "Strict micro-F1"),
+        "precision": ("precision", "Strict precision"),
+        "recall": ("recall", "Strict recall"),
+        "unseen_f1": ("f1", "Strict F1, mentions unseen in training"),
+    }
+    metrics = [
+        {"type": kind, "name": said, "value": round(mean / 100, 4), "verified": False}
+        for key, (kind, said) in names.items()
+        if words.is_number(mean := arm.score(key).mean)
+    ]
+    return {
+        "task": {"type": "token-classification", "name": "Named entity recognition"},
+        "dataset": {
+            "name": facts.source or view.recipe,
+            "type": _slug(facts.source or view.recipe),
+            "split": view.split,
+        },
+        "metrics": metrics,
+    }
+
+
+def _licence(view: View, facts: CardFacts) -> dict[str, Any]:
+    if facts.licence != "other":
+        return {"license": facts.licence}
+    link = view.lm.terms if view.lm.terms.startswith("https://") else ""
+    return {
+        "license": "other",
+        "license_name": "terms-of-source-and-models",
+        **({"license_link": link} if link else {}),
+    }
+
+
+def _model_tags(view: View) -> list[str]:
+    return ["gemma"] if "gemma" in view.lm.name.lower() else []
+
+
+def _check(facts: CardFacts) -> None:
+    if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", facts.language):
+        raise ConfigError(f"language {facts.language!r} is not a code such as 'en'")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", facts.licence):
+        raise ConfigError(f"licence {facts.licence!r} is not a Hugging Face id such as 'cc-by-4.0'")
+
+
+def _render(template: str, view: View, facts: CardFacts, **values: Any) -> str:
+    metadata = _Plain(f"---\n{to_yaml(values.pop('metadata'))}---")
+    rendered = (
+        _environment()
+        .get_template(template)
+        .render(
+            view=view,
+            facts=facts,
+            metadata=metadata,
+            notes=honest_notes(view),
+            terms=terms_sentence(view),
+            version=__version__,
+            **values,
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", rendered).rstrip() + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    env = Environment(
+        loader=PackageLoader("notesmith.report"),
+        # Markdown's own escapes, applied to every value by ``finalize``.
+        autoescape=False,
+        finalize=lambda value: value if isinstance(value, _Plain) else escape_markdown(str(value)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "points": words.points,
+        "signed": words.signed,
+        "n": words.count,
+        "percent": words.percent,
+    }
+    env.globals |= {"interval": words.interval, "plural": words.plural}
+    return env
+
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$!])")
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that Markdown shows as it stands, on one line."""
+    return _SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else " " for c in text))
+
+
+def to_yaml(value: Mapping[str, Any]) -> str:
+    """Return a mapping as block YAML; scalars are JSON, which YAML reads."""
+    return "".join(f"{line}\n" for line in _yaml_lines(value))
+
+
+def _yaml_lines(value: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            lines += [f"{key}:", *(f"  {line}" for line in _yaml_lines(item))]
+        elif isinstance(item, Sequence) and not isinstance(item, str):
+            lines.append(f"{key}:")
+            for member in item:
+                inner = _yaml_lines(member) if isinstance(member, Mapping) else [_scalar(member)]
+                lines += [f"{'- ' if i == 0 else '  '}{line}" for i, line in enumerate(inner)]
+        else:
+            lines.append(f"{key}: {_scalar(item)}")
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9-]*", value) and value not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=True)
+
+
+# YAML 1.1 reads these as truth values or nothing ("no" is Norwegian too).
+_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null", "y", "n"})
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
