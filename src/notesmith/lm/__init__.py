@@ -18,11 +18,10 @@ _WHERE = {
     "SampleResult": "notesmith.lm.sample",
     "SftResult": "notesmith.lm.sft",
     "load_lm": "notesmith.lm.load",
-    "sample": "notesmith.lm.sample",
     "score_continuations": "notesmith.lm.score",
     "train_sft": "notesmith.lm.sft",
 }
-__all__ = [  # noqa: F822
+__all__ = [
     "PRESETS",
     "Example",
     "LanguageModel",
@@ -32,7 +31,6 @@ __all__ = [  # noqa: F822
     "SampleResult",
     "SftResult",
     "load_lm",
-    "sample",
     "score_continuations",
     "train_sft",
 ]

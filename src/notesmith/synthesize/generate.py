@@ -193,7 +193,7 @@ def run_sample(
         on_samples: given each batch of samples as it is done.
         annotator: a committee that decides on marks nobody asked for.
     """
-    from notesmith.lm import sample
+    from notesmith.lm.sample import sample
 
     synth = config.synthesize
     units = units_of(gold, config.sft, lm)

@@ -112,7 +112,8 @@ def propose_names(
     Returns:
         approved names that are not in gold, and counts of proposals by fate.
     """
-    from notesmith.lm import sample, score_continuations
+    from notesmith.lm.sample import sample
+    from notesmith.lm.score import score_continuations
 
     rng = np.random.default_rng(seed)
     counts: Counter[str] = Counter()
