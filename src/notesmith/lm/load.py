@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from notesmith.config import LmConfig
 from notesmith.corpus.files import atomic_folder, make_folder
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.lm import vocabulary
+from notesmith.lm.chat import Turns, chat_turns, plain_turns
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 
 if TYPE_CHECKING:
@@ -38,11 +39,36 @@ _CACHE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """What a model is called and under which conditions it comes; a file in its folder."""
+
+    name: str
+    licence: str
+    terms: str | None = None
+    chat: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Write the card into a model folder."""
+        (folder / CARD_NAME).write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        """Our card, else the folder's name and the licence line of the model's README."""
+        path, readme = folder / CARD_NAME, folder / "README.md"
+        if path.exists():
+            return cls(**json.loads(path.read_text()))
+        text = readme.read_text(errors="replace") if readme.exists() else ""
+        licence = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
+        return cls(folder.name, licence.group(1) if licence else "unknown")
+
+
+@dataclass(frozen=True, slots=True)
 class LanguageModel:
     """A causal language model and its tokenizer; strings in, token ids out, and back.
 
     ``reserved`` are spare tokens of the vocabulary, usable as marks. ``fingerprint`` is a hash of
     weights, configuration and tokenizer. ``terms`` links conditions on what the model writes.
+    With ``chat`` a prompt is put in a user turn of the tokenizer's chat template.
     """
 
     model: PreTrainedModel
@@ -52,10 +78,14 @@ class LanguageModel:
     terms: str | None
     reserved: tuple[str, ...]
     fingerprint: str
+    chat: bool = False
+    turns: Turns = field(init=False, repr=False, compare=False)
     _codec: Tokenizer = field(init=False, repr=False, compare=False)
     _dropped: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        turns = chat_turns if self.chat else plain_turns
+        object.__setattr__(self, "turns", turns(self.tokenizer))
         object.__setattr__(self, "_codec", _text_codec(self.tokenizer, self.reserved))
         kept = set(self.tokenizer.convert_tokens_to_ids(list(self.reserved)))
         object.__setattr__(self, "_dropped", frozenset(self.tokenizer.all_special_ids) - kept)
@@ -73,8 +103,8 @@ class LanguageModel:
 
     @property
     def eos_ids(self) -> tuple[int, ...]:
-        """Ids that end a text, the tokenizer's own first."""
-        found = [self.tokenizer.eos_token_id]
+        """Ids that end a text, the one that fine-tuning teaches first."""
+        found = [self.turns.after[0], self.tokenizer.eos_token_id]
         generation = getattr(self.model, "generation_config", None)
         more = getattr(generation, "eos_token_id", None)
         found += more if isinstance(more, list) else [more]
@@ -87,8 +117,10 @@ class LanguageModel:
         return int(pad) if pad is not None else self.eos_ids[0]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text`` alone. Reserved tokens become their ids; other special tokens that
-        stand in the text are read as plain characters, so no text can end itself.
+        """Ids of ``text`` alone, without begin and end.
+
+        Reserved tokens become their ids; other special tokens that stand in the text are read as
+        plain characters, so no text can end itself.
         """
         return list(self._codec.encode(text, add_special_tokens=False).ids)
 
@@ -96,6 +128,11 @@ class LanguageModel:
         """``encode`` for many texts."""
         batch = self._codec.encode_batch_fast(list(texts), add_special_tokens=False)
         return [list(encoding.ids) for encoding in batch]
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Ids of prompts, ready to be continued: begin of text or user turn included."""
+        turns = self.turns
+        return [[*turns.before, *ids, *turns.between] for ids in self.encode_all(prompts)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ``ids``: reserved marks stay, begin, end and padding go."""
@@ -112,8 +149,8 @@ def write_model_folder(lm: LanguageModel, folder: Path) -> None:
     """Write weights (safetensors), configuration, tokenizer and our card into ``folder``."""
     lm.model.save_pretrained(folder)
     _write_tokenizer(lm.tokenizer, folder)
-    card = {"name": lm.name, "licence": lm.licence, "terms": lm.terms}
-    (folder / CARD_NAME).write_text(json.dumps(card, indent=1) + "\n")
+    card = Card(lm.name, lm.licence, lm.terms, chat=lm.chat)
+    card.write(folder)
 
 
 def load_lm(
@@ -142,7 +179,7 @@ def load_lm(
 
 def open_folder(
     folder: Path,
-    card: Mapping[str, str | None] | None = None,
+    card: Card | None = None,
     *,
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     device: str | None = None,
@@ -155,15 +192,16 @@ def open_folder(
     model = _read_weights(folder, weights).to(where)
     model.eval()
     tokenizer = read_tokenizer(folder)
-    card = card or _read_card(folder)
+    card = card or Card.read(folder)
     return LanguageModel(
         model,
         tokenizer,
-        name=card["name"] or folder.name,
-        licence=card["licence"] or "unknown",
-        terms=card["terms"],
+        name=card.name,
+        licence=card.licence,
+        terms=card.terms,
         reserved=find_reserved(tokenizer, model.get_input_embeddings().weight.shape[0]),
         fingerprint=fingerprint_folder(folder),
+        chat=card.chat,
     )
 
 
@@ -190,25 +228,25 @@ class _Source:
     """A model folder on this machine and what it is called."""
 
     folder: Path
-    card: dict[str, str | None]
+    card: Card
 
 
 def _find(name: str, cache: Path) -> _Source:
     """Turn a preset, folder or hub id into a folder on this machine."""
     preset = PRESETS.get(name)
     if preset is not None:
-        card = {"name": name, "licence": preset.licence, "terms": preset.terms}
+        card = Card(name, preset.licence, preset.terms)
         if preset.hub_id is None:
             return _Source(offline_folder(name, cache=cache), card)
         return _Source(_download(preset.hub_id, cache), card)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _Source(folder, _read_card(folder))
+        return _Source(folder, Card.read(folder))
     if folder.is_absolute() or name.startswith(".") or not _HUB_ID.fullmatch(name):
         known = ", ".join(sorted(PRESETS))
         raise ModelError(f"no model folder, hub id or preset {name!r}; presets: {known}")
     folder = _download(name, cache)
-    return _Source(folder, {**_read_card(folder), "name": name})
+    return _Source(folder, replace(Card.read(folder), name=name))
 
 
 def _download(hub_id: str, cache: Path) -> Path:
@@ -297,27 +335,31 @@ def _trimmed_folder(source: _Source, cache: Path, sample_texts: Sequence[str]) -
 def _trim_into(folder: Path, source: _Source, kept: vocabulary.KeptTokens) -> None:
     import torch
 
-    full, model = (_read_weights(source.folder, torch.float32) for _ in range(2))
-    stored = full.config.dtype
+    stored = json.loads((source.folder / "config.json").read_text()).get("dtype")
+    model = _read_weights(source.folder, torch.float32)
     full_tokenizer = read_tokenizer(source.folder)
     tokenizer = vocabulary.trim_tokenizer(full_tokenizer, kept)
+    reference = vocabulary.reference_logits(model, full_tokenizer, tokenizer, kept)
     vocabulary.trim_model(model, kept)
-    proof = vocabulary.prove((full, full_tokenizer), (model, tokenizer), kept)
+    proof = vocabulary.prove(model, tokenizer, kept, reference)
     log.info(
         "vocabulary trimmed: %d of %d tokens, logits within %.1e",
         proof.n_kept,
-        proof.n_full,
+        kept.n_tokens,
         proof.max_logit_gap,
     )
-    dtype = json.loads((source.folder / "config.json").read_text()).get("dtype")
-    model.to(torch.bfloat16 if dtype == "bfloat16" else stored).save_pretrained(folder)
+    if stored == "bfloat16":
+        model.to(torch.bfloat16)
+    model.save_pretrained(folder)
     _write_tokenizer(tokenizer, folder)
-    (folder / CARD_NAME).write_text(json.dumps(source.card, indent=1) + "\n")
+    source.card.write(folder)
 
 
 def _read_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder}: no safetensors weights; other formats are not loaded")
     return AutoModelForCausalLM.from_pretrained(
@@ -373,19 +415,6 @@ def _without_template(part: dict[str, Any] | None) -> dict[str, Any] | None:
         kept = [p for p in map(_without_template, part["processors"]) if p is not None]
         return {**part, "processors": kept} if kept else None
     return part
-
-
-def _read_card(folder: Path) -> dict[str, str | None]:
-    """Name, licence and terms: from our card, else the licence line of the model's README."""
-    path, readme = folder / CARD_NAME, folder / "README.md"
-    if path.exists():
-        card = json.loads(path.read_text())
-        return {key: card.get(key) for key in ("name", "licence", "terms")}
-    licence = None
-    if readme.exists():
-        match = re.search(r"^license:\s*(\S+)", readme.read_text(errors="replace"), re.MULTILINE)
-        licence = match.group(1) if match else None
-    return {"name": folder.name, "licence": licence, "terms": None}
 
 
 def fingerprint_folder(folder: Path) -> str:

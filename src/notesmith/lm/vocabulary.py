@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ import numpy as np
 from notesmith.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 class KeptTokens:
     """Ids of a full vocabulary that stay, ascending; a token's new id is its place here.
 
-    ``fingerprint`` and ``n_tokens`` say which vocabulary: the hash of its first ``n_tokens`` tokens.
+    ``fingerprint`` is the hash of the first ``n_tokens`` tokens of the vocabulary that is meant.
     """
 
     ids: tuple[int, ...]
@@ -160,10 +162,7 @@ def merge_path(token: str, ranks: Mapping[tuple[str, ...], int]) -> set[str]:
     pieces = list(token)
     seen = set(pieces)
     while len(pieces) > 1:
-        rank, at = min(
-            (ranks.get(pair, len(ranks)), i)
-            for i, pair in enumerate(zip(pieces, pieces[1:], strict=False))
-        )
+        rank, at = min((ranks.get(pair, len(ranks)), i) for i, pair in enumerate(pairwise(pieces)))
         if rank == len(ranks):
             break
         pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
@@ -204,36 +203,45 @@ def _remap_template(part: Any, new_id: Mapping[int, int]) -> None:
 
 
 def trim_model(model: PreTrainedModel, kept: KeptTokens) -> None:
-    """Slice the embedding (and an untied head) of ``model`` in place and renumber its config."""
+    """Slice the embedding (and an untied head) of ``model`` in place and renumber its config.
+
+    Raises:
+        ModelError: a kept token has no row.
+    """
     import torch
 
-    n_old = model.get_input_embeddings().weight.shape[0]
-    index = torch.tensor([i for i in kept.ids if i < n_old])
-    if len(index) != len(kept.ids):
+    embedding = model.get_input_embeddings()
+    n_old = embedding.weight.shape[0]
+    if kept.ids[-1] >= n_old:
         raise ModelError("the tokenizer has tokens without an embedding row")
-    tied = bool(model.config.tie_word_embeddings)
-    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+    index = torch.tensor(kept.ids, device=embedding.weight.device)
+    for layer in (embedding, model.get_output_embeddings()):
         if layer.weight.shape[0] == n_old:
-            layer.weight = torch.nn.Parameter(layer.weight.detach()[index.to(layer.weight.device)])
-            for name in ("num_embeddings", "out_features"):
-                if hasattr(layer, name):
-                    setattr(layer, name, len(index))
-    model.config.vocab_size = len(index)
-    if hasattr(model, "vocab_size"):
-        model.vocab_size = len(index)
-    if tied:
+            layer.weight = torch.nn.Parameter(layer.weight.detach()[index])
+            size = "num_embeddings" if hasattr(layer, "num_embeddings") else "out_features"
+            setattr(layer, size, len(kept.ids))
+    model.config.get_text_config().vocab_size = len(kept.ids)
+    if model.config.get_text_config().tie_word_embeddings:
         model.tie_weights()
+    _remap_config(model, kept)
+    if getattr(embedding, "padding_idx", None) is not None:
+        embedding.padding_idx = model.config.get_text_config().pad_token_id
+
+
+def _remap_config(model: PreTrainedModel, kept: KeptTokens) -> None:
     new_id = {old: new for new, old in enumerate(kept.ids)}
-    for config in (model.config, model.generation_config):
+    configs = {
+        id(config): config
+        for config in (model.config, model.config.get_text_config(), model.generation_config)
+        if config is not None
+    }
+    for config in configs.values():
         for name in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
             old = getattr(config, name, None)
             if isinstance(old, list):
                 setattr(config, name, [new_id[i] for i in old if i in new_id])
             elif old is not None:
                 setattr(config, name, new_id.get(old))
-    padding = model.get_input_embeddings()
-    if getattr(padding, "padding_idx", None) is not None:
-        padding.padding_idx = model.config.pad_token_id
 
 
 def trim_tokenizer(tokenizer: PreTrainedTokenizerFast, kept: KeptTokens) -> PreTrainedTokenizerFast:
@@ -281,8 +289,8 @@ def check_texts(
 # Written for this check: accents, symbols, an emoji and another script must survive as bytes.
 PROOF_TEXTS = (
     "Pt is a 67 yo male w/ CHF (EF 35%), here c/o worsening SOB x3 days; denies chest pain.",
-    "Labs: Na 134 mmol/L, K+ 5.2, WBC 11.4 x 10^9/L.\n\nPlan:\n- furosemide 40 mg IV BID\n- recheck",
-    "Germline variants of the tumour-suppressor gene predispose to colorectal carcinoma (P < 0.05).",
+    "Labs: Na 134 mmol/L, K+ 5.2, WBC 11.4 x 10^9/L.\n\nPlan:\n- furosemide 40 mg IV\n- recheck",
+    "Germline variants of the tumour-suppressor gene predispose to colon carcinoma (P < 0.05).",
     "Sjögren's syndrome, naïve T cells, 37 °C, 5 µg, α-fetoprotein, β₂-microglobulin, ≥ 3 — fin.",
     "  two spaces,\ttabs\r\nand \U0001fa7a beside 患者 and пациент ",
 )
@@ -299,38 +307,59 @@ class TrimProof:
     n_round_trips: int
     max_logit_gap: float
     n_kept: int
-    n_full: int
+
+
+def reference_logits(
+    model: PreTrainedModel,
+    full: PreTrainedTokenizerFast,
+    trimmed: PreTrainedTokenizerFast,
+    kept: KeptTokens,
+    *,
+    texts: Sequence[str] = PROOF_TEXTS,
+) -> list[tuple[str, torch.Tensor]]:
+    """What ``prove`` compares with.
+
+    Each text as the full tokenizer gives it back, and the full model's logits of the kept tokens
+    on the trimmed tokenizer's tokens.
+    """
+    import torch
+
+    old_ids = torch.tensor(kept.ids, device=model.device)
+    found = []
+    for text in texts:
+        back = full.decode(full.encode(text, add_special_tokens=False))
+        ids = old_ids[torch.tensor(trimmed.encode(text, add_special_tokens=False))]
+        with torch.no_grad():
+            logits = model(input_ids=ids.unsqueeze(0)).logits[0, :, old_ids].float()
+        found.append((back, logits))
+    return found
 
 
 def prove(
-    full: tuple[PreTrainedModel, PreTrainedTokenizerFast],
-    trimmed: tuple[PreTrainedModel, PreTrainedTokenizerFast],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
     kept: KeptTokens,
+    reference: Sequence[tuple[str, torch.Tensor]],
     *,
     texts: Sequence[str] = PROOF_TEXTS,
     tolerance: float = 1e-3,
 ) -> TrimProof:
-    """Check a trimmed model against the full one.
+    """Check a trimmed model against ``reference_logits`` of the full one.
 
     Raises:
-        ModelError: a text does not survive encoding and decoding as it does in the full model, or
-            a kept token's logit differs by more than ``tolerance``.
+        ModelError: a text does not survive encoding and decoding as it does with the full
+            tokenizer, or a kept token's logit differs by more than ``tolerance``.
     """
     import torch
 
-    (full_model, full_tokenizer), (model, tokenizer) = full, trimmed
-    old_ids = torch.tensor(kept.ids)
     gap = 0.0
-    for text in texts:
+    for text, (back, old) in zip(texts, reference, strict=True):
         ids = tokenizer.encode(text, add_special_tokens=False)
-        before = full_tokenizer.decode(full_tokenizer.encode(text, add_special_tokens=False))
-        if tokenizer.decode(ids) != before:
+        if tokenizer.decode(ids) != back:
             raise ModelError("the trimmed tokenizer does not give a check text back")
         with torch.no_grad():
-            new = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].float().cpu()
-            old_input = old_ids[torch.tensor(ids)].unsqueeze(0).to(full_model.device)
-            old = full_model(input_ids=old_input).logits[0].float().cpu()
-        gap = max(gap, float((new - old[:, old_ids]).abs().max()))
+            new = model(input_ids=torch.tensor([ids], device=model.device)).logits[0].float()
+        gap = max(gap, float((new - old).abs().max()))
     if not gap <= tolerance:
         raise ModelError(f"the trimmed model's logits differ by up to {gap:.3g}")
-    return TrimProof(len(texts), gap, len(kept.ids), full_model.config.vocab_size)
+    return TrimProof(len(texts), gap, len(kept.ids))
