@@ -34,8 +34,8 @@ def honest_notes(view: View) -> list[str]:
     main = view.main
     if view.unfinished:
         found.append(
-            f"The run is unfinished: {view.n_scored} of {view.n_planned} scores are in. Figures and "
-            "verdict will change."
+            f"The run is unfinished: {view.n_scored} of {view.n_planned} scores are in. Figures "
+            "and verdict will change."
         )
     if main is not None and main.n_replicates < DEMONSTRATION_BELOW:
         found.append(

@@ -54,7 +54,7 @@ def _read(results: Mapping[str, Any]) -> View:
     unit = 100 / float(results.get("scale", 100))
     arms = tuple(_arm(raw, unit) for raw in results["arms"])
     sizes = tuple(sorted({int(s) for s in results.get("sizes", ())} | {arm.size for arm in arms}))
-    if not sizes:
+    if not arms:
         raise StageError("results hold no arms")
     main_size = int(results.get("main_size") or sizes[-1])
     verdict = results.get("verdict") or {}

@@ -54,7 +54,12 @@ class Figure:
 
     def _svg(self, name: str, *, style: str) -> str:
         title_id, desc_id = f"{name}-title", f"{name}-desc"
-        head = element(
+        inner = (
+            f'<title id="{title_id}">{_escaped(self.title)}</title>'
+            f'<desc id="{desc_id}">{_escaped(self.description)}</desc>'
+            f"{style}{''.join(self.parts)}"
+        )
+        return element(
             "svg",
             xmlns="http://www.w3.org/2000/svg",
             viewBox=f"0 0 {_number(self.width)} {_number(self.height)}",
@@ -62,13 +67,8 @@ class Figure:
             height=self.height,
             role="img",
             aria_labelledby=f"{title_id} {desc_id}",
-            inner="\0",
+            inner=inner,
         )
-        inner = (
-            f'<title id="{title_id}">{escape(self.title)}</title>'
-            f'<desc id="{desc_id}">{escape(self.description)}</desc>{style}{"".join(self.parts)}'
-        )
-        return head.replace("\0", inner)
 
 
 def element(tag: str, *, inner: str | None = None, **attributes: float | str | None) -> str:
@@ -89,8 +89,9 @@ def text(
     x: float, y: float, words: str, class_: str | None = None, anchor: str | None = None
 ) -> str:
     """Return escaped text with its baseline at ``y``."""
-    clean = "".join(c if c.isprintable() else " " for c in words)
-    return element("text", x=x, y=y, class_=class_ or None, text_anchor=anchor, inner=escape(clean))
+    return element(
+        "text", x=x, y=y, class_=class_ or None, text_anchor=anchor, inner=_escaped(words)
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
@@ -151,6 +152,11 @@ def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
 def shorten(words: str, characters: int) -> str:
     """Cut ``words`` with an ellipsis to fit about ``characters``."""
     return words if len(words) <= characters else words[: max(characters - 1, 1)].rstrip() + "…"
+
+
+def _escaped(words: str) -> str:
+    # Control characters are not allowed in XML, escaped or not.
+    return escape("".join(c if c.isprintable() else " " for c in words))
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,115 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from notesmith.cli.app import app
+from notesmith.errors import ConfigError
+from notesmith.report.card import CardFacts, dataset_card, escape_markdown, model_card, to_yaml
+from notesmith.report.reading import read_results
+
+yaml = pytest.importorskip("yaml")
+
+
+def _metadata(card):
+    _, head, _ = card.split("---\n", 2)
+    return yaml.safe_load(head)
+
+
+def test_dataset_card(view):
+    card = dataset_card(view, CardFacts(source="NCBI Disease", language="en"))
+    metadata = _metadata(card)
+    assert metadata["task_categories"] == ["token-classification"]
+    assert "synthetic" in metadata["tags"]
+    assert metadata["license"] == "other"
+    assert metadata["license_link"] == "https://ai.google.dev/gemma/terms"
+    assert metadata["language"] == ["en"]
+    assert metadata["size_categories"] == ["10K<n<100K"]
+    for said in (
+        "**Not tested.**",
+        "Not for clinical use",
+        "Barred:",
+        "https://ai.google.dev/gemma/terms",
+        "| Asked | 1,500 | 1,500 | 1,500 |",
+        "Source documents: NCBI Disease.",
+        "Disease, Medication.",
+    ):
+        assert said in card
+
+
+def test_model_card(view):
+    card = model_card(view, CardFacts(licence="cc-by-4.0"))
+    metadata = _metadata(card)
+    (entry,) = metadata["model-index"]
+    (result,) = entry["results"]
+    assert metadata["license"] == "cc-by-4.0"
+    assert metadata["pipeline_tag"] == "token-classification"
+    assert result["task"]["type"] == "token-classification"
+    f1 = view.arm("synthetic+replaced", 50).f1.mean
+    assert result["metrics"][0]["value"] == pytest.approx(f1 / 100, abs=1e-4)
+    assert "**Not tested.**" in card
+    assert "+5.4 F1" in card
+
+
+def test_gold_alone_carries_no_terms_of_the_language_model(view):
+    card = model_card(view, CardFacts(), arm="gold")
+    assert "synthetic" not in _metadata(card)["tags"]
+    assert "comes under the terms" not in card
+
+
+def test_no_terms_no_sentence(results):
+    results["lm"]["terms"] = None
+    card = dataset_card(read_results(results), CardFacts())
+    assert "comes under the terms" not in card
+
+
+def test_hostile_names(results):
+    name = "x\n---\n# `[a](javascript:1)` <script> |: - 'no'"
+    results["recipe"] = name
+    results["labels"] = [name]
+    card = dataset_card(read_results(results), CardFacts(source=name))
+    assert _metadata(card)["pretty_name"].startswith("x\n---\n#")
+    assert "<script>" not in card.split("---\n", 2)[2]
+    assert "[a](" not in card.split("---\n", 2)[2].replace("\\[a\\](", "")
+
+
+def test_no_unknown_part_reaches_a_card(results):
+    results["made"][0]["sample"] = results["lm"]["sample"] = "Quillfeather"
+    view = read_results(results)
+    assert "Quillfeather" not in dataset_card(view, CardFacts()) + model_card(view, CardFacts())
+
+
+def test_errors(view, results):
+    results["made"] = []
+    with pytest.raises(ConfigError, match="made no text"):
+        dataset_card(read_results(results), CardFacts())
+    with pytest.raises(ConfigError, match="no arm 'x' at 50"):
+        model_card(view, CardFacts(), arm="x")
+    with pytest.raises(ConfigError, match="language"):
+        model_card(view, CardFacts(language="English"))
+    with pytest.raises(ConfigError, match="licence"):
+        model_card(view, CardFacts(licence="Free: really"))
+
+
+@pytest.mark.parametrize("word", ["no", "null", "a: b", "- x", "é", "1", "it's", ""])
+def test_yaml_round_trip(word):
+    value = {"a": word, "b": [word, {"c": word, "d": [word]}], "e": {"f": 1.5, "g": False}}
+    assert yaml.safe_load(to_yaml(value)) == value
+
+
+def test_escape_markdown():
+    assert escape_markdown("a_b*c|d\n<e>") == r"a\_b\*c\|d \<e\>"
+
+
+def test_the_commands_write_readmes(results, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(results), "utf-8")
+    for kind in ("dataset", "model"):
+        done = CliRunner().invoke(app, ["card", kind, str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / "cards" / kind / "README.md").read_text("utf-8").startswith("---\n")
+
+
+def test_the_command_without_results(tmp_path):
+    done = CliRunner().invoke(app, ["card", "model", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "no results.json" in str(done.exception)

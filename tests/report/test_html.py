@@ -1,0 +1,198 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from notesmith.document import Document, Entity, Provenance
+from notesmith.report import DroppedExample, ExampleSet, write_report
+from notesmith.report.html import render_examples, render_report
+from notesmith.report.reading import read_results
+
+PLANTED = "Quillfeather syndrome"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
+VOID = {"meta", "path", "line", "circle", "rect", "polyline", "br", "img"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes, text, and whether tags nest."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.ids, self.stack, self.words = [], [], [], [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def gold(text=f"Known {PLANTED} since May."):
+    start = text.index(PLANTED)
+    return Document("g1", text, (Entity("T1", "Problem", ((start, start + len(PLANTED)),)),))
+
+
+@pytest.fixture
+def examples():
+    made = Document("m1", f"No {PLANTED}.", provenance=Provenance("synthetic", model="lm"))
+    return ExampleSet((gold(),), (made,), (DroppedExample("loop", f"{PLANTED} {PLANTED}"),))
+
+
+def test_the_page_is_whole_and_holds_the_numbers(view):
+    html = render_report(view)
+    page = Page(html)
+    assert page.stack == []
+    assert len(set(page.ids)) == len(page.ids)
+    for said in (
+        "Recommendation: use",
+        "worth about 31 more labelled notes [5, 85]",
+        "+3.5 points",
+        "95% interval [+0.8, +6.3]",
+        "better, p = 0.019",
+        "5 replicates",
+        "gold draw, generator seed, student seed",
+        "opened once",
+        "https://ai.google.dev/gemma/terms",
+        "Privacy was not tested",
+        "near-duplicate within",
+        "2 h 44 min",
+    ):
+        assert said in page.text
+    for arm in view.arms_at(50):
+        assert f"{arm.f1.mean:.1f}" in page.text
+
+
+def test_the_page_needs_nothing_from_elsewhere(view):
+    html = render_report(view)
+    page = Page(html)
+    assert not {"script", "link", "img", "iframe", "object", "base", "form"} & set(page.tags)
+    assert not [n for n, _ in page.attributes if n.startswith("on") or n in {"src", "srcset"}]
+    assert "@import" not in html
+    assert "url(" not in html
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", html))
+    assert {a.rstrip(".") for a in addresses} == {
+        "http://www.w3.org/2000/svg",
+        "https://ai.google.dev/gemma/terms",
+    }
+    csp = [v for n, v in page.attributes if n == "content" and "default-src" in v]
+    assert csp == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_links_go_where_something_is(view):
+    page = Page(render_report(view))
+    targets = {v[1:] for n, v in page.attributes if n == "href" and v.startswith("#")}
+    assert targets <= set(page.ids)
+    named = {i for n, v in page.attributes if n == "aria-labelledby" for i in v.split()}
+    assert named <= set(page.ids)
+
+
+def test_hostile_names_are_shown_not_run(results):
+    for arm in results["arms"]:
+        arm["name"] = arm["name"].replace("synthetic", HOSTILE)
+        arm["by_label"] = {HOSTILE: arm["by_label"]["Disease"]}
+    for row in results["comparisons"]:
+        row["arm"] = row["arm"].replace("synthetic", HOSTILE)
+    results |= {
+        "candidate": results["candidate"].replace("synthetic", HOSTILE),
+        "recipe": HOSTILE,
+        "labels": [HOSTILE],
+        "lm": {"name": HOSTILE, "licence": HOSTILE, "terms": "javascript:alert(1)"},
+        "versions": {HOSTILE: HOSTILE},
+        "varied": [HOSTILE],
+    }
+    results["verdict"]["headline"] = HOSTILE
+    results["made"][0]["dropped"] = {HOSTILE: 3}
+    page = Page(render_report(read_results(results)))
+    assert not {"script", "img"} & set(page.tags)
+    assert not [n for n, _ in page.attributes if n.startswith("on")]
+    assert not [v for n, v in page.attributes if n == "href" and v.startswith("javascript")]
+    assert HOSTILE in page.text
+
+
+def test_no_note_text_reaches_the_report(results, examples, tmp_path):
+    # As if a stage had left text behind in every part that a report reads.
+    results |= {"text": PLANTED, "mentions": [PLANTED]}
+    results["config"] |= {"prompt": PLANTED}
+    for part in ("arms", "comparisons", "made", "stages"):
+        for row in results[part]:
+            row |= {"sample": PLANTED, "names": [PLANTED], "texts": {"a": PLANTED}}
+    for part in ("lm", "encoder", "verdict", "power", "seal", "learning_curve"):
+        results[part] |= {"sample": PLANTED}
+    page = write_report(results, tmp_path, examples=examples)
+    assert page == tmp_path / "report.html"
+    written = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg"}
+    holding = {p.name for p in written if "Quillfeather" in p.read_text("utf-8")}
+    assert holding == {"examples.html"}
+    assert {p.stat().st_mode & 0o777 for p in written} == {0o600}
+
+
+def test_examples_are_a_page_of_their_own(results, tmp_path):
+    write_report(results, tmp_path)
+    assert not (tmp_path / "examples.html").exists()
+
+
+def test_the_examples_say_what_they_are(examples):
+    page = Page(render_examples(examples))
+    assert page.stack == []
+    assert "Contains note text, do not share." in page.text
+    assert PLANTED in page.text
+    assert "loop" in page.text
+    assert ("class", "e") in page.attributes
+
+
+def test_hostile_notes_are_shown_not_run():
+    text = f"{HOSTILE} {PLANTED} \u202e\x1b[2J"
+    doc = gold(text)
+    page = Page(render_examples(ExampleSet((doc,), (), (DroppedExample(HOSTILE, text),))))
+    assert not {"script", "img"} & set(page.tags)
+    assert not [n for n, _ in page.attributes if n.startswith("on")]
+    assert HOSTILE in page.text
+    assert "\u202e" not in page.text
+
+
+def test_a_bare_run_has_a_page():
+    bare = {
+        "schema": 1,
+        "recipe": "r",
+        "comparator": "gold",
+        "arms": [{"name": "gold", "size": 50, "n_replicates": 1, "f1": {"mean": 60.0}}],
+    }
+    page = Page(render_report(read_results(bare)))
+    assert "No verdict" in page.text
+    assert "60.0" in page.text
+
+
+def test_an_unfinished_run_says_so(results):
+    results["finished"] = {"scored": 3, "planned": 44}
+    assert "3 of 44 scores" in Page(render_report(read_results(results))).text
+
+
+@pytest.mark.parametrize("advice", ["use", "do not use", "label more", "no claim"])
+def test_every_recommendation_has_a_badge(results, advice):
+    results["verdict"]["recommendation"] = advice
+    assert f"Recommendation: {advice}" in Page(render_report(read_results(results))).text
+
+
+def test_many_labels_and_long_names(results):
+    score = {"precision": 50.0, "recall": 50.0, "f1": 50.0, "support": 3}
+    for arm in results["arms"]:
+        arm["by_label"] = {f"Label_{i}_{'x' * 60}": score for i in range(41)}
+    assert "Label_40" in Page(render_report(read_results(results))).text

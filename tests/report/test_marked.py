@@ -1,0 +1,49 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notesmith.document import Document, Entity
+from notesmith.report.marked import hues, pieces, visible
+
+
+@st.composite
+def documents(draw):
+    text = draw(st.text(min_size=1, max_size=40))
+    offsets = st.integers(0, len(text))
+    entities = []
+    for i in range(draw(st.integers(0, 5))):
+        ends = sorted(draw(st.lists(offsets, min_size=2, max_size=4, unique=True)))
+        spans = tuple(zip(ends[::2], ends[1::2], strict=False))
+        if spans:
+            entities.append(Entity(f"T{i}", draw(st.sampled_from("ABC")), spans))
+    return Document("d", text, tuple(entities))
+
+
+@given(documents())
+def test_pieces_give_the_text_back_and_know_their_entities(doc):
+    found = pieces(doc)
+    assert "".join(piece.text for piece in found) == doc.text
+    at = 0
+    ended = []
+    for piece in found:
+        covering = {e.id for e in doc.entities if any(s <= at < end for s, end in e.spans)}
+        assert {e.id for e in piece.covering} == covering
+        at += len(piece.text)
+        ended += [e.id for e in piece.ending]
+    assert sorted(ended) == sorted(e.id for e in doc.entities)
+
+
+def test_nested_the_innermost_gives_the_colour():
+    doc = Document(
+        "d", "heart failure", (Entity("T1", "P", ((0, 13),)), Entity("T2", "B", ((0, 5),)))
+    )
+    assert [(p.text, p.label) for p in pieces(doc)] == [("heart", "B"), (" failure", "P")]
+
+
+def test_hues_are_the_same_for_the_same_labels_and_differ():
+    labels = [f"L{i}" for i in range(41)]
+    assert hues([], labels) == hues([], reversed(labels))
+    assert len(set(hues([], labels).values())) == 41
+
+
+def test_control_characters_become_visible():
+    assert visible("a\x1b[31m\r\n\tb\u202ec\x9b") == "a␛[31m\n\tb�c�"

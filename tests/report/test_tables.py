@@ -1,0 +1,47 @@
+import csv
+import io
+import re
+
+import pytest
+
+from notesmith.report.reading import read_results
+from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
+
+
+def test_csv_holds_the_numbers(view):
+    tables = {table.name: table for table in all_tables(view)}
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["arms"]))))
+    assert len(rows) == len(view.arms)
+    for row, arm in zip(rows, view.arms, strict=True):
+        assert float(row["f1"]) == pytest.approx(arm.f1.mean, rel=1e-5)
+        assert row["arm"] == arm.name
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
+    assert {row["claim"] for row in rows} >= {"better", "worse", "demonstration"}
+    assert set(tables) == {"arms", "comparisons", "labels", "made", "stages"}
+
+
+def test_latex_tables_are_rectangular(view):
+    for table in all_tables(view):
+        latex = to_latex(table)
+        assert latex.count("\\toprule") == latex.count("\\bottomrule") == 1
+        columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", latex).group(1)
+        body = [line for line in latex.splitlines() if line.endswith(r"\\")]
+        assert len(body) == len(table.rows) + 1
+        assert all(len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1 for line in body)
+        bare = re.sub(r"\\[{}]", "", latex)
+        assert bare.count("{") == bare.count("}")
+
+
+def test_hostile_names(results):
+    name = "50% & \\input{/etc/passwd} $x_1^2$ #~\n=1+1"
+    results["arms"][0]["name"] = name
+    table = next(t for t in all_tables(read_results(results)) if t.name == "arms")
+    assert escape_latex("\\input{x}") == r"\textbackslash{}input\{x\}"
+    assert "\\input" not in to_latex(table)
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert rows[0]["arm"] == name
+
+
+def test_a_cell_is_no_formula():
+    table = Table("t", "", ("a", "b"), (("=cmd()", -1.5), ("@x", None)))
+    assert to_csv(table) == "a,b\n'=cmd(),-1.5\n'@x,\n"
