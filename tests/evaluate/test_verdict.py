@@ -124,6 +124,30 @@ def test_demonstration_says_how_many_a_claim_needs():
     )
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"worth": {**WORTH, "high": 5}},
+            "Recommendation: label more; 5 notes at most gain as much as synthetic + replaced does.",
+        ),
+        (
+            {"claim": "no difference shown", "high": 2.9},
+            "Recommendation: label more; by the gold curve, twice the notes gain more than "
+            "synthetic + replaced can over replaced.",
+        ),
+        (
+            {"claim": "no difference shown", "high": 0.9},
+            "Recommendation: do not use synthetic + replaced; a gain of 1 F1 over replaced is "
+            "ruled out.",
+        ),
+    ],
+)
+def test_advice_gives_its_reason(changes, sentence):
+    found = write_verdict(results(comparison(**changes), doubling=3.0), "synthetic+replaced")
+    assert found.sentences[-1] == sentence
+
+
 def test_nothing_to_compare():
     assert write_verdict(results(), None).recommendation == "no claim"
 

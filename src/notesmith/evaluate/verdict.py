@@ -201,5 +201,11 @@ def _advice_sentence(advice: Recommendation, comparison: Mapping[str, Any]) -> s
         )
         return f"Recommendation: do not use {arm}; {why}."
     if advice == "label more":
-        return f"Recommendation: label more notes; that gains more than {arm} does over {against}."
+        if comparison["claim"] == "better":
+            most = comparison["worth"]["high"]
+            return f"Recommendation: label more; {most} notes at most gain as much as {arm} does."
+        return (
+            "Recommendation: label more; by the gold curve, twice the notes gain more than "
+            f"{arm} can over {against}."
+        )
     return "Recommendation: none; this run does not support a claim either way."
