@@ -129,7 +129,8 @@ def test_demonstration_says_how_many_a_claim_needs():
     [
         (
             {"worth": {**WORTH, "high": 5}},
-            "Recommendation: label more; 5 notes at most gain as much as synthetic + replaced does.",
+            "Recommendation: label more; 5 notes at most gain as much as "
+            "synthetic + replaced does.",
         ),
         (
             {"claim": "no difference shown", "high": 2.9},
