@@ -180,7 +180,7 @@ def check(
 def split(
     source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
     target: Annotated[Path, typer.Argument(help="Folder to make, with a part each.")],
-    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")],
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 13,
     train: Annotated[float, typer.Option(min=0, help="Share of train.")] = 0.7,
     dev: Annotated[float, typer.Option(min=0, help="Share of dev; 0 makes none.")] = 0.15,
     test: Annotated[float, typer.Option(min=0, help="Share of test; 0 makes none.")] = 0.15,

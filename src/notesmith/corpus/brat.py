@@ -37,10 +37,11 @@ def claims(path: Path) -> bool:
     )
 
 
-def read(path: Path, doc_id: str, tally: Tally) -> Iterator[Document]:
+def read(path: Path, doc_id: str, tally: Tally, *, alone: bool = False) -> Iterator[Document]:
     """Read the document of an ``.ann`` file and the ``.txt`` beside it.
 
-    The ``.txt`` of a pair gives nothing itself, so that a folder can be walked.
+    The ``.txt`` of a pair gives nothing itself, so that a folder can be walked, unless it is read
+    ``alone``.
     """
     halves = {".ann": ".txt", ".txt": ".ann"}
     # Ids may hold dots: only the last suffix changes.
@@ -50,7 +51,9 @@ def read(path: Path, doc_id: str, tally: Tally) -> Iterator[Document]:
         tally.drop(f"{path.suffix} file without its {other.suffix} file", CorpusError(error))
         return
     if path.suffix == ".txt":
-        return
+        if not alone:
+            return
+        path, other = other, path
     text = read_text(other, tally)
     if text is not None:
         with tally.dropping("document", f"{path}: doc {doc_id!r}"):

@@ -14,12 +14,16 @@ from notesmith.document import Document
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read: its path, its corpus folder, its beginning, and the columns if CoNLL."""
+    """A file to read: its path, its corpus folder, its beginning, and the columns if CoNLL.
+
+    ``alone`` is a file that was named itself rather than found in a folder.
+    """
 
     path: Path
     root: Path
     head: str
     columns: conll.Columns
+    alone: bool = False
 
     @property
     def stem(self) -> str:
@@ -68,7 +72,7 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "brat",
             lambda source: brat.claims(source.path),
-            lambda source, tally: brat.read(source.path, source.stem, tally),
+            lambda source, tally: brat.read(source.path, source.stem, tally, alone=source.alone),
             brat.write,
             is_folder=True,
         ),

@@ -88,7 +88,7 @@ def _named(name: str) -> Format:
 
 def _sources(path: Path, columns: Columns) -> list[Source]:
     if path.is_file():
-        return [Source(path, path.parent, _head(path), columns)]
+        return [Source(path, path.parent, _head(path), columns, alone=True)]
     if not path.is_dir():
         raise CorpusError(f"{path}: not found; name a corpus file or folder")
     return [Source(file, path, _head(file), columns) for file in _walk(path)]

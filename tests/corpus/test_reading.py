@@ -1,0 +1,154 @@
+import os
+
+import pytest
+
+from notesmith.corpus import FORMATS, demo_corpus_path, read_corpus, write_corpus
+from notesmith.corpus.metadata import read_metadata
+from notesmith.corpus.problems import Tally
+from notesmith.corpus.reading import relabel
+from notesmith.document import Document, Entity, Relation
+from notesmith.errors import ConfigError, CorpusError
+
+DOC = Document(
+    "n1",
+    "Weak left arm",
+    (
+        Entity("T1", "Sign", ((0, 4),)),
+        Entity("T2", "Disease", ((0, 4),)),
+        Entity("T3", "Body", ((5, 13),)),
+    ),
+    (Relation("R1", "where", "T2", "T3"), Relation("R2", "same", "T1", "T2")),
+)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_every_format_reads_what_it_writes(tmp_path, name):
+    doc = Document("n1", "Weak left arm", (Entity("T1", "Sign", ((0, 4),)),))
+    target = tmp_path / ("c" if FORMATS[name].is_folder else f"c.{name}")
+    write_corpus([doc], target, format=name)
+    (back,) = read_corpus(target).docs
+    assert (back.id, back.text, back.entities) == (doc.id, doc.text, doc.entities)
+
+
+def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
+    write_corpus([DOC], tmp_path / "a.jsonl")
+    write_corpus([DOC], tmp_path / "b", format="brat")
+    with pytest.raises(CorpusError, match=r"several formats: jsonl \(1 files\), brat \(2 files\)"):
+        read_corpus(tmp_path)
+    with pytest.raises(CorpusError, match=r"--format jsonl"):
+        read_corpus(tmp_path)
+    read = read_corpus(tmp_path, format="jsonl")
+    assert ([d.id for d in read.docs], read.counts) == (["n1"], {"files passed over": 2})
+    with pytest.raises(CorpusError, match="holds no conll files"):
+        read_corpus(tmp_path, format="conll")
+
+
+def test_nothing_there_nothing_known_nothing_in_it(tmp_path):
+    with pytest.raises(CorpusError, match="x: not found"):
+        read_corpus(tmp_path / "x")
+    with pytest.raises(CorpusError, match="empty; formats are jsonl"):
+        read_corpus(tmp_path)
+    (tmp_path / "a.dat").write_text("?")
+    with pytest.raises(CorpusError, match="not in a format that is recognised"):
+        read_corpus(tmp_path)
+    (tmp_path / "a.jsonl").write_text("\n")
+    for on_problem in ("raise", "count"):
+        with pytest.raises(CorpusError, match="no documents in format jsonl"):
+            read_corpus(tmp_path / "a.jsonl", on_problem=on_problem)
+    with pytest.raises(ConfigError, match="format 'xml' is not one of jsonl"):
+        read_corpus(tmp_path / "a.jsonl", format="xml")
+
+
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.symlink_to(tmp_path / "gone")
+    with pytest.raises(CorpusError, match=r"a\.jsonl: not found|cannot be read"):
+        read_corpus(path)
+    with pytest.raises(CorpusError, match="cannot be read"):
+        read_corpus(tmp_path)
+
+
+def test_hidden_and_side_files_are_passed_over(tmp_path):
+    write_corpus([DOC], tmp_path / "a.jsonl")
+    for name in ("README.md", "LICENSE", "SOURCE.txt", ".notes.jsonl", "stats.json"):
+        (tmp_path / name).write_text("{")
+    os.mkdir(tmp_path / ".cache")
+    (tmp_path / ".cache" / "b.jsonl").write_text("{")
+    assert read_corpus(tmp_path).counts == {}
+
+
+def test_one_id_in_two_files(tmp_path):
+    write_corpus([DOC], tmp_path / "a.jsonl")
+    write_corpus([DOC], tmp_path / "b.jsonl")
+    read = read_corpus(tmp_path)
+    assert (len(read.docs), read.counts) == (1, {"identical records collapsed": 1})
+    write_corpus([Document("n1", "other")], tmp_path / "b.jsonl")
+    with pytest.raises(
+        CorpusError, match=r"b\.jsonl: doc 'n1' stands twice with different content"
+    ):
+        read_corpus(tmp_path)
+
+
+def test_label_map_renames_drops_and_collapses():
+    tally = Tally()
+    doc = relabel(DOC, {"Body": "", "*": "Problem"}, tally)
+    assert doc.entities == (Entity("T1", "Problem", ((0, 4),)),)
+    assert doc.relations == (Relation("R2", "same", "T1", "T1"),)
+    assert tally.counts == {
+        "mentions left out by the label map": 1,
+        "mentions made identical by the label map": 1,
+        "relations left out by the label map": 1,
+    }
+
+
+def test_label_map_keeps_labels_it_does_not_name():
+    tally = Tally()
+    assert relabel(DOC, {"Sign": "Problem"}, tally).labels == {"Problem", "Disease", "Body"}
+    assert tally.counts == {}
+
+
+def test_label_map_through_read_corpus(tmp_path):
+    write_corpus([DOC], tmp_path / "a.jsonl")
+    assert read_corpus(tmp_path, label_map={"*": "X"}).docs[0].labels == {"X"}
+
+
+def test_unwritable_document_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.jsonl"
+    write_corpus([DOC], path)
+    before = path.read_bytes()
+    with pytest.raises(CorpusError):
+        write_corpus([DOC, Document("x", "a\ud800")], path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_metadata_table_is_added_by_id(tmp_path):
+    write_corpus([DOC, Document("n2", "x", metadata={"kind": "old"})], tmp_path / "a.jsonl")
+    table = tmp_path / "patients.csv"
+    table.write_text('id,patient,kind\nn2,p1,"ward, night"\nn3,p2,\n')
+    read = read_corpus(tmp_path / "a.jsonl", metadata=table)
+    assert [dict(d.metadata) for d in read.docs] == [{}, {"patient": "p1", "kind": "ward, night"}]
+    assert read.counts == {
+        "documents without a line in the metadata table": 1,
+        "lines of the metadata table without a document": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name\tpatient\n", r"p\.tsv:1: no column 'id'"),
+        ("id\tpatient\na\tp\na\tq\n", r"p\.tsv:3: doc 'a' stands twice"),
+        ("id\tpatient\na\tp\tq\n", r"p\.tsv:2: more cells than columns"),
+    ],
+)
+def test_bad_metadata_tables(tmp_path, content, message):
+    path = tmp_path / "p.tsv"
+    path.write_text(content)
+    with pytest.raises(CorpusError, match=message):
+        read_metadata(path)
+
+
+def test_packaged_notes_are_found():
+    assert (demo_corpus_path() / "train").is_dir()
+    assert all("patient" in d.metadata for d in read_corpus(demo_corpus_path()).docs)
