@@ -36,7 +36,7 @@ class Frame:
     def of(cls, width: float, *, notes: bool = False) -> Frame:
         """The frame for a column of ``width``; ``notes`` leaves room for a second line."""
         if width < 500:
-            return cls(width, 16, width - 16, 66 if notes else 52, 30)
+            return cls(width, 16, width - 16, 66 if notes else 52, 27)
         return cls(width, 196, width - 176, 42 if notes else 36, 27)
 
     def centre(self, top: float, i: int) -> float:
