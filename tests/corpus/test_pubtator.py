@@ -142,6 +142,20 @@ def test_bad_lines_are_dropped_and_counted_if_asked(tmp_path):
     }
 
 
+def test_a_file_cut_off_anywhere_is_an_error_or_counted(tmp_path):
+    whole = f"{ONE}\n{TWO}"
+    for n in range(1, len(whole) - 1):
+        path = put(tmp_path, whole[:n])
+        if whole[n - 1] == "\n":
+            continue
+        try:
+            read = read_corpus(path, format="pubtator")
+        except CorpusError as error:
+            assert str(error).startswith(str(path))
+        else:
+            assert read.counts["files whose last line has no line end: cut off?"] == 1
+
+
 def test_files_without_a_concept_column(tmp_path):
     text = "1|t|Gout.\n1|a|Bad gout.\n1\t0\t4\tGout\tDisease\n1\t10\t14\tgout\tDisease\n"
     assert len(read_corpus(put(tmp_path, text)).docs[0].entities) == 2

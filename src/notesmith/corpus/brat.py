@@ -18,7 +18,7 @@ from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, atomic_write_text
 from notesmith.corpus.problems import Tally, read_lines, read_text
-from notesmith.corpus.pubtator import check_mention
+from notesmith.corpus.pubtator import LINE_ENDS, check_mention
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError
 
@@ -242,7 +242,7 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
     n_attributes = n_concepts = 0
     for ent in doc.entities:
         spans = ";".join(f"{start} {end}" for start, end in ent.spans)
-        mention = " ".join(re.sub(r"\s", " ", doc.text[s:e]) for s, e in ent.spans)
+        mention = " ".join(LINE_ENDS.sub(" ", doc.text[s:e]) for s, e in ent.spans)
         yield f"{ids[ent.id]}\t{_word(doc, ent.label)} {spans}\t{mention}"
         for attribute in ent.attributes:
             n_attributes += 1

@@ -51,10 +51,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a file without its line end; ``text`` is None where it is not UTF-8."""
+    """A line of a file without its line end; ``text`` is None where it is not UTF-8.
+
+    ``ended`` is False for a last line without a line end.
+    """
 
     number: int
     text: str | None
+    ended: bool = True
 
 
 def read_bytes(path: Path) -> bytes:
@@ -86,7 +90,8 @@ def read_lines(path: Path, tally: Tally) -> list[Line]:
     A line that is not UTF-8 raises, or stands as None for the caller to drop with its record.
     """
     raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if raw and not raw[-1]:
+    n_ended = len(raw) - 1
+    if not raw[-1]:
         raw.pop()
     lines: list[Line] = []
     for number, data in enumerate(raw, 1):
@@ -95,7 +100,7 @@ def read_lines(path: Path, tally: Tally) -> list[Line]:
         except UnicodeDecodeError as error:
             tally.drop("line that is not UTF-8", _not_utf8(path, number, error))
             text = None
-        lines.append(Line(number, text))
+        lines.append(Line(number, text, number <= n_ended))
     return lines
 
 

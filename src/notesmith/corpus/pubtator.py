@@ -21,7 +21,8 @@ from notesmith.segments import sentences
 
 NO_CONCEPT = "-1"
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
-_SPACE = re.compile(r"\s")
+# What would end a column or a line, for readers that know more line ends than ours.
+LINE_ENDS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _CUT_OFF = "is the file cut off?"
 
 
@@ -65,7 +66,9 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
 
 def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
     block: _Block | None = None
-    for line in read_lines(path, tally):
+    lines = read_lines(path, tally)
+    tally.note("files whose last line has no line end: cut off?", not all(x.ended for x in lines))
+    for line in lines:
         if line.text is None:
             if block:
                 block.broken = True
@@ -190,7 +193,7 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterable[str]:
         lost["discontinuous mentions written whole"] += len(ent.spans) > 1
         lost["attributes left out"] += len(ent.attributes)
         lost["entity ids numbered anew"] += ent.id != f"T{i}"
-        mention = _SPACE.sub(" ", text[ent.start : ent.end])
+        mention = LINE_ENDS.sub(" ", text[ent.start : ent.end])
         concepts = "|".join(ent.normalized) or NO_CONCEPT
         yield "\t".join([doc.id, str(ent.start), str(ent.end), mention, ent.label, concepts])
     for rel in doc.concept_relations:
