@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +153,12 @@ def test_bad_metadata_tables(tmp_path, content, message):
 def test_packaged_notes_are_found():
     assert (demo_corpus_path() / "train").is_dir()
     assert all("patient" in d.metadata for d in read_corpus(demo_corpus_path()).docs)
+
+
+def test_the_examples_of_the_formats_page_are_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    (tmp_path / "a.jsonl").write_text(page.split("```json\n")[1].split("```")[0])
+    assert read_corpus(tmp_path / "a.jsonl").docs[0].mentions() == ["chest pain"]
+    (tmp_path / "a.txt").write_text("id: n017" + page.split("```\nid: n017")[1].split("```")[0])
+    doc = read_corpus(tmp_path / "a.txt").docs[0]
+    assert doc.mentions() == ["chest pain", "metoprolol", "25 mg", "palpitations"]
