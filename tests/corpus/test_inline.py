@@ -93,9 +93,7 @@ def docs(draw):
     )
 
 
-@settings(
-    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=2, unique_by=lambda d: d.id))
 def test_read_undoes_write(tmp_path, documents):
     folder = tmp_path / "c"
