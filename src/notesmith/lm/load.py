@@ -145,9 +145,15 @@ class LanguageModel:
             write_model_folder(self, temp)
 
 
-def write_model_folder(lm: LanguageModel, folder: Path) -> None:
-    """Write weights (safetensors), configuration, tokenizer and our card into ``folder``."""
-    lm.model.save_pretrained(folder)
+def write_model_folder(
+    lm: LanguageModel, folder: Path, *, weights: dict[str, torch.Tensor] | None = None
+) -> None:
+    """Write weights (safetensors), configuration, tokenizer and our card into ``folder``.
+
+    ``weights``, by their names in the model, stand in for the model's own.
+    """
+    _quiet()
+    lm.model.save_pretrained(folder, state_dict=weights)
     _write_tokenizer(lm.tokenizer, folder)
     card = Card(lm.name, lm.licence, lm.terms, chat=lm.chat)
     card.write(folder)
@@ -288,6 +294,8 @@ def _convert_gguf(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    _quiet()
+
     gguf = package.assemble(folder / "model.gguf")
     if _sha256(gguf) != OFFLINE_SHA256:
         raise ModelError(f"the weights in package {OFFLINE_PACKAGE} are not the pinned ones")
@@ -357,14 +365,20 @@ def _trim_into(folder: Path, source: _Source, kept: vocabulary.KeptTokens) -> No
 
 def _read_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    _quiet()
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder}: no safetensors weights; other formats are not loaded")
     return AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
+
+
+def _quiet() -> None:
+    """Progress is ours to report; transformers would draw bars."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
