@@ -24,6 +24,8 @@ def prepare() -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # Our own display shows progress; other bars would write over it.
+        "TQDM_DISABLE": "1",
     }.items():
         os.environ.setdefault(name, value)
     os.umask(0o077)

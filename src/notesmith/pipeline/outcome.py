@@ -45,11 +45,16 @@ def results_of(
     if not cells:
         raise StageError("nothing was scored yet; run the recipe first")
     main = config.draws.sizes[0]
+    evaluate = config.evaluate
+    scored = {cell.arm for cell in cells}
+    if evaluate.candidate not in scored:
+        # Not scored yet: speak about what is there.
+        evaluate = evaluate.model_copy(update={"candidate": ""})
     results = assemble(
         cells,
-        config.evaluate,
+        evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
-        made={arm.name: arm.made for arm in config.arm},
+        made={arm.name: arm.made for arm in config.arm if arm.name in scored},
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         seed=config.draws.seed,
     )

@@ -76,17 +76,20 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         "dev_documents": 6,
         "test_documents": 6,
     }
-    values["ner"]["steps"] = min(20, config.ner.steps)
+    values["ner"] |= {"steps": min(12, config.ner.steps), "batch_size": 8}
     values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}
     values["synthesize"] |= {"units": 12}
     values["synthesize"].pop("units_per_gold", None)
     values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
+    if config.corpus.dev:
+        # A look at the machinery is no reason to open the test set.
+        values["evaluate"]["split"] = "dev"
     for arm in values["arm"]:
         arm["sizes"] = []
         if "steps" in arm["ner"]:
-            arm["ner"]["steps"] = min(20, arm["ner"]["steps"])
+            arm["ner"]["steps"] = min(12, arm["ner"]["steps"])
     return _validate(values, config.name)
 
 
@@ -192,6 +195,8 @@ def _choose_arms(values: dict[str, Any], arms: Sequence[str]) -> None:
     if comparator not in arms:
         raise ConfigError(f"the arms chosen lack the comparator {comparator!r}")
     values["arm"] = [arm for arm in values["arm"] if arm["name"] in arms]
+    if values.get("evaluate", {}).get("candidate") not in arms:
+        values.get("evaluate", {}).pop("candidate", None)
     if against := values.get("evaluate", {}).get("against"):
         values["evaluate"]["against"] = {
             arm: other for arm, other in against.items() if arm in arms and other in arms

@@ -77,7 +77,7 @@ def run_recipe(
     keep_models: bool = False,
     another_opening: str = "",
     cache: Path | None = None,
-    stages: Mapping[str, StageFunction] | None = None,
+    make_stages: Callable[[Surroundings], Mapping[str, StageFunction]] = stage_functions,
     on_progress: OnProgress = silent,
     on_cell: OnCell = unheard,
 ) -> RunResult:
@@ -91,7 +91,7 @@ def run_recipe(
         keep_models: keep the weights of every replicate, not of the first alone.
         another_opening: reason to open the test set for a plan other than the sealed one.
         cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
-        stages: functions to use instead of the real ones, by stage.
+        make_stages: gives the function of every stage; the real ones if not given.
         on_progress: told about work inside a cell.
         on_cell: told when a cell starts and is done.
 
@@ -120,7 +120,7 @@ def run_recipe(
         outcome_ = run_cells(
             targets,
             store=store,
-            stages={**stage_functions(around), **(stages or {})},
+            stages=make_stages(around),
             on_progress=on_progress,
             on_cell=on_cell,
             should_stop=_clock(started, max_minutes),

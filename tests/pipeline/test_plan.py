@@ -1,0 +1,138 @@
+import pytest
+
+from notesmith.errors import ConfigError
+from notesmith.pipeline.cells import hash_path
+from notesmith.pipeline.plan import STAGES, Sources, make_plan
+from notesmith.pipeline.recipes import Filters, load_recipe, packaged_recipes
+from notesmith.pipeline.run import corpus_paths, fingerprint_model, sources_of
+
+from .doubles import tiny_recipe
+
+PATHS = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
+SOURCES = Sources(train="a", dev="b", test="c", lm="d")
+
+
+def stages_of(target):
+    return {cell.stage for cell in target.cell.walk()}
+
+
+def test_order_is_replicates_first_then_cost():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    replicates = [t.replicate for t in plan.targets]
+    assert replicates == sorted(replicates)
+    first = [t.arm for t in plan.targets if t.replicate == 0 and t.split == "test" and not t.curve]
+    assert first == [
+        "gold",
+        "replacement",
+        "lwtr",
+        "shuffled",
+        "proposed",
+        "synthetic",
+        "both",
+        "placebo",
+        "",
+    ]
+
+
+def test_the_plan_uses_every_stage():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    assert {s for target in plan.targets for s in stages_of(target)} == set(STAGES)
+
+
+def test_held_out_documents_are_inputs_of_scoring_and_hashing_alone():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    for target in plan.targets:
+        for cell in target.cell.walk():
+            reads = set(cell.sources.values()) & {"b", "c"}
+            assert not reads or cell.stage in ("score", "coverage", "held-out"), cell.title
+
+
+def test_arms_of_a_draw_share_gold_and_seed_and_differ_in_work():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    models = {
+        t.arm: t.cell.inputs["model"]
+        for t in plan.targets
+        if t.arm and t.replicate == 0 and not t.curve and t.split == "test"
+    }
+    assert len({m.inputs["gold"].key for m in models.values()}) == 1
+    assert len({m.seed for m in models.values()}) == 1
+    assert len({m.key for m in models.values()}) == 8
+
+
+def test_replicates_differ_in_draw_generator_and_student():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    both = [t.cell for t in plan.targets if t.arm == "synthetic" and t.split == "test"]
+    for stage in ("draw", "sft", "sample", "ner"):
+        seeds = {c.seed for cell in both for c in cell.walk() if c.stage == stage}
+        assert len(seeds) == 2, stage
+
+
+def test_a_smaller_draw_is_the_start_of_a_larger_one():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    draws = {
+        (t.size, t.replicate): t.cell.inputs["gold"].seed for t in plan.targets if t.arm == "gold"
+    }
+    assert draws[6, 0] == draws[10, 0] != draws[6, 1] == draws[10, 1]
+
+
+def test_two_arms_with_equal_work_share_cells():
+    config = tiny_recipe(PATHS, arm=[{"name": "gold"}, {"name": "twin"}], evaluate={"against": {}})
+    plan = make_plan(config, SOURCES)
+    assert len(plan.targets) == 2 * len([t for t in plan.targets if t.arm == "twin"]) + 4
+    assert len(plan.cells) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"ner": {"steps": 9}}, {"ner", "score"}),
+        ({"filter": {"min_words": 2}}, {"filter", "ner", "score"}),
+        ({"sample": {"temperature": 0.5}}, {"sample", "filter", "ner", "score"}),
+        ({"synthesize": {"units": 9}}, {"sample", "filter", "ner", "score"}),
+        ({"sft": {"epochs": 9.0}}, {"sft", "sample", "filter", "ner", "score"}),
+        ({"evaluate": {"resamples": 99}}, set()),
+        ({"augment": {"copies": 9}}, set()),
+        ({"name": "other"}, set()),
+    ],
+)
+def test_a_change_makes_stale_what_depends_on_it_and_no_more(change, stale):
+    def cells(config):
+        plan = make_plan(config, SOURCES)
+        target = next(t for t in plan.targets if t.arm == "synthetic" and t.split == "test")
+        return {cell.stage: cell.key for cell in target.cell.walk()}
+
+    before, after = cells(tiny_recipe(PATHS)), cells(tiny_recipe(PATHS, **change))
+    assert {stage for stage in before if before[stage] != after[stage]} == stale
+
+
+def test_filters_select_targets():
+    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    cells = plan.select(Filters.parse(["arm=gold", "size=6", "replicate=2"]))
+    assert {(c.stage, c.arm, c.size, c.replicate) for c in cells} == {("score", "gold", 6, 1)}
+
+
+def test_a_recipe_without_gold_or_without_its_split_is_an_error():
+    silver = tiny_recipe(
+        PATHS, arm=[{"name": "silver"}], evaluate={"comparator": "silver", "against": {}}
+    )
+    with pytest.raises(ConfigError, match="arm named 'gold'"):
+        make_plan(silver, SOURCES)
+    with pytest.raises(ConfigError, match=r"corpus\.test is missing"):
+        make_plan(tiny_recipe(PATHS), Sources(train="a", dev="b"))
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_packaged_recipe_makes_a_plan(name):
+    changes = [f"corpus.{split}=x" for split in PATHS] if name != "quickstart" else []
+    config = load_recipe(name, changes=changes)
+    sources = sources_of(config, corpus_paths(config)) if name == "quickstart" else SOURCES
+    plan = make_plan(config, sources)
+    assert {t.arm for t in plan.targets} >= {"gold", "replacement", "synthetic + replacement"}
+
+
+def test_a_model_folder_is_known_by_content(tmp_path):
+    assert fingerprint_model("minilm") == "minilm"
+    (tmp_path / "model.safetensors").write_bytes(b"a" * 10)
+    first = fingerprint_model(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"a" * 9 + b"b")
+    assert fingerprint_model(str(tmp_path)) != first != hash_path(tmp_path)

@@ -1,0 +1,94 @@
+import pytest
+
+from notesmith.errors import ConfigError
+from notesmith.pipeline.recipes import (
+    corpus_path,
+    load_recipe,
+    packaged_recipes,
+    preview,
+    save_recipe,
+    student_of,
+)
+
+SETS = ["corpus.train=/data/train.txt", "corpus.dev=/data/dev", "corpus.test=/data/test"]
+
+
+def test_packaged_recipes_have_names_and_a_line_each():
+    found = packaged_recipes()
+    assert list(found) == ["bc5cdr", "maccrobat", "ncbi-disease", "quickstart"]
+    assert all(found.values())
+
+
+def test_values_are_toml_or_strings():
+    config = load_recipe(
+        "ncbi-disease",
+        changes=[*SETS, "draws.sizes=[25, 50]", "ner.learning_rate=1e-4", "corpus.kind=case"],
+    )
+    assert config.corpus.train == "/data/train.txt"
+    assert config.draws.sizes == (25, 50)
+    assert config.ner.learning_rate == 1e-4
+    assert config.corpus.kind == "case"
+
+
+def test_arms_are_changed_by_name():
+    changes = [*SETS, "arm.gold at equal steps.ner.steps=900", "arm.gold.ner.batch_size=8"]
+    config = load_recipe("ncbi-disease", changes=changes)
+    students = {arm.name: student_of(config, arm) for arm in config.arm}
+    assert students["gold at equal steps"].steps == 900
+    assert students["gold"].batch_size == 8
+    assert students["replacement"].batch_size == config.ner.batch_size
+
+
+def test_arms_can_be_chosen():
+    config = load_recipe("bc5cdr", changes=SETS, arms=["gold", "replacement"])
+    assert [arm.name for arm in config.arm] == ["gold", "replacement"]
+    assert config.evaluate.against == {} and config.evaluate.candidate == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([], r"lacks corpus\.train: give it with --set corpus\.train=VALUE"),
+        ([*SETS, "draws.sizes=[0]"], r"draws\.sizes\.0: Input should be greater than 0"),
+        ([*SETS, "draws.colour=1"], r"draws\.colour: Extra inputs are not permitted"),
+        ([*SETS, "draws"], r"--set 'draws': write it as a\.b=VALUE"),
+        ([*SETS, "name.x=1"], "'name' is a value, not a table"),
+        ([*SETS, "arm.gold=1"], r"arm\.NAME\.FIELD"),
+        ([*SETS, "arm.silver.ner.steps=1"], "no arm 'silver'; the recipe has gold"),
+        ([*SETS, "arm.gold.ner.steps=-1"], "steps"),
+        ([*SETS, "evaluate.comparator=silver"], "unknown arms"),
+    ],
+)
+def test_wrong_values_are_one_clear_line(changes, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_recipe("ncbi-disease", changes=changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_and_broken_recipes(tmp_path):
+    with pytest.raises(ConfigError, match="neither a file nor one of bc5cdr"):
+        load_recipe("nonesuch")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_recipe(str(broken))
+
+
+def test_a_saved_recipe_reads_back_equal(tmp_path):
+    config = load_recipe("ncbi-disease", changes=SETS)
+    assert load_recipe(str(save_recipe(config, tmp_path))) == config
+
+
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_previews_keep_every_arm(name):
+    config = load_recipe(name, changes=SETS)
+    small = preview(config)
+    assert [arm.name for arm in small.arm] == [arm.name for arm in config.arm]
+    assert small.draws.sizes == (8,) and small.draws.replicates == 1
+    assert small.evaluate.split == "dev"
+
+
+def test_corpus_paths_of_the_demo_and_missing_ones():
+    assert corpus_path("demo:train").is_dir()
+    with pytest.raises(ConfigError, match="nothing is there"):
+        corpus_path("/no/such/corpus")

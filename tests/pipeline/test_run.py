@@ -1,0 +1,159 @@
+import json
+import stat
+
+import pytest
+
+from notesmith.errors import ConfigError, SealError, StageError
+from notesmith.pipeline import run_recipe, status_of, write_results
+from notesmith.pipeline.lock import run_lock
+
+from .doubles import doubles, tiny_recipe, write_notes
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    return write_notes(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def finished(paths, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    config = tiny_recipe(paths)
+    return run(config, out), config
+
+
+def run(config, out, **options):
+    return run_recipe(config, out, make_stages=doubles, cache=out / "cache", **options)
+
+
+def test_a_run_ends_with_results_and_a_report(finished):
+    result, _ = finished
+    assert result.n_left == 0 and result.report is not None
+    assert result.report == result.folder / "report.html" and result.report.exists()
+    results = json.loads((result.folder / "results.json").read_text())
+    assert results["recipe"] == "tiny" and results["split"] == "test"
+    at_main = [arm for arm in results["arms"] if arm["size"] == 6]
+    assert [arm["name"] for arm in at_main] == [a.name for a in finished[1].arm]
+    assert all(arm["n_replicates"] == 2 for arm in at_main)
+    assert all(arm["dev_f1"] for arm in at_main)
+    assert [arm["name"] for arm in results["arms"] if arm["size"] == 10] == ["gold"]
+    pairs = {(c["arm"], c["against"]) for c in results["comparisons"]}
+    assert ("both", "gold") in pairs and ("both", "replacement") in pairs
+    assert results["corpus"]["train"]["documents"] == 14
+    assert results["corpus"]["test"]["documents"] == 6
+    assert results["seal"]["opened"] == 1
+    assert results["lm"]["name"] == "double"
+    assert {row["stage"] for row in results["stages"]} >= {"draw", "sft", "sample", "ner", "score"}
+    assert [(m["size"], m["replicate"]) for m in results["made"]] == [(6, 0), (6, 1)]
+    for made in results["made"]:
+        assert made["kept"] + sum(made["dropped"].values()) == made["asked"] == 6
+        assert made["dropped"]["no end"] == 1
+
+
+def test_everything_written_is_private(finished):
+    result, _ = finished
+    modes = {
+        (path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in result.folder.rglob("*")
+    }
+    assert modes == {(True, 0o700), (False, 0o600)}
+
+
+def test_a_second_run_computes_nothing(finished):
+    result, config = finished
+    again = run(config, result.folder)
+    assert again.n_computed == 0 and again.n_left == 0
+
+
+def test_status_counts_cells(finished):
+    result, _ = finished
+    status = status_of(result.folder)
+    assert status.n_left == 0
+    assert status.stages["draw"] == (4, 0)
+    assert status.stages["coverage"] == (2, 0)
+    # Eight arms and two curve draws, on dev and on test.
+    assert status.stages["score"] == (36, 0)
+
+
+def test_weights_of_the_first_replicate_stay(finished):
+    result, _ = finished
+    models = list(result.folder.glob("cells/ner/*/model"))
+    assert len(models) == 9  # eight arms at the main size, and gold of the curve
+    assert len(list(result.folder.glob("cells/sft/*/model"))) == 1
+
+
+def test_a_part_of_the_run_by_filters(paths, tmp_path):
+    config = tiny_recipe(paths)
+    result = run(config, tmp_path, only=["arm=gold,replacement", "replicate=1", "size=6"])
+    assert result.n_left == 0
+    assert {arm["name"] for arm in result.results["arms"]} == {"gold", "replacement"}
+    assert status_of(tmp_path).n_left > 0
+    with pytest.raises(ConfigError, match="no cell of the plan"):
+        run(config, tmp_path, only=["arm=silver"])
+    with pytest.raises(ConfigError, match="--only 'colour=red'"):
+        run(config, tmp_path, only=["colour=red"])
+
+
+def test_a_stage_filter_stops_short_of_scores(paths, tmp_path):
+    result = run(tiny_recipe(paths), tmp_path, only=["stage=sample", "replicate=2"])
+    assert result.results is None and result.report is None
+    assert {p.name for p in (tmp_path / "cells").iterdir()} == {"draw", "names", "sft", "sample"}
+    with pytest.raises(StageError, match="nothing was scored"):
+        write_results(tmp_path)
+
+
+def test_it_stops_when_its_time_is_over_and_goes_on(paths, tmp_path):
+    config = tiny_recipe(paths)
+    assert run(config, tmp_path, max_minutes=0).n_computed == 0
+    assert run(config, tmp_path).n_left == 0
+
+
+def test_results_are_written_for_what_is_finished(paths, tmp_path):
+    config = tiny_recipe(paths)
+    run(config, tmp_path, only=["arm=gold,synthetic", "replicate=1"])
+    (tmp_path / "results.json").unlink()
+    result = write_results(tmp_path)
+    assert result.n_left > 0
+    assert {arm["name"] for arm in result.results["arms"]} == {"gold", "synthetic"}
+
+
+def test_another_plan_needs_a_reason_once_test_was_opened(paths, tmp_path):
+    run(tiny_recipe(paths), tmp_path, only=["arm=gold"])
+    changed = tiny_recipe(paths, ner={"steps": 4, "batch_size": 4})
+    with pytest.raises(SealError, match="config_hash"):
+        run(changed, tmp_path, only=["arm=gold"])
+    result = run(changed, tmp_path, only=["arm=gold"], another_opening="more steps")
+    assert result.results["seal"]["opened"] == 2
+    assert run(changed, tmp_path, only=["arm=gold"]).n_computed == 0
+
+
+def test_dev_runs_do_not_touch_the_seal(paths, tmp_path):
+    config = tiny_recipe(paths, evaluate={"split": "dev"})
+    result = run(config, tmp_path, only=["arm=gold"])
+    assert result.results["split"] == "dev" and result.results["seal"] is None
+    assert not (tmp_path / "seal.json").exists()
+
+
+def test_a_second_process_is_refused(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr("notesmith.pipeline.lock._is_alive", lambda owner: True)
+    with run_lock(tmp_path), pytest.raises(StageError, match="another notesmith"):
+        run(tiny_recipe(paths), tmp_path)
+
+
+def test_a_draw_larger_than_train_is_a_clear_error(paths, tmp_path):
+    config = tiny_recipe(paths, draws={"sizes": [99]})
+    with pytest.raises(StageError, match="99 documents was asked for and train holds 14"):
+        run(config, tmp_path)
+
+
+def test_a_damaged_artefact_is_computed_again(paths, tmp_path):
+    config = tiny_recipe(paths)
+    run(config, tmp_path, only=["arm=gold", "size=6"])
+    (scores,) = [
+        path
+        for path in tmp_path.glob("cells/score/*/scores.json")
+        if json.loads(path.read_text())["replicate"] == 1 and '"split": "test"' in path.read_text()
+    ]
+    before = scores.read_text()
+    scores.write_text(before[:-20])
+    assert run(config, tmp_path, only=["arm=gold", "size=6"]).n_computed == 2
+    assert scores.read_text() == before
