@@ -6,21 +6,24 @@ batches that are left-padded, shrink as rows finish, and are not refilled.
 
 from __future__ import annotations
 
+import copy
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from notesmith.config import SampleConfig
 from notesmith.errors import StageError
-from notesmith.lm.backends.choose import Chooser
 from notesmith.lm.backends.decoder import Decoder, UnsupportedModelError
-from notesmith.lm.constrain import Constraint, ConstraintRows, MarkConstraint
+from notesmith.lm.backends.rows import Rows, Runner, Work
+from notesmith.lm.constrain import Constraint, MarkConstraint
 from notesmith.lm.load import cpu_has_bf16
 from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, Progress, silent
@@ -30,28 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Finished rows run on, unread, until this share of a batch has finished and all are replaced.
-_RENEW_RATIO = 1 / 32
+# A thread with fewer rows spends its time reading weights.
+_LEAST_ROWS = 32
 _SECONDS_BETWEEN_REPORTS = 1.0
-
-
-class Runner(Protocol):
-    """A forward pass over rows that stand at different positions."""
-
-    refills: bool
-
-    def begin(self, n_rows: int, max_length: int, prefix: Sequence[int]) -> None: ...
-
-    def step(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        *,
-        longest: int,
-        new: Sequence[tuple[int, Sequence[int]]],
-    ) -> Tensor: ...
-
-    def keep(self, order: Sequence[int]) -> None: ...
 
 
 class TransformersBackend:
@@ -82,25 +66,47 @@ class TransformersBackend:
         encoded = {i: [*self._lm.bos_ids, *ids[n]] for n, i in enumerate(todo)}
         _check_lengths(encoded, config.max_new_tokens, self._lm.model)
         tokens = 0
-        if encoded:
-            with _evaluating(self._lm.model), torch.inference_mode():
-                rows = _Rows(self._lm, self._runner(config), encoded, rules, config, seed)
-                fresh: list[Sample] = []
-                reported = started
-                for new in rows:
-                    fresh += new
-                    done |= {s.index: s for s in new}
-                    now = time.perf_counter()
-                    if now - reported < _SECONDS_BETWEEN_REPORTS and len(done) < len(prompts):
-                        continue
-                    reported = now
-                    if on_samples and fresh:
-                        on_samples(fresh)
-                        fresh = []
-                    on_progress(_progress(len(done), len(prompts), rows.tokens, now - started))
-            tokens = rows.tokens
+        fresh: list[Sample] = []
+        reported = started
+        for new in self._finished(encoded, rules, config, seed):
+            tokens += new.tokens
+            fresh += new.samples
+            done |= {s.index: s for s in new.samples}
+            now = time.perf_counter()
+            if now - reported < _SECONDS_BETWEEN_REPORTS and len(done) < len(prompts):
+                continue
+            reported = now
+            if on_samples and fresh:
+                on_samples(fresh)
+                fresh = []
+            on_progress(_progress(len(done), len(prompts), tokens, now - started))
         samples = tuple(done[i] for i in range(len(prompts)))
         return SampleResult(samples, tokens, time.perf_counter() - started)
+
+    def _finished(
+        self,
+        encoded: Mapping[int, list[int]],
+        rules: Sequence[Constraint | None],
+        config: SampleConfig,
+        seed: int,
+    ) -> Iterator[_Stepped]:
+        """Samples as they end.
+
+        On a CPU each thread runs rows of its own, one operation after another, instead of sharing
+        every operation with the others: nobody waits for the slowest at each of a thousand
+        operations a step, least of all where the machine has other work.
+        """
+        if not encoded:
+            return
+        n_rows = min(config.batch_size, len(encoded))
+        n_threads = torch.get_num_threads() if self._lm.device.type == "cpu" else 1
+        n_workers = max(1, min(n_threads, n_rows // _LEAST_ROWS))
+        with _evaluating(self._lm.model), _threads(n_threads // n_workers):
+            runner = self._runner(config)
+            work = Work.plan(self._lm, encoded, rules, config, seed)
+            shares = [n_rows // n_workers + (i < n_rows % n_workers) for i in range(n_workers)]
+            crew = _Crew(work, [(copy.copy(runner), n) for n in shares], n_threads // n_workers)
+            yield from crew.run()
 
     def _runner(self, config: SampleConfig) -> Runner:
         model = self._lm.model
@@ -111,6 +117,61 @@ class TransformersBackend:
             except UnsupportedModelError as error:
                 logger.info("sampling with the model's own forward pass: %s", error)
         return OwnForward(model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stepped:
+    """What a step of one worker brought."""
+
+    samples: list[Sample]
+    tokens: int
+
+
+class _Crew:
+    """Threads that sample from the same waiting prompts, each in rows of its own."""
+
+    def __init__(self, work: Work, shares: list[tuple[Runner, int]], n_threads: int) -> None:
+        self._work, self._shares, self._n_threads = work, shares, n_threads
+        self._stepped: SimpleQueue[_Stepped | BaseException | None] = SimpleQueue()
+        self._stop = threading.Event()
+
+    def run(self) -> Iterator[_Stepped]:
+        """Yield in the caller's thread; an error in a worker is raised here."""
+        workers = [
+            threading.Thread(target=self._work_off, args=share, daemon=True)
+            for share in self._shares
+        ]
+        for worker in workers:
+            worker.start()
+        running = len(workers)
+        try:
+            while running:
+                got = self._stepped.get()
+                if isinstance(got, BaseException):
+                    raise got
+                if got is None:
+                    running -= 1
+                else:
+                    yield got
+        finally:
+            self._stop.set()
+            for worker in workers:
+                worker.join()
+
+    def _work_off(self, runner: Runner, n_rows: int) -> None:
+        try:
+            torch.set_num_threads(self._n_threads)  # each thread has a number of its own
+            with torch.inference_mode():
+                rows = Rows(runner, self._work, n_rows)
+                tokens = 0
+                for samples in rows:
+                    self._stepped.put(_Stepped(samples, rows.tokens - tokens))
+                    tokens = rows.tokens
+                    if self._stop.is_set():
+                        return
+            self._stepped.put(None)
+        except BaseException as error:
+            self._stepped.put(error)
 
 
 class OwnForward:
@@ -166,148 +227,6 @@ class OwnForward:
         self._cache.batch_select_indices(index)
 
 
-class _Rows:
-    """The running rows of a batch and the prompts that wait; iterating samples them all."""
-
-    def __init__(
-        self,
-        lm: LanguageModel,
-        runner: Runner,
-        encoded: Mapping[int, list[int]],
-        rules: Sequence[Constraint | None],
-        config: SampleConfig,
-        seed: int,
-    ) -> None:
-        self._lm, self._runner, self._encoded = lm, runner, encoded
-        # Neighbours of like length waste no padding, and equal prompts are run once.
-        order = sorted(encoded, key=lambda i: (len(encoded[i]), encoded[i], i))
-        self._waiting = order[::-1]
-        n_rows = min(config.batch_size, len(encoded))
-        self._limit = config.max_new_tokens
-        self._rules = ConstraintRows(rules, n_rows) if any(rules) else None
-        self._choose = Chooser(config.temperature, config.top_k, config.top_p, seed)
-        self._ends = _ends(lm, rules)
-        self._device = lm.device
-        self._index = np.zeros(n_rows, dtype=np.int64)  # prompt of each row
-        self._start = np.zeros(n_rows, dtype=np.int64)  # tokens in that prompt
-        self._count = np.zeros(n_rows, dtype=np.int64)  # tokens drawn
-        self._over = np.ones(n_rows, dtype=bool)  # finished, or never begun
-        self._last = np.zeros(n_rows, dtype=np.int64)
-        self._drawn = np.zeros((n_rows, self._limit), dtype=np.int64)
-        self._n = 0
-        self.tokens = 0
-        longest = max(len(p) for p in encoded.values()) + self._limit
-        runner.begin(n_rows, longest, _common_prefix(encoded.values()) if runner.refills else ())
-
-    def __iter__(self) -> Iterator[list[Sample]]:
-        """Yield the samples that each step finished."""
-        while True:
-            new = self._renew()
-            n = self._n
-            if n == 0:
-                return
-            yield self._step(n, new)
-
-    def _renew(self) -> list[tuple[int, list[int]]]:
-        """Put waiting prompts in the rows that are free and drop the rows that stay free."""
-        n_rows = len(self._over)
-        running = self._n - int(self._over[: self._n].sum())
-        may_fill = self._waiting and (self._runner.refills or running == 0)
-        full = n_rows if self._waiting and self._runner.refills else self._n
-        if running and full - running < max(1, full * _RENEW_RATIO):
-            return []
-        new: list[tuple[int, list[int]]] = []
-        if may_fill:
-            for row in np.flatnonzero(self._over)[: len(self._waiting)].tolist():
-                new.append((row, self._begin(row)))
-            self._n = max(self._n, max((row + 1 for row, _ in new), default=0))
-        self._compact()
-        return new
-
-    def _begin(self, row: int) -> list[int]:
-        index = self._waiting.pop()
-        prompt = self._encoded[index]
-        self._index[row], self._start[row], self._count[row] = index, len(prompt), 0
-        self._last[row], self._over[row] = prompt[-1], False
-        if self._rules:
-            self._rules.admit(row, index)
-        return prompt
-
-    def _compact(self) -> None:
-        """Move the last rows into the places of finished ones."""
-        over = self._over[: self._n]
-        if not over.any():
-            return
-        n = self._n - int(over.sum())
-        if self._runner.refills:
-            order = np.arange(n)
-            order[over[:n]] = n + np.flatnonzero(~over[n:])
-        else:
-            order = np.flatnonzero(~over)
-        if n:
-            self._runner.keep(order.tolist())
-        for state in (
-            self._index, self._start, self._count, self._over, self._last, self._drawn,
-        ):  # fmt: skip
-            state[:n] = state[order]
-        if self._rules:
-            self._rules.keep(order.tolist())
-        self._over[n:] = True
-        self._n = n
-
-    def _step(self, n: int, new: list[tuple[int, list[int]]]) -> list[Sample]:
-        # The position of the token that is fed: the last of the prompt, or the last drawn.
-        places = self._start[:n] + self._count[:n] - 1
-        index, count = self._tensor(self._index[:n]), self._tensor(self._count[:n])
-        logits = self._runner.step(
-            self._tensor(self._last[:n]),
-            self._tensor(places),
-            longest=int(places.max()) + 1,
-            new=new,
-        )
-        if self._rules:
-            logits = self._forbid(logits, n)
-        chosen = self._choose(logits, index, count).cpu().numpy()
-        running = ~self._over[:n]
-        if self._rules:
-            self._rules.advance(chosen)
-        at = np.minimum(self._count[:n], self._limit - 1)
-        self._drawn[np.arange(n), at] = np.where(running, chosen, self._drawn[np.arange(n), at])
-        self._last[:n] = chosen
-        self._count[:n] += running
-        self.tokens += int(running.sum())
-        ended = np.isin(chosen, self._ends) & running
-        cut = (self._count[:n] >= self._limit) & running
-        self._over[:n] |= ended | cut
-        return [self._finish(int(r), bool(ended[r])) for r in np.flatnonzero(ended | cut)]
-
-    def _forbid(self, logits: Tensor, n: int) -> Tensor:
-        """Set the logits of forbidden tokens to -inf."""
-        assert self._rules is not None
-        forbidden = self._rules.forbidden(n)
-        special = self._tensor(forbidden.special_ids)
-        some = logits[:, special].masked_fill_(
-            torch.from_numpy(forbidden.banned).to(self._device), -torch.inf
-        )
-        only = {
-            row: (ids, logits[row, ids])
-            for row, allowed in forbidden.only.items()
-            for ids in [self._tensor(allowed)]
-        }
-        logits[:, special] = some
-        for row, (ids, values) in only.items():
-            logits[row] = -torch.inf
-            logits[row, ids] = values
-        return logits
-
-    def _finish(self, row: int, ended: bool) -> Sample:
-        ids = self._drawn[row, : self._count[row] - ended].tolist()
-        return Sample(int(self._index[row]), self._lm.decode(ids), tuple(ids), ended)
-
-    def _tensor(self, values: Any) -> Tensor:
-        return torch.from_numpy(values.copy()).to(self._device)
-
-
 def sampling_dtype(bf16: str, model: Any) -> torch.dtype | None:
     """bfloat16 where asked, or where the processor multiplies it; None leaves the model's own."""
     if bf16 == "yes":
@@ -337,26 +256,22 @@ def _check_lengths(encoded: Mapping[int, list[int]], limit: int, model: Any) -> 
             )
 
 
-def _ends(lm: LanguageModel, rules: Sequence[Constraint | None]) -> Any:
-    ends = set(lm.eos_ids)
-    for rule in {id(r): r for r in rules if r is not None}.values():
-        ends.update(rule.eos_ids)
-    return np.array(sorted(ends), dtype=np.int64)
-
-
-def _common_prefix(prompts: Any) -> list[int]:
-    """Tokens that begin every prompt, at most all but the last of the shortest."""
-    first, last = min(prompts), max(prompts)
-    n = min(min(len(p) for p in prompts) - 1, len(first), len(last))
-    same = next((i for i in range(n) if first[i] != last[i]), n)
-    return first[:same]
-
-
 def _progress(done: int, total: int, tokens: int, seconds: float) -> Progress:
     return Progress(
         "sample", done, total, "samples", tokens, seconds,
         {"tokens_per_second": tokens / seconds if seconds > 0 else 0.0},
     )  # fmt: skip
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """Threads of one operation, for as long as this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
