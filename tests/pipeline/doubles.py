@@ -24,6 +24,14 @@ TAILS = "since Monday|at night|after supper|when climbing stairs|despite rest|on
 )
 
 
+def remark(split: str, i: int) -> str:
+    """A sentence that no other note has."""
+    rng = np.random.default_rng([7, i, *split.encode()])
+    syllables = "ba ke li mo nu ra se ti vo zu".split()
+    made = ["".join(syllables[int(k)] for k in rng.integers(10, size=3)) for _ in range(6)]
+    return f"Family says {' '.join(made)}."
+
+
 def note(split: str, i: int, *, planted: str = "") -> Document:
     """A short fictional note with two labels; no two are alike."""
     rng = np.random.default_rng([i, len(split), *split.encode()])
@@ -31,7 +39,7 @@ def note(split: str, i: int, *, planted: str = "") -> Document:
     tail = TAILS[int(rng.integers(len(TAILS)))]
     start = f"Visit {split}{i}: patient reports "
     middle = f" {tail} and worries. We ordered "
-    text = f"{start}{sign}{middle}{test} for number {i * 7}. {planted}Plan unchanged for {split}."
+    text = f"{start}{sign}{middle}{test} for number {i * 7}. {planted}{remark(split, i)}"
     at = len(start) + len(sign) + len(middle)
     return Document(
         f"{split}-{i}",

@@ -83,7 +83,11 @@ def describe(progress: Progress) -> str:
     parts = [f"{progress.stage} {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.tokens_per_second:
         parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
-    parts += [f"{name} {value:.3g}" for name, value in progress.values.items()]
+    parts += [
+        f"{name} {value:.3g}"
+        for name, value in progress.values.items()
+        if name != "tokens_per_second"
+    ]
     if progress.eta >= 1:
         parts.append(f"{duration(progress.eta)} left")
     return ", ".join(parts)

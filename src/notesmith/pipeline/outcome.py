@@ -83,13 +83,23 @@ def results_of(
 
 
 def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
-    """Scores of finished targets, each under its own arm: arms with equal work share a cell."""
+    """Scores of finished targets, each under its own arm (arms with equal work share a cell),
+    with the cost of training, which is in the metrics of the model's cell.
+    """
     for target in plan.targets:
         if target.cell.stage != "score" or not store.verify(target.cell):
             continue
         path = store.folder(target.cell) / SCORES
         found = CellScores.from_json(json.loads(path.read_text(encoding="utf-8")))
-        yield replace(found, arm=target.arm, size=target.size, replicate=target.replicate)
+        cost = store.metrics(target.cell.inputs["model"])
+        yield replace(
+            found,
+            arm=target.arm,
+            size=target.size,
+            replicate=target.replicate,
+            seconds=float(cost.get("training_seconds", 0.0)),
+            tokens=int(cost.get("tokens", 0)),
+        )
 
 
 def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,8 @@ def _names(work: Work, around: Surroundings) -> Mapping[str, Any]:
         terms=around.terms,
         on_progress=work.on_progress,
     )
-    files.save_names(names, work.out)
+    # Times belong to metrics: equal work leaves equal bytes.
+    files.save_names(replace(names, seconds=0.0), work.out)
     return {
         "tokens": names.tokens,
         "proposals": dict(names.counts),
@@ -404,7 +405,6 @@ def _score(work: Work, around: Surroundings) -> Mapping[str, Any]:
     docs = _open(work, around)
     model = load_ner(work.inputs["model"] / files.MODEL)
     predicted = model.predict(docs, on_progress=work.on_progress)
-    training = json.loads((work.inputs["model"] / "metrics.json").read_text(encoding="utf-8"))
     scores = score_cell(
         docs,
         predicted,
@@ -414,8 +414,6 @@ def _score(work: Work, around: Surroundings) -> Mapping[str, Any]:
         replicate=work.cell.replicate,
         seed=work.cell.seed,
         split=str(work.config["split"]),
-        seconds=float(training["training_seconds"]),
-        tokens=int(training["tokens"]),
     )
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     spans = {
