@@ -207,20 +207,20 @@ class CellStore:
             shutil.rmtree(old, ignore_errors=True)
 
     def clean(self) -> int:
-        """Delete what killed processes left half-written; returns how many folders went."""
+        """Delete what killed processes left half-written; returns how many of them went."""
         n_removed = 0
         for stage in self.root.iterdir() if self.root.is_dir() else ():
-            for path in stage.iterdir() if stage.is_dir() else ():
-                name = path.name
-                is_cell = _KEY.fullmatch(name) is not None
-                if is_cell or _KEY.fullmatch(name.removesuffix(_SCRATCH)):
-                    if is_cell and _is_discarded(path):
+            names = {path.name for path in stage.iterdir()}
+            for name in names:
+                path = stage / name
+                if _KEY.fullmatch(name):
+                    if _is_discarded(path):
                         _keep_metrics_only(path)
                     continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+                key = name.removesuffix(_SCRATCH)
+                if _KEY.fullmatch(key) and key not in names:
+                    continue  # the scratch of a cell that is still to be finished
+                _delete(path)
                 n_removed += 1
         return n_removed
 
@@ -285,9 +285,12 @@ def _is_discarded(folder: Path) -> bool:
 
 def _keep_metrics_only(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name in (DONE, METRICS):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if path.name not in (DONE, METRICS):
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -83,8 +83,9 @@ def results_of(
 
 
 def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
-    """Scores of finished targets, each under its own arm (arms with equal work share a cell),
-    with the cost of training, which is in the metrics of the model's cell.
+    """Scores of finished targets with the cost of training.
+
+    Each stands under its own arm, as arms with equal work share a cell.
     """
     for target in plan.targets:
         if target.cell.stage != "score" or not store.verify(target.cell):
