@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from notesmith.corpus.files import atomic_write_text, make_folder
 from notesmith.pipeline.cells import METRICS, Cell, CellStore
-from notesmith.pipeline.machine import PeakMemory
+from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import OnProgress, silent
 
 log = logging.getLogger(__name__)
@@ -202,6 +202,7 @@ def _readers(targets: Sequence[Cell]) -> Mapping[str, list[Cell]]:
 def _compute(
     cell: Cell, store: CellStore, function: StageFunction, on_progress: OnProgress
 ) -> float:
+    release_memory()
     memory = PeakMemory()
     scratch = store.scratch(cell)
     make_folder(scratch)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import os
 import platform
 import resource
@@ -17,6 +19,17 @@ _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", 
 def home() -> Path:
     """Folder for everything cached outside a run: ``$NOTESMITH_HOME`` or ``~/.notesmith``."""
     return Path(os.environ.get("NOTESMITH_HOME") or Path.home() / ".notesmith")
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, so that a cell's peak is its own.
+
+    The allocator settings of the command line keep freed memory for the next step's tensors.
+    """
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class PeakMemory:

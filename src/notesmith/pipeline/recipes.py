@@ -73,10 +73,10 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         "replicates": 1,
         "replicates_by_size": {},
         "curve": [],
-        "dev_documents": 6,
-        "test_documents": 6,
+        "dev_documents": 4,
+        "test_documents": 4,
     }
-    values["ner"] |= {"steps": min(12, config.ner.steps), "batch_size": 8}
+    values["ner"] |= {"steps": min(8, config.ner.steps), "batch_size": 8}
     values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}
     values["synthesize"] |= {"units": 12}
     values["synthesize"].pop("units_per_gold", None)
@@ -89,7 +89,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     for arm in values["arm"]:
         arm["sizes"] = []
         if "steps" in arm["ner"]:
-            arm["ner"]["steps"] = min(12, arm["ner"]["steps"])
+            arm["ner"]["steps"] = min(8, arm["ner"]["steps"])
     return _validate(values, config.name)
 
 
