@@ -34,6 +34,9 @@ class CorpusConfig(Config):
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"
     )
+    on_problem: Literal["raise", "count"] = Field(
+        "raise", description="a bad record ends the run, or is dropped and counted"
+    )
     kind: str = Field("", description="what the documents are, for prompts: 'abstract', 'note'")
 
 

@@ -187,7 +187,7 @@ class _Draw:
 
     @property
     def _reading(self) -> dict[str, Any]:
-        return _values(self.config.corpus, "format", "label_map")
+        return _values(self.config.corpus, "format", "label_map", "on_problem")
 
     def _cell(
         self,

@@ -32,7 +32,7 @@ from notesmith.config import (
     SftConfig,
     SynthesizeConfig,
 )
-from notesmith.corpus import read_corpus
+from notesmith.corpus import CorpusRead, read_corpus
 from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
@@ -101,19 +101,18 @@ def describe(docs: Sequence[Document]) -> dict[str, int]:
     }
 
 
-def _read(path: Path, config: Mapping[str, Any]) -> list[Document]:
+def _read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
     return read_corpus(
         path,
         format=config.get("format"),
-        label_map=config.get("label_map"),
-        # Public corpora have a few bad records; the counts go into the metrics of ``draw``.
-        on_problem="count",
-    ).docs
+        label_map=config["label_map"],
+        on_problem=config["on_problem"],
+    )
 
 
 def _held_out(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """Hash dev and test, so that filters can find repeats without seeing a text."""
-    texts = [doc.text for path in around.held_out.values() for doc in _read(path, work.config)]
+    texts = [doc.text for path in around.held_out.values() for doc in _read(path, work.config).docs]
     hashes = sorted(fingerprints(texts))
     atomic_write_text(work.out / HASHES, json.dumps(hashes))
     return {"documents": len(texts), "hashes": len(hashes)}
@@ -121,12 +120,7 @@ def _held_out(work: Work, around: Surroundings) -> Mapping[str, Any]:
 
 def _draw(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """Draw gold documents; a smaller draw of the same seed is the start of a larger one."""
-    read = read_corpus(
-        around.train,
-        format=work.config.get("format"),
-        label_map=work.config.get("label_map"),
-        on_problem="count",
-    )
+    read = _read(around.train, work.config)
     n = int(work.config["documents"])
     if n > len(read.docs):
         raise StageError(
@@ -394,7 +388,7 @@ def _ner(work: Work) -> Mapping[str, Any]:
 
 
 def _open(work: Work, around: Surroundings) -> list[Document]:
-    docs = _read(around.open_split(str(work.config["split"])), work.config)
+    docs = _read(around.open_split(str(work.config["split"])), work.config).docs
     return docs[: int(work.config["documents"]) or None]
 
 
