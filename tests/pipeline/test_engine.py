@@ -1,8 +1,11 @@
+import errno
+import itertools
 import json
+import os
 
 import pytest
 
-from notesmith.errors import StageError
+from notesmith.errors import NotesmithError, StageError
 from notesmith.pipeline.cells import CellStore
 from notesmith.pipeline.engine import count, run_cells
 
@@ -115,3 +118,61 @@ def test_metrics_file_is_json_without_text(store):
     run_cells([target], store=store, stages=fake_stages())
     value = json.loads((store.folder(target) / "metrics.json").read_text())
     assert set(value) == {"stage", "seed", "seconds", "peak_memory_bytes", "tokens"}
+
+
+def contents(store):
+    """Every artefact but those that hold times."""
+    return {
+        path.relative_to(store.root): path.read_bytes()
+        for path in store.root.rglob("*")
+        if path.is_file() and path.name not in ("metrics.json", "done.json")
+    }
+
+
+def test_a_full_disk_at_any_moment_leaves_old_or_new(tmp_path, monkeypatch):
+    """Fail the n-th fsync or rename, for every n: what is there after is whole, and it goes on."""
+    whole = CellStore(tmp_path / "whole")
+    run_cells(chain(1), store=whole, stages=fake_stages())
+    # Nothing here survives a power cut: that a sync is asked for is enough.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    fsync, replace = os.fsync, os.replace
+    n_failed = 0
+    for n in range(1, 200):
+        calls = itertools.count(1)
+
+        def failing(function, calls=calls, n=n):
+            def call(*args, **options):
+                if next(calls) == n:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return function(*args, **options)
+
+            return call
+
+        monkeypatch.setattr(os, "fsync", failing(fsync))
+        monkeypatch.setattr(os, "replace", failing(replace))
+        store = CellStore(tmp_path / str(n))
+        try:
+            run_cells(chain(1), store=store, stages=fake_stages())
+            failed = False
+        except NotesmithError as error:
+            assert "disk full" in str(error)
+            failed = True
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", replace)
+        n_failed += failed
+        again = CellStore(store.root)
+        for cell in chain(1)[0].walk():
+            assert again.state(cell) == "absent" or again.verify(cell)
+        run_cells(chain(1), store=again, stages=fake_stages())
+        assert contents(again) == contents(whole)
+        if next(calls) <= n:
+            break
+    assert n_failed > 20
+
+
+def test_a_library_that_finds_the_disk_full_in_its_own_words(store):
+    def full(work):
+        raise RuntimeError("IoError(Os { code: 28, message: 'No space left on device' })")
+
+    with pytest.raises(StageError, match="disk full"):
+        run_cells(chain(1), store=store, stages={**fake_stages(), "make": full})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.errors import StageError
 from notesmith.pipeline.cells import METRICS, Cell, CellStore
 from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import OnProgress, silent
@@ -42,6 +43,8 @@ class Work:
         """The cell's configuration."""
         return self.cell.config
 
+
+_FULL = "No space left on device"
 
 StageFunction = Callable[[Work], Mapping[str, Any]]
 
@@ -209,7 +212,12 @@ def _compute(
     started = time.monotonic()
     with store.write(cell) as out:
         inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
-        measured = function(Work(cell, inputs, out, scratch, on_progress))
+        try:
+            measured = function(Work(cell, inputs, out, scratch, on_progress))
+        except Exception as error:
+            if _FULL in str(error):  # safetensors says so in an error of its own
+                raise StageError(f"{cell.title}: disk full; free some space, run again") from error
+            raise
         seconds = time.monotonic() - started
         metrics = {
             "stage": cell.stage,

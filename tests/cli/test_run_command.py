@@ -1,0 +1,104 @@
+import errno
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from notesmith.cli import app as table
+from notesmith.cli.app import app
+from notesmith.cli.progress import Display, describe, duration
+from notesmith.errors import CorpusError
+from notesmith.pipeline.cells import Cell
+from notesmith.pipeline.engine import CellEvent
+from notesmith.progress import Progress
+
+LIGHT = ["run", "ncbi-disease", "--set", "corpus.train=/no/such/file"]
+
+
+def notesmith(*arguments):
+    script = "from notesmith.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_an_expected_error_is_one_line_and_exit_code_1(tmp_path):
+    done = notesmith(*LIGHT, "--out", str(tmp_path / "run"))
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "notesmith: corpus path '/no/such/file': nothing is there\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_usage_is_exit_code_2():
+    done = notesmith("run", "quickstart", "--no-such-option")
+    assert done.returncode == 2 and "no-such-option" in done.stderr
+
+
+def raising(monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("notesmith.pipeline.load_recipe", fail)
+
+
+def test_ctrl_c_is_a_hint_and_exit_code_130(monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("notesmith.pipeline.run_recipe", interrupt)
+    result = CliRunner().invoke(app, ["run", "quickstart"])
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "notesmith: interrupted; the same command goes on where it was"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (CorpusError("doc 'x': bad"), "notesmith: doc 'x': bad"),
+        (OSError(errno.ENOSPC, "no"), "notesmith: disk full; free some space and run the same"),
+    ],
+)
+def test_errors_of_the_main_entry(monkeypatch, capsys, error, line):
+    raising(monkeypatch, error)
+    monkeypatch.setattr(sys, "argv", ["notesmith", "run", "quickstart"])
+    with pytest.raises(SystemExit) as stopped:
+        table.run()
+    assert stopped.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith(line) and said.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    raising(monkeypatch, ZeroDivisionError())
+    monkeypatch.setattr(sys, "argv", ["notesmith", "run", "quickstart"])
+    with pytest.raises(ZeroDivisionError):
+        table.run()
+
+
+def test_durations_in_words():
+    assert [duration(s) for s in (0.4, 59, 200, 1500, 7500)] == [
+        "0 s",
+        "59 s",
+        "3 min 20 s",
+        "25 min",
+        "2 h 5 min",
+    ]
+
+
+def test_progress_in_words():
+    progress = Progress("sft", 5, 20, "steps", 1000, 10.0, {"loss": 2.5})
+    assert describe(progress) == "sft 5 of 20 steps, 100 tokens/s, loss 2.5, 30 s left"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_display_says_a_line_a_cell(terminal):
+    console = Console(record=True, force_terminal=terminal, width=100)
+    cell = Cell("ner", 1, arm="gold", size=50, replicate=0)
+    with Display(console) as display:
+        display.on_progress(Progress("ner", 0, 1, "steps"))
+        display.on_cell(CellEvent("start", cell, 3, 9, 60.0))
+        display.on_progress(Progress("ner", 1, 2, "steps", 10, 1.0))
+        display.on_cell(CellEvent("done", cell, 4, 9, 60.0, 75.0))
+    assert "[4/9] ner · gold · n=50 · replicate 1: 1 min 15 s" in console.export_text()
