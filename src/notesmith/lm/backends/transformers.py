@@ -62,8 +62,9 @@ class TransformersBackend:
         done = {i: s for i, s in (finished or {}).items() if 0 <= i < len(prompts)}
         rules = _one_each(constraint, len(prompts))
         todo = [i for i in range(len(prompts)) if i not in done]
-        ids = self._lm.encode_all([prompts[i] for i in todo]) if todo else []
-        encoded = {i: [*self._lm.bos_ids, *ids[n]] for n, i in enumerate(todo)}
+        ids = self._lm.encode_prompts([prompts[i] for i in todo]) if todo else []
+        # Without a first token the first one of a sample has nothing to follow.
+        encoded = {i: ids[n] or [self._lm.eos_ids[0]] for n, i in enumerate(todo)}
         _check_lengths(encoded, config.max_new_tokens, self._lm.model)
         tokens = 0
         fresh: list[Sample] = []
@@ -247,8 +248,6 @@ def _one_each(constraint: Constraints, n: int) -> list[Constraint | None]:
 def _check_lengths(encoded: Mapping[int, list[int]], limit: int, model: Any) -> None:
     longest = getattr(model.config, "max_position_embeddings", None)
     for index, ids in encoded.items():
-        if not ids:
-            raise StageError(f"prompt {index} is empty and the model has no begin token")
         if longest is not None and len(ids) + limit > longest:
             raise StageError(
                 f"prompt {index} has {len(ids)} tokens; with {limit} new ones it exceeds the "
