@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.ner.tiny import tiny_encoder
 
 from notesmith.config import IntegrationConfig, NerConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import ModelError, StageError
 from notesmith.metrics import score
 from notesmith.ner import load_ner, train_ner
+from tests.ner.tiny import tiny_encoder
 
 SENTENCES = [
     ("Patient denies fever and chest pain.", ["fever", "chest pain"]),

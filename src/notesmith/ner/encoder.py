@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.ner.words import tag_names
 
 HUB_PRESETS = {
@@ -22,11 +25,21 @@ HUB_PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """A token classification model with its tokenizer."""
+    """A token classification model with its tokenizer.
+
+    ``packed_from`` is the position of the first piece where units can be packed into one row
+    (see ``packing``), None where batches are padded.
+    """
 
     model: Any
     tokenizer: Any
     name: str
+    packed_from: int | None
+
+    @property
+    def pad(self) -> int:
+        """Token id that pads."""
+        return self.tokenizer.pad_token_id or 0
 
 
 def locate_encoder(name: str) -> str:
@@ -72,7 +85,11 @@ def load_encoder(name: str, *, labels: Sequence[str] | None = None) -> Encoder:
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=local, **head)
         model = AutoModelForTokenClassification.from_pretrained(
-            source, config=config, local_files_only=local, use_safetensors=True
+            source,
+            config=config,
+            local_files_only=local,
+            use_safetensors=True,
+            dtype="float32",
         )
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError, KeyError) as error:
@@ -80,20 +97,16 @@ def load_encoder(name: str, *, labels: Sequence[str] | None = None) -> Encoder:
         raise ModelError(f"encoder {name!r} cannot be loaded: {reason}") from error
     if not tokenizer.is_fast:
         raise ModelError(f"encoder {name!r}: its tokenizer gives no character offsets")
-    return Encoder(model, tokenizer, name)
+    # On a CPU padding costs what it weighs, and plain matrix products beat the fused attention
+    # kernel, whose backward pass takes 3 to 6 times as long on sentences (docs/speed.md).
+    packed = not torch.cuda.is_available() and enable_packing(model)
+    return Encoder(model, tokenizer, name, position_offset(model) if packed else None)
 
 
 def max_positions(model: Any) -> int | None:
-    """Tokens that the encoder can take at most; None where it sets no limit.
-
-    RoBERTa counts positions from ``pad_token_id + 1``, which costs it two.
-    """
-    config = model.config
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is None:
-        return None
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    return int(limit) - offset
+    """Tokens that the encoder can take at most; None where it sets no limit."""
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return int(limit) - position_offset(model) if limit else None
 
 
 @functools.cache
@@ -110,8 +123,6 @@ def has_fast_bf16() -> bool:
 
 def autocast(device: str, bf16: Literal["auto", "yes", "no"]) -> Any:
     """A context in which matrix products run in bfloat16 where asked for and worth it."""
-    import torch
-
     fast = torch.cuda.is_bf16_supported() if device == "cuda" else has_fast_bf16()
     enabled = bf16 == "yes" or (bf16 == "auto" and fast)
     return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)

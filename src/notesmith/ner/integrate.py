@@ -24,6 +24,7 @@ def plan_batches(
     batch_size: int,
     integration: IntegrationConfig,
     seed: int,
+    by_length: bool,
 ) -> list[list[int]]:
     """Return one list of unit indices a step, ``steps`` in all.
 
@@ -34,6 +35,7 @@ def plan_batches(
         batch_size: units a step.
         integration: how the two join; where one of them is empty the other fills all steps.
         seed: root of all shuffling.
+        by_length: batch units of like length, for an encoder that pads.
 
     Raises:
         StageError: there is no unit at all.
@@ -46,7 +48,8 @@ def plan_batches(
     everything = np.arange(len(lengths))
 
     def stream(units: np.ndarray, n_steps: int, size: int, part: int) -> list[list[int]]:
-        return _sorted_batches(units, lengths, n_steps, size, np.random.default_rng([seed, part]))
+        keys = lengths if by_length else np.zeros_like(lengths)
+        return _batches(units, keys, n_steps, size, np.random.default_rng([seed, part]))
 
     if not len(gold_units) or not len(made_units) or integration.how == "mix":
         return stream(everything, steps, batch_size, 0)
@@ -55,7 +58,7 @@ def plan_batches(
         return _paired(
             stream(gold_units, steps, batch_size - n_made, 0),
             stream(made_units, steps, n_made, 1),
-            lengths,
+            lengths if by_length else np.zeros_like(lengths),
             np.random.default_rng([seed, 2]),
         )
     n_last = round(integration.gold_last * steps)
@@ -68,13 +71,14 @@ def _endless(units: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
         yield from rng.permutation(units).tolist()
 
 
-def _sorted_batches(
+def _batches(
     units: np.ndarray, lengths: np.ndarray, steps: int, size: int, rng: np.random.Generator
 ) -> list[list[int]]:
     """Draw whole epochs in random order, arrange pools of batches by length, shuffle the batches.
 
     Epochs join without a gap, so each batch is full. Within a pool the sort is stable on a random
-    order, so units of one length meet different neighbours each time.
+    order, so units of one length meet different neighbours each time (and with equal lengths
+    throughout the order stays random).
     """
     if size == 0:
         return [[] for _ in range(steps)]

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document, Provenance, Span
 from notesmith.errors import ModelError
-from notesmith.ner.encoder import autocast, load_encoder, max_positions
+from notesmith.ner.batch import collate
+from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
 from notesmith.ner.windows import Encoded, Window, encode
 from notesmith.ner.words import best_tags, tag_names, to_entities
 from notesmith.progress import OnProgress, Progress, silent
@@ -46,11 +47,24 @@ class WordScores:
 class NerModel:
     """A token classification model of transformers, read word by word."""
 
-    model: Any
-    tokenizer: Any
+    encoder: Encoder
     labels: tuple[str, ...]
     config: NerConfig
-    name: str
+
+    @property
+    def model(self) -> Any:
+        """The token classification model of transformers."""
+        return self.encoder.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its tokenizer."""
+        return self.encoder.tokenizer
+
+    @property
+    def name(self) -> str:
+        """The encoder that it was trained from."""
+        return self.encoder.name
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -124,21 +138,22 @@ class NerModel:
             stop = done + 1
             while stop < len(order) and len(order[stop]) * (stop - done + 1) <= batch_tokens:
                 stop += 1
-            batch = collate(order[done:stop], self.tokenizer.pad_token_id or 0, self.config.pieces)
+            batch = collate(
+                order[done:stop],
+                pad=self.encoder.pad,
+                pieces=self.config.pieces,
+                packed_from=self.encoder.packed_from,
+            ).to(device)
             with torch.inference_mode(), autocast(device.type, self.config.bf16):
-                out = self.model(
-                    input_ids=batch.input_ids.to(device),
-                    attention_mask=batch.attention_mask.to(device),
-                    output_hidden_states=hidden,
-                )
-                probs = word_logits(out.logits, batch).softmax(-1).cpu().numpy()
-                states = word_logits(out.hidden_states[-1], batch).cpu().numpy() if hidden else None
+                out = self.model(**batch.inputs, output_hidden_states=hidden)
+                probs = batch.words(out.logits).softmax(-1).cpu().numpy()
+                states = batch.words(out.hidden_states[-1]).cpu().numpy() if hidden else None
             first = 0
             for window in order[done:stop]:
                 rows = slice(first, first + len(window.word_index))
                 yield window, probs[rows], states[rows] if states is not None else None
                 first = rows.stop
-            tokens += sum(len(w) for w in order[done:stop])
+            tokens += batch.n_tokens
             done = stop
             on_progress(
                 Progress("predict", done, len(order), "units", tokens, perf_counter() - began)
@@ -187,64 +202,8 @@ def load_ner(folder: Path | str) -> NerModel:
         raise ModelError(
             f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
         )
-    encoder = load_encoder(str(folder))
+    encoder = replace(load_encoder(str(folder)), name=name)
     tags = tuple(encoder.model.config.id2label[i] for i in range(encoder.model.config.num_labels))
     if tags != tag_names(labels):
         raise ModelError(f"{folder}: the head's tags are not those of its labels")
-    return NerModel(encoder.model, encoder.tokenizer, labels, config, name)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Windows as tensors: ``rows``/``columns`` point at the pieces to read, ``groups`` at words.
-
-    ``tags`` holds one tag a word (empty in prediction). With first pieces there is one piece a
-    word and ``groups`` is None; else pieces of word k have ``groups == k`` and are averaged.
-    """
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    rows: torch.Tensor
-    columns: torch.Tensor
-    groups: torch.Tensor | None
-    tags: torch.Tensor
-
-
-def collate(windows: Sequence[Window], pad: int, pieces: str) -> Batch:
-    """Pad ``windows`` to the longest."""
-    longest = max(len(w) for w in windows)
-    ids = np.full((len(windows), longest), pad, dtype=np.int64)
-    mask = np.zeros((len(windows), longest), dtype=np.int64)
-    rows: list[int] = []
-    columns: list[int] = []
-    groups: list[int] = []
-    word = 0
-    for i, window in enumerate(windows):
-        ids[i, : len(window)] = window.input_ids
-        mask[i, : len(window)] = 1
-        for start, end in window.pieces:
-            stop = end if pieces == "mean" else start + 1
-            rows += [i] * (stop - start)
-            columns += range(start, stop)
-            groups += [word] * (stop - start)
-            word += 1
-    return Batch(
-        torch.from_numpy(ids),
-        torch.from_numpy(mask),
-        torch.tensor(rows),
-        torch.tensor(columns),
-        torch.tensor(groups) if pieces == "mean" else None,
-        torch.tensor([tag for w in windows for tag in w.tags]),
-    )
-
-
-def word_logits(values: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
-    rows, columns = batch.rows.to(values.device), batch.columns.to(values.device)
-    picked = values[rows, columns].float()
-    if batch.groups is None:
-        return picked
-    groups = batch.groups.to(values.device)
-    n_words = int(groups[-1]) + 1 if len(groups) else 0
-    summed = picked.new_zeros(n_words, picked.shape[-1]).index_add(0, groups, picked)
-    return summed / torch.bincount(groups, minlength=n_words).unsqueeze(1)
+    return NerModel(encoder, labels, config)

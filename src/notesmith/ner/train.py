@@ -15,9 +15,11 @@ import torch
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
-from notesmith.ner.encoder import autocast, load_encoder, max_positions
+from notesmith.ner.batch import collate
+from notesmith.ner.dropout import training_dropout
+from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
 from notesmith.ner.integrate import plan_batches
-from notesmith.ner.model import NerModel, collate, word_logits
+from notesmith.ner.model import NerModel
 from notesmith.ner.windows import Window, encode
 from notesmith.ner.words import IGNORED
 from notesmith.progress import OnProgress, Progress, silent
@@ -82,31 +84,31 @@ def train_ner(
             batch_size=config.batch_size,
             integration=config.integration,
             seed=seed,
+            by_length=encoder.packed_from is None,
         )
-        history, tokens = _fit(
-            encoder.model, units, plan, config, encoder.tokenizer.pad_token_id or 0, on_progress
-        )
+        history, tokens = _fit(encoder, units, plan, config, seed=seed, on_progress=on_progress)
     seconds = perf_counter() - began
     counts = parts[0].counts + parts[1].counts
     _log.info("trained %d steps on %d units in %.1f s", len(plan), len(units), seconds)
-    model = NerModel(encoder.model, encoder.tokenizer, labels, config, encoder.name)
-    return NerResult(model, tuple(history), tokens, seconds, counts)
+    return NerResult(NerModel(encoder, labels, config), tuple(history), tokens, seconds, counts)
 
 
 def _fit(
-    model: Any,
+    encoder: Encoder,
     units: Sequence[Window],
     plan: Sequence[Sequence[int]],
     config: NerConfig,
-    pad: int,
+    *,
+    seed: int,
     on_progress: OnProgress,
 ) -> tuple[list[dict[str, float]], int]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, pad = encoder.model, encoder.pad
     model.to(device).train()
-    _set_dropout(model, config.dropout)
     history: list[dict[str, float]] = []
     began, tokens = perf_counter(), 0
-    with compact_embeddings(model, units, pad) as row_of:
+    dropout = training_dropout(model, p=config.dropout, seed=seed, device=device)
+    with dropout, compact_embeddings(model, units, pad) as row_of:
         optimizer = _optimizer(model, config)
         base = [group["lr"] for group in optimizer.param_groups]
         total = torch.zeros((), device=device)
@@ -114,24 +116,26 @@ def _fit(
             factor = schedule(step, len(plan), config.warmup_ratio)
             for group, rate in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
-            windows = [units[i] for i in chosen]
-            batch = collate(windows, pad, config.pieces)
+            batch = collate(
+                sorted((units[i] for i in chosen), key=len),
+                pad=pad,
+                pieces=config.pieces,
+                packed_from=encoder.packed_from,
+            )
+            batch.inputs["input_ids"] = row_of[batch.inputs["input_ids"]]
+            batch = batch.to(device)
             with autocast(device, config.bf16):
-                out = model(
-                    input_ids=row_of[batch.input_ids].to(device),
-                    attention_mask=batch.attention_mask.to(device),
-                )
-            tags = batch.tags.to(device)
+                logits = batch.words(model(**batch.inputs).logits)
             # A sum over a count of at least one: a wholly masked batch gives 0, not NaN.
             loss = torch.nn.functional.cross_entropy(
-                word_logits(out.logits, batch), tags, ignore_index=IGNORED, reduction="sum"
-            ) / (tags != IGNORED).sum().clamp(min=1)
+                logits, batch.tags, ignore_index=IGNORED, reduction="sum"
+            ) / (batch.tags != IGNORED).sum().clamp(min=1)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += loss.detach()
-            tokens += sum(len(w) for w in windows)
+            tokens += batch.n_tokens
             done = step + 1
             if done % _HISTORY_EVERY == 0 or done == len(plan):
                 since = done - int(history[-1]["step"] if history else 0)
@@ -153,12 +157,6 @@ def schedule(step: int, steps: int, warmup_ratio: float) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return (steps - step) / max(steps - warmup, 1)
-
-
-def _set_dropout(model: Any, probability: float) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
 
 
 def _optimizer(model: Any, config: NerConfig) -> torch.optim.AdamW:

@@ -72,7 +72,7 @@ def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> Ta
             counts["nested"] += 1
             continue
         counts["discontinuous"] += len(ent.spans) > 1
-        counts["inside_word"] += starts[first] < ent.start or ends[stop - 1] > ent.end
+        counts["inside_word"] += bool(starts[first] < ent.start or ends[stop - 1] > ent.end)
         tags[first:stop] = [first_tag[ent.label]] + [first_tag[ent.label] + 1] * (stop - first - 1)
         taken[first:stop] = [True] * (stop - first)
     for start, end in doc.masked:

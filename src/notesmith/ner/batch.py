@@ -1,0 +1,88 @@
+"""Windows as tensors, packed into one row or padded to the longest, and one value a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from notesmith.ner.packing import packed_inputs
+from notesmith.ner.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the model takes, and where the words are in what it gives.
+
+    ``places`` point into the output with its first two dimensions joined. With first pieces there
+    is one a word and ``groups`` is None; else pieces of word k have ``groups == k`` and are
+    averaged. ``tags`` holds one tag a word (empty in prediction).
+    """
+
+    inputs: dict[str, Any]
+    places: torch.Tensor
+    groups: torch.Tensor | None
+    tags: torch.Tensor
+    n_tokens: int
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch with its tensors on ``device``."""
+        inputs = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in self.inputs.items()
+        }
+        groups = self.groups.to(device) if self.groups is not None else None
+        return Batch(inputs, self.places.to(device), groups, self.tags.to(device), self.n_tokens)
+
+    def words(self, values: torch.Tensor) -> torch.Tensor:
+        """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
+        picked = values.flatten(0, 1).index_select(0, self.places).float()
+        if self.groups is None:
+            return picked
+        n_words = int(self.groups[-1]) + 1 if len(self.groups) else 0
+        summed = picked.new_zeros(n_words, picked.shape[-1]).index_add(0, self.groups, picked)
+        return summed / torch.bincount(self.groups, minlength=n_words).unsqueeze(1)
+
+
+def collate(
+    windows: Sequence[Window],
+    *,
+    pad: int,
+    pieces: Literal["first", "mean"],
+    packed_from: int | None = None,
+) -> Batch:
+    """Make a batch of ``windows``; packed with positions from ``packed_from`` if that is given."""
+    ids = [window.input_ids for window in windows]
+    inputs: dict[str, Any]
+    if packed_from is None:
+        longest = max(len(row) for row in ids)
+        inputs = {
+            "input_ids": torch.tensor([[*row, *[pad] * (longest - len(row))] for row in ids]),
+            "attention_mask": torch.tensor(
+                [[1] * len(row) + [0] * (longest - len(row)) for row in ids]
+            ),
+        }
+        bases = [i * longest for i in range(len(ids))]
+    else:
+        inputs = dict(packed_inputs(ids, packed_from))
+        bases = [0]
+        for row in ids[:-1]:
+            bases.append(bases[-1] + len(row))
+    places: list[int] = []
+    groups: list[int] = []
+    word = 0
+    for base, window in zip(bases, windows, strict=True):
+        for start, end in window.pieces:
+            stop = end if pieces == "mean" else start + 1
+            places += range(base + start, base + stop)
+            groups += [word] * (stop - start)
+            word += 1
+    return Batch(
+        inputs,
+        torch.tensor(places, dtype=torch.int64),
+        torch.tensor(groups, dtype=torch.int64) if pieces == "mean" else None,
+        torch.tensor([tag for w in windows for tag in w.tags], dtype=torch.int64),
+        sum(len(row) for row in ids),
+    )
