@@ -131,7 +131,7 @@ class NamesConfig(Config):
 class SampleConfig(Config):
     """Sampling from the language model."""
 
-    batch_size: Positive = Field(96, description="rows generated together")
+    batch_size: Positive = Field(256, description="rows generated together")
     max_new_tokens: Positive = Field(128, description="tokens a sample at most")
     temperature: float = Field(0.9, gt=0, description="softmax temperature")
     top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")

@@ -20,8 +20,9 @@ from transformers.generation import (
 from notesmith.config import SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.backends.choose import Chooser, gumbel
-from notesmith.lm.backends.decoder import Decoder, UnsupportedModelError
+from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.transformers import TransformersBackend
+from notesmith.lm.backends.weights import UnsupportedModelError
 from notesmith.lm.constrain import MarkConstraint, Trie
 from notesmith.lm.sample import Sample, sample
 from tests.lm.tiny import ARCHITECTURES, tiny_lm

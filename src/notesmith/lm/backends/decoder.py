@@ -16,67 +16,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-ARCHITECTURES = ("gemma3_text", "llama", "mistral", "qwen3")
-# Rotary embeddings of these types do not change with the length of the text.
-_FIXED_ROPE = ("default", "linear", "llama3", "yarn")
+from notesmith.lm.backends.weights import Layer, read_weights
+
 # Cache lengths are multiples of this: tight rows are read faster, and growing them copies.
 _GRAIN = 32
-# Larger models keep their projections apart, so that sampling does not hold them twice.
-_FUSE_BELOW = 2_000_000_000
-
-
-class UnsupportedModelError(ValueError):
-    """The model is none that this forward pass reproduces; use the model's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """RMS norm over the last axis: ``x / rms(x) * weight``, computed in float32."""
-
-    weight: Tensor
-    eps: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = torch.rsqrt(length.square_().div_(x.shape[-1]).add_(self.eps))
-        return (x * scale).mul_(self.weight).to(x.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Linear maps of one input whose outputs stand side by side."""
-
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor | None, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        parts = [functional.linear(x, w, b) for w, b in zip(self.weights, self.biases, strict=True)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Weights of one decoder layer; ``after_*`` norms are Gemma's."""
-
-    before_attention: Norm
-    qkv: Projection
-    q_norm: Norm | None
-    k_norm: Norm | None
-    out: Projection
-    after_attention: Norm | None
-    before_mlp: Norm
-    gate_up: Projection
-    down: Projection
-    after_mlp: Norm | None
-    rope: str
-    window: int | None
+# Prompt tokens run together: enough for the matrix products, few enough for the caches.
+_CHUNK = 512
+# A prompt, without the prefix and its last token, and the rows that begin with it.
+_RowsOf = dict[tuple[int, ...], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Prefill:
-    """Prompt tokens of new rows: ``n`` tokens in a row, padded by index to ``(row, length)``."""
+    """Prompt tokens of new rows, one after another, padded by index to ``(prompt, length)``."""
 
-    n: int
+    tokens: Tensor  # (n,)
+    positions: Tensor  # (n,)
     pad: Tensor  # (n_prompts, longest): index into the flat tokens
     unpad: Tensor  # (n,): index into the padded ones, flattened
     source: Tensor  # (n_copies,): flat token to write ...
@@ -96,37 +51,19 @@ class Decoder:
         Raises:
             UnsupportedModelError: another architecture, or an option that is not reproduced.
         """
-        config = model.config
-        _check(model)
-        body = model.model
-        self.dtype = dtype or body.embed_tokens.weight.dtype
-        self.device = body.embed_tokens.weight.device
-        attention = body.layers[0].self_attn
-        self.head_dim = int(attention.head_dim)
-        self.kv_heads = int(config.num_key_value_heads)
-        self.groups = int(config.num_attention_heads) // self.kv_heads
-        self.scale = float(attention.scaling)
-        self._width = self.groups * self.kv_heads * self.head_dim
-        gemma = config.model_type == "gemma3_text"
-        n_parameters = sum(p.numel() for p in model.parameters())
-        reader = _Reader(self.dtype, plus_one=gemma, fuse=n_parameters < _FUSE_BELOW)
-        self.embed = body.embed_tokens.weight.detach().to(self.dtype)
-        self.embed_scale = float(body.embed_tokens.embed_scale.to(self.dtype)) if gemma else 1.0
-        self.layers = [reader.layer(layer, config, i) for i, layer in enumerate(body.layers)]
-        self.norm = reader.norm(body.norm)
-        self.head = model.lm_head.weight.detach().to(self.dtype)
-        self.activation = body.layers[0].mlp.act_fn
-        self._rotary = body.rotary_emb
+        weights = read_weights(model, dtype)
+        self.dtype, self.device = weights.embed.dtype, weights.embed.device
+        self._weights = weights
+        self.layers = weights.layers
+        self.head_dim, self.kv_heads = weights.head_dim, weights.kv_heads
+        self.groups = weights.heads // weights.kv_heads
+        self._width = weights.heads * weights.head_dim
+        self._rotary = model.model.rotary_emb
         self._ropes: dict[str, tuple[Tensor, Tensor]] = {}
         self._capacity = 0
         self.keys = torch.empty(0)
         self.values = torch.empty(0)
         self._prefix = 0
-
-    @property
-    def vocabulary(self) -> int:
-        """Number of logits."""
-        return int(self.head.shape[0])
 
     def begin(self, n_rows: int, max_length: int, prefix: Sequence[int] = ()) -> None:
         """Make an empty cache for ``n_rows``; ``prefix`` begins every prompt and is run once."""
@@ -141,7 +78,7 @@ class Decoder:
         if prefix:
             self._fit(len(prefix))
             none = torch.empty(0, dtype=torch.long, device=self.device)
-            self._forward(none, none, [list(prefix)], [[0]])
+            self._forward(none, none, {tuple(prefix): [0]})
             self.keys[:, 1:] = self.keys[:, :1]
             self.values[:, 1:] = self.values[:, :1]
             self._prefix = len(prefix)
@@ -165,10 +102,11 @@ class Decoder:
             inner = tuple(prompt[self._prefix : -1])
             if inner:
                 rows_of.setdefault(inner, []).append(row)
-        hidden = self._forward(
-            tokens, positions, [list(p) for p in rows_of], list(rows_of.values())
-        )
-        return functional.linear(self.norm(hidden), self.head)
+        *first, last = _chunks(rows_of)
+        for chunk in first:
+            self._forward(tokens[:0], positions[:0], chunk)
+        hidden = self._forward(tokens, positions, last)
+        return functional.linear(self._weights.norm(hidden), self._weights.head)
 
     def keep(self, order: Sequence[int]) -> None:
         """Let row ``i`` continue what row ``order[i]`` held; later rows are free."""
@@ -202,9 +140,10 @@ class Decoder:
         half = self.head_dim // 2
         return cos, torch.cat((-sin[:, :half], sin[:, half:]), dim=-1)
 
-    def _prefill(self, prompts: list[list[int]], rows: list[list[int]]) -> _Prefill | None:
-        if not prompts:
+    def _prefill(self, rows_of: _RowsOf) -> _Prefill | None:
+        if not rows_of:
             return None
+        prompts, rows = list(rows_of), list(rows_of.values())
         lengths = [len(p) for p in prompts]
         longest, start = max(lengths), self._prefix
         pad = torch.zeros(len(prompts), longest, dtype=torch.long)
@@ -214,11 +153,11 @@ class Decoder:
         slot: list[int] = []
         first = 0
         for i, n in enumerate(lengths):
-            flat = range(first, first + n)
+            own = range(first, first + n)
             pad[i, :n] = torch.arange(first, first + n)
             unpad += range(i * longest, i * longest + n)
             for r in rows[i]:
-                source += flat
+                source += own
                 row += [r] * n
                 slot += range(start, start + n)
             first += n
@@ -233,7 +172,10 @@ class Decoder:
         unpadded, sources, rows_, slots = (
             torch.tensor(x, device=self.device) for x in (unpad, source, row, slot)
         )
-        return _Prefill(first, pad.to(self.device), unpadded, sources, rows_, slots, masks)
+        flat = torch.tensor([t for p in prompts for t in p], device=self.device)
+        places = torch.tensor([start + i for n in lengths for i in range(n)], device=self.device)
+        pad = pad.to(self.device)
+        return _Prefill(flat, places, pad, unpadded, sources, rows_, slots, masks)
 
     def _biases(self, positions: Tensor) -> dict[int | None, Tensor]:
         """Window -> ``(rows, 1, capacity)``, 0 where a row's token sees the cache, else -inf."""
@@ -249,42 +191,41 @@ class Decoder:
             biases[window] = bias[:, None].repeat_interleave(self.kv_heads, dim=0)
         return biases
 
-    def _forward(
-        self, tokens: Tensor, positions: Tensor, prompts: list[list[int]], rows: list[list[int]]
-    ) -> Tensor:
+    def _forward(self, tokens: Tensor, positions: Tensor, rows_of: _RowsOf) -> Tensor:
         """Hidden states of ``tokens``; the prompts only fill the cache."""
         n = len(tokens)
-        prefill = self._prefill(prompts, rows)
+        here, at = torch.arange(n, device=self.device), positions
+        biases = self._biases(positions)
+        prefill = self._prefill(rows_of)
         if prefill:
-            flat = torch.tensor([t for p in prompts for t in p], device=self.device)
-            places = [self._prefix + i for p in prompts for i in range(len(p))]
-            tokens = torch.cat((tokens, flat))
-            positions = torch.cat((positions, torch.tensor(places, device=self.device)))
-        biases = self._biases(positions[:n])
+            tokens = torch.cat((tokens, prefill.tokens))
+            positions = torch.cat((positions, prefill.positions))
         ropes = {
             name: (cos[positions][:, None], sin[positions][:, None])
             for name, (cos, sin) in self._ropes.items()
         }
-        here = torch.arange(n, device=self.device)
-        x = functional.embedding(tokens, self.embed)
-        if self.embed_scale != 1.0:
-            x *= self.embed_scale
+        x = functional.embedding(tokens, self._weights.embed)
+        if self._weights.embed_scale != 1.0:
+            x *= self._weights.embed_scale
         for i, layer in enumerate(self.layers):
             q, k, v = self._qkv(layer, layer.before_attention(x), ropes[layer.rope])
-            self.keys[i][here, :, :, positions[:n]] = k[:n]
-            self.values[i][here, :, positions[:n]] = v[:n]
+            self.keys[i][here, :, :, at] = k[:n]
+            self.values[i][here, :, at] = v[:n]
             if prefill:
                 # First, for a new row's last token sees the rest of its prompt in the cache.
-                others = self._attend_prompts(i, layer.window, q[n:], k[n:], v[n:], prefill)
+                self._write_prompts(i, k[n:], v[n:], prefill)
             seen = self._attend(i, q[:n], biases[layer.window])
-            if prefill:
+            if prefill and i + 1 < len(self.layers):
+                others = self._attend_prompts(i, layer.window, q[n:], k[n:], v[n:], prefill)
                 seen = torch.cat((seen, others))
+            else:  # after the last layer's keys and values nobody asks for the prompts
+                x = x[:n]
             y = layer.out(seen)
             x += layer.after_attention(y) if layer.after_attention else y
             gate, up = layer.gate_up(layer.before_mlp(x)).chunk(2, dim=-1)
-            y = layer.down(self.activation(gate).mul_(up))
+            y = layer.down(self._weights.activation(gate).mul_(up))
             x += layer.after_mlp(y) if layer.after_mlp else y
-        return x[:n]
+        return x
 
     def _qkv(
         self, layer: Layer, x: Tensor, rope: tuple[Tensor, Tensor]
@@ -303,16 +244,17 @@ class Decoder:
         q = q.reshape(n * self.kv_heads, self.groups, self.head_dim)
         keys = self.keys[i, :n].reshape(n * self.kv_heads, self.head_dim, self._capacity)
         values = self.values[i, :n].reshape(n * self.kv_heads, self._capacity, self.head_dim)
-        scores = torch.bmm(q, keys).mul_(self.scale).add_(bias)
+        scores = torch.bmm(q, keys).mul_(self._weights.scale).add_(bias)
         return torch.bmm(torch.softmax(scores, dim=-1), values).view(n, self._width)
+
+    def _write_prompts(self, i: int, k: Tensor, v: Tensor, prefill: _Prefill) -> None:
+        self.keys[i][prefill.row, :, :, prefill.slot] = k[prefill.source]
+        self.values[i][prefill.row, :, prefill.slot] = v[prefill.source]
 
     def _attend_prompts(
         self, i: int, window: int | None, q: Tensor, k: Tensor, v: Tensor, prefill: _Prefill
     ) -> Tensor:
-        """Write the prompts' keys and values, and attend within each prompt and the prefix."""
-        source, row, slot = prefill.source, prefill.row, prefill.slot
-        self.keys[i][row, :, :, slot] = k[source]
-        self.values[i][row, :, slot] = v[source]
+        """Attention within each prompt and over the prefix."""
         n_prompts, longest = prefill.pad.shape
         shape = (n_prompts, self.kv_heads, self.groups * longest, self.head_dim)
         # The query heads of one key head stand one after another, as if they were more tokens.
@@ -325,85 +267,27 @@ class Decoder:
             k = torch.cat((before, k), dim=2)
             v = torch.cat((self.values[i, :1, :, :p].expand(n_prompts, -1, -1, -1), v), dim=2)
         seen = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=prefill.masks[window], scale=self.scale
+            q, k, v, attn_mask=prefill.masks[window], scale=self._weights.scale
         )
         seen = seen.view(n_prompts, self.kv_heads, self.groups, longest, self.head_dim)
         seen = seen.permute(0, 3, 1, 2, 4).reshape(n_prompts * longest, -1)
         return seen[prefill.unpad]
 
 
+def _chunks(rows_of: _RowsOf) -> list[_RowsOf]:
+    """Prompts in portions of about ``_CHUNK`` tokens, at least one portion."""
+    chunks: list[_RowsOf] = [{}]
+    n = 0
+    for prompt, rows in rows_of.items():
+        if n >= _CHUNK:
+            chunks.append({})
+            n = 0
+        chunks[-1][prompt] = rows
+        n += len(prompt)
+    return chunks
+
+
 def _rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = rope
     first, second = x.chunk(2, dim=-1)
     return torch.addcmul(x * cos, torch.cat((second, first), dim=-1), sin)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Takes weights out of transformers modules."""
-
-    dtype: torch.dtype
-    plus_one: bool
-    fuse: bool
-
-    def norm(self, module: Any) -> Norm:
-        weight = module.weight.detach().float()
-        eps = getattr(module, "eps", None) or module.variance_epsilon
-        return Norm(weight + 1.0 if self.plus_one else weight, float(eps))
-
-    def projection(self, *modules: Any) -> Projection:
-        weights = [m.weight.detach().to(self.dtype) for m in modules]
-        biases = [None if m.bias is None else m.bias.detach().to(self.dtype) for m in modules]
-        if not self.fuse:
-            return Projection(tuple(weights), tuple(biases))
-        given = [b for b in biases if b is not None]
-        if given and len(given) < len(biases):
-            raise UnsupportedModelError("only some projections of a layer have a bias")
-        return Projection((torch.cat(weights),), (torch.cat(given) if given else None,))
-
-    def layer(self, layer: Any, config: Any, index: int) -> Layer:
-        attention, mlp = layer.self_attn, layer.mlp
-        gemma = self.plus_one
-        kinds = getattr(config, "layer_types", None)
-        window = getattr(config, "sliding_window", None)
-        if kinds is not None and kinds[index] != "sliding_attention":
-            window = None
-        if config.model_type == "llama":
-            window = None
-        q_norm = getattr(attention, "q_norm", None)
-        k_norm = getattr(attention, "k_norm", None)
-        return Layer(
-            before_attention=self.norm(layer.input_layernorm),
-            qkv=self.projection(attention.q_proj, attention.k_proj, attention.v_proj),
-            q_norm=None if q_norm is None else self.norm(q_norm),
-            k_norm=None if k_norm is None else self.norm(k_norm),
-            out=self.projection(attention.o_proj),
-            after_attention=self.norm(layer.post_attention_layernorm) if gemma else None,
-            before_mlp=self.norm(
-                layer.pre_feedforward_layernorm if gemma else layer.post_attention_layernorm
-            ),
-            gate_up=self.projection(mlp.gate_proj, mlp.up_proj),
-            down=self.projection(mlp.down_proj),
-            after_mlp=self.norm(layer.post_feedforward_layernorm) if gemma else None,
-            rope=kinds[index] if gemma and kinds else "",
-            window=window,
-        )
-
-
-def _check(model: Any) -> None:
-    config = model.config
-    if config.model_type not in ARCHITECTURES or hasattr(model, "peft_config"):
-        raise UnsupportedModelError(f"no fast path for {type(model).__name__}")
-    for option in ("attn_logit_softcapping", "final_logit_softcapping"):
-        if getattr(config, option, None) is not None:
-            raise UnsupportedModelError(f"no fast path with {option}")
-    if getattr(config, "use_bidirectional_attention", None):
-        raise UnsupportedModelError("no fast path with bidirectional attention")
-    if getattr(model.lm_head, "bias", None) is not None:
-        raise UnsupportedModelError("no fast path with a bias on the logits")
-    ropes = getattr(config, "rope_parameters", None) or {}
-    for rope in ropes.values() if config.model_type == "gemma3_text" else [ropes]:
-        if rope.get("rope_type", "default") not in _FIXED_ROPE:
-            raise UnsupportedModelError(f"no fast path with rope type {rope['rope_type']!r}")
-        if rope.get("partial_rotary_factor", 1.0) != 1.0:
-            raise UnsupportedModelError("no fast path with partial rotary embedding")

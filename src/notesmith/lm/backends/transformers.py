@@ -21,8 +21,9 @@ from torch import Tensor
 
 from notesmith.config import SampleConfig
 from notesmith.errors import StageError
-from notesmith.lm.backends.decoder import Decoder, UnsupportedModelError
+from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.rows import Rows, Runner, Work
+from notesmith.lm.backends.weights import UnsupportedModelError
 from notesmith.lm.constrain import Constraint, MarkConstraint
 from notesmith.lm.load import cpu_has_bf16
 from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
