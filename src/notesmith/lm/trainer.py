@@ -85,14 +85,16 @@ class CompletionTrainer(SFTTrainer):
     ) -> Tensor:
         """Mean over the completion tokens of the whole (accumulated) batch."""
         self.n_tokens += int(inputs["attention_mask"].sum())
-        losses = completion_losses(plain_model(model), inputs)
+        # Accelerate gives autocast to the outer forward alone, which is not the one called here.
+        with self.accelerator.autocast():
+            losses = completion_losses(plain_model(model), inputs)
         return losses.sum() / (losses.numel() if num_items_in_batch is None else num_items_in_batch)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Dev loss in nats a completion token."""
         self.model.eval()
         total, n = 0.0, 0
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.accelerator.autocast():
             for inputs in self.get_eval_dataloader():
                 losses = completion_losses(plain_model(self.model), self._prepare_inputs(inputs))
                 total, n = total + float(losses.sum()), n + losses.numel()
