@@ -13,10 +13,12 @@ from notesmith.cli import corpus
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.run import run as run_command
 from notesmith.cli.show import show
 from notesmith.cli.status import status
+from notesmith.cli.train import train
 from notesmith.errors import NotesmithError
 
 app = typer.Typer(
@@ -47,6 +49,8 @@ app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
 app.add_typer(corpus.app, name="corpus")
+app.command()(train)
+app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(show)

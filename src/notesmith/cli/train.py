@@ -1,0 +1,145 @@
+"""``notesmith train``: train the student on labelled documents and save it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from notesmith.errors import ConfigError, CorpusError
+from notesmith.progress import OnProgress
+
+if TYPE_CHECKING:
+    from notesmith.config import NerConfig
+
+
+def train(
+    corpus: Annotated[Path, typer.Argument(help="File or folder of labelled documents.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make for the model.")],
+    made: Annotated[
+        list[Path] | None,
+        typer.Option("--made", help="Made documents to train on as well; repeatable."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="ner.FIELD=VALUE", help="Change a setting; repeatable."),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Comma-separated labels to learn; those of the corpus if not given.")
+    ] = "",
+    label_map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="Rename a label; '*' is any other, no NEW drops it."),
+    ] = None,
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="Format of the files; found if not given.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Drop and count bad records instead of stopping.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of head, order and dropout.")] = 13,
+) -> None:
+    """Train the student: an encoder with a tagging head, saved as a folder transformers can load.
+
+    Every setting is in the table ner of a recipe, for example: --set ner.steps=600.
+    """
+    config = student_config(changes or ())
+    if out.exists():
+        raise CorpusError(f"{out}: is there already; name another folder with --out")
+    from notesmith.corpus import read_corpus
+
+    renamed = _pairs(label_map or ())
+
+    def read(path: Path) -> Sequence[Any]:
+        found = read_corpus(
+            path,
+            format=file_format if path == corpus else None,
+            label_map=renamed,
+            on_problem="count" if skip_bad else "raise",
+        )
+        for what, n in found.counts.items():
+            typer.echo(f"{path.name}: {n} {what}", err=True)
+        return found.docs
+
+    gold = read(corpus)
+    extra = [doc for path in made or () for doc in read(path)]
+    from notesmith.ner import train_ner
+
+    with moving_line() as on_progress:
+        result = train_ner(
+            gold,
+            extra,
+            config=config,
+            labels=[name.strip() for name in labels.split(",") if name.strip()] or None,
+            seed=seed,
+            on_progress=on_progress,
+        )
+        result.model.save(out)
+    for what, n in sorted(result.counts.items()):
+        typer.echo(f"{n} {what.replace('_', ' ')}", err=True)
+    last = result.history[-1]
+    typer.echo(
+        f"{out}: {len(gold)} + {len(extra)} documents, labels {', '.join(result.model.labels)}, "
+        f"{last['step']:.0f} steps, loss {last['loss']:.3g}, {result.seconds:.0f} s"
+    )
+
+
+def student_config(changes: Sequence[str]) -> NerConfig:
+    """The default ``NerConfig`` with ``ner.FIELD=VALUE`` changes.
+
+    Raises:
+        ConfigError: a change is not written so, or the field or value is wrong.
+    """
+    from pydantic import ValidationError
+
+    from notesmith.config import NerConfig
+
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, equals, raw = change.partition("=")
+        parts = name.strip().split(".")
+        if not equals or len(parts) < 2 or parts[0] != "ner" or not all(parts):
+            raise ConfigError(f"--set {change!r}: write it as ner.FIELD=VALUE")
+        table = values
+        for part in parts[1:-1]:
+            table = table.setdefault(part, {})
+        table[parts[-1]] = _toml_value(raw.strip())
+    try:
+        return NerConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in ("ner", *first["loc"]))
+        raise ConfigError(f"--set {where}: {first['msg']}") from None
+
+
+def _toml_value(raw: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _pairs(items: Sequence[str]) -> Mapping[str, str]:
+    pairs: dict[str, str] = {}
+    for item in items:
+        old, equals, new = item.partition("=")
+        if not old or not equals:
+            raise ConfigError(f"--label-map {item!r}: write it as OLD=NEW")
+        pairs[old] = new
+    return pairs
+
+
+@contextmanager
+def moving_line() -> Iterator[OnProgress]:
+    """Show the state of one stage on a line that moves, where there is a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from notesmith.cli.progress import describe
+
+    with Console(stderr=True, highlight=False).status("starting") as status:
+        yield lambda progress: status.update(escape(describe(progress)))
