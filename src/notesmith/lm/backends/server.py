@@ -1,0 +1,231 @@
+"""Sample from a server that speaks OpenAI's completions protocol (vLLM, llama.cpp, Ollama ...).
+
+Prompts hold labelled text, so a server off this machine needs the caller's consent. The address is
+resolved once, checked and connected to as checked; redirects and proxies are not followed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from notesmith.config import SampleConfig
+from notesmith.errors import ConfigError, StageError
+from notesmith.lm.backends import refuse_constraint, seed_of
+from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.progress import OnProgress, Progress, silent
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Where clouds serve credentials to whoever asks from inside, besides link-local addresses.
+_METADATA = frozenset(
+    map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254"))
+)
+# Six-to-four and NAT64 addresses hold an IPv4 address, which may be any.
+_TUNNELS = tuple(map(ipaddress.ip_network, ("2002::/16", "64:ff9b::/96", "64:ff9b:1::/48")))
+_MOST_BYTES = 64 << 20
+_MOST_REQUESTS = 32
+_TRIES = 3
+_BUSY = (429, 502, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server, resolved and allowed."""
+
+    host: str
+    port: int
+    path: str
+    tls: bool
+    address: str
+
+
+def resolve(url: str, *, consent: bool) -> Endpoint:
+    """Check where ``url`` leads; ``consent`` allows hosts other than this machine.
+
+    Raises:
+        ConfigError: not a plain http(s) address, a refused one, or one that needs consent.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError("the server's URL must begin with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError("the server's URL may hold no user, password, query or fragment")
+    host, tls = parts.hostname, parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"cannot resolve host {host!r}") from error
+    addresses = [_plain(str(info[4][0])) for info in found]
+    for address in addresses:
+        _check(host, address, consent=consent, tls=tls)
+    return Endpoint(host, port, parts.path.rstrip("/"), tls, str(addresses[0]))
+
+
+def _plain(text: str) -> _Address:
+    """Address without its zone, and out of its IPv6 coat if it is IPv4."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def _check(host: str, address: _Address, *, consent: bool, tls: bool) -> None:
+    tunnelled = any(address in net for net in _TUNNELS if net.version == address.version)
+    odd = address.is_link_local or address.is_multicast or address.is_unspecified or tunnelled
+    if odd or address in _METADATA:
+        raise ConfigError(f"host {host!r} leads to {address}, which is refused")
+    if address.is_loopback:
+        return
+    if not consent:
+        raise ConfigError(
+            f"host {host!r} is not this machine: prompts with labelled text would leave it; "
+            "consent explicitly if that is allowed"
+        )
+    if not tls and not address.is_private:
+        raise ConfigError(f"host {host!r} is on the open network: use https")
+
+
+class ServerBackend:
+    """Completions of one model of a server; text only, so samples have no token ids."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        api_key: str | None = None,
+        consent: bool = False,
+        timeout: float = 120.0,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Use ``model`` at ``url`` (which ends before ``/completions``, as in ``…/v1``).
+
+        ``extra`` is added to each request, for what servers understand beyond the protocol, such
+        as ``{"skip_special_tokens": False}`` with marks that are reserved tokens.
+
+        Raises:
+            ConfigError: see ``resolve``.
+        """
+        self._endpoint = resolve(url, consent=consent)
+        self._model, self._timeout, self._extra = model, timeout, dict(extra or {})
+        self._api_key = api_key
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        config: SampleConfig,
+        *,
+        seed: int,
+        constraint: Constraints = None,
+        on_progress: OnProgress = silent,
+        finished: Mapping[int, Sample] | None = None,
+        on_samples: OnSamples | None = None,
+    ) -> SampleResult:
+        """See ``notesmith.lm.sample.sample``; up to 32 requests at a time."""
+        refuse_constraint(constraint, "server")
+        started = time.perf_counter()
+        done = {i: s for i, s in (finished or {}).items() if 0 <= i < len(prompts)}
+        todo = [i for i in range(len(prompts)) if i not in done]
+        tokens = 0
+        for written in self._all(prompts, todo, config, seed):
+            tokens += written.tokens
+            done[written.sample.index] = written.sample
+            if on_samples:
+                on_samples([written.sample])
+            seconds = time.perf_counter() - started
+            on_progress(Progress("sample", len(done), len(prompts), "samples", tokens, seconds))
+        samples = tuple(done[i] for i in range(len(prompts)))
+        return SampleResult(samples, tokens, time.perf_counter() - started)
+
+    def _all(
+        self, prompts: Sequence[str], todo: Sequence[int], config: SampleConfig, seed: int
+    ) -> Iterator[_Written]:
+        with ThreadPoolExecutor(min(config.batch_size, _MOST_REQUESTS)) as pool:
+            futures = [pool.submit(self._one, i, prompts[i], config, seed) for i in todo]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _one(self, index: int, prompt: str, config: SampleConfig, seed: int) -> _Written:
+        request: dict[str, Any] = {
+            "model": self._model,
+            "prompt": prompt,
+            "max_tokens": config.max_new_tokens,
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "seed": seed_of(seed, index),
+            **({"top_k": config.top_k} if config.top_k else {}),
+            **self._extra,
+        }
+        body = self._post(json.dumps(request).encode())
+        try:
+            answer = json.loads(body)
+            choice = answer["choices"][0]
+            text, ended = str(choice["text"]), choice.get("finish_reason") == "stop"
+            tokens = int((answer.get("usage") or {}).get("completion_tokens") or 0)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # The answer may hold text: neither it nor the error it caused is shown.
+            raise StageError(f"sample {index}: the server's answer is no completion") from None
+        return _Written(Sample(index, text, (), ended), tokens)
+
+    def _post(self, body: bytes) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        path = f"{self._endpoint.path}/completions"
+        status = 0
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(2.0**attempt)
+            connection = _PinnedConnection(self._endpoint, self._timeout)
+            try:
+                connection.request("POST", path, body, headers)
+                response = connection.getresponse()
+                status = response.status
+                answer = response.read(_MOST_BYTES + 1)
+            except (OSError, http.client.HTTPException) as error:
+                name = type(error).__name__
+                raise StageError(f"the server at {self._endpoint.host} failed: {name}") from None
+            finally:
+                connection.close()
+            if status == 200 and len(answer) <= _MOST_BYTES:
+                return answer
+            if status not in _BUSY:
+                break
+        why = "redirects, which is not followed" if 300 <= status < 400 else f"answers {status}"
+        if status == 200:
+            why = "answers with too much"
+        raise StageError(f"the server at {self._endpoint.host} {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    sample: Sample
+    tokens: int
+
+
+class _PinnedConnection(http.client.HTTPConnection):
+    """Connects to the address that was checked, whatever the name resolves to by now."""
+
+    def __init__(self, endpoint: Endpoint, timeout: float) -> None:
+        super().__init__(endpoint.host, endpoint.port, timeout=timeout)
+        self._endpoint = endpoint
+
+    def connect(self) -> None:
+        """Open the socket, in TLS with the name's own certificate where it was https."""
+        where = (self._endpoint.address, self._endpoint.port)
+        self.sock = socket.create_connection(where, self.timeout)
+        if self._endpoint.tls:
+            context = ssl.create_default_context()
+            self.sock = context.wrap_socket(self.sock, server_hostname=self._endpoint.host)
