@@ -105,6 +105,22 @@ def test_a_sample_does_not_change_with_the_batch(lm):
     assert results[0].samples == results[1].samples == results[2].samples
 
 
+def test_rows_are_fewer_where_memory_is_short(lm, monkeypatch):
+    whole = write(lm, batch_size=20)
+    begun = []
+    begin = Decoder.begin
+
+    def counted(self, n_rows, *rest):
+        begun.append(n_rows)
+        begin(self, n_rows, *rest)
+
+    monkeypatch.setattr(Decoder, "begin", counted)
+    monkeypatch.setattr("notesmith.lm.backends.transformers.os.sysconf", lambda name: 512)
+    assert write(lm, batch_size=20).samples == whole.samples
+    longest = max(map(len, lm.encode_prompts(PROMPTS))) + 12
+    assert begun == [512 * 512 // 4 // (256 * longest)]  # keys and values: 256 bytes a token
+
+
 def test_a_sample_does_not_change_with_the_number_of_threads(lm, monkeypatch):
     alone = write(lm, batch_size=20)
     monkeypatch.setattr("notesmith.lm.backends.transformers._LEAST_ROWS", 5)

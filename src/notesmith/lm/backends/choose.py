@@ -25,7 +25,7 @@ def _mix(x: Tensor) -> Tensor:
 
 def gumbel(seed: int, index: Tensor, position: Tensor, ids: Tensor) -> Tensor:
     """Standard Gumbel noise ``(rows, n)`` for token ``ids`` of samples at positions ``(rows,)``."""
-    root = _mix(torch.tensor(seed + 1, device=ids.device) * _GAMMA)
+    root = _mix(torch.tensor((seed + 1) % (1 << 63), device=ids.device) * _GAMMA)
     row = _mix(_mix(root + index * _GAMMA) + (position + 1) * _GAMMA)
     bits = (_mix(row[:, None] + (ids + 1) * _GAMMA) >> 11) & ((1 << 53) - 1)
     # Half a step away from 0 and 1, so both logarithms are finite.

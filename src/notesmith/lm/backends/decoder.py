@@ -65,6 +65,11 @@ class Decoder:
         self.values = torch.empty(0)
         self._prefix = 0
 
+    @property
+    def bytes_per_token(self) -> int:
+        """Memory of one token of one row in the cache."""
+        return 2 * len(self.layers) * self.kv_heads * self.head_dim * self.dtype.itemsize
+
     def begin(self, n_rows: int, max_length: int, prefix: Sequence[int] = ()) -> None:
         """Make an empty cache for ``n_rows``; ``prefix`` begins every prompt and is run once."""
         self._ropes = {
@@ -121,7 +126,8 @@ class Decoder:
     def _fit(self, longest: int) -> None:
         """Make the cache as long as the longest row, rounded up."""
         wanted = -(-longest // _GRAIN) * _GRAIN
-        if wanted == self._capacity:
+        # A little too long is cheaper than copying to and fro as long rows come and go.
+        if wanted <= self._capacity <= wanted + _GRAIN:
             return
         same = min(wanted, self._capacity)
         *shape, head_dim, _ = self.keys.shape

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # A thread with fewer rows spends its time reading weights.
 _LEAST_ROWS = 32
+# Share of the memory that keys and values may take; growing them takes as much again.
+_CACHE_RATIO = 0.25
 _SECONDS_BETWEEN_REPORTS = 1.0
 
 
@@ -70,18 +73,19 @@ class TransformersBackend:
         tokens = 0
         fresh: list[Sample] = []
         reported = started
-        for new in self._finished(encoded, rules, config, seed):
-            tokens += new.tokens
-            fresh += new.samples
-            done |= {s.index: s for s in new.samples}
-            now = time.perf_counter()
-            if now - reported < _SECONDS_BETWEEN_REPORTS and len(done) < len(prompts):
-                continue
-            reported = now
-            if on_samples and fresh:
-                on_samples(fresh)
-                fresh = []
-            on_progress(_progress(len(done), len(prompts), tokens, now - started))
+        with closing(self._finished(encoded, rules, config, seed)) as steps:
+            for new in steps:
+                tokens += new.tokens
+                fresh += new.samples
+                done |= {s.index: s for s in new.samples}
+                now = time.perf_counter()
+                if now - reported < _SECONDS_BETWEEN_REPORTS and len(done) < len(prompts):
+                    continue
+                reported = now
+                if on_samples and fresh:
+                    on_samples(fresh)
+                    fresh = []
+                on_progress(_progress(len(done), len(prompts), tokens, now - started))
         samples = tuple(done[i] for i in range(len(prompts)))
         return SampleResult(samples, tokens, time.perf_counter() - started)
 
@@ -91,7 +95,7 @@ class TransformersBackend:
         rules: Sequence[Constraint | None],
         config: SampleConfig,
         seed: int,
-    ) -> Iterator[_Stepped]:
+    ) -> Generator[_Stepped]:
         """Samples as they end.
 
         On a CPU each thread runs rows of its own, one operation after another, instead of sharing
@@ -100,15 +104,26 @@ class TransformersBackend:
         """
         if not encoded:
             return
-        n_rows = min(config.batch_size, len(encoded))
         n_threads = torch.get_num_threads() if self._lm.device.type == "cpu" else 1
-        n_workers = max(1, min(n_threads, n_rows // _LEAST_ROWS))
-        with _evaluating(self._lm.model), _threads(n_threads // n_workers):
+        with _evaluating(self._lm.model):
             runner = self._runner(config)
             work = Work.plan(self._lm, encoded, rules, config, seed)
+            n_rows = min(config.batch_size, len(encoded), self._rows_that_fit(runner, work))
+            n_workers = max(1, min(n_threads, n_rows // _LEAST_ROWS))
             shares = [n_rows // n_workers + (i < n_rows % n_workers) for i in range(n_workers)]
             crew = _Crew(work, [(copy.copy(runner), n) for n in shares], n_threads // n_workers)
-            yield from crew.run()
+            with _threads(n_threads // n_workers), closing(crew.run()) as steps:
+                yield from steps
+
+    def _rows_that_fit(self, runner: Runner, work: Work) -> int:
+        """Rows whose cache takes no more than a part of the memory; the text is the same."""
+        if not isinstance(runner, Decoder):
+            return len(work.encoded)
+        if self._lm.device.type == "cuda":
+            memory = torch.cuda.mem_get_info(self._lm.device)[0]
+        else:
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return max(1, int(_CACHE_RATIO * memory) // (runner.bytes_per_token * work.longest))
 
     def _runner(self, config: SampleConfig) -> Runner:
         model = self._lm.model
@@ -137,7 +152,7 @@ class _Crew:
         self._stepped: SimpleQueue[_Stepped | BaseException | None] = SimpleQueue()
         self._stop = threading.Event()
 
-    def run(self) -> Iterator[_Stepped]:
+    def run(self) -> Generator[_Stepped]:
         """Yield in the caller's thread; an error in a worker is raised here."""
         workers = [
             threading.Thread(target=self._work_off, args=share, daemon=True)
