@@ -301,6 +301,23 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_bfloat16_is_as_near_to_float32_as_the_models_own(name):
+    model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+    generator = torch.Generator().manual_seed(0)
+    for p in model.parameters():
+        p.data.normal_(std=0.3, generator=generator)
+    text = torch.randint(0, 97, (64, 7), generator=generator)
+    decoder = Decoder(model, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        exact = model(text).logits[:, -1]
+        decoder.begin(64, 7)
+        new = [(i, text[i].tolist()) for i in range(64)]
+        ours = decoder.step(text[:, -1], torch.full((64,), 6), longest=7, new=new)
+        own = model.to(torch.bfloat16)(text).logits[:, -1]
+    assert (ours - exact).square().mean() < 1.2 * (own - exact).square().mean()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_logits_equal_those_of_the_model(name):
     """Rows at different positions, a common prefix, equal prompts, a row that begins later."""
     model = AutoModelForCausalLM.from_config(CONFIGS[name]).eval()

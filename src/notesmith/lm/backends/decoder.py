@@ -111,7 +111,7 @@ class Decoder:
         for chunk in first:
             self._forward(tokens[:0], positions[:0], chunk)
         hidden = self._forward(tokens, positions, last)
-        return functional.linear(self._weights.norm(hidden), self._weights.head)
+        return self._weights.head(self._weights.norm(hidden))
 
     def keep(self, order: Sequence[int]) -> None:
         """Let row ``i`` continue what row ``order[i]`` held; later rows are free."""
@@ -220,16 +220,18 @@ class Decoder:
             if prefill:
                 # First, for a new row's last token sees the rest of its prompt in the cache.
                 self._write_prompts(i, k[n:], v[n:], prefill)
+            last = i + 1 == len(self.layers)
+            if last:  # after its keys and values nobody asks for the prompts
+                x = x[:n]
+                if not n:
+                    break
             seen = self._attend(i, q[:n], biases[layer.window])
-            if prefill and i + 1 < len(self.layers):
+            if prefill and not last:
                 others = self._attend_prompts(i, layer.window, q[n:], k[n:], v[n:], prefill)
                 seen = torch.cat((seen, others))
-            else:  # after the last layer's keys and values nobody asks for the prompts
-                x = x[:n]
             y = layer.out(seen)
             x += layer.after_attention(y) if layer.after_attention else y
-            gate, up = layer.gate_up(layer.before_mlp(x)).chunk(2, dim=-1)
-            y = layer.down(self._weights.activation(gate).mul_(up))
+            y = layer.mlp(layer.before_mlp(x))
             x += layer.after_mlp(y) if layer.after_mlp else y
         return x
 

@@ -5,48 +5,23 @@ Only what a forward pass needs, in its type, with projections of one input side 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from notesmith.lm.backends.products import GatedMlp, Maker, Norm, Projection, can_pack
 
 ARCHITECTURES = ("gemma3_text", "llama", "mistral", "qwen3")
 # Rotary embeddings of these types do not change with the length of the text.
 _FIXED_ROPE = ("default", "linear", "llama3", "yarn")
-# Larger models keep their projections apart, so that sampling does not hold them twice.
-_FUSE_BELOW = 2_000_000_000
+# Larger models keep their own matrices, so that sampling does not hold them twice.
+_SMALL = 2_000_000_000
 
 
 class UnsupportedModelError(ValueError):
     """The model is none that this forward pass reproduces; use the model's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """RMS norm over the last axis: ``x / rms(x) * weight``, computed in float32."""
-
-    weight: Tensor
-    eps: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
-        scale = torch.rsqrt(length.square_().div_(x.shape[-1]).add_(self.eps))
-        return (x * scale).mul_(self.weight).to(x.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Linear maps of one input whose outputs stand side by side."""
-
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor | None, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        parts = [functional.linear(x, w, b) for w, b in zip(self.weights, self.biases, strict=True)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +35,7 @@ class Layer:
     out: Projection
     after_attention: Norm | None
     before_mlp: Norm
-    gate_up: Projection
-    down: Projection
+    mlp: GatedMlp
     after_mlp: Norm | None
     rope: str
     window: int | None
@@ -75,8 +49,7 @@ class Weights:
     embed_scale: float
     layers: tuple[Layer, ...]
     norm: Norm
-    head: Tensor
-    activation: Callable[[Tensor], Tensor]
+    head: Projection
     heads: int
     kv_heads: int
     head_dim: int
@@ -95,14 +68,15 @@ def read_weights(model: Any, dtype: torch.dtype | None = None) -> Weights:
     dtype = dtype or embed.dtype
     gemma = config.model_type == "gemma3_text"
     n_parameters = sum(p.numel() for p in model.parameters())
-    reader = _Reader(dtype, plus_one=gemma, fuse=n_parameters < _FUSE_BELOW)
+    small = n_parameters < _SMALL
+    maker = Maker(dtype, pack=small and can_pack(dtype, embed.device), fuse=small)
+    reader = _Reader(maker, plus_one=gemma)
     return Weights(
         embed=embed.to(dtype),
         embed_scale=float(body.embed_tokens.embed_scale.to(dtype)) if gemma else 1.0,
         layers=tuple(reader.layer(layer, config, i) for i, layer in enumerate(body.layers)),
         norm=reader.norm(body.norm),
-        head=model.lm_head.weight.detach().to(dtype),
-        activation=body.layers[0].mlp.act_fn,
+        head=maker.projection(model.lm_head),
         heads=int(config.num_attention_heads),
         kv_heads=int(config.num_key_value_heads),
         head_dim=int(attention.head_dim),
@@ -114,24 +88,13 @@ def read_weights(model: Any, dtype: torch.dtype | None = None) -> Weights:
 class _Reader:
     """Takes weights out of transformers modules."""
 
-    dtype: torch.dtype
+    make: Maker
     plus_one: bool
-    fuse: bool
 
     def norm(self, module: Any) -> Norm:
         weight = module.weight.detach().float()
         eps = getattr(module, "eps", None) or module.variance_epsilon
         return Norm(weight + 1.0 if self.plus_one else weight, float(eps))
-
-    def projection(self, *modules: Any) -> Projection:
-        weights = [m.weight.detach().to(self.dtype) for m in modules]
-        biases = [None if m.bias is None else m.bias.detach().to(self.dtype) for m in modules]
-        if not self.fuse:
-            return Projection(tuple(weights), tuple(biases))
-        given = [b for b in biases if b is not None]
-        if given and len(given) < len(biases):
-            raise UnsupportedModelError("only some projections of a layer have a bias")
-        return Projection((torch.cat(weights),), (torch.cat(given) if given else None,))
 
     def layer(self, layer: Any, config: Any, index: int) -> Layer:
         attention, mlp = layer.self_attn, layer.mlp
@@ -146,16 +109,20 @@ class _Reader:
         k_norm = getattr(attention, "k_norm", None)
         return Layer(
             before_attention=self.norm(layer.input_layernorm),
-            qkv=self.projection(attention.q_proj, attention.k_proj, attention.v_proj),
+            qkv=self.make.projection(attention.q_proj, attention.k_proj, attention.v_proj),
             q_norm=None if q_norm is None else self.norm(q_norm),
             k_norm=None if k_norm is None else self.norm(k_norm),
-            out=self.projection(attention.o_proj),
+            out=self.make.projection(attention.o_proj),
             after_attention=self.norm(layer.post_attention_layernorm) if gemma else None,
             before_mlp=self.norm(
                 layer.pre_feedforward_layernorm if gemma else layer.post_attention_layernorm
             ),
-            gate_up=self.projection(mlp.gate_proj, mlp.up_proj),
-            down=self.projection(mlp.down_proj),
+            mlp=GatedMlp(
+                self.make.projection(mlp.gate_proj, mlp.up_proj, apart=True),
+                self.make.projection(mlp.down_proj),
+                mlp.act_fn,
+                getattr(config, "hidden_activation" if gemma else "hidden_act"),
+            ),
             after_mlp=self.norm(layer.post_feedforward_layernorm) if gemma else None,
             rope=kinds[index] if gemma and kinds else "",
             window=window,
