@@ -15,7 +15,7 @@ from notesmith.augment import (
 )
 from notesmith.augment.edits import Edit, apply_edits, plain_entities
 from notesmith.config import AugmentConfig
-from notesmith.document import Document, Entity, Relation, Section
+from notesmith.document import ConceptRelation, Document, Entity, Relation, Section
 from notesmith.errors import StageError
 
 TEXT = "Chest pain and DM today. No fever, stable."
@@ -121,3 +121,18 @@ def test_placebo_keeps_text_density_and_lengths() -> None:
         assert sorted(e.label for e in made.entities) == ["Problem", "Problem", "Sign"]
         spans = sorted((e.start, e.end) for e in made.entities)
         assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+
+
+def test_a_mention_that_becomes_another_loses_its_concepts() -> None:
+    doc = Document(
+        "d",
+        "gout and cough",
+        (
+            Entity("T1", "Problem", ((0, 4),), normalized=("C1",)),
+            Entity("T2", "Sign", ((9, 14),), normalized=("C2",)),
+        ),
+        concept_relations=(ConceptRelation("CID", "C1", "C2"), ConceptRelation("X", "C2", "C2")),
+    )
+    made = apply_edits(doc, [Edit(0, 4, "asthma")], doc_id="e", stage="s")
+    assert [ent.normalized for ent in made.entities] == [(), ("C2",)]
+    assert made.concept_relations == (ConceptRelation("X", "C2", "C2"),)

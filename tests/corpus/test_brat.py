@@ -210,3 +210,23 @@ def test_a_label_with_white_space_is_refused_and_nothing_is_left(tmp_path):
     with pytest.raises(CorpusError, match="doc 'a': a label, attribute or concept"):
         write_corpus([doc], tmp_path / "c", format="brat")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mangled_line_is_not_quoted(tmp_path):
+    (tmp_path / "a.txt").write_text("Fever.")
+    (tmp_path / "a.ann").write_text("The man from Ulm\twas sad\tand\n")
+    with pytest.raises(CorpusError) as error:
+        read_corpus(tmp_path)
+    assert "a.ann:1: doc 'a': an id of an unknown kind: a mention needs" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["free text", [3], [{"kind": "k", "of": "T1"}], [{"kind": "", "of": "", "text": "a\nb"}]],
+)
+def test_metadata_that_only_share_the_name_of_notes_are_left_out(tmp_path, notes):
+    lost = write_corpus(
+        [Document("a", "x", metadata={"notes": notes})], tmp_path / "c", format="brat"
+    )
+    assert lost == {"documents whose metadata, sections or provenance were left out": 1}
+    assert read_corpus(tmp_path / "c").docs == [Document("a", "x")]

@@ -4,7 +4,13 @@ import stat
 
 import pytest
 
-from notesmith.corpus.files import atomic_folder, atomic_write_bytes, atomic_write_text, make_folder
+from notesmith.corpus.files import (
+    atomic_folder,
+    atomic_write_bytes,
+    atomic_write_text,
+    make_folder,
+    write_part,
+)
 from notesmith.errors import CorpusError
 
 
@@ -75,6 +81,28 @@ def test_folder_appears_whole_and_private(tmp_path):
     assert (tmp_path / "out" / "sub" / "x").read_text() == "x"
     assert mode(tmp_path / "out" / "sub") == 0o700
     assert mode(tmp_path / "out" / "sub" / "x") == 0o600
+
+
+def test_parts_of_a_folder_are_private_and_a_full_disk_names_the_folder(tmp_path, monkeypatch):
+    with atomic_folder(tmp_path / "out") as folder:
+        write_part(folder / "sub" / "x", "x")
+    assert mode(tmp_path / "out" / "sub" / "x") == 0o600
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with (
+        pytest.raises(CorpusError, match=r"/new: disk full"),
+        atomic_folder(tmp_path / "new") as folder,
+    ):
+        write_part(folder / "x", "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_name_too_long_is_one_line(tmp_path):
+    with pytest.raises(CorpusError, match=r"cannot be written .File name too long"):
+        atomic_write_text(tmp_path / ("x" * 300) / "y", "z")
 
 
 def test_folder_vanishes_on_error(tmp_path):

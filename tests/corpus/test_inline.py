@@ -109,6 +109,12 @@ def test_windows_files_keep_their_line_ends_in_the_text_and_lose_the_last(tmp_pa
     assert (doc.text, doc.metadata) == ("No pain.\r\nEnd", {"kind": "x"})
 
 
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfid: n1\n---\nFever.\n")
+    (doc,) = read_corpus(tmp_path).docs
+    assert (doc.id, doc.text) == ("n1", "Fever.")
+
+
 def test_a_note_without_id_takes_its_path(tmp_path):
     (tmp_path / "c" / "train").mkdir(parents=True)
     put(tmp_path / "c" / "train", "kind: x\n---\npain\n", "a.txt")

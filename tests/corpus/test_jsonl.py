@@ -70,6 +70,8 @@ def entity(**fields):
         ),
         (change(provenance={"kind": "bronze"}), "'kind' must be one of gold, silver"),
         ("[" * 100_000, "nested too deeply|not JSON"),
+        ('{"schema": ' + "9" * 5000, "a number too long to read"),
+        (change(metadata={"x": float("nan")}), "NaN is not JSON"),
     ],
 )
 def test_bad_record_names_file_and_line_and_no_text(tmp_path, line, message):

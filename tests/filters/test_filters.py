@@ -110,3 +110,14 @@ def test_the_index_knows_which_text_is_repeated() -> None:
     index.add("k", "one two three four five six seven")
     assert index.find("one two three four five six seven") == "k"
     assert index.find("seven six five four three two one") is None
+
+
+def test_a_copied_note_is_found_where_notes_are_the_unit() -> None:
+    gold = [Document("g", " ".join(f"Finding {w} was seen once again today." for w in WORDS))]
+    copy = candidate("copy", gold[0].text)
+    assert not run([copy], gold, FilterConfig()).dropped  # no single sentence holds enough of it
+    (dropped,) = run([copy], gold, FilterConfig(), unit="document").dropped
+    assert dropped.reason == "repeats gold"
+
+
+WORDS = "alpha bravo delta echo foxtrot golf hotel india".split()

@@ -60,7 +60,8 @@ def test_bare_results_are_enough():
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema": 2}, {"arms": 3}, {"arms": []}, {"comparisons": [{"arm": "x"}]}]
+    "change",
+    [{"schema": 2}, {"arms": 3}, {"arms": []}, {"comparisons": [{"arm": "x"}]}, {"main_size": "x"}],
 )
 def test_other_schemas_and_malformed_parts_are_errors(results, change):
     with pytest.raises(StageError):

@@ -74,3 +74,9 @@ def test_an_annotator_turns_masks_into_labels_only_where_it_agrees() -> None:
     doc = decode(" He has<Problem> bad luck</> and<Problem> rain</>.", annotator=annotator).result
     assert doc.mentions() == ["bad luck"]
     assert [doc.text[s:e] for s, e in doc.masked] == ["rain"]
+
+
+def test_letters_that_fold_otherwise_than_they_match_are_no_name() -> None:
+    # A dotless i: the pattern takes it for an i, case folding does not.
+    assert LEXICON.find("Known renal fa\u0131lure.") == []
+    assert LEXICON.find("Known RENAL FAILURE.") == [((6, 19), "Problem")]

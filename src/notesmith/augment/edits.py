@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from notesmith.document import Document, Entity, Provenance, Section, Span
@@ -36,7 +36,8 @@ def apply_edits(doc: Document, edits: Sequence[Edit], *, doc_id: str, stage: str
     """Return ``doc`` with ``edits`` made; entities, relations, sections and masks keep their place.
 
     A span's border that lies inside an edited range moves to the nearer end of the new text, so a
-    mention that is replaced whole, or holds an edit, keeps exactly its new extent.
+    mention that is replaced whole, or holds an edit, keeps exactly its new extent. Concepts of a
+    mention that became another string go, and the concept relations that rest on them.
 
     Raises:
         StageError: two edits overlap.
@@ -72,16 +73,29 @@ def apply_edits(doc: Document, edits: Sequence[Edit], *, doc_id: str, stage: str
     def move_span(span: Span) -> Span:
         return move(span[0], is_end=False), move(span[1], is_end=True)
 
-    entities = tuple(replace(ent, spans=tuple(map(move_span, ent.spans))) for ent in doc.entities)
+    text = "".join(parts)
+    entities: list[Entity] = []
+    for ent in doc.entities:
+        moved = replace(ent, spans=tuple(map(move_span, ent.spans)))
+        is_same = moved.mention(text) == ent.mention(doc.text)
+        entities.append(moved if is_same else replace(moved, normalized=()))
+    gone = _concepts(doc.entities) - _concepts(entities)
     return replace(
         doc,
         id=doc_id,
-        text="".join(parts),
-        entities=entities,
+        text=text,
+        entities=tuple(entities),
+        concept_relations=tuple(
+            rel for rel in doc.concept_relations if not gone & {rel.head, rel.tail}
+        ),
         sections=tuple(Section(s.name, *move_span((s.start, s.end))) for s in doc.sections),
         masked=tuple(map(move_span, doc.masked)),
         provenance=Provenance("augmented", (doc.id,), stage=stage),
     )
+
+
+def _concepts(entities: Iterable[Entity]) -> set[str]:
+    return {concept for ent in entities for concept in ent.normalized}
 
 
 def plain_entities(doc: Document) -> list[Entity]:

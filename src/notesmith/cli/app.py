@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import notesmith
 from notesmith.cli import corpus
@@ -19,10 +20,36 @@ from notesmith.cli.run import run as run_command
 from notesmith.cli.show import show
 from notesmith.cli.status import status
 from notesmith.cli.train import train
-from notesmith.errors import NotesmithError
+from notesmith.errors import MissingExtraError, NotesmithError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What a user's path or disk can do; any other error of the system is a bug and keeps its traceback.
+_PLACE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    }
+)
+_MODEL_PACKAGES = frozenset({"accelerate", "datasets", "peft", "safetensors", "torch"}) | {
+    *("transformers", "trl", "tokenizers")
+}
+
+
+class Commands(TyperGroup):
+    """The commands; one that is interrupted says so on one line and exits with 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("notesmith: interrupted; nothing half-written is left", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="notesmith",
+    cls=Commands,
     help="Make more labelled clinical text with a local language model, and prove it helped.",
     no_args_is_help=True,
     add_completion=False,
@@ -64,9 +91,16 @@ def run() -> None:
     except NotesmithError as error:
         _stop(f"notesmith: {error}", 1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
+            _stop("notesmith: disk full; free some space and run the same command again", 1)
+        if error.errno not in _PLACE or error.filename is None:
             raise
-        _stop("notesmith: disk full; free some space and run the same command again", 1)
+        _stop(f"notesmith: {error.filename}: {error.strerror}; name another path", 1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _MODEL_PACKAGES:
+            raise
+        _stop(f"notesmith: {MissingExtraError(package, 'models')}", 1)
 
 
 def _stop(line: str, code: int) -> None:

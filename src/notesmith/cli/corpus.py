@@ -210,7 +210,7 @@ def split(
             place = folder / (name if FORMATS[to].is_folder else f"{name}.{to}")
             lost.update(write_corpus(docs, place, format=to))
     console = Console()
-    table = Table("part", title=f"divided by {by}, seed {seed}")
+    table = Table("part", title=f"divided by {escape(by)}, seed {seed}")
     for heading in ("groups", "documents", "mentions"):
         table.add_column(heading, justify="right")
     for name, docs in made.parts.items():
@@ -218,7 +218,8 @@ def split(
         table.add_row(name, str(made.n_groups[name]), str(len(docs)), str(mentions))
     console.print(table)
     if made.n_ungrouped:
-        console.print(f"{made.n_ungrouped} documents name no {by}: each counted as one of its own")
+        said = f"{made.n_ungrouped} documents name no {by}: each counted as one of its own"
+        console.print(said, markup=False)
     _print_counts(console, "while reading", read.counts)
     _print_counts(console, f"not held by {to}", dict(lost))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
+import signal
 import sys
+from types import FrameType
 
 from notesmith.pipeline.machine import home
 
@@ -29,7 +32,17 @@ def prepare() -> None:
     }.items():
         os.environ.setdefault(name, value)
     os.umask(0o077)
+    # A polite kill unwinds, so that what was being written goes away.
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Notes hold characters that a terminal's encoding may lack.
+            stream.reconfigure(errors="replace")
     tune_allocator()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def tune_allocator() -> bool:

@@ -13,13 +13,14 @@ def status(
 ) -> None:
     """Show finished and missing cells of a run by stage, with an estimate of the time left."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from notesmith.cli.progress import duration
     from notesmith.pipeline import status_of
 
     found = status_of(folder)
-    table = Table(title=f"{found.folder}", title_justify="left")
+    table = Table(title=escape(str(found.folder)), title_justify="left")
     table.add_column("stage")
     table.add_column("done", justify="right")
     table.add_column("left", justify="right")

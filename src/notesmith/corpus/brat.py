@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, atomic_write_text
+from notesmith.corpus.files import atomic_folder, write_part
 from notesmith.corpus.problems import Tally, read_lines, read_text
 from notesmith.corpus.pubtator import LINE_ENDS, check_mention
 from notesmith.document import Document, Entity, Relation
@@ -25,6 +25,8 @@ from notesmith.errors import CorpusError, OffsetError
 NOTES = "notes"
 _SPANS = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
 _KINDS = "TEAMNR*#"
+_NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
+_ID = re.compile(r"[A-Za-z*#]{0,2}[0-9]+")
 _UNSAFE = re.compile(r"[\x00-\x1f\\]")
 
 
@@ -70,7 +72,6 @@ class _Reading:
     tally: Tally
     entities: dict[str, Entity] = field(default_factory=dict)
     triggers: dict[str, str] = field(default_factory=dict)
-    arguments: list[tuple[str, str, str]] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     relation_ids: set[str] = field(default_factory=set)
     notes: list[dict[str, str]] = field(default_factory=list)
@@ -121,7 +122,7 @@ class _Reading:
         """The entity that ``ref``, a mention or an event, stands for."""
         ent_id = self.triggers.get(ref, ref)
         if ent_id not in self.entities:
-            raise CorpusError(f"names unknown {ref!r}; add it, or remove this line")
+            raise CorpusError(f"names unknown {_named(ref)}; add it, or remove this line")
         return ent_id
 
     def _entity(self, row: list[str]) -> None:
@@ -129,14 +130,14 @@ class _Reading:
         match = _SPANS.fullmatch(body.rstrip(" "))
         if match is None or len(row) < 3:
             raise CorpusError(
-                f"{ent_id!r}: a mention needs label, offsets and text; is the file cut off?"
+                f"{_named(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
             )
         if ent_id in self.entities:
-            raise CorpusError(f"{ent_id!r} stands twice; number one anew")
+            raise CorpusError(f"{_named(ent_id)} stands twice; number one anew")
         label = match.group(1)
         pairs = [pair.split(" ") for pair in match.group(2).split(";")]
         spans = tuple(sorted((int(start), int(end)) for start, end in pairs))
-        where = f"{ent_id!r} {label} [{spans[0][0]}, {spans[-1][1]})"
+        where = f"{_named(ent_id)} {label} [{spans[0][0]}, {spans[-1][1]})"
         if spans[-1][1] > len(self.text):
             raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
         entity = Entity(ent_id, label, spans)
@@ -156,7 +157,7 @@ class _Reading:
         for argument in row[1].split()[1:]:
             role, _, ref = argument.partition(":")
             if row[0] not in self.triggers:
-                raise CorpusError(f"event {row[0]!r} was dropped with its trigger")
+                raise CorpusError(f"event {_named(row[0])} was dropped with its trigger")
             n = len(self.relation_ids) + 1
             while (rel_id := f"R{n}") in self.relation_ids:
                 n += 1
@@ -166,7 +167,7 @@ class _Reading:
     def _attribute(self, row: list[str]) -> None:
         words = row[1].split()
         if len(words) not in (2, 3):
-            raise CorpusError(f"{row[0]!r}: an attribute needs a name and what it is of")
+            raise CorpusError(f"{_named(row[0])}: an attribute needs a name and what it is of")
         if words[1].startswith("R") and words[1] not in self.entities:
             self.tally.note("attributes of relations left out")
             return
@@ -177,7 +178,9 @@ class _Reading:
     def _normalization(self, row: list[str]) -> None:
         words = row[1].split()
         if len(words) != 3:
-            raise CorpusError(f"{row[0]!r}: a normalisation needs a kind, a mention and a concept")
+            raise CorpusError(
+                f"{_named(row[0])}: a normalisation needs a kind, a mention and a concept"
+            )
         ent = self.entities[self._target(words[1])]
         self.entities[ent.id] = replace(ent, normalized=(*ent.normalized, words[2]))
 
@@ -194,9 +197,9 @@ class _Reading:
             return
         ends = [self._target(ref.partition(":")[2]) for ref in refs]
         if len(ends) != 2:
-            raise CorpusError(f"{row[0]!r}: a relation needs two ends; is the file cut off?")
+            raise CorpusError(f"{_named(row[0])}: a relation needs two ends; is the file cut off?")
         if row[0] in self.relation_ids:
-            raise CorpusError(f"{row[0]!r} stands twice; number one anew")
+            raise CorpusError(f"{_named(row[0])} stands twice; number one anew")
         self._add(Relation(row[0], label, ends[0], ends[1]))
 
     def _add(self, relation: Relation) -> None:
@@ -210,6 +213,11 @@ class _Reading:
         self.tally.note("notes kept")
 
 
+def _named(ref: str) -> str:
+    """``ref`` for a message: quoted if it is an id, for a mangled line may hold note text there."""
+    return repr(ref) if _ID.fullmatch(ref) else "an id of an unknown kind"
+
+
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     """Write ``docs`` to the folder ``path``; returns what the format cannot hold, counted."""
     lost: Counter[str] = Counter()
@@ -221,9 +229,9 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     with atomic_folder(path) as folder:
         for doc in docs:
             base = folder / _file_name(doc.id)
-            atomic_write_text(base.parent / f"{base.name}.txt", doc.text)
+            write_part(base.parent / f"{base.name}.txt", doc.text)
             lines = "".join(f"{line}\n" for line in _lines(doc, lost))
-            atomic_write_text(base.parent / f"{base.name}.ann", lines)
+            write_part(base.parent / f"{base.name}.ann", lines)
     return lost
 
 
@@ -253,15 +261,27 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
             n_concepts += 1
             yield f"N{n_concepts}\tReference {ids[ent.id]} {_word(doc, concept)}"
     yield from _relation_lines(doc, ids, lost)
-    notes = doc.metadata.get(NOTES, [])
-    for i, note in enumerate(notes, 1):
-        target = ids.get(note["of"], note["of"])
-        yield f"#{i}\t{note['kind']} {target}\t{note['text']}"
-    rest = any(name != NOTES for name in doc.metadata)
+    notes = _notes(doc)
+    for i, (kind, of, text) in enumerate(notes, 1):
+        yield f"#{i}\t{kind} {ids.get(of, of)}\t{text}"
+    rest = any(name != NOTES or not notes for name in doc.metadata)
     lost["concept relations left out"] += len(doc.concept_relations)
     lost["documents whose metadata, sections or provenance were left out"] += bool(
         rest or doc.masked or doc.sections or doc.provenance.kind != "gold"
     )
+
+
+def _notes(doc: Document) -> list[tuple[str, str, str]]:
+    """Kind, target and text of each note; none where metadata of that name are something else."""
+    notes = doc.metadata.get(NOTES)
+    if not isinstance(notes, list) or not all(isinstance(note, dict) for note in notes):
+        return []
+    rows = [(note.get("kind"), note.get("of"), note.get("text")) for note in notes]
+    is_note = all(
+        all(isinstance(cell, str) for cell in row) and _NOTE.fullmatch("\t".join(row))
+        for row in rows
+    )
+    return rows if is_note else []
 
 
 def _word(doc: Document, word: str) -> str:

@@ -20,6 +20,12 @@ from notesmith.errors import CorpusError
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    }
+)
 
 
 def make_folder(path: Path) -> Path:
@@ -30,17 +36,17 @@ def make_folder(path: Path) -> Path:
     """
     missing: list[Path] = []
     at = path
-    while not at.exists():
-        missing.append(at)
-        if at.parent == at:
-            break
-        at = at.parent
     with _explained(path):
+        while not at.exists():
+            missing.append(at)
+            if at.parent == at:
+                break
+            at = at.parent
         for folder in reversed(missing):
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    if not path.is_dir():
-        raise CorpusError(f"{path}: is a file, a folder is needed; name another path")
-    return path
+        if path.is_dir():
+            return path
+    raise CorpusError(f"{path}: is a file, a folder is needed; name another path")
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
@@ -68,13 +74,23 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
 
 def atomic_write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, line ends as they are; see ``atomic_write_bytes``."""
+    atomic_write_bytes(path, _encoded(path, text))
+
+
+def write_part(path: Path, text: str) -> None:
+    """Write ``text`` to a file of a folder from ``atomic_folder``, which flushes all its files."""
+    data = _encoded(path, text)
+    make_folder(path.parent)
+    path.write_bytes(data)
+
+
+def _encoded(path: Path, text: str) -> bytes:
     try:
-        data = text.encode("utf-8")
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise CorpusError(
             f"{path}: text holds a lone surrogate at offset {error.start}, which UTF-8 cannot hold"
         ) from None
-    atomic_write_bytes(path, data)
 
 
 @contextmanager
@@ -89,8 +105,9 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         CorpusError: ``path`` is taken, the disk is full, or the place may not be written.
     """
-    if path.exists() and (not path.is_dir() or (not replace and any(path.iterdir()))):
-        raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
+    with _explained(path):
+        if path.exists() and (not path.is_dir() or (not replace and any(path.iterdir()))):
+            raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
     make_folder(path.parent)
     temp = _hidden(path)
     with _explained(path):
@@ -158,6 +175,6 @@ def _explained(path: Path) -> Iterator[None]:
             raise CorpusError(
                 f"{path}: disk full, not written; free some space and run again"
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}:
+        if error.errno in _FORBIDDEN:
             raise CorpusError(f"{path}: cannot be written ({os.strerror(error.errno)})") from error
         raise

@@ -31,7 +31,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, atomic_write_text
+from notesmith.corpus.files import atomic_folder, write_part
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError
@@ -72,10 +72,10 @@ def read(path: Path, stem: str, tally: Tally) -> Iterator[Document]:
     if content is None:
         return
     with tally.dropping("note", str(path)):
-        yield _parse(content, stem, path)
+        yield _parse(content.removeprefix("\ufeff"), stem)
 
 
-def _parse(content: str, stem: str, path: Path) -> Document:
+def _parse(content: str, stem: str) -> Document:
     match = _BREAK.search(content)
     if match is None:
         raise CorpusError("no line '---' between header and text; add it")
@@ -131,7 +131,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     names: set[str] = set()
     with atomic_folder(path) as folder:
         for doc in docs:
-            atomic_write_text(folder / _file_name(doc.id, names), dumps(doc, lost))
+            write_part(folder / _file_name(doc.id, names), dumps(doc, lost))
     return lost
 
 

@@ -40,12 +40,20 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
 
 def _parse(line: str) -> Document:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise CorpusError(f"not JSON ({error.msg}, column {error.colno}); is it cut off?") from None
     except RecursionError:
         raise CorpusError("JSON nested too deeply") from None
+    except CorpusError:
+        raise
+    except ValueError:  # A number of thousands of digits.
+        raise CorpusError("JSON with a number too long to read") from None
     return from_record(record)
+
+
+def _refuse(name: str) -> None:
+    raise CorpusError(f"{name} is not JSON; write null or a number")
 
 
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:

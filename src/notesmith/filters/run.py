@@ -10,7 +10,7 @@ from notesmith.filters.candidate import Candidate, Dropped, FilterResult
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
 from notesmith.filters.leakage import leaks
 from notesmith.filters.rules import judge
-from notesmith.segments import split
+from notesmith.segments import Unit, split
 
 
 def run(
@@ -18,6 +18,7 @@ def run(
     gold: Sequence[Document],
     config: FilterConfig,
     *,
+    unit: Unit = "sentence",
     held_out: frozenset[int] = frozenset(),
 ) -> FilterResult:
     """Filter ``candidates``.
@@ -26,13 +27,17 @@ def run(
         candidates: made texts, in the order in which the earlier of two duplicates wins.
         gold: the gold documents that the generator was trained on.
         config: bounds.
+        unit: what one candidate is; gold is compared with it by the sentence and by this.
         held_out: ``fingerprints`` of dev and test documents.
     """
-    units = [doc.text[start:end] for doc in gold for start, end in split(doc, "sentence")]
+    spans = [(doc, span) for doc in gold for span in split(doc, "sentence")]
+    if unit != "sentence":
+        spans += [(doc, span) for doc in gold for span in split(doc, unit)]
+    units = [doc.text[start:end] for doc, (start, end) in spans]
     copies = CopyIndex(units)
     of_gold = DuplicateIndex(config.near_duplicate)
-    for i, unit in enumerate(units):
-        of_gold.add(f"gold-{i}", unit)
+    for i, known in enumerate(units):
+        of_gold.add(f"gold-{i}", known)
     of_made = DuplicateIndex(config.near_duplicate)
     kept: list[Document] = []
     dropped: list[Dropped] = []

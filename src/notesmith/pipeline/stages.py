@@ -277,6 +277,7 @@ def _filter(work: Work) -> Mapping[str, Any]:
         candidates,
         gold,
         FilterConfig.model_validate(work.config["filter"]),
+        unit=work.cell.inputs["candidates"].config["sft"]["unit"],
         held_out=frozenset(hashes),
     )
     files.save_docs(result.kept, work.out)

@@ -44,7 +44,9 @@ def read_results(results: Mapping[str, Any]) -> View:
         )
     try:
         return _read(results)
-    except (KeyError, TypeError, AttributeError) as error:
+    except StageError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         # The type alone: an error's own words could quote a value.
         raise StageError(f"results are malformed ({type(error).__name__})") from error
 

@@ -63,12 +63,13 @@ class Lexicon:
         found: list[tuple[Span, str]] = []
         for match in self.pattern.finditer(text):
             key = fold_mention(match.group())
-            name = self.exact[key]
-            if (len(key) < _MIN_FOUND + 2 and any(c.isupper() for c in name[1:])) and (
-                match.group() != name
-            ):
+            # The pattern ignores case in ways that folding does not: a dotless i matches an i.
+            name = self.exact.get(key)
+            if name is None:
                 continue
-            found.append((match.span(), self.labels[key]))
+            is_abbreviation = len(key) < _MIN_FOUND + 2 and any(c.isupper() for c in name[1:])
+            if match.group() == name or not is_abbreviation:
+                found.append((match.span(), self.labels[key]))
         return found
 
 
