@@ -11,7 +11,7 @@ from notesmith.errors import StageError
 from notesmith.lm.load import load_lm
 from notesmith.lm.score import score_continuations
 from notesmith.lm.sft import Example, encode_examples, train_sft
-from notesmith.lm.trainer import collate, completion_losses
+from notesmith.lm.trainer import LengthSampler, collate, completion_losses
 from tests.lm.tiny import ARCHITECTURES, TEXTS, tiny_lm
 
 EXAMPLES = [Example("Write: ", text) for text in TEXTS]
@@ -43,6 +43,17 @@ def test_examples_end_and_only_completions_bear_loss():
     assert batch["labels"].tolist() == [[-100, -100, 6, 1], [-100, 1, -100, -100]]
     assert batch["input_ids"].tolist() == [[2, 5, 6, 1], [2, 1, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_batches_hold_examples_of_like_length_and_differ_between_epochs():
+    lengths = [10 * (i % 10) + 10 for i in range(103)]
+    sampler = LengthSampler(lengths, 10, seed=1)
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == list(range(103)) and first != second
+    assert first == list(LengthSampler(lengths, 10, seed=1))
+    for start in range(0, 100, 10):
+        batch = [lengths[i] for i in first[start : start + 10]]
+        assert max(batch) <= 1.5 * min(batch) or max(batch) - min(batch) <= 10
 
 
 def test_the_loss_is_that_of_scoring():

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig as TrlConfig
@@ -71,10 +73,42 @@ def completion_losses(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tens
     return functional.cross_entropy(logits, labels[bearing], reduction="none")
 
 
+class LengthSampler(Sampler[int]):
+    """Order of the examples in which those of a batch are nearly equally long.
+
+    Lengths are blurred by a tenth, so that batches differ between epochs; what does not fill a
+    batch comes last and is drawn from all lengths.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self._lengths = np.array(lengths, dtype=float)
+        self._batch_size, self._seed, self._epoch = batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self._seed, self._epoch])
+        self._epoch += 1
+        n_batches, n_rest = divmod(len(self), self._batch_size)
+        order = rng.permutation(len(self))
+        rest, chosen = order[:n_rest], order[n_rest:]
+        blurred = self._lengths[chosen] * rng.uniform(0.9, 1.1, len(chosen))
+        batches = chosen[np.argsort(blurred)].reshape(n_batches, self._batch_size)
+        yield from map(int, rng.permutation(batches).reshape(-1))
+        yield from map(int, rest)
+
+
 class CompletionTrainer(SFTTrainer):
     """SFTTrainer whose loss and evaluation are those of ``completion_losses``."""
 
     n_tokens = 0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        args = self.args
+        return LengthSampler(
+            self.train_dataset["length"], args.per_device_train_batch_size, args.seed
+        )
 
     def compute_loss(
         self,
@@ -233,7 +267,6 @@ def fit(
                 lr_scheduler_type="linear",
                 warmup_steps=round(n_steps * config.warmup_ratio),
                 optim="adamw_torch_fused",
-                train_sampling_strategy="group_by_length",
                 gradient_checkpointing=n_parameters > _CHECKPOINT_ABOVE,
                 use_cpu=model.device.type == "cpu",
                 bf16=bf16,
