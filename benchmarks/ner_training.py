@@ -4,7 +4,8 @@ Both train the same encoder on the same sentences of the same documents with bat
 number of sentences. The plain side is what a user would write: words to pieces with truncation at
 256, the library's collator (pads each random batch to its longest), float32, default optimizer and
 attention. Each side runs in a process of its own, in turns; word pieces are counted, padding is
-not, and the first steps of a run are left out. Processor time is reported too, which other work on the machine disturbs less.
+not, and the first steps of a run are left out. Processor time is reported too, which other work on
+the machine disturbs less.
 
     python benchmarks/ner_training.py [CORPUS] [--steps 40] [--rounds 3] [--threads 2]
 """
