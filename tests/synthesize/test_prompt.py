@@ -61,8 +61,8 @@ def test_snapshot_of_every_template() -> None:
 
 
 def test_nothing_asked_for_is_said() -> None:
-    assert mentions_line([], ["Disease"]) == "Disease: none"
-    assert mentions_line([], ["Drug", "Problem"]) == "Mentions: none"
+    assert mentions_line([], ["Disease"]) == "No Disease."
+    assert mentions_line([], ["Drug", "Problem"]) == "No mentions."
 
 
 def test_lengths_are_told_in_fives() -> None:

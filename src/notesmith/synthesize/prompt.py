@@ -36,12 +36,15 @@ def rounded_words(n: int) -> int:
 
 
 def mentions_line(mentions: Sequence[tuple[str, str]], labels: Sequence[str]) -> str:
-    """``Disease: a; b`` for each label asked for, in order; with one label ``Disease: none``."""
+    """``Disease: a; b`` for each label asked for, in order; ``No Disease.`` where nothing is.
+
+    A sentence and no empty list: a model told ``Disease: none`` writes *none* as a mention.
+    """
     asked: dict[str, list[str]] = {}
     for label, mention in mentions:
         asked.setdefault(label, []).append(mention)
     if not asked:
-        return f"{labels[0] if len(labels) == 1 else 'Mentions'}: none"
+        return f"No {labels[0] if len(labels) == 1 else 'mentions'}."
     return " | ".join(f"{label}: {'; '.join(names)}" for label, names in asked.items())
 
 
