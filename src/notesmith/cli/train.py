@@ -107,6 +107,8 @@ def student_config(changes: Sequence[str]) -> NerConfig:
         table = values
         for part in parts[1:-1]:
             table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {change!r}: {part!r} is a value, not a table")
         table[parts[-1]] = _toml_value(raw.strip())
     try:
         return NerConfig.model_validate(values)

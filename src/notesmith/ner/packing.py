@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 ATTENTION = "notesmith_packed"
-_MOST_PADDING = 1.25
+_MOST_PADDING = 1.6
 _FAILURES = (TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError)
 
 
