@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 lint: env
-	$(BIN)/ruff format --check src tests recipes benchmarks
-	$(BIN)/ruff check src tests recipes benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs
 
 types: env
 	$(BIN)/mypy

@@ -132,7 +132,7 @@ class SampleConfig(Config):
     """Sampling from the language model."""
 
     batch_size: Positive = Field(256, description="rows generated together")
-    max_new_tokens: Positive = Field(128, description="tokens a sample at most")
+    max_new_tokens: Positive = Field(256, description="tokens a sample at most")
     temperature: float = Field(0.9, gt=0, description="softmax temperature")
     top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")
     top_p: Ratio = Field(0.95, description="then keep this probability mass")
@@ -209,7 +209,7 @@ class EvaluateConfig(Config):
         "", description="arm the verdict is about; the one with most made sources if empty"
     )
     resamples: Positive = Field(10000, description="bootstrap resamples")
-    confidence: Ratio = Field(0.95, description="of the intervals")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
     split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
 
 

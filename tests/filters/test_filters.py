@@ -105,6 +105,10 @@ def test_the_copied_ratio_looks_at_one_text_at_a_time() -> None:
     assert index.copied_ratio("a b c f g h") == 2 / 5
 
 
+def test_a_copied_passage_is_found_over_the_ends_of_its_sentences() -> None:
+    assert reasons(candidate("passage", GOLD.text)) == {"passage": "repeats gold"}
+
+
 def test_the_index_knows_which_text_is_repeated() -> None:
     index = DuplicateIndex(0.8)
     index.add("k", "one two three four five six seven")
@@ -115,9 +119,9 @@ def test_the_index_knows_which_text_is_repeated() -> None:
 def test_a_copied_note_is_found_where_notes_are_the_unit() -> None:
     gold = [Document("g", " ".join(f"Finding {w} was seen once again today." for w in WORDS))]
     copy = candidate("copy", gold[0].text)
-    assert not run([copy], gold, FilterConfig()).dropped  # no single sentence holds enough of it
-    (dropped,) = run([copy], gold, FilterConfig(), unit="document").dropped
-    assert dropped.reason == "repeats gold"
+    for unit in ("sentence", "document"):  # no single sentence holds enough of it
+        (dropped,) = run([copy], gold, FilterConfig(), unit=unit).dropped
+        assert dropped.reason == "repeats gold"
 
 
 WORDS = "alpha bravo delta echo foxtrot golf hotel india".split()

@@ -146,5 +146,5 @@ def _other_plan(seal: Seal, plan: Plan) -> str:
     return (
         f"the test set is sealed under plan {seal.plan.hash[:12]}, opened {seal.opened} times; "
         f"this plan {plan.hash[:12]} differs in {', '.join(changed)}: make choices on dev, or "
-        "record another opening with its reason"
+        "record another opening with its reason (--another-opening)"
     )

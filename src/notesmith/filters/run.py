@@ -34,7 +34,8 @@ def run(
     if unit != "sentence":
         spans += [(doc, span) for doc in gold for span in split(doc, unit)]
     units = [doc.text[start:end] for doc, (start, end) in spans]
-    copies = CopyIndex(units)
+    # Whole documents: a passage or a section may be copied over the ends of its sentences.
+    copies = CopyIndex([doc.text for doc in gold])
     of_gold = DuplicateIndex(config.near_duplicate)
     for i, known in enumerate(units):
         of_gold.add(f"gold-{i}", known)
