@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,6 @@ from notesmith.progress import OnProgress, Progress, silent
 
 SETTINGS_FILE = "notesmith.json"
 SCHEMA = 1
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,8 @@ class NerModel:
         from notesmith.corpus.files import atomic_folder
 
         with atomic_folder(Path(folder)) as temporary:
-            self.model.save_pretrained(temporary, safe_serialization=True)
+            with quiet_bars():
+                self.model.save_pretrained(temporary, safe_serialization=True)
             self.tokenizer.save_pretrained(temporary)
             settings = {
                 "schema": SCHEMA,
@@ -177,8 +177,20 @@ class NerModel:
                 "ner": self.config.model_dump(mode="json"),
             }
             (temporary / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), "utf-8")
-            for path in temporary.iterdir():
-                path.chmod(0o600)
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars; progress is reported by us."""
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def load_ner(folder: Path | str) -> NerModel:
