@@ -130,10 +130,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--model", default="gemma3-270m-offline")
     parser.add_argument("--cache", type=Path, default=home() / "models")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--only", default="", help="arms whose name holds this")
     arguments = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     tune_allocator()
+    torch.set_num_threads(arguments.threads)
     lm = load_lm(LmConfig(model=arguments.model), cache=arguments.cache)
     texts = prompts(arguments.prompts)
     ends = [*lm.eos_ids, *(lm.encode(".") if arguments.full_stop else [])]
@@ -147,9 +149,10 @@ def main() -> None:
         arms[f"generate, top-k 64 + top-p, batch {n}"] = lambda n=n: generate(
             lm, texts, batch=n, top_k=64, **plain
         )
-        arms[f"generate in threads, top-k 64 + top-p, batch {n}"] = lambda n=n: generate_in_threads(
-            lm, texts, batch=n, top_k=64, **plain
-        )
+        if arguments.threads > 1:
+            arms[f"generate in threads, top-k 64 + top-p, batch {n}"] = lambda n=n: (
+                generate_in_threads(lm, texts, batch=n, top_k=64, **plain)
+            )
         arms[f"notesmith, batch {n}"] = lambda n=n: ours(lm, texts, batch=n, **plain)
     arms = {name: work for name, work in arms.items() if arguments.only in name}
     for work in (lambda: generate(lm, texts[:8], batch=8, top_k=64, limit=2, ends=ends),
