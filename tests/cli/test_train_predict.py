@@ -59,7 +59,7 @@ def test_predicts_a_corpus_and_counts_labels_it_does_not_know(folder: Path) -> N
 
 def test_nothing_is_trained_over_an_existing_folder(folder: Path) -> None:
     done = run("train", folder / "gold.jsonl", "--out", folder / "model")
-    assert isinstance(done.exception, CorpusError) and "is there already" in str(done.exception)
+    assert isinstance(done.exception, CorpusError) and "exists already" in str(done.exception)
 
 
 def test_a_folder_without_a_model_is_an_error(folder: Path) -> None:

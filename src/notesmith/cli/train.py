@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from notesmith.cli.corpus import parse_label_map
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.progress import OnProgress
 
@@ -49,10 +50,10 @@ def train(
     """
     config = student_config(changes or ())
     if out.exists():
-        raise CorpusError(f"{out}: is there already; name another folder with --out")
+        raise CorpusError(f"{out}: exists already; name another folder with --out")
     from notesmith.corpus import read_corpus
 
-    renamed = _pairs(label_map or ())
+    renamed = parse_label_map(label_map)
 
     def read(path: Path) -> Sequence[Any]:
         found = read_corpus(
@@ -97,42 +98,19 @@ def student_config(changes: Sequence[str]) -> NerConfig:
     from pydantic import ValidationError
 
     from notesmith.config import NerConfig
+    from notesmith.pipeline.recipes import apply_change
 
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"ner": {}}
     for change in changes:
-        name, equals, raw = change.partition("=")
-        parts = name.strip().split(".")
-        if not equals or len(parts) < 2 or parts[0] != "ner" or not all(parts):
+        if not re.match(r"\s*ner\.[^=]+=", change):
             raise ConfigError(f"--set {change!r}: write it as ner.FIELD=VALUE")
-        table = values
-        for part in parts[1:-1]:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"--set {change!r}: {part!r} is a value, not a table")
-        table[parts[-1]] = _toml_value(raw.strip())
+        apply_change(values, change)
     try:
-        return NerConfig.model_validate(values)
+        return NerConfig.model_validate(values["ner"])
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in ("ner", *first["loc"]))
         raise ConfigError(f"--set {where}: {first['msg']}") from None
-
-
-def _toml_value(raw: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
-        return raw
-
-
-def _pairs(items: Sequence[str]) -> Mapping[str, str]:
-    pairs: dict[str, str] = {}
-    for item in items:
-        old, equals, new = item.partition("=")
-        if not old or not equals:
-            raise ConfigError(f"--label-map {item!r}: write it as OLD=NEW")
-        pairs[old] = new
-    return pairs
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def load_encoder(name: str, *, labels: Sequence[str] | None = None) -> Encoder:
             dtype="float32",
         )
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # Damaged weights and tokenizers raise this very class.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"encoder {name!r} cannot be loaded: {reason}") from error
     if not tokenizer.is_fast:

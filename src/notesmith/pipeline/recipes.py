@@ -49,9 +49,10 @@ def load_recipe(
         ConfigError: there is no such recipe, it is not TOML, or a value is wrong.
     """
     values = _read(name_or_path)
-    for change in changes:
-        _apply(values, change)
-    if arms:
+    if _has_shape(values):
+        for change in changes:
+            apply_change(values, change)
+    if arms and _has_shape(values):
         _choose_arms(values, arms)
     return _validate(values, name_or_path)
 
@@ -154,7 +155,23 @@ def _read(name_or_path: str) -> dict[str, Any]:
         raise ConfigError(f"recipe {name_or_path!r} is not TOML: {error}") from error
 
 
-def _apply(values: dict[str, Any], change: str) -> None:
+def _has_shape(values: Mapping[str, Any]) -> bool:
+    """Whether the parts that changes look into are tables; where not, validation says what is."""
+    arms, evaluate = values.get("arm", []), values.get("evaluate", {})
+    return (
+        isinstance(arms, list)
+        and all(isinstance(arm, dict) for arm in arms)
+        and isinstance(evaluate, dict)
+        and isinstance(evaluate.get("against", {}), dict)
+    )
+
+
+def apply_change(values: dict[str, Any], change: str) -> None:
+    """Lay one ``a.b=VALUE`` over the tables of a recipe; VALUE is TOML, or a string where not.
+
+    Raises:
+        ConfigError: it is not written so, or names no arm or no table of the recipe.
+    """
     name, equals, raw = change.partition("=")
     parts = name.strip().split(".")
     if not equals or not all(parts):
@@ -194,7 +211,7 @@ def _choose_arms(values: dict[str, Any], arms: Sequence[str]) -> None:
     comparator = values.get("evaluate", {}).get("comparator", "gold")
     if comparator not in arms:
         raise ConfigError(f"the arms chosen lack the comparator {comparator!r}")
-    values["arm"] = [arm for arm in values["arm"] if arm["name"] in arms]
+    values["arm"] = [arm for arm in values["arm"] if arm.get("name") in arms]
     if values.get("evaluate", {}).get("candidate") not in arms:
         values.get("evaluate", {}).pop("candidate", None)
     if against := values.get("evaluate", {}).get("against"):

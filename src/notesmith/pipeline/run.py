@@ -15,6 +15,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.evaluate import seal as sealing
 from notesmith.pipeline import outcome
@@ -323,8 +324,8 @@ def _terms(config: RecipeConfig) -> dict[str, list[str]]:
     """The user's names by label, one a line; blank lines and repeats go."""
     terms = {}
     for label, path in config.synthesize.names.term_lists.items():
-        lines = corpus_path(path).read_text(encoding="utf-8").splitlines()
-        terms[label] = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+        lines = [(line.text or "").strip() for line in read_lines(corpus_path(path), Tally())]
+        terms[label] = list(dict.fromkeys(line for line in lines if line))
     return terms
 
 

@@ -154,6 +154,8 @@ def _load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> La
 
 def _names(work: Work, around: Surroundings) -> Mapping[str, Any]:
     gold = _gold(work)
+    if unknown := sorted(around.terms.keys() - set(_labels(work))):
+        raise StageError(f"synthesize.names.term_lists: no document of train has {unknown}")
     lm = _load_base(work, around, gold)
     names = propose_names(
         lm,
