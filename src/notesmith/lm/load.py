@@ -168,7 +168,7 @@ def load_lm(
         config: a preset, folder or hub id; whether to trim the vocabulary; the type of weights.
         cache: folder for conversions and downloads, shared between runs.
         sample_texts: some of the user's text. Trimming is left out if it raises their tokens a
-            word by more than a tenth; nothing of them is stored.
+            word by more than a fifth; nothing of them is stored.
         device: 'cpu', 'cuda', …; the first GPU if there is one, else the CPU.
 
     Raises:

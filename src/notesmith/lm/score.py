@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -31,55 +31,94 @@ def score_continuations(
 ) -> list[ContinuationScore]:
     """Score ``continuations[i]`` after ``prompts[i]``; the end of text is not scored.
 
-    Only the positions that predict a continuation are projected onto the vocabulary.
+    A prompt that several continuations share is read once: its keys and values are kept. Only the
+    positions that predict a continuation are projected onto the vocabulary.
     """
     import torch
 
     if len(prompts) != len(continuations):
         raise ValueError(f"{len(prompts)} prompts but {len(continuations)} continuations")
     # Without a first token the first one of a continuation has nothing to follow.
-    heads = [ids or [lm.eos_ids[0]] for ids in lm.encode_prompts(prompts)]
+    heads = [tuple(ids) or (lm.eos_ids[0],) for ids in lm.encode_prompts(prompts)]
     tails = lm.encode_all(continuations)
-    order = sorted(range(len(heads)), key=lambda i: (-len(heads[i]) - len(tails[i]), i))
     scores = [ContinuationScore(0.0, 0)] * len(heads)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, head in enumerate(heads):
+        if tails[i]:
+            groups.setdefault(head, []).append(i)
     lm.model.eval()
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            for i, log_prob in zip(batch, _score_batch(lm, heads, tails, batch), strict=True):
+        for batch in _batches(groups, tails, batch_size):
+            together = [heads[i] for i in batch], [tails[i] for i in batch]
+            for i, log_prob in zip(batch, _score_batch(lm, *together), strict=True):
                 scores[i] = ContinuationScore(log_prob, len(tails[i]))
     return scores
 
 
+def _batches(
+    groups: Mapping[tuple[int, ...], list[int]], tails: Sequence[Sequence[int]], size: int
+) -> Iterator[list[int]]:
+    """Rows of one prompt together; rows whose prompt is their own, by length, in common batches."""
+    alone: list[int] = []
+    lengths: dict[int, int] = {}
+    for head, members in groups.items():
+        if len(members) == 1:
+            alone += members
+            lengths[members[0]] = len(head) + len(tails[members[0]])
+        else:
+            members = sorted(members, key=lambda i: (-len(tails[i]), i))
+            yield from (members[k : k + size] for k in range(0, len(members), size))
+    alone.sort(key=lambda i: (-lengths[i], i))
+    yield from (alone[k : k + size] for k in range(0, len(alone), size))
+
+
 def _score_batch(
-    lm: LanguageModel,
-    heads: Sequence[Sequence[int]],
-    tails: Sequence[Sequence[int]],
-    batch: Sequence[int],
+    lm: LanguageModel, heads: Sequence[Sequence[int]], tails: Sequence[Sequence[int]]
 ) -> list[float]:
     import torch
 
+    n_shared = 0
+    cache = None
+    if len(heads) > 1 and all(head == heads[0] for head in heads):
+        # All but the last token of the prompt, which predicts the first of each continuation.
+        n_shared = len(heads[0]) - 1
+        cache = _read(lm, heads[0][:n_shared], len(heads)) if n_shared else None
     # The last token predicts nothing that is asked, so it is not run.
-    rows = [[*heads[i], *tails[i]][:-1] or list(heads[i]) for i in batch]
+    rows = [[*head, *tail][n_shared:-1] for head, tail in zip(heads, tails, strict=True)]
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), lm.pad_id)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    mask = torch.zeros((len(rows), n_shared + width), dtype=torch.long)
     wanted = torch.zeros((len(rows), width), dtype=torch.bool)
-    for row, (i, tokens) in enumerate(zip(batch, rows, strict=True)):
+    for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask[row, : len(tokens)] = 1
-        first = len(heads[i]) - 1
-        wanted[row, first : first + len(tails[i])] = True
-    targets = torch.tensor([token for i in batch for token in tails[i]], device=lm.device)
+        mask[row, : n_shared + len(tokens)] = 1
+        first = len(heads[row]) - 1 - n_shared
+        wanted[row, first : first + len(tails[row])] = True
+    targets = torch.tensor([token for tail in tails for token in tail], device=lm.device)
     hidden = lm.model.base_model(
-        input_ids=ids.to(lm.device), attention_mask=mask.to(lm.device), use_cache=False
+        input_ids=ids.to(lm.device),
+        attention_mask=mask.to(lm.device),
+        past_key_values=cache,
+        use_cache=cache is not None,
     ).last_hidden_state
     logits = project(lm.model, hidden[wanted.to(lm.device)])
     chosen = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
-    ends = torch.tensor([len(tails[i]) for i in batch]).cumsum(0).tolist()
+    ends = torch.tensor([len(tail) for tail in tails]).cumsum(0).tolist()
     sums = chosen.double().cumsum(0).tolist()
-    totals = [sums[end - 1] if end else 0.0 for end in ends]
+    totals = [sums[end - 1] for end in ends]
     return [b - a for a, b in zip([0.0, *totals], totals, strict=False)]
+
+
+def _read(lm: LanguageModel, head: Sequence[int], copies: int) -> Any:
+    """Keys and values of one prompt, once a row of the batch that goes on from it."""
+    import torch
+    from transformers import DynamicCache
+
+    ids = torch.tensor([list(head)], device=lm.device)
+    cache = DynamicCache(config=lm.model.config)
+    lm.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+    cache.batch_repeat_interleave(copies)
+    return cache
 
 
 def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
