@@ -169,6 +169,9 @@ class FilterConfig(Config):
     max_loop: Positive = Field(4, description="a phrase repeated this often in a row is a loop")
     near_duplicate: Ratio = Field(0.8, description="Jaccard similarity of word 3-grams to drop at")
     copy_ratio: Ratio = Field(0.8, description="share of 8-grams found in one gold unit to drop at")
+    match_density: bool = Field(
+        False, description="thin text without mentions until its share is that of gold"
+    )
     require_requested: bool = Field(False, description="drop text without all requested mentions")
 
 

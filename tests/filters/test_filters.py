@@ -125,3 +125,23 @@ def test_a_copied_note_is_found_where_notes_are_the_unit() -> None:
 
 
 WORDS = "alpha bravo delta echo foxtrot golf hotel india".split()
+
+
+def test_text_without_mentions_is_thinned_to_golds_share() -> None:
+    from notesmith.document import Entity
+    from notesmith.filters.run import share_without_mentions
+
+    gold = [Document("g", "Known gout today. No change so far.", (Entity("T1", "P", ((6, 10),)),))]
+    assert share_without_mentions(gold, "sentence") == 0.5
+    rich = [
+        Candidate(
+            f"r{w}",
+            "x",
+            Document(f"r{w}", f"The {w} of this man is gout.", (Entity("T1", "P", ((4, 6),)),)),
+        )
+        for w in WORDS[:2]
+    ]
+    poor = [candidate(f"p{w}", f"Nothing new about {w} was said here.") for w in WORDS[2:6]]
+    result = run([*poor, *rich], gold, FilterConfig(match_density=True, min_words=1))
+    assert [d.id for d in result.kept] == ["pcharlie", "pdelta", "ralpha", "rbravo"]
+    assert result.counts["more text without mentions than gold has"] == 2

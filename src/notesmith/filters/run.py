@@ -57,4 +57,40 @@ def run(
                 kept.append(candidate.result)
         if reason is not None:
             dropped.append(Dropped(candidate, reason))
+    if config.match_density:
+        kept, surplus = thin(kept, candidates, share_without_mentions(gold, unit))
+        dropped += surplus
     return FilterResult.of(kept, dropped)
+
+
+def share_without_mentions(gold: Sequence[Document], unit: Unit) -> float:
+    """Share of gold's units that hold no mention, 0 to 1."""
+    spans = [(doc, span) for doc in gold for span in split(doc, unit)]
+    empty = sum(
+        not any(e.start < end and e.end > start for e in doc.entities)
+        for doc, (start, end) in spans
+    )
+    return empty / len(spans) if spans else 0.0
+
+
+def thin(
+    kept: Sequence[Document], candidates: Sequence[Candidate], share: float
+) -> tuple[list[Document], list[Dropped]]:
+    """Drop the last texts without mentions until at most ``share`` of those kept are such.
+
+    Text that lacks what it was asked for is dropped before, text that was asked for nothing is
+    not: without this the student would see fewer mentions than gold has and learn to miss them.
+    """
+    n_rich = sum(bool(doc.entities) for doc in kept)
+    allowed = round(n_rich * share / (1 - share)) if share < 1 else len(kept)
+    by_id = {c.id: c for c in candidates}
+    left: list[Document] = []
+    surplus: list[Dropped] = []
+    n_empty = 0
+    for doc in kept:
+        n_empty += not doc.entities
+        if doc.entities or n_empty <= allowed:
+            left.append(doc)
+        else:
+            surplus.append(Dropped(by_id[doc.id], "more text without mentions than gold has"))
+    return left, surplus
