@@ -112,13 +112,28 @@ def test_folder_vanishes_on_error(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_full_disk_inside_a_folder_is_one_line(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "no space"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_full_disk_inside_a_folder_is_one_line(tmp_path, error):
     with (
         pytest.raises(CorpusError, match="out: disk full"),
         atomic_folder(tmp_path / "out"),
     ):
-        raise OSError(errno.ENOSPC, "no space")
+        raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_inside_a_folder_names_it_as_the_caller_knows_it(tmp_path):
+    with (
+        pytest.raises(CorpusError, match=f"^{tmp_path}/out/x/y: text holds a lone surrogate"),
+        atomic_folder(tmp_path / "out") as folder,
+    ):
+        write_part(folder / "x" / "y", "\ud800")
 
 
 def test_filled_folder_is_not_written_over_unless_asked(tmp_path):

@@ -116,8 +116,11 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             yield temp
             _make_private(temp)
             _swap(temp, path)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(temp, ignore_errors=True)
+            if isinstance(error, CorpusError) and str(temp) in str(error):
+                # The caller knows the place by its own name.
+                raise type(error)(str(error).replace(str(temp), str(path))) from error
             raise
         _sync_folder(path.parent)
 
@@ -170,11 +173,13 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn what the operating system says into one line that names ``path``."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else None
+        # Libraries that are not written in Python have errors of their own for a full disk.
+        if code in _FULL or (code is None and os.strerror(errno.ENOSPC) in str(error)):
             raise CorpusError(
                 f"{path}: disk full, not written; free some space and run again"
             ) from error
-        if error.errno in _FORBIDDEN:
-            raise CorpusError(f"{path}: cannot be written ({os.strerror(error.errno)})") from error
+        if code is not None and code in _FORBIDDEN:
+            raise CorpusError(f"{path}: cannot be written ({os.strerror(code)})") from error
         raise
