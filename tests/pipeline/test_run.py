@@ -50,6 +50,14 @@ def test_a_run_ends_with_results_and_a_report(finished):
         assert made["dropped"]["no end"] == 1
 
 
+def test_results_name_no_folder_of_the_machine(finished, paths):
+    result, config = finished
+    written = (result.folder / "results.json").read_text()
+    assert str(result.folder.parent) not in written
+    assert config.corpus.train not in written
+    assert json.loads(written)["config"]["corpus"]["train"] == config.corpus.train.split("/")[-1]
+
+
 def test_everything_written_is_private(finished):
     result, _ = finished
     modes = {

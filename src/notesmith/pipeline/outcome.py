@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 from notesmith.config import RecipeConfig
@@ -78,7 +79,24 @@ def results_of(
             "scored": sum(store.state(target.cell) == "done" for target in plan.targets),
             "planned": len(plan.targets),
         },
-        "config": config.model_dump(mode="json", exclude_none=True),
+        "config": _shareable(config),
+    }
+
+
+def _shareable(config: RecipeConfig) -> dict[str, Any]:
+    """The resolved recipe with paths cut to their last part: results may be shared."""
+
+    def last(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: last(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [last(each) for each in value]
+        if isinstance(value, str) and value.startswith(("/", "~", "./", "../")):
+            return PurePath(value).name
+        return value
+
+    return {
+        name: last(part) for name, part in config.model_dump(mode="json", exclude_none=True).items()
     }
 
 
