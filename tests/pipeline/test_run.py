@@ -87,6 +87,11 @@ def test_weights_of_the_first_replicate_stay(finished):
     models = list(result.folder.glob("cells/ner/*/model"))
     assert len(models) == 9  # eight arms at the main size, and gold of the curve
     assert len(list(result.folder.glob("cells/sft/*/model"))) == 1
+    listed = json.loads((result.folder / "models.json").read_text())
+    assert {(m["arm"], m["replicate"]) for m in listed if m["size"] == 6} == {
+        (arm.name, 0) for arm in finished[1].arm
+    }
+    assert {result.folder / m["folder"] for m in listed} == set(models)
 
 
 def test_a_part_of_the_run_by_filters(paths, tmp_path):

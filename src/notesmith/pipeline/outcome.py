@@ -9,13 +9,14 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.seal import Seal
+from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.machine import machine, versions
 from notesmith.pipeline.plan import STAGES, Plan
@@ -98,6 +99,28 @@ def _shareable(config: RecipeConfig) -> dict[str, Any]:
     return {
         name: last(part) for name, part in config.model_dump(mode="json", exclude_none=True).items()
     }
+
+
+def models_of(
+    config: RecipeConfig, plan: Plan, store: CellStore, folder: Path
+) -> list[dict[str, Any]]:
+    """Which folder below the run's holds the student of which arm, size and replicate."""
+    found: list[dict[str, Any]] = []
+    for target in plan.targets:
+        student = target.cell.inputs.get("model")
+        if student is None or target.split != config.evaluate.split:
+            continue
+        model = store.folder(student) / MODEL
+        if model.is_dir():
+            found.append(
+                {
+                    "arm": target.arm,
+                    "size": target.size,
+                    "replicate": target.replicate,
+                    "folder": model.relative_to(folder).as_posix(),
+                }
+            )
+    return found
 
 
 def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:

@@ -39,6 +39,7 @@ from notesmith.progress import OnProgress, silent
 log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
+MODELS = "models.json"
 SEAL = "seal.json"
 _WEIGHT_SAMPLE = 1 << 20
 
@@ -302,6 +303,8 @@ def _write(
         return None, None
     make_folder(folder)
     atomic_write_text(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    models = outcome.models_of(config, plan, store, folder)
+    atomic_write_text(folder / MODELS, json.dumps(models, indent=1) + "\n")
     return results, _report(results, plan, store, folder)
 
 
