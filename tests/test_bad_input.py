@@ -16,6 +16,12 @@ import sys
 import pytest
 
 from notesmith.cli import app as table
+from notesmith.document import Document
+from notesmith.errors import StageError
+from notesmith.pipeline import artefacts as files
+from notesmith.pipeline.cells import Cell
+from notesmith.pipeline.engine import Work
+from notesmith.pipeline.stages import INFO, Surroundings, stage_functions
 from tests.ner.tiny import tiny_encoder
 
 NAME = "Quillfeather"
@@ -170,6 +176,7 @@ def test_predictions_for_other_documents(place, one_line, other, message):
 
 
 RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "gold.jsonl"\n[[arm]]\nname = "gold"\n'
+TERMS = ("--set", "synthesize.names.term_lists.Sign=names.txt", "--set")
 RECIPES = [
     ("[corpus\n", [], "recipe 'r.toml' is not TOML: Expected ']' at the end of a table declara"),
     ("arm = 3\n" + RECIPE.partition("[[")[0], ["--arms", "gold"], "recipe 'r.toml': arm: Input"),
@@ -179,6 +186,7 @@ RECIPES = [
     (RECIPE, ["--arms", "silver"], "no arm 'silver'; the recipe has gold"),
     (RECIPE, [], "a draw of 50 documents was asked for and train holds 1; lower draws.sizes or"),
     (RECIPE, ["--set", "corpus.train=c.jsonl"], "c.jsonl:1: not JSON (Unterminated string sta"),
+    (RECIPE, [*TERMS, "draws.sizes=[1]"], "names.txt:2: byte 3 is not UTF-8; convert the file"),
 ]
 
 
@@ -186,10 +194,22 @@ RECIPES = [
 def test_a_recipe_that_cannot_run(place, one_line, recipe, options, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     (place / "c.jsonl").write_bytes(line()[:-9])
+    (place / "names.txt").write_bytes(b"gout\ncaf\xe9\n")
     (place / "r.toml").write_text(recipe)
     assert one_line("run", "r.toml", *options).startswith(message)
     assert not list(place.rglob("*.tmp"))
     assert not (place / "runs" / "r" / "results.json").exists()
+
+
+def test_names_for_a_label_that_train_lacks(place):
+    """Said before the language model is loaded, not when a student meets the label."""
+    around = Surroundings(place, {}, lambda split: place, place, {"Drug": ["aspirin"]})
+    draw = Cell("draw", 1)
+    files.save_docs([Document("a", "Fever.")], place)
+    (place / INFO).write_text('{"labels": ["Sign"]}')
+    work = Work(Cell("names", 1, {}, {"gold": draw}), {"gold": place}, place, place)
+    with pytest.raises(StageError, match=r"term_lists: no document of train has \['Drug'\]"):
+        stage_functions(around)["names"](work)
 
 
 @pytest.mark.parametrize(
