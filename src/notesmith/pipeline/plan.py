@@ -342,8 +342,3 @@ class _Draw:
 def encoders_of(config: RecipeConfig) -> Sequence[str]:
     """Encoders that the arms name, each once."""
     return tuple(dict.fromkeys(student_of(config, arm).encoder for arm in config.arm))
-
-
-def needs_lm(config: RecipeConfig) -> bool:
-    """Whether an arm needs the language model."""
-    return any(_COST[source] > 1 for arm in config.arm for source in arm.made)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -218,11 +218,3 @@ def type_scores(
         rates = [s.log_prob / max(1, s.n_tokens) for s in flat[k * width : (k + 1) * width]]
         margins.append(rates[0] - max(rates[1:]))
     return margins
-
-
-def restrict(names: NameSet, keep: Callable[[str, str], bool]) -> NameSet:
-    """Keep the (label, name) pairs for which ``keep`` holds."""
-    kept = {
-        label: tuple(n for n in found if keep(label, n)) for label, found in names.names.items()
-    }
-    return replace(names, names=kept)
