@@ -31,10 +31,10 @@ def test_values_are_toml_or_strings():
 
 
 def test_arms_are_changed_by_name():
-    changes = [*SETS, "arm.gold at equal steps.ner.steps=900", "arm.gold.ner.batch_size=8"]
+    changes = [*SETS, "arm.token replacement.ner.steps=900", "arm.gold.ner.batch_size=8"]
     config = load_recipe("ncbi-disease", changes=changes)
     students = {arm.name: student_of(config, arm) for arm in config.arm}
-    assert students["gold at equal steps"].steps == 900
+    assert students["token replacement"].steps == 900
     assert students["gold"].batch_size == 8
     assert students["replacement"].batch_size == config.ner.batch_size
 

@@ -152,6 +152,21 @@ def test_a_second_process_is_refused(paths, tmp_path, monkeypatch):
         run(tiny_recipe(paths), tmp_path)
 
 
+def test_train_and_test_may_not_be_the_same_file(paths, tmp_path):
+    config = tiny_recipe({**paths, "test": paths["train"]})
+    with pytest.raises(ConfigError, match=r"corpus.train and corpus.test are the same"):
+        run(config, tmp_path)
+
+
+def test_a_test_document_in_train_is_an_error(paths, tmp_path):
+    both = tmp_path / "both.jsonl"
+    both.write_text(paths["test"].read_text() + paths["train"].read_text().splitlines()[3] + "\n")
+    with pytest.raises(
+        StageError, match=r"1 documents of test stand in train too, the first 'train-"
+    ):
+        run(tiny_recipe({**paths, "test": both}), tmp_path / "run")
+
+
 def test_a_draw_larger_than_train_is_a_clear_error(paths, tmp_path):
     config = tiny_recipe(paths, draws={"sizes": [99]})
     with pytest.raises(StageError, match="99 documents was asked for and train holds 14"):

@@ -105,7 +105,11 @@ def run_recipe(
     folder = Path(out)
     started = time.monotonic()
     paths = corpus_paths(config)
-    plan = make_plan(config, sources_of(config, paths))
+    sources = sources_of(config, paths)
+    for split in ("dev", "test"):
+        if sources.train == getattr(sources, split):
+            raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
+    plan = make_plan(config, sources)
     targets = plan.select(Filters.parse(only))
     with run_lock(folder):
         save_recipe(config, folder)

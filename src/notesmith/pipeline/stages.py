@@ -111,8 +111,21 @@ def _read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
 
 
 def _held_out(work: Work, around: Surroundings) -> Mapping[str, Any]:
-    """Hash dev and test, so that filters can find repeats without seeing a text."""
-    texts = [doc.text for path in around.held_out.values() for doc in _read(path, work.config).docs]
+    """Hash dev and test, so that filters can find repeats without seeing a text.
+
+    A document of dev or test that stands in train too is an error: scores would mean nothing.
+    """
+    train = {" ".join(doc.text.split()): doc.id for doc in _read(around.train, work.config).docs}
+    texts: list[str] = []
+    for split, path in around.held_out.items():
+        docs = _read(path, work.config).docs
+        shared = [doc.id for doc in docs if " ".join(doc.text.split()) in train]
+        if shared:
+            raise StageError(
+                f"{len(shared)} documents of {split} stand in train too, the first {shared[0]!r}; "
+                "take them out of one"
+            )
+        texts += [doc.text for doc in docs]
     hashes = sorted(fingerprints(texts))
     atomic_write_text(work.out / HASHES, json.dumps(hashes))
     return {"documents": len(texts), "hashes": len(hashes)}
