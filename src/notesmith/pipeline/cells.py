@@ -214,6 +214,8 @@ class CellStore:
             for name in names:
                 path = stage / name
                 if _KEY.fullmatch(name):
+                    for torn in path.glob(".*.tmp"):  # a marker whose writer was killed
+                        torn.unlink(missing_ok=True)
                     if _is_discarded(path):
                         _keep_metrics_only(path)
                     continue

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -157,6 +157,15 @@ def run_cells(
     computed: list[Cell] = []
     readers = _readers(plan or targets)
 
+    def discard(cells: Iterable[Cell]) -> None:
+        for cell in cells:
+            users = readers.get(cell.key, ())
+            if users and may_discard(cell) and all(_is_finished(r, store) for r in users):
+                store.discard(cell)
+
+    # A kill may have come between the last reader of an artefact and its removal.
+    discard({cell.key: cell for target in plan or targets for cell in target.walk()}.values())
+
     def ensure(cell: Cell) -> None:
         if store.verify(cell):
             return
@@ -170,9 +179,7 @@ def run_cells(
         seconds = _compute(cell, store, stages[cell.stage], on_progress)
         computed.append(cell)
         on_cell(CellEvent("done", cell, len(census.done) + 1, n_total, census.eta, seconds))
-        for before in cell.inputs.values():
-            if may_discard(before) and all(_is_finished(r, store) for r in readers[before.key]):
-                store.discard(before)
+        discard(cell.inputs.values())
 
     try:
         for target in targets:

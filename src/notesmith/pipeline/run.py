@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 RESULTS = "results.json"
 MODELS = "models.json"
+KEEP = "keep-models"
 SEAL = "seal.json"
 _WEIGHT_SAMPLE = 1 << 20
 
@@ -113,6 +114,9 @@ def run_recipe(
     targets = plan.select(Filters.parse(only))
     with run_lock(folder):
         save_recipe(config, folder)
+        if keep_models:  # and whenever this folder is run again
+            atomic_write_text(folder / KEEP, "")
+        keep = (folder / KEEP).exists()
         store = CellStore(folder / "cells")
         gate = _Gate(folder, config, paths, another_opening)
         gate.write_down()
@@ -130,7 +134,7 @@ def run_recipe(
             on_progress=on_progress,
             on_cell=on_cell,
             should_stop=_clock(started, max_minutes),
-            may_discard=(lambda cell: False) if keep_models else may_discard,
+            may_discard=(lambda cell: False) if keep else may_discard,
             plan=plan.cells,
         )
         census = count(targets, store)
