@@ -63,7 +63,7 @@ def tokenizer_path(folder: Path | None) -> Path:
     """``tokenizer.json`` of ``folder`` or of the offline default, converted on first use."""
     if folder is None:
         from notesmith.cli.process import home
-        from notesmith.lm.load import offline_folder
+        from notesmith.lm.source import offline_folder
 
         folder = offline_folder("gemma3-270m-offline", cache=home() / "models")
     return folder / "tokenizer.json"

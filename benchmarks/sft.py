@@ -45,25 +45,51 @@ def main() -> None:
     fitting = (sentence for sentence in sentences if 40 < len(sentence) < 300)
     examples = [Example(PROMPT, sentence) for sentence in islice(fitting, 16 * args.steps)]
     with tempfile.TemporaryDirectory() as folder:
-        start = time.process_time()
-        result = train_sft(lm, examples, [], config, out=Path(folder) / "out", seed=1)
-        report("notesmith", result.tokens, result.seconds, time.process_time() - start)
-        tokens, seconds, cpu = train_trl(lm, examples, config, Path(folder))
-        report("TRL", tokens, seconds, cpu)
+        ours = Clock()
+        train_sft(
+            lm,
+            examples,
+            [],
+            config,
+            out=Path(folder) / "out",
+            seed=1,
+            on_progress=lambda progress: ours.tick(progress.tokens),
+        )
+        ours.report("notesmith")
+        train_trl(lm, examples, config, Path(folder)).report("TRL")
 
 
-def report(name: str, tokens: int, seconds: float, cpu: float) -> None:
-    """One line."""
-    print(
-        f"{name}: {tokens} tokens, {tokens / seconds:.0f} a second, {tokens / cpu:.0f} a CPU second"
-    )
+class Clock:
+    """Tokens, seconds and CPU seconds from the end of the first step to that of the last."""
+
+    def __init__(self) -> None:
+        self._ticks: list[tuple[int, float, float]] = []
+
+    def tick(self, tokens: int) -> None:
+        """Note the end of a step."""
+        self._ticks.append((tokens, time.monotonic(), time.process_time()))
+
+    def report(self, name: str) -> None:
+        """One line."""
+        tokens, seconds, cpu = (b - a for a, b in zip(self._ticks[0], self._ticks[-1], strict=True))
+        print(f"{name}: {tokens} tokens, {tokens / seconds:.0f}/s, {tokens / cpu:.0f} a CPU second")
 
 
 def train_trl(lm, examples, config, folder):  # noqa: ANN001, ANN201
     """TRL's SFTTrainer on prompt and completion columns."""
     from datasets import Dataset
+    from transformers import TrainerCallback
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig, SFTTrainer
+
+    clock = Clock()
+
+    class Ticker(TrainerCallback):
+        """Ticks the clock at each step's end."""
+
+        def on_step_end(self, *args, **kwargs):  # noqa: ANN002, ANN003, ANN202
+            """Tick."""
+            clock.tick(int(trainer._total_train_tokens))
 
     trainer = SFTTrainer(
         model=copy.deepcopy(lm.model).float(),
@@ -82,11 +108,11 @@ def train_trl(lm, examples, config, folder):  # noqa: ANN001, ANN201
             [{"prompt": e.prompt, "completion": e.completion} for e in examples]
         ),
         processing_class=lm.tokenizer,
+        callbacks=[Ticker()],
     )
     trainer.remove_callback(PrinterCallback)
-    start, cpu = time.monotonic(), time.process_time()
     trainer.train()
-    return trainer._total_train_tokens, time.monotonic() - start, time.process_time() - cpu
+    return clock
 
 
 if __name__ == "__main__":

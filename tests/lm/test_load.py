@@ -7,8 +7,9 @@ import torch
 
 from notesmith.config import LmConfig
 from notesmith.errors import MissingExtraError, ModelError
-from notesmith.lm import load
-from notesmith.lm.load import Card, fingerprint_folder, load_lm, open_folder
+from notesmith.lm import source
+from notesmith.lm.folder import Card, fingerprint_folder
+from notesmith.lm.load import load_lm, open_folder
 from notesmith.lm.presets import PRESETS
 from tests.lm.tiny import ARCHITECTURES, TEXTS, save_tiny, tiny_lm
 
@@ -102,9 +103,9 @@ def test_remote_code_does_not_run(tmp_path):
 
 
 def test_a_missing_weight_package_prints_its_install_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(load, "OFFLINE_PACKAGE", "gemma3_absent")
+    monkeypatch.setattr(source, "OFFLINE_PACKAGE", "gemma3_absent")
     with pytest.raises(MissingExtraError, match=r"notesmith\[offline-weights-gemma-terms\]"):
-        load.offline_folder("gemma3-270m-offline", cache=tmp_path)
+        source.offline_folder("gemma3-270m-offline", cache=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -115,9 +116,9 @@ def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, monkeypatch):
             path.write_bytes(b"GGUF")
             return path
 
-    monkeypatch.setattr(load, "_require", lambda module, extra: Package)
+    monkeypatch.setattr(source, "require", lambda module, extra: Package)
     with pytest.raises(ModelError, match="not the pinned ones"):
-        load.offline_folder("gemma3-270m-offline", cache=tmp_path)
+        source.offline_folder("gemma3-270m-offline", cache=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

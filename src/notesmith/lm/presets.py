@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
 MEDGEMMA_TERMS = "https://developers.google.com/health-ai-developer-foundations/terms"
+HAI_DEF = "health-ai-developer-foundations"
 LLAMA_TERMS = "https://github.com/meta-llama/llama-models/blob/main/models/llama3_2/LICENSE"
 OFFLINE_DEFAULT = "gemma3-270m-offline"
 
@@ -59,7 +60,7 @@ PRESETS: dict[str, Preset] = {
         Preset("llama3.2-1b", "meta-llama/Llama-3.2-1B", 1240, "llama3.2", LLAMA_TERMS, True),
         Preset("llama3.2-3b", "meta-llama/Llama-3.2-3B", 3210, "llama3.2", LLAMA_TERMS, True),
         Preset("mistral-7b", "mistralai/Mistral-7B-v0.3", 7250, "apache-2.0"),
-        Preset("medgemma-4b", "google/medgemma-4b-pt", 4300, "other", MEDGEMMA_TERMS, True),
-        Preset("medgemma-27b", "google/medgemma-27b-text-it", 27000, "other", MEDGEMMA_TERMS, True),
+        Preset("medgemma-4b", "google/medgemma-4b-pt", 4300, HAI_DEF, MEDGEMMA_TERMS, True),
+        Preset("medgemma-27b", "google/medgemma-27b-text-it", 27000, HAI_DEF, MEDGEMMA_TERMS, True),
     )
 }
