@@ -175,7 +175,7 @@ def test_predictions_for_other_documents(place, one_line, other, message):
     assert one_line("compare", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
 
 
-RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "gold.jsonl"\n[[arm]]\nname = "gold"\n'
+RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "test.jsonl"\n[[arm]]\nname = "gold"\n'
 TERMS = ("--set", "synthesize.names.term_lists.Sign=names.txt", "--set")
 RECIPES = [
     ("[corpus\n", [], "recipe 'r.toml' is not TOML: Expected ']' at the end of a table declara"),
@@ -193,6 +193,7 @@ RECIPES = [
 @pytest.mark.parametrize(("recipe", "options", "message"), RECIPES)
 def test_a_recipe_that_cannot_run(place, one_line, recipe, options, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
+    (place / "test.jsonl").write_bytes(line(id="other", entities=[ENTITY]))
     (place / "c.jsonl").write_bytes(line()[:-9])
     (place / "names.txt").write_bytes(b"gout\ncaf\xe9\n")
     (place / "r.toml").write_text(recipe)

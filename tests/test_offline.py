@@ -200,9 +200,10 @@ def test_no_test_document_reaches_training_sampling_filters_or_selection(run):
 
 
 def test_only_scoring_stages_open_held_out_files(run):
-    """Recorded at the reader: train for draws; dev and test for hashes, scores and coverage."""
+    """At the reader: train for draws and overlap; dev and test for hashes, scores, coverage."""
     assert run[5] == {
         ("draw", "train"),
+        ("held-out", "train"),
         ("held-out", "dev"),
         ("held-out", "test"),
         ("score", "dev"),
