@@ -19,7 +19,12 @@ from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError
 
 FaultReason = Literal[
-    "bad escape", "bad details", "close without open", "open without close", "empty mention"
+    "unknown mark",
+    "bad escape",
+    "bad details",
+    "close without open",
+    "open without close",
+    "empty mention",
 ]
 ESCAPE = "\\"
 _DETAILS = re.compile(r"\{([^{}\n]*)\}")

@@ -62,6 +62,19 @@ def test_a_fault_keeps_its_text_and_reason() -> None:
     assert made.marked == " He has<Problem> gout."
 
 
+def test_a_reserved_token_that_is_no_mark_is_a_fault() -> None:
+    (made,) = candidates_of(
+        [Request("r0", "note-1:0-30", 5)],
+        [" He is<unused9> well."],
+        [True],
+        marks=MARKS,
+        lexicon=LEXICON,
+        provenance=Provenance("synthetic"),
+        reserved=("<unused8>", "<unused9>", "<Drug>"),
+    )
+    assert made.result == Fault("unknown mark", 6)
+
+
 def test_an_annotator_turns_masks_into_labels_only_where_it_agrees() -> None:
     def annotator(texts: Sequence[str]) -> list[Document]:
         return [

@@ -22,7 +22,7 @@ STAGE_VERSION: dict[str, int] = {
     "draw": 1,
     "names": 1,
     "sft": 1,
-    "sample": 1,
+    "sample": 2,
     "filter": 1,
     "replaced": 1,
     "replaced-proposed": 1,

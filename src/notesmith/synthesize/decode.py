@@ -82,6 +82,7 @@ def candidates_of(
     lexicon: Lexicon,
     provenance: Provenance,
     annotator: Annotator | None = None,
+    reserved: Sequence[str] = (),
 ) -> list[Candidate]:
     """Turn what the model wrote into candidates with labels by source.
 
@@ -93,11 +94,18 @@ def candidates_of(
         lexicon: approved names, gold included.
         provenance: of the documents; the pattern's id becomes their parent.
         annotator: decides on marks that nobody asked for.
+        reserved: tokens that no text may hold; those that are marks are allowed.
     """
+    own = {marks.close, *marks.opens}
     made: list[Candidate] = []
     for request, text, end in zip(requests, texts, ended, strict=True):
         doc_id = f"{provenance.stage or 'made'}-{request.id}"
-        result = parse(from_lm(text, marks).strip(), marks, doc_id=doc_id)
+        strays = [text.find(t) for t in reserved if t not in own and t in text]
+        result = (
+            Fault("unknown mark", min(strays))
+            if strays
+            else parse(from_lm(text, marks).strip(), marks, doc_id=doc_id)
+        )
         if isinstance(result, Fault):
             made.append(Candidate(doc_id, text, result, end, request.mentions))
             continue

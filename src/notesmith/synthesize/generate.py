@@ -240,6 +240,7 @@ def run_sample(
         lexicon=Lexicon.of(every),
         provenance=Provenance("synthetic", model=lm.name, stage="synthesize", seed=seed),
         annotator=annotator,
+        reserved=lm.reserved,
     )
     return SampleOutput(tuple(candidates), made.tokens, made.seconds)
 
