@@ -45,11 +45,6 @@ class SampleResult:
         """Tokens drawn per second of wall clock, prompts and start included."""
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
-    @property
-    def ended_ratio(self) -> float:
-        """Share of samples that ended by themselves."""
-        return sum(s.ended for s in self.samples) / len(self.samples) if self.samples else 0.0
-
 
 OnSamples = Callable[[list[Sample]], Any]
 
