@@ -58,6 +58,12 @@ def test_nested_mentions_up_to_the_depth():
     assert set(range(14)) - allowed_after(rule, [OPEN, OTHER_OPEN, 5, CLOSE]) == {EOS}
 
 
+def test_a_token_that_is_never_allowed_is_forbidden_everywhere():
+    rule = MarkConstraint(**MARKS, max_depth=2, never_ids=(13,))
+    for tokens in ([5], [5, OPEN], [OPEN, 5], [OPEN, OTHER_OPEN, 5]):
+        assert 13 not in allowed_after(rule, tokens)
+
+
 def test_a_licensed_mention_is_a_path_of_its_trie():
     trie = Trie.of([[2, 3], [2, 3, 4], [5]])
     rule = MarkConstraint(**MARKS, licence={OPEN: trie})
@@ -111,6 +117,7 @@ def test_one_token_with_two_meanings_is_an_error():
     ("change", "message"),
     [
         ({"close_id": OPEN}, "must be distinct"),
+        ({"never_ids": (CLOSE,)}, "must be distinct"),
         ({"max_depth": 0}, "max_depth is 0"),
         ({"max_depth": 2, "licence": {}}, "a licence needs max_depth 1"),
     ],

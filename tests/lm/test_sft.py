@@ -11,7 +11,7 @@ from notesmith.errors import StageError
 from notesmith.lm.load import load_lm
 from notesmith.lm.score import score_continuations
 from notesmith.lm.sft import Example, encode_examples, train_sft
-from notesmith.lm.trainer import LengthSampler, collate, completion_losses
+from notesmith.lm.trainer import LengthSampler, collate, completion_losses, parts_of
 from tests.lm.tiny import ARCHITECTURES, TEXTS, tiny_lm
 
 EXAMPLES = [Example("Write: ", text) for text in TEXTS]
@@ -65,6 +65,28 @@ def test_the_loss_is_that_of_scoring():
     with torch.no_grad():
         losses = completion_losses(lm.model, collate(features, 0))
     assert float(losses[:-1].sum()) == pytest.approx(-score.log_prob, rel=1e-5)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 40, 10_000])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(max_tokens):
+    lm = tiny_lm("gemma3")
+    rows = encode_examples(lm, [Example("Write:", text) for text in TEXTS])
+    features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
+    batch = collate(features, lm.pad_id)
+    parts = parts_of(batch, max_tokens)
+    assert sum(len(part["labels"]) for part in parts) == len(rows)
+    for part in parts:
+        assert part["input_ids"].numel() <= max_tokens or len(part["labels"]) == 1
+        assert part["attention_mask"].any(0).all()  # no column is padding alone
+
+    def gradient(some):
+        model = lm.model.float()
+        model.zero_grad()
+        for part in some:
+            completion_losses(model, part).sum().backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    torch.testing.assert_close(gradient(parts), gradient([batch]), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -116,6 +116,10 @@ def test_constraints_of_each_kind(lm: LanguageModel) -> None:
 
     assert of("none") is None
     assert of("marks").max_depth == 2 and of("marks").licence is None  # type: ignore[attr-defined]
+    # Reserved tokens that are no marks may never be written.
+    strays = set(lm.reserved) - {marks.close, *marks.opens}
+    never = of("marks").never_ids  # type: ignore[attr-defined]
+    assert set(lm.tokenizer.convert_ids_to_tokens(never)) == strays != set()
     assert len(of("licensed").licence) == 2  # type: ignore[attr-defined]
     rows = of("requested")
     assert [len(row.licence) for row in rows] == [1, 0]  # type: ignore[attr-defined]

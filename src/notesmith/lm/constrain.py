@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from notesmith.errors import ConfigError
 
-_TEXT, _OPEN, _CLOSE, _EOS = 0, 1, 2, 3
+_TEXT, _OPEN, _CLOSE, _EOS, _NEVER = 0, 1, 2, 3, 4
 
 
 class Trie:
@@ -61,7 +61,8 @@ class MarkConstraint:
     No close without an open, no empty mention, no end of text inside a mention, at most
     ``max_depth`` mentions in one another. ``licence`` maps an open mark to the trie of names it
     may hold; an open mark without a trie, or with an empty one, may not be used. ``max_mention``
-    closes a mention after so many tokens (0: never), where no licence bounds it.
+    closes a mention after so many tokens (0: never), where no licence bounds it. ``never_ids`` are
+    forbidden everywhere: reserved tokens that are no marks.
     """
 
     open_ids: tuple[int, ...]
@@ -70,11 +71,12 @@ class MarkConstraint:
     max_depth: int = 1
     licence: Mapping[int, Trie] | None = None
     max_mention: int = 0
+    never_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [*self.open_ids, self.close_id, *self.eos_ids]
+        ids = [*self.open_ids, self.close_id, *self.eos_ids, *self.never_ids]
         if len(set(ids)) != len(ids):
-            raise ConfigError("marks and ends of text must be distinct tokens")
+            raise ConfigError("marks, ends of text and forbidden tokens must be distinct tokens")
         if self.max_depth < 1:
             raise ConfigError(f"max_depth is {self.max_depth}; it must be at least 1")
         if self.licence is not None and self.max_depth > 1:
@@ -119,6 +121,7 @@ class ConstraintRows:
                 (_OPEN, rule.open_ids),
                 (_CLOSE, (rule.close_id,)),
                 (_EOS, rule.eos_ids),
+                (_NEVER, rule.never_ids),
             ):
                 for token in ids:
                     if kinds.setdefault(token, kind) != kind:
@@ -209,10 +212,11 @@ class ConstraintRows:
     def _table(self, rule: MarkConstraint) -> int:
         """Number of the rule's table ``[state, special]``, made when first met."""
         usable = rule.usable()
-        key = (usable, rule.close_id, rule.eos_ids, rule.max_depth)
+        key = (usable, rule.close_id, rule.eos_ids, rule.max_depth, rule.never_ids)
         if key in self._tables:
             return self._tables[key]
         table = np.zeros((3, len(self.special_ids)), dtype=bool)
+        never = frozenset(rule.never_ids)
         for j, token in enumerate(self.special_ids.tolist()):
             kind = int(self._kind_of[j])
             if kind == _OPEN:
@@ -221,8 +225,10 @@ class ConstraintRows:
             elif kind == _CLOSE:
                 table[:, j] = token != rule.close_id
                 table[0, j] = True
-            else:
+            elif kind == _EOS:
                 table[1:, j] = True
+            else:
+                table[:, j] = token in never
         self._rules.append(table)
         self._stacked = np.stack(self._rules)
         self._tables[key] = len(self._rules) - 1

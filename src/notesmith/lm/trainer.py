@@ -31,6 +31,9 @@ from notesmith.lm.sft import Row
 from notesmith.progress import OnProgress, Progress
 
 LOG_STEPS = 10
+# A batch goes through the model in parts of at most this many tokens, padding included, so that
+# memory does not grow with the batch; the gradient is that of the whole.
+PART_TOKENS = 512
 # Above this many parameters activations are recomputed instead of kept.
 _CHECKPOINT_ABOVE = 1_000_000_000
 
@@ -60,6 +63,22 @@ def collate(features: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor
         labels[row, first:n] = ids[row, first:n]
         mask[row, :n] = 1
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def parts_of(inputs: dict[str, Tensor], max_tokens: int) -> list[dict[str, Tensor]]:
+    """Cut a batch into parts of at most ``max_tokens``, longest rows first, trimmed to their rows.
+
+    A row that is longer stands alone.
+    """
+    lengths = inputs["attention_mask"].sum(1)
+    order = torch.argsort(lengths, descending=True, stable=True)
+    parts: list[dict[str, Tensor]] = []
+    while len(order):
+        width = int(lengths[order[0]])
+        n = max(1, max_tokens // width)
+        parts.append({name: value[order[:n], :width] for name, value in inputs.items()})
+        order = order[n:]
+    return parts
 
 
 def completion_losses(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
@@ -110,6 +129,19 @@ class CompletionTrainer(SFTTrainer):
             self.train_dataset["length"], args.per_device_train_batch_size, args.seed
         )
 
+    def training_step(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """Forward and backward, part by part; the loss of the whole batch."""
+        n = num_items_in_batch
+        if n is None:
+            n = int((inputs["labels"][:, 1:] != -100).sum())
+        parts = parts_of(inputs, PART_TOKENS)
+        return torch.stack([super(CompletionTrainer, self).training_step(model, part, n) for part in parts]).sum()
+
     def compute_loss(
         self,
         model: Any,
@@ -130,8 +162,9 @@ class CompletionTrainer(SFTTrainer):
         total, n = 0.0, 0
         with torch.no_grad(), self.accelerator.autocast():
             for inputs in self.get_eval_dataloader():
-                losses = completion_losses(plain_model(self.model), self._prepare_inputs(inputs))
-                total, n = total + float(losses.sum()), n + losses.numel()
+                for part in parts_of(self._prepare_inputs(inputs), PART_TOKENS):
+                    losses = completion_losses(plain_model(self.model), part)
+                    total, n = total + float(losses.sum()), n + losses.numel()
         self.model.train()
         metrics = {"eval_loss": total / max(n, 1)}
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)

@@ -25,8 +25,6 @@ from notesmith.synthesize.requests import Request, plan_requests
 if TYPE_CHECKING:
     from notesmith.lm import Example, LanguageModel, MarkConstraint, Sample, SftResult
 
-STAGE_VERSION = 1
-
 
 @dataclass(frozen=True, slots=True)
 class SampleOutput:
@@ -293,6 +291,8 @@ def constraints_of(
     if config.constrain == "none" or any(len(found) != 1 for found in ids):
         return None
     close, *opens = [found[0] for found in ids]
+    strays = set(lm.tokenizer.convert_tokens_to_ids(list(lm.reserved)))
+    never = tuple(sorted(strays - {close, *opens, *lm.eos_ids}))
 
     def trie(mentions: Iterable[str]) -> Trie:
         return Trie.of(lm.encode(" " + mention) for mention in mentions)
@@ -304,6 +304,7 @@ def constraints_of(
             eos_ids=lm.eos_ids,
             max_depth=depth if licence is None else 1,
             licence=licence,
+            never_ids=never,
         )
 
     if config.constrain == "marks":
