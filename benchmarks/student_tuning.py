@@ -1,6 +1,6 @@
 """Tune the gold baseline: train the student on draws of gold documents, score on dev.
 
-    python benchmarks/student_tuning.py TRAIN DEV --out cells.jsonl [--draws 2] [--only NAME,…]
+    python benchmarks/student_tuning.py TRAIN DEV --out cells.jsonl [--draws 2] [--only "NAME;…"]
 
 One line of JSON a finished cell (setting, draw); a second run goes on where the first stopped, and
 at the end (or with ``--table``) prints a table for docs/results-tuning.md. Test data has no part
@@ -25,6 +25,8 @@ from notesmith.metrics import score
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "defaults": {},
+    "learning rate 5e-5": {"learning_rate": 5e-5},
+    "learning rate 1e-4": {"learning_rate": 1e-4},
     "learning rate 2e-4": {"learning_rate": 2e-4},
     "learning rate 5e-4": {"learning_rate": 5e-4},
     "learning rate 8e-4": {"learning_rate": 8e-4},
@@ -32,6 +34,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "steps 240": {"steps": 240},
     "steps 450": {"steps": 450},
     "steps 600": {"steps": 600},
+    "learning rate 1e-4, steps 240": {"learning_rate": 1e-4, "steps": 240},
+    "learning rate 2e-4, steps 240": {"learning_rate": 2e-4, "steps": 240},
+    "learning rate 1e-4, steps 600": {"learning_rate": 1e-4, "steps": 600},
     "head rate 3e-4": {"head_learning_rate": 3e-4},
     "head rate 3e-3": {"head_learning_rate": 3e-3},
     "mean of pieces": {"pieces": "mean"},
@@ -111,7 +116,7 @@ def main() -> None:
     text = args.out.read_text("utf-8") if args.out.exists() else ""
     cells = [json.loads(line) for line in text.splitlines()]
     done = {(cell["setting"], cell["draw"]) for cell in cells}
-    names = [name.strip() for name in args.only.split(",") if name.strip()] or list(SETTINGS)
+    names = [name.strip() for name in args.only.split(";") if name.strip()] or list(SETTINGS)
     wanted = [(n, d) for n in names for d in range(1, args.draws + 1) if (n, d) not in done]
     if not args.table:
         train, dev = read(args.train), read(args.dev)

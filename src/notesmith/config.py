@@ -168,6 +168,11 @@ class FilterConfig(Config):
     max_loop: Positive = Field(4, description="a phrase repeated this often in a row is a loop")
     near_duplicate: Ratio = Field(0.8, description="Jaccard similarity of word 3-grams to drop at")
     copy_ratio: Ratio = Field(0.8, description="share of 8-grams found in one gold unit to drop at")
+    inside_words: Ratio = Field(
+        0.02,
+        description="text with a mention that begins or ends inside a word is dropped, unless more "
+        "than this share of gold's mentions do (1: never)",
+    )
     match_density: bool = Field(
         False, description="thin text without mentions until its share is that of gold"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notesmith.config import FilterConfig
-from notesmith.document import Document
+from notesmith.document import Document, Entity
 from notesmith.filters import Candidate, fingerprints, run
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex, jaccard, shingles
 from notesmith.filters.rules import has_loop
@@ -49,6 +49,24 @@ def test_a_missing_request_counts_only_where_asked_for() -> None:
     assert reasons(lacking, config=FilterConfig(require_requested=True)) == {
         "c": "requested mention missing"
     }
+
+
+def test_a_mention_inside_a_word_is_dropped_unless_gold_has_such() -> None:
+    def marked(name: str, text: str, mention: str) -> Document:
+        start = text.index(mention)
+        span = ((start, start + len(mention)),)
+        return Document(name, text, (Entity("T1", "Problem", span),))
+
+    def found(gold: Document) -> list[str]:
+        texts = {
+            "glued": "He had no fever orcough and went home.",
+            "fine": "He had a cough-like noise.",
+        }
+        made = [Candidate(n, t, marked(n, t, "cough")) for n, t in texts.items()]
+        return [d.reason for d in run(made, [gold], FilterConfig()).dropped]
+
+    assert found(GOLD) == ["mention inside a word"]
+    assert found(marked("g", "Herzschwäche und Husten seit Tagen.", "schwäche")) == []
 
 
 def test_long_text_is_dropped() -> None:
@@ -128,7 +146,6 @@ WORDS = "alpha bravo delta echo foxtrot golf hotel india".split()
 
 
 def test_text_without_mentions_is_thinned_to_golds_share() -> None:
-    from notesmith.document import Entity
     from notesmith.filters.run import share_without_mentions
 
     gold = [Document("g", "Known gout today. No change so far.", (Entity("T1", "P", ((6, 10),)),))]
@@ -137,7 +154,9 @@ def test_text_without_mentions_is_thinned_to_golds_share() -> None:
         Candidate(
             f"r{w}",
             "x",
-            Document(f"r{w}", f"The {w} of this man is gout.", (Entity("T1", "P", ((4, 6),)),)),
+            Document(
+                f"r{w}", f"The {w} of this man is gout.", (Entity("T1", "P", ((4, 4 + len(w)),)),)
+            ),
         )
         for w in WORDS[:2]
     ]

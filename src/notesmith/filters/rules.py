@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notesmith.config import FilterConfig
+from notesmith.document import Document
 from notesmith.filters.candidate import Candidate
 from notesmith.markup import Fault
 
 _MAX_PHRASE = 12
 
 
-def judge(candidate: Candidate, config: FilterConfig) -> str | None:
-    """Return the first reason to drop ``candidate``: parse, end, length, loop, requests."""
+def judge(candidate: Candidate, config: FilterConfig, *, whole_words: bool = False) -> str | None:
+    """Return the first reason to drop ``candidate``: parse, end, length, loop, words, requests.
+
+    ``whole_words``: a mention that begins or ends inside a word is a fault.
+    """
     if isinstance(candidate.result, Fault):
         return f"parse: {candidate.result.reason}"
     if not candidate.ended:
@@ -24,9 +28,23 @@ def judge(candidate: Candidate, config: FilterConfig) -> str | None:
         return "too long"
     if has_loop(words, config.max_loop):
         return "loop"
+    if whole_words and n_inside_words(candidate.result):
+        return "mention inside a word"
     if config.require_requested and candidate.missing:
         return "requested mention missing"
     return None
+
+
+def n_inside_words(doc: Document) -> int:
+    """Mentions with a letter or digit on both sides of their first or last border."""
+    text = doc.text
+    return sum(
+        any(
+            0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
+            for place in (ent.start, ent.end)
+        )
+        for ent in doc.entities
+    )
 
 
 def has_loop(words: Sequence[str], times: int) -> bool:

@@ -9,7 +9,7 @@ from notesmith.document import Document
 from notesmith.filters.candidate import Candidate, Dropped, FilterResult
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
 from notesmith.filters.leakage import leaks
-from notesmith.filters.rules import judge
+from notesmith.filters.rules import judge, n_inside_words
 from notesmith.segments import Unit, split
 
 
@@ -42,8 +42,10 @@ def run(
     of_made = DuplicateIndex(config.near_duplicate)
     kept: list[Document] = []
     dropped: list[Dropped] = []
+    n_mentions = sum(len(doc.entities) for doc in gold)
+    whole_words = sum(map(n_inside_words, gold)) <= config.inside_words * n_mentions
     for i, candidate in enumerate(candidates):
-        reason = judge(candidate, config)
+        reason = judge(candidate, config, whole_words=whole_words)
         if reason is None and isinstance(candidate.result, Document):
             text = candidate.result.text
             if leaks(text, held_out):

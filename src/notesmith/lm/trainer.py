@@ -140,7 +140,9 @@ class CompletionTrainer(SFTTrainer):
         if n is None:
             n = int((inputs["labels"][:, 1:] != -100).sum())
         parts = parts_of(inputs, PART_TOKENS)
-        return torch.stack([super(CompletionTrainer, self).training_step(model, part, n) for part in parts]).sum()
+        return torch.stack(
+            [super(CompletionTrainer, self).training_step(model, part, n) for part in parts]
+        ).sum()
 
     def compute_loss(
         self,
