@@ -160,6 +160,81 @@ class SynthesizeConfig(Config):
     names: NamesConfig = Field(default_factory=lambda: NamesConfig(), description="names")
 
 
+class RewardConfig(Config):
+    """What the generator is rewarded for; a weight of 0 leaves a part out."""
+
+    agreement: float = Field(
+        1.0, ge=0, description="weight: spans nobody asked for agree with the NER committee"
+    )
+    agreement_cap: Ratio = Field(
+        0.8, description="agreement above this is worth no more: full agreement rewards easy text"
+    )
+    benefit: float = Field(
+        0.0, ge=0, description="weight: predicted fall of the student's held-out loss"
+    )
+    fluency: float = Field(
+        0.5, ge=0, description="weight: log-probability a token within gold's own band"
+    )
+    fluency_band: tuple[Ratio, Ratio] = Field(
+        (0.05, 0.95), description="quantiles of gold's log-probability that bound the band"
+    )
+    density: float = Field(0.5, ge=0, description="weight: as many mentions a word as was asked")
+    coverage: Literal["gate", "part"] = Field(
+        "gate", description="a missing requested mention is a failed gate, or a graded part"
+    )
+    coverage_weight: float = Field(1.0, ge=0, description="weight of coverage where it is a part")
+    novelty: Ratio = Field(
+        0.5,
+        description="how far context novelty scales the rest: 0 not at all, 1 a copy is worth nothing",
+    )
+    diversity: Ratio = Field(
+        0.5, description="how far distance to the group's other texts scales the rest"
+    )
+    archive: Count = Field(2000, description="earlier completions that novelty is measured against")
+    members: Positive = Field(
+        3, description="students in the committee, each blind to its own fold"
+    )
+    user: tuple[str, ...] = Field(
+        (), description="own rewards: 'module:function' or 'file.py:function'"
+    )
+    user_weight: float = Field(1.0, ge=0, description="weight of each own reward")
+
+
+class RlConfig(Config):
+    """How the generator learns from rewards after fine-tuning."""
+
+    method: Literal["best-of-n", "weighted", "dpo", "grpo"] = Field(
+        "grpo",
+        description="fine-tune on the best, on all by weight, on pairs, or follow the gradient",
+    )
+    steps: Positive = Field(100, description="optimizer steps (grpo); of a round (the others)")
+    rounds: Positive = Field(2, description="times it samples anew (all but grpo)")
+    prompts: Positive = Field(8, description="prompts a step (grpo)")
+    prompts_per_round: Positive = Field(256, description="prompts a round (all but grpo)")
+    completions: Annotated[int, Field(ge=2)] = Field(8, description="completions a prompt")
+    max_new_tokens: Positive = Field(64, description="tokens a completion at most")
+    temperature: float = Field(1.0, gt=0, description="softmax temperature of rollouts")
+    learning_rate: float = Field(5e-6, gt=0, description="peak rate of AdamW")
+    batch_size: Positive = Field(16, description="completions a step (all but grpo)")
+    kl: float = Field(0.04, gt=0, description="weight of the KL to the fine-tuned model (grpo)")
+    normalise: Literal["mean", "std", "parts"] = Field(
+        "mean",
+        description="advantage (grpo): less the group's mean; over its deviation; each part apart",
+    )
+    weight_temperature: float = Field(
+        0.2, gt=0, description="reward difference that makes a weight e times larger (weighted)"
+    )
+    dpo_beta: float = Field(0.1, gt=0, description="strength of the pull to the reference (dpo)")
+    lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
+    evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
+    held_out: Positive = Field(32, description="prompts kept for choosing the best checkpoint")
+    collapse: Ratio = Field(
+        0.2, description="stop where names, length or density leave those of SFT by this share"
+    )
+    save_every: Positive = Field(10, description="steps between states to resume from")
+    placebo: bool = Field(False, description="shuffle rewards within the batch: must not help")
+
+
 class FilterConfig(Config):
     """What made text is dropped for."""
 
