@@ -185,7 +185,7 @@ class RewardConfig(Config):
     coverage_weight: float = Field(1.0, ge=0, description="weight of coverage where it is a part")
     novelty: Ratio = Field(
         0.5,
-        description="how far context novelty scales the rest: 0 not at all, 1 a copy is worth nothing",
+        description="how far context novelty scales the rest: 0 not at all, 1 a copy earns nothing",
     )
     diversity: Ratio = Field(
         0.5, description="how far distance to the group's other texts scales the rest"
