@@ -1,0 +1,50 @@
+"""The stages: what each kind of cell does, by calling the libraries; no method of its own.
+
+Every function reads the folders of its inputs and writes its own. Train is read by ``draw``; dev
+and test are read by ``score`` and ``coverage``, through the seal, and by ``held-out``, which keeps
+nothing of them but one-way hashes.
+"""
+
+from __future__ import annotations
+
+from notesmith.augment import replace_tokens, shuffle_segments
+from notesmith.pipeline.engine import StageFunction
+from notesmith.pipeline.stages import corpus, generator, rivals, student
+from notesmith.pipeline.stages.common import (
+    HASHES,
+    INFO,
+    PREDICTIONS,
+    SCORES,
+    OpenSplit,
+    Surroundings,
+)
+
+__all__ = [
+    "HASHES",
+    "INFO",
+    "PREDICTIONS",
+    "SCORES",
+    "OpenSplit",
+    "Surroundings",
+    "stage_functions",
+]
+
+
+def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
+    """The function of every stage."""
+    return {
+        "held-out": lambda work: corpus.held_out(work, around),
+        "draw": lambda work: corpus.draw(work, around),
+        "names": lambda work: generator.names(work, around),
+        "sft": lambda work: generator.sft(work, around),
+        "sample": lambda work: generator.sample(work, around),
+        "filter": generator.filter_made,
+        "replaced": rivals.replaced,
+        "replaced-proposed": rivals.replaced_proposed,
+        "lwtr": lambda work: rivals.changed(work, replace_tokens),
+        "shuffled": lambda work: rivals.changed(work, shuffle_segments),
+        "synthetic-shuffled-labels": rivals.placebo,
+        "ner": student.ner,
+        "score": lambda work: student.score(work, around),
+        "coverage": lambda work: student.coverage(work, around),
+    }

@@ -1,0 +1,175 @@
+"""Stages of the generator: names, fine-tuning, sampling, filters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from notesmith.augment import gold_names, replace_mentions
+from notesmith.config import (
+    AugmentConfig,
+    FilterConfig,
+    LmConfig,
+    NamesConfig,
+    NerConfig,
+    RecipeConfig,
+    SftConfig,
+    SynthesizeConfig,
+)
+from notesmith.errors import StageError
+from notesmith.filters import run as run_filters
+from notesmith.pipeline import artefacts as files
+from notesmith.pipeline.engine import Work
+from notesmith.pipeline.stages.common import (
+    HASHES,
+    Surroundings,
+    about,
+    folded_mentions,
+    gold_in,
+    labels_in,
+    load_base,
+)
+from notesmith.synthesize import propose_names, run_sample, run_sft
+
+
+def names(work: Work, around: Surroundings) -> Mapping[str, Any]:
+    """Let the base model propose names, and keep those with the best type scores."""
+    gold = gold_in(work)
+    if unknown := sorted(around.terms.keys() - set(labels_in(work))):
+        raise StageError(f"synthesize.names.term_lists: no document of train has {unknown}")
+    lm = load_base(work, around, gold)
+    names = propose_names(
+        lm,
+        gold_names(gold),
+        NamesConfig.model_validate(work.config["names"]),
+        seed=work.cell.seed,
+        terms=around.terms,
+        on_progress=work.on_progress,
+    )
+    # Times belong to metrics: equal work leaves equal bytes.
+    files.save_names(replace(names, seconds=0.0), work.out)
+    return {
+        "tokens": names.tokens,
+        "proposals": dict(names.counts),
+        "names": sum(len(found) for found in names.names.values()),
+        **about(lm),
+    }
+
+
+def sft(work: Work, around: Surroundings) -> Mapping[str, Any]:
+    """Fine-tune the base model on gold and its mention-replaced copies."""
+    gold = gold_in(work)
+    lm = load_base(work, around, gold)
+    described = about(lm)
+    config = SftConfig.model_validate(work.config["sft"])
+    replaced = (
+        replace_mentions(
+            gold,
+            gold_names(gold),
+            config=AugmentConfig(copies=config.replaced_copies),
+            seed=work.cell.seed,
+        )
+        if config.replaced_copies
+        else []
+    )
+    result = run_sft(
+        lm,
+        gold,
+        config,
+        SynthesizeConfig.model_validate(work.config["synthesize"]),
+        replaced=replaced,
+        kind=work.config["kind"],
+        labels=labels_in(work),
+        out=work.out / files.MODEL,
+        seed=work.cell.seed,
+        on_progress=work.on_progress,
+    )
+    return {
+        "tokens": result.tokens,
+        "steps": result.n_steps,
+        "best_step": result.best_step,
+        "history": list(result.history),
+        **described,
+    }
+
+
+def sample(work: Work, around: Surroundings) -> Mapping[str, Any]:
+    """Let the tuned model write what was planned; an interrupted run goes on."""
+    from notesmith.lm import load_lm
+
+    gold, labels = gold_in(work), labels_in(work)
+    config = RecipeConfig.model_validate(
+        {
+            "name": "cell",
+            "corpus": {"train": "-", "kind": work.config["kind"]},
+            "arm": [{"name": "gold"}],
+            **{name: work.config[name] for name in ("sft", "synthesize", "sample")},
+        }
+    )
+    committee = None
+    if config.synthesize.agreement:
+        from notesmith.ner import train_committee
+
+        committee = train_committee(
+            gold,
+            config=NerConfig.model_validate(work.config["ner"]),
+            labels=labels,
+            seed=work.cell.seed,
+            on_progress=work.on_progress,
+        )
+    model = work.inputs["model"] / files.MODEL
+    lm = load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)
+    log = files.SampleLog(work.scratch / "samples.jsonl")
+    n_before = len(log.finished)
+    output = run_sample(
+        lm,
+        gold,
+        files.load_names(work.inputs["names"]),
+        config,
+        labels=labels,
+        seed=work.cell.seed,
+        on_progress=work.on_progress,
+        finished=log.finished,
+        on_samples=log.append,
+        annotator=committee,
+    )
+    files.save_candidates(output.candidates, work.out)
+    return {
+        "tokens": output.tokens,
+        "sampling_seconds": output.seconds,
+        "asked": len(output.candidates),
+        "resumed": n_before,
+    }
+
+
+def filter_made(work: Work) -> Mapping[str, Any]:
+    """Keep or drop each candidate, with a reason; dropped text stays on disk."""
+    gold = gold_in(work)
+    candidates = files.load_candidates(work.inputs["candidates"])
+    hashes = json.loads((work.inputs["held-out"] / HASHES).read_text(encoding="utf-8"))
+    result = run_filters(
+        candidates,
+        gold,
+        FilterConfig.model_validate(work.config["filter"]),
+        unit=work.cell.inputs["candidates"].config["sft"]["unit"],
+        held_out=frozenset(hashes),
+    )
+    files.save_docs(result.kept, work.out)
+    files.save_dropped(result.dropped, work.out)
+    own = folded_mentions(gold)
+    made = folded_mentions(result.kept)
+    return {
+        "asked": len(candidates),
+        "kept": len(result.kept),
+        "dropped": {reason: n for reason, n in result.counts.items() if reason != "kept"},
+        "requested_mentions": sum(len(c.requested) for c in candidates),
+        "missing_mentions": sum(c.missing for c in candidates),
+        "entities": sum(len(doc.entities) for doc in result.kept),
+        "masked": sum(len(doc.masked) for doc in result.kept),
+        "without_entities": sum(not doc.entities for doc in result.kept),
+        "words": sum(len(doc.text.split()) for doc in result.kept),
+        "names": len(made),
+        "new_names": len(made - own),
+    }

@@ -1,0 +1,118 @@
+"""Stages of the student: training, scoring, and what made text covers of the test set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from notesmith.config import NerConfig
+from notesmith.corpus.files import atomic_write_text
+from notesmith.document import Document
+from notesmith.evaluate.cells import score_cell
+from notesmith.metrics import fold_mention
+from notesmith.pipeline import artefacts as files
+from notesmith.pipeline.engine import Work
+from notesmith.pipeline.stages.common import (
+    PREDICTIONS,
+    SCORES,
+    Surroundings,
+    describe,
+    folded_mentions,
+    gold_in,
+    labels_in,
+    read,
+)
+
+
+def ner(work: Work) -> Mapping[str, Any]:
+    """Train the student on gold and what the arm adds."""
+    from notesmith.ner import train_ner
+
+    made = [
+        doc
+        for name, folder in sorted(work.inputs.items())
+        if name != "gold"
+        for doc in files.load_docs(folder)
+    ]
+    result = train_ner(
+        gold_in(work),
+        made,
+        config=NerConfig.model_validate(work.config["ner"]),
+        labels=labels_in(work),
+        seed=work.cell.seed,
+        on_progress=work.on_progress,
+    )
+    result.model.save(work.out / files.MODEL)
+    return {
+        "tokens": result.tokens,
+        "training_seconds": round(result.seconds, 3),
+        "history": list(result.history),
+        "flattened": dict(result.counts),
+        "encoder": {
+            "name": result.model.name,
+            "parameters": sum(p.numel() for p in result.model.model.parameters()),
+        },
+    }
+
+
+def _open(work: Work, around: Surroundings) -> list[Document]:
+    docs = read(around.open_split(str(work.config["split"])), work.config).docs
+    return docs[: int(work.config["documents"]) or None]
+
+
+def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
+    """Predict the documents of a split and count; the only stage that a test document reaches."""
+    from notesmith.ner import load_ner
+
+    docs = _open(work, around)
+    model = load_ner(work.inputs["model"] / files.MODEL)
+    predicted = model.predict(docs, on_progress=work.on_progress)
+    scores = score_cell(
+        docs,
+        predicted,
+        {mention for doc in gold_in(work) for mention in doc.mentions()},
+        arm=work.cell.arm,
+        size=work.cell.size,
+        replicate=work.cell.replicate,
+        seed=work.cell.seed,
+        split=str(work.config["split"]),
+    )
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    spans = {
+        doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
+    }
+    atomic_write_text(work.out / PREDICTIONS, json.dumps(spans))
+    return {
+        "split": work.config["split"],
+        "f1": round(100 * scores.f1, 3),
+        "corpus": describe(docs),
+    }
+
+
+def coverage(work: Work, around: Surroundings) -> Mapping[str, Any]:
+    """How many test mentions that gold lacks stand in made text: known only after the fact."""
+    docs = _open(work, around)
+    gold, made = (
+        folded_mentions(gold_in(work)),
+        folded_mentions(files.load_docs(work.inputs["made"])),
+    )
+    unseen = [
+        mention
+        for doc in docs
+        for mention in map(fold_mention, doc.mentions())
+        if mention not in gold
+    ]
+    proposed = {
+        fold_mention(name)
+        for found in files.load_names(work.inputs["names"]).names.values()
+        for name in found
+    }
+    n = max(1, len(unseen))
+    return {
+        "split": work.config["split"],
+        "unseen_mentions": len(unseen),
+        "unseen_names": len(set(unseen)),
+        "covered_by_made": sum(mention in made for mention in unseen) / n,
+        "covered_by_proposals": sum(mention in proposed for mention in unseen) / n,
+    }
