@@ -74,7 +74,7 @@ class NerConfig(Config):
     unit: Unit = Field("sentence", description="what one training example is")
     steps: Positive = Field(300, description="optimizer steps")
     batch_size: Positive = Field(24, description="units a step")
-    learning_rate: float = Field(3e-4, gt=0, description="peak rate of AdamW")
+    learning_rate: float = Field(2e-4, gt=0, description="peak rate of AdamW")
     head_learning_rate: float = Field(1e-3, gt=0, description="peak rate of the new head")
     warmup_ratio: Ratio = Field(0.1, description="share of the steps that warm up")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
