@@ -12,15 +12,14 @@ from notesmith.document import Document, Entity
 from notesmith.lm import LanguageModel, load_lm
 from notesmith.markup import Fault, Marks
 from notesmith.synthesize import NameSet, propose_names, run_sample, run_sft
-from notesmith.synthesize.generate import (
+from notesmith.synthesize.brief import (
     constraints_of,
     cut_places,
-    examples_of,
     ground,
-    hold_out,
     nesting_depth,
     units_of,
 )
+from notesmith.synthesize.generate import examples_of, hold_out
 from notesmith.synthesize.names import clean
 from notesmith.synthesize.prompt import completion_of
 from notesmith.synthesize.requests import Request

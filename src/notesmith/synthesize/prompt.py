@@ -66,6 +66,12 @@ def prompt_of(
     return text
 
 
+def whole_text(request: Request, written: str) -> str:
+    """The whole marked text: what a grounded template gave, and what was written."""
+    gap = " " if request.after and not written.endswith(" ") else ""
+    return f"{request.before}{written}{gap}{request.after}"
+
+
 def to_lm(marked: str, marks: Marks) -> str:
     """Move each open mark before the space that precedes it."""
     return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
