@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 
-from notesmith.cli.process import home, tune_allocator
+from notesmith.allocator import tune_allocator
+from notesmith.cli.process import home
 from notesmith.config import LmConfig, SampleConfig
 from notesmith.lm.constrain import MarkConstraint
 from notesmith.lm.load import LanguageModel, load_lm

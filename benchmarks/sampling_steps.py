@@ -18,7 +18,8 @@ from unittest import mock
 import torch
 from transformers.generation import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from notesmith.cli.process import home, tune_allocator
+from notesmith.allocator import tune_allocator
+from notesmith.cli.process import home
 from notesmith.config import LmConfig
 from notesmith.lm.backends.choose import Chooser
 from notesmith.lm.backends.decoder import Decoder

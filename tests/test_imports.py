@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
-    "errors document segments markup metrics progress config corpus lm ner filters augment "
+    "errors allocator document segments markup metrics progress config corpus lm ner filters augment "
     "annotate synthesize evaluate privacy report review pipeline cli"
 ).split()
 # None of a group imports another of it, at any distance.

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import signal
 import sys
 from types import FrameType
 
+from notesmith.allocator import tune_allocator
 from notesmith.pipeline.machine import home
-
-# glibc's mallopt parameters (malloc.h).
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def prepare() -> None:
@@ -43,22 +40,3 @@ def prepare() -> None:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
-
-
-def tune_allocator() -> bool:
-    """Keep freed memory in the process: large tensors come back without page faults.
-
-    Without it glibc maps and unmaps every activation above 128 KiB. It gains 7 to 10% in
-    fine-tuning and 1 to 5% in training the student (``docs/results.md``).
-    Returns False where it cannot be done.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        libc = ctypes.CDLL(None)
-        mallopt = libc.mallopt
-    except (OSError, AttributeError):
-        return False
-    gib = 1 << 30
-    settings = ((_M_MMAP_THRESHOLD, gib), (_M_TRIM_THRESHOLD, 2 * gib - 1), (_M_TOP_PAD, 64 << 20))
-    return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import platform
@@ -12,6 +11,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from notesmith.allocator import give_back_memory
 
 _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
 
@@ -27,9 +28,7 @@ def release_memory() -> None:
     The allocator settings of the command line keep freed memory for the next step's tensors.
     """
     gc.collect()
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+    give_back_memory()
 
 
 class PeakMemory:

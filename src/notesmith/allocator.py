@@ -1,0 +1,43 @@
+"""glibc's memory allocator: keep freed memory for speed, and give it back where that is due."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's mallopt parameters (malloc.h).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def tune_allocator() -> bool:
+    """Keep freed memory in the process: large tensors come back without page faults.
+
+    Without it glibc maps and unmaps every activation above 128 KiB. It gains 7 to 10% in
+    fine-tuning and 1 to 5% in training the student (``docs/results.md``).
+    Returns False where it cannot be done.
+    """
+    gib = 1 << 30
+    settings = ((_M_MMAP_THRESHOLD, gib), (_M_TRIM_THRESHOLD, 2 * gib - 1), (_M_TOP_PAD, 64 << 20))
+    mallopt = _glibc("mallopt")
+    return mallopt is not None and all(
+        mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings
+    )
+
+
+def give_back_memory() -> None:
+    """Return freed pages to the system, those between used ones too; nothing where it cannot be.
+
+    Tensors of many sizes leave gaps that nothing fits; a call now and then keeps them small.
+    """
+    if trim := _glibc("malloc_trim"):
+        trim(ctypes.c_size_t(0))
+
+
+def _glibc(name: str) -> ctypes._NamedFuncPointer | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found: ctypes._NamedFuncPointer = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
+    return found
