@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
-    "errors allocator document segments markup metrics progress config corpus lm ner filters augment "
-    "annotate synthesize evaluate privacy report review pipeline cli"
+    "errors allocator document segments markup metrics progress config corpus lm ner filters "
+    "augment annotate synthesize evaluate privacy report review pipeline cli"
 ).split()
 # None of a group imports another of it, at any distance.
 APART = (("augment", "annotate", "synthesize"), ("report", "review"))
