@@ -16,6 +16,7 @@ from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
+from notesmith.cli.reward import reward
 from notesmith.cli.run import run as run_command
 from notesmith.cli.show import show
 from notesmith.cli.status import status
@@ -81,6 +82,7 @@ app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(show)
+app.command()(reward)
 app.add_typer(card, name="card")
 
 

@@ -1,0 +1,123 @@
+"""``notesmith reward``: what labelled documents would earn, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notesmith.document import Document
+from notesmith.segments import Unit, cut, split
+
+if TYPE_CHECKING:
+    from notesmith.synthesize.reward import DocumentRewards
+
+_WHAT = {
+    "agreement": "labels of names gold lacks agree with the model, both ways",
+    "novelty": "1 less the largest share of the context that stands in one gold unit",
+    "diversity": "1 less the largest share of the context that stands in another document",
+}
+
+
+def reward(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled documents, any format.")],
+    gold: Annotated[
+        Path | None, typer.Option("--gold", help="Gold documents that these are compared with.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Student that judges labels; best one blind to FILE."),
+    ] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--user",
+            metavar="WHERE:FUNCTION",
+            help="Own reward: module:function or file.py:function; repeatable.",
+        ),
+    ] = None,
+    unit: Annotated[
+        Unit,
+        typer.Option(help="What is scored: FILE and gold are cut into these."),
+    ] = "document",
+    file_format: Annotated[
+        str | None, typer.Option("--format", help="Format of all files; found if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score labelled documents as the generator's are in training, and explain each part.
+
+    Parts that need a request, or something that was not given, are left out, and said to be.
+    Prints ids and numbers, never text.
+    """
+    from notesmith.config import FilterConfig, RewardConfig
+    from notesmith.synthesize.reward import Judges, RewardModel
+
+    docs = _units(source, unit, file_format)
+    known = _units(gold, unit, file_format) if gold else []
+    judges = Judges()
+    if model is not None:
+        from notesmith.ner import load_ner
+
+        student = load_ner(model)
+        for label, n in sorted(student.count_unknown(docs).items()):
+            typer.echo(
+                f"{source.name}: {n} of label {label}, which the model does not know: it disagrees",
+                err=True,
+            )
+        judges = Judges(
+            committee=lambda texts: [
+                student.predict([Document(f"text-{i}", text) for i, text in enumerate(texts)])
+            ]
+        )
+    config = RewardConfig(user=tuple(user or ()))
+    found = RewardModel(known, config, FilterConfig(), judges=judges).score_documents(docs)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    _print(found)
+
+
+def _units(path: Path, unit: Unit, file_format: str | None) -> Sequence[Document]:
+    from notesmith.corpus import read_corpus
+
+    docs = read_corpus(path, format=file_format).docs
+    return docs if unit == "document" else [cut(d, span) for d in docs for span in split(d, unit)]
+
+
+def _print(found: DocumentRewards) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    names = list(found.rows[0].parts) if found.rows else []
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("id")
+    for name in ("total", *names):
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    table.add_column("failed gate")
+    for row in found.rows:
+        numbers = [_number(row.total), *(_number(row.parts[name]) for name in names)]
+        table.add_row(escape(row.id), *numbers, escape(row.gate or ""))
+    table.add_section()
+    means = found.means
+    table.add_row(
+        f"mean of {len(found.rows)}", *(_number(means.get(name)) for name in ("total", *names))
+    )
+    console.print(table)
+    for reason, n in found.gates.items():
+        console.print(f"{n} failed: {reason}", markup=False, soft_wrap=True)
+    for name in names:
+        if name in _WHAT:
+            console.print(f"{name}: {_WHAT[name]}", markup=False, soft_wrap=True)
+    for name, reason in found.left_out.items():
+        console.print(f"{name} left out: {reason}", markup=False, soft_wrap=True)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
