@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from notesmith.ner.crossfit import Committee, train_committee
+    from notesmith.ner.influence import StudentBenefit
     from notesmith.ner.model import NerModel, WordScores, load_ner
     from notesmith.ner.train import NerResult, train_ner
 
@@ -17,6 +18,7 @@ __all__ = [
     "Committee",
     "NerModel",
     "NerResult",
+    "StudentBenefit",
     "WordScores",
     "load_ner",
     "train_committee",
@@ -26,6 +28,7 @@ __all__ = [
 _HOME = {
     "Committee": "crossfit",
     "train_committee": "crossfit",
+    "StudentBenefit": "influence",
     "NerModel": "model",
     "WordScores": "model",
     "load_ner": "model",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from notesmith.ner.model import NerModel
 from notesmith.ner.train import train_ner
 from notesmith.ner.words import best_tags, to_entities
 from notesmith.progress import OnProgress, silent
+
+Made = Sequence[Document] | Callable[[Sequence[Document]], Sequence[Document]]
+"""Made documents that name their parents, or what makes them from the gold a member may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Committee:
 
 def train_committee(
     gold: Sequence[Document],
+    made: Made = (),
     *,
     config: NerConfig,
     n_members: int = 3,
@@ -66,10 +71,13 @@ def train_committee(
     """Train ``n_members`` students, each on all folds of ``gold`` but one.
 
     Folds keep a patient's documents together (``metadata["patient"]``, else each document is its
-    own patient).
+    own patient). ``made`` joins each member's gold as ``config.integration`` says: a callable gets
+    that gold; of given documents those made from a held-out one are left out (names that replaced
+    theirs may still be those of held-out gold, which a callable avoids).
 
     Raises:
-        StageError: fewer patients than members, or fewer than two members.
+        StageError: fewer patients than members, fewer than two members, or a made document none of
+            whose parents is in ``gold``.
     """
     patients = sorted({_patient(doc) for doc in gold})
     if n_members < 2 or len(patients) < n_members:
@@ -81,12 +89,43 @@ def train_committee(
     held_out: list[frozenset[str]] = []
     for fold in range(n_members):
         kept = [doc for doc in gold if fold_of[_patient(doc)] != fold]
+        held = frozenset(d.id for d in gold if fold_of[_patient(d)] == fold)
         result = train_ner(
-            kept, config=config, labels=labels, seed=seed + fold, on_progress=on_progress
+            kept,
+            made(kept) if callable(made) else made_without(made, gold, held),
+            config=config,
+            labels=labels,
+            seed=seed + fold,
+            on_progress=on_progress,
         )
         members.append(result.model)
-        held_out.append(frozenset(d.id for d in gold if fold_of[_patient(d)] == fold))
+        held_out.append(held)
     return Committee(tuple(members), tuple(held_out))
+
+
+def made_without(
+    made: Sequence[Document], gold: Sequence[Document], held: frozenset[str]
+) -> list[Document]:
+    """Those of ``made`` with no parent among the ``held`` documents of ``gold``.
+
+    A parent may be a part or a copy of a document, whose id goes on after ``:`` or ``~``.
+
+    Raises:
+        StageError: a made document has no parent in ``gold``, so it may stem from held-out text.
+    """
+    ids = {doc.id for doc in gold}
+    found: list[Document] = []
+    for doc in made:
+        roots = {
+            parent[:end]
+            for parent in doc.provenance.parents
+            for end in (*(m.start() for m in re.finditer("[:~]", parent)), len(parent))
+        } & ids
+        if not roots:
+            raise StageError(f"doc {doc.id!r} names no parent in gold; it may stem from any fold")
+        if not roots & held:
+            found.append(doc)
+    return found
 
 
 def _patient(doc: Document) -> str:
