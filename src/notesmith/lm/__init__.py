@@ -14,11 +14,15 @@ _WHERE = {
     "MarkConstraint": "notesmith.lm.constrain",
     "PRESETS": "notesmith.lm.presets",
     "Preset": "notesmith.lm.presets",
+    "Reward": "notesmith.lm.rollout",
+    "RlResult": "notesmith.lm.rl",
+    "Rollout": "notesmith.lm.rollout",
     "Sample": "notesmith.lm.sample",
     "SampleResult": "notesmith.lm.sample",
     "SftResult": "notesmith.lm.sft",
     "load_lm": "notesmith.lm.load",
     "score_continuations": "notesmith.lm.score",
+    "train_rl": "notesmith.lm.rl",
     "train_sft": "notesmith.lm.sft",
 }
 __all__ = [
@@ -27,11 +31,15 @@ __all__ = [
     "LanguageModel",
     "MarkConstraint",
     "Preset",
+    "Reward",
+    "RlResult",
+    "Rollout",
     "Sample",
     "SampleResult",
     "SftResult",
     "load_lm",
     "score_continuations",
+    "train_rl",
     "train_sft",
 ]
 

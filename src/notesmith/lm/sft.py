@@ -91,7 +91,7 @@ def train_sft(
         raise StageError("no examples to fine-tune on")
     lm = replace(lm, chat=bool(lm.tokenizer.chat_template))
     train_rows, dev_rows = encode_examples(lm, train), encode_examples(lm, dev)
-    with atomic_folder(out) as temp, _global_random_state(), _trainable(lm, config) as model:
+    with atomic_folder(out) as temp, global_random_state(), _trainable(lm, config) as model:
         trained = _trainer().fit(
             model,
             lm.tokenizer,
@@ -100,7 +100,7 @@ def train_sft(
             config,
             pad_id=lm.pad_id,
             dtype=lm.model.dtype,
-            bf16=_multiplies_bf16(lm),
+            bf16=multiplies_bf16(lm),
             folder=temp,
             seed=seed,
             on_progress=on_progress,
@@ -136,7 +136,7 @@ def _trainer() -> Any:
         raise MissingExtraError(str(error.name), "models") from error
 
 
-def _multiplies_bf16(lm: LanguageModel) -> bool:
+def multiplies_bf16(lm: LanguageModel) -> bool:
     """Train in bfloat16 where the machine does; the master weights are float32 all the same."""
     import torch
 
@@ -172,7 +172,7 @@ def _trainable(lm: LanguageModel, config: SftConfig) -> Iterator[PreTrainedModel
 
 
 @contextmanager
-def _global_random_state() -> Iterator[None]:
+def global_random_state() -> Iterator[None]:
     """Put back the global random state, which the trainer sets."""
     import torch
 

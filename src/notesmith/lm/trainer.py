@@ -65,18 +65,29 @@ def collate(features: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def parts_of(inputs: dict[str, Tensor], max_tokens: int) -> list[dict[str, Tensor]]:
+def parts_of(
+    inputs: dict[str, Tensor], max_tokens: int, *, together: int = 1
+) -> list[dict[str, Tensor]]:
     """Cut a batch into parts of at most ``max_tokens``, longest rows first, trimmed to their rows.
 
-    A row that is longer stands alone.
+    A row that is longer stands alone. ``together`` neighbouring rows are never parted.
     """
     lengths = inputs["attention_mask"].sum(1)
-    order = torch.argsort(lengths, descending=True, stable=True)
-    parts: list[dict[str, Tensor]] = []
+    return [
+        {name: value[rows, : int(lengths[rows].max())] for name, value in inputs.items()}
+        for rows in row_parts(lengths, max_tokens, together=together)
+    ]
+
+
+def row_parts(lengths: Tensor, max_tokens: int, *, together: int = 1) -> list[Tensor]:
+    """Numbers of the rows of each part of a batch whose rows are so long; see ``parts_of``."""
+    longest = lengths.view(-1, together).amax(1)
+    order = torch.argsort(longest, descending=True, stable=True)
+    places = torch.arange(together, device=lengths.device)
+    parts: list[Tensor] = []
     while len(order):
-        width = int(lengths[order[0]])
-        n = max(1, max_tokens // width)
-        parts.append({name: value[order[:n], :width] for name, value in inputs.items()})
+        n = max(1, max_tokens // (int(longest[order[0]]) * together))
+        parts.append((order[:n, None] * together + places).flatten())
         order = order[n:]
     return parts
 
@@ -122,6 +133,10 @@ class CompletionTrainer(SFTTrainer):
     """SFTTrainer whose loss and evaluation are those of ``completion_losses``."""
 
     n_tokens = 0
+    rows_together = 1
+
+    def _send_telemetry(self) -> None:
+        """Nothing leaves the machine, whatever the environment says."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         args = self.args
@@ -139,7 +154,7 @@ class CompletionTrainer(SFTTrainer):
         n = num_items_in_batch
         if n is None:
             n = int((inputs["labels"][:, 1:] != -100).sum())
-        parts = parts_of(inputs, PART_TOKENS)
+        parts = parts_of(inputs, PART_TOKENS, together=self.rows_together)
         return torch.stack(
             [super(CompletionTrainer, self).training_step(model, part, n) for part in parts]
         ).sum()
@@ -265,6 +280,40 @@ class _Watch(TrainerCallback):
             control.should_training_stop = self.n_worse >= self.config.patience
 
 
+# TRL's own preparation of examples is left out: they come as ids.
+SFT_ARGUMENTS: dict[str, Any] = {
+    "max_length": None,
+    "dataset_kwargs": {"skip_prepare_dataset": True},
+}
+
+
+def quiet_arguments(
+    model: PreTrainedModel, *, bf16: bool, folder: Path, seed: int
+) -> dict[str, Any]:
+    """What all trainers share: AdamW, and neither checkpoints, logs, uploads nor output.
+
+    ``bf16`` multiplies matrices in bfloat16. ``folder`` must be there; nothing is written to it.
+    """
+    n_parameters = sum(p.numel() for p in model.parameters())
+    return {
+        "output_dir": str(folder),
+        "optim": "adamw_torch_fused",
+        "max_grad_norm": 1.0,
+        "gradient_checkpointing": n_parameters > _CHECKPOINT_ABOVE,
+        "use_cpu": model.device.type == "cpu",
+        "bf16": bf16,
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": [],
+        "push_to_hub": False,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": model.device.type == "cuda",
+    }
+
+
 def fit(
     model: PreTrainedModel,
     tokenizer: Any,
@@ -286,7 +335,6 @@ def fit(
     steps_per_epoch = -(-len(train) // config.batch_size)
     n_steps = max(1, round(steps_per_epoch * config.epochs))
     every = max(1, round(steps_per_epoch / config.evaluations_per_epoch))
-    n_parameters = sum(p.numel() for p in model.parameters())
     watch = _Watch(config, dtype, bool(dev), every, on_progress)
     with warnings.catch_warnings():
         # TRL 1.16 names options by what transformers 5 calls their old names.
@@ -294,35 +342,21 @@ def fit(
         trainer = CompletionTrainer(
             model=model,
             args=TrlConfig(
-                output_dir=str(folder),
+                **quiet_arguments(model, bf16=bf16, folder=folder, seed=seed),
+                **SFT_ARGUMENTS,
                 max_steps=n_steps,
                 per_device_train_batch_size=config.batch_size,
                 per_device_eval_batch_size=2 * config.batch_size,
                 learning_rate=config.learning_rate,
                 lr_scheduler_type="linear",
                 warmup_steps=round(n_steps * config.warmup_ratio),
-                optim="adamw_torch_fused",
-                gradient_checkpointing=n_parameters > _CHECKPOINT_ABOVE,
-                use_cpu=model.device.type == "cpu",
-                bf16=bf16,
-                seed=seed,
-                data_seed=seed,
                 logging_steps=LOG_STEPS,
-                save_strategy="no",
-                eval_strategy="no",
-                report_to=[],
-                push_to_hub=False,
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=model.device.type == "cuda",
-                max_length=None,
-                dataset_kwargs={"skip_prepare_dataset": True},
             ),
             train_dataset=_dataset(train),
             eval_dataset=_dataset(dev) if dev else None,
             data_collator=lambda features: collate(features, pad_id),
             processing_class=tokenizer,
-            peft_config=_lora(config) if config.lora_rank else None,
+            peft_config=lora_config(config.lora_rank) if config.lora_rank else None,
             callbacks=[watch],
         )
     # It prints every log line, which library code must not.
@@ -350,12 +384,13 @@ def _dataset(rows: Sequence[Row]) -> Dataset:
     )
 
 
-def _lora(config: SftConfig) -> Any:
+def lora_config(rank: int) -> Any:
+    """LoRA layers of ``rank`` on all linear layers, as all training here uses them."""
     from peft import LoraConfig
 
     return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=2 * config.lora_rank,
+        r=rank,
+        lora_alpha=2 * rank,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )

@@ -1,0 +1,125 @@
+"""Reinforcement learning of a fine-tuned generator: one interface, four methods.
+
+What a run does whatever its method is in ``rl_run``, the gradient in ``rl_trainer`` (grpo) and
+``rl_rounds`` (best-of-n, weighted, dpo), the arithmetic in ``objectives``. No text is logged or
+written: history and progress hold numbers, a state to resume from holds token ids until the run
+ends.
+
+Completions are drawn from the whole softmax at ``temperature``, less what the constraint forbids.
+Log-probabilities in the loss are of the softmax without the constraint: where a token was one of
+few allowed, the policy is also taught to prefer the allowed ones by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import RlConfig
+from notesmith.corpus.files import atomic_folder
+from notesmith.errors import MissingExtraError, StageError
+from notesmith.lm.load import LanguageModel, write_model_folder
+from notesmith.lm.rl_run import DriftFunction, RewardState, Run
+from notesmith.lm.rollout import RewardFunction
+from notesmith.lm.sample import Constraints
+from notesmith.lm.sft import global_random_state
+from notesmith.progress import OnProgress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class RlResult:
+    """A trained generator's folder and how it came about.
+
+    ``history`` holds, in order, rows of numbers with a ``step``: means of the completions drawn
+    there (``reward``, ``part_…``, ``pass_ratio``, ``length`` in tokens, ``drift_…``), what the step
+    did (``loss``, ``grad_norm``, ``kl`` to the fine-tuned model in nats a token), and looks at
+    held-out prompts, where all names begin with ``held_out_``. The folder has the weights of
+    ``best_step``; 0 is the model that came in. ``tokens`` were trained on, prompts included,
+    ``sampled_tokens`` drawn, in ``seconds``, interrupted parts included.
+    ``stopped`` names what collapsed, if anything.
+    """
+
+    folder: Path
+    n_steps: int
+    best_step: int
+    history: tuple[dict[str, float], ...]
+    tokens: int
+    sampled_tokens: int
+    seconds: float
+    stopped: str | None
+
+
+def train_rl(
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    reward: RewardFunction,
+    config: RlConfig,
+    *,
+    out: Path,
+    seed: int,
+    held_out: Sequence[str] = (),
+    constraint: Constraints = None,
+    on_progress: OnProgress = silent,
+    work: Path | None = None,
+    drift: DriftFunction | None = None,
+    reward_state: RewardState | None = None,
+) -> RlResult:
+    """Train ``lm`` on what ``reward`` says of its completions; save the best model in ``out``.
+
+    ``lm`` itself is left as it was; it is the reference that KL and preferences are measured from.
+
+    Args:
+        lm: the fine-tuned model.
+        prompts: what completions are drawn for.
+        reward: see ``RewardFunction``; its exceptions are raised here.
+        config: method and settings.
+        out: folder of the trained model; appears whole or not at all.
+        seed: completions are a function of it, the step and the weights.
+        held_out: prompts for choosing the checkpoint, numbered on from ``prompts`` in rollouts;
+            without them the last weights are saved.
+        constraint: one for all prompts, or one for each of ``[*prompts, *held_out]``.
+        on_progress: called after each step.
+        work: folder of the states that a run with the same arguments resumes from; they are
+            deleted at the end. Threads of rows race, so that an unbroken run has bitwise the same
+            result on one thread only.
+        drift: statistics of some completions; those in ``WATCHED`` stop a collapse.
+        reward_state: the memory of ``reward``, kept with each state. Each look at held-out prompts
+            begins from the memory that the run began with, and leaves none behind.
+
+    Raises:
+        StageError: no prompts, a reward that is not a number or not one a completion, a state of
+            another run in ``work``, a loss that is not a number.
+        MissingExtraError: TRL, PEFT or datasets is absent.
+    """
+    if not prompts:
+        raise StageError("no prompts to draw completions for")
+    run = Run(
+        lm, (*prompts, *held_out), len(prompts), reward, config, seed, constraint, on_progress,
+        drift, reward_state,
+    )  # fmt: skip
+    trainer = _trainer()
+    with atomic_folder(out) as temp, global_random_state():
+        trainer.train(run, folder=temp, work=work)
+        write_model_folder(lm, temp, weights=run.best_weights)
+    if work is not None:
+        trainer.clear_states(work)
+    return RlResult(
+        out,
+        run.n_steps,
+        run.best_step,
+        tuple(run.history),
+        run.tokens,
+        run.sampled_tokens,
+        run.seconds,
+        run.stopped,
+    )
+
+
+def _trainer() -> Any:
+    try:
+        return import_module("notesmith.lm.rl_trainer")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "models") from error

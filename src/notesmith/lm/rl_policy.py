@@ -1,0 +1,207 @@
+"""The model in training, the reference beside it, and the states a run resumes from."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from notesmith.corpus.files import atomic_folder
+from notesmith.errors import StageError
+from notesmith.lm.load import LanguageModel
+from notesmith.lm.objectives.grpo import kl_terms
+from notesmith.lm.rl_run import LORA, Run, seed_at
+from notesmith.lm.rollout import Rollout
+from notesmith.lm.score import project
+from notesmith.lm.sft import Row, multiplies_bf16
+from notesmith.lm.trainer import (
+    PART_TOKENS,
+    collate,
+    folder_weights,
+    lora_config,
+    parts_of,
+    plain_model,
+)
+
+_STATE = re.compile(r"state-(\d{6})")
+_FILE = "state.pt"
+
+
+class TrainedPolicy:
+    """A float32 copy of the model, or LoRA layers over the model's own weights.
+
+    The reference is the model that came in. What samples is the copy itself; with LoRA it is a
+    further copy that takes the merged weights each time, for the fast decoder has no adapters.
+    """
+
+    def __init__(self, run: Run) -> None:
+        lm, rank = run.lm, run.config.lora_rank
+        self._run, self.reference = run, lm.model
+        self.bf16 = multiplies_bf16(lm)
+        self._dtype = lm.model.dtype
+        self.model: Any
+        if rank:
+            from peft import get_peft_model
+
+            tensors = chain(lm.model.parameters(), lm.model.buffers())
+            shared = copy.deepcopy(lm.model, {id(t): t for t in tensors})
+            torch.manual_seed(seed_at(run.seed, LORA, 0))
+            self.model = get_peft_model(shared, lora_config(rank))
+            self._sampler = replace(lm, model=copy.deepcopy(lm.model))
+        else:
+            self.model = copy.deepcopy(lm.model).to(torch.float32)
+            self._sampler = replace(lm, model=self.model)
+        # What is drawn and what is learnt from must be the same policy.
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+
+    def sampler(self) -> LanguageModel:
+        """The policy as it is now, ready to sample."""
+        if self._run.config.lora_rank:
+            self._sampler.model.load_state_dict(self.weights(), strict=False)
+        return self._sampler
+
+    def weights(self) -> dict[str, Tensor]:
+        """Copy of the weights as they would be saved."""
+        return folder_weights(self.model, self._dtype)
+
+    def trained(self) -> dict[str, Tensor]:
+        """The parameters that training changes."""
+        return {k: p.detach() for k, p in self.model.named_parameters() if p.requires_grad}
+
+    def load(self, trained: Mapping[str, Tensor]) -> None:
+        """Take over ``trained()`` of an earlier policy."""
+        with torch.no_grad():
+            for name, own in self.trained().items():
+                own.copy_(trained[name])
+
+    def rows(self, rollouts: Sequence[Rollout]) -> list[Row]:
+        """Completions after their prompts, in ids; those that ended with the end of text."""
+        lm = self._run.lm
+        used = sorted({r.prompt for r in rollouts})
+        encoded = lm.encode_prompts([self._run.prompts[i] for i in used])
+        # As in sampling: without a first token the first one of a completion follows nothing.
+        heads = {i: tuple(ids) or (lm.eos_ids[0],) for i, ids in zip(used, encoded, strict=True)}
+        end = (lm.eos_ids[0],)
+        tails = [(*r.token_ids, *(end if r.ended else ())) for r in rollouts]
+        return [
+            Row((*heads[r.prompt], *tail), len(tail))
+            for r, tail in zip(rollouts, tails, strict=True)
+        ]
+
+    def log_probs(self, model: Any, rows: Sequence[Row], temperature: float) -> list[Tensor]:
+        """Log-probabilities of each row's completion tokens, in nats."""
+        found: list[Tensor] = [torch.empty(0)] * len(rows)
+        training = model.training
+        model.eval()
+        features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
+        batch = collate(features, self._run.lm.pad_id)
+        batch["row"] = torch.arange(len(rows))[:, None]
+        device = self.reference.device
+        with torch.no_grad(), self.autocast():
+            for part in parts_of(batch, PART_TOKENS):
+                inputs = {name: value.to(device) for name, value in part.items()}
+                values, _ = completion_log_probs(model, inputs, temperature)
+                lengths = [rows[i].n_completion for i in part["row"][:, 0].tolist()]
+                pieces = values.cpu().split(lengths)
+                for i, piece in zip(part["row"][:, 0].tolist(), pieces, strict=True):
+                    found[i] = piece
+        model.train(training)
+        return found
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """bfloat16 products where the machine has them, as in training."""
+        return torch.autocast(self.reference.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def kl(self, rollouts: Sequence[Rollout]) -> float:
+        """Distance of the policy to the reference on the policy's own completions, nats a token."""
+        rows, temperature = self.rows(rollouts), self._run.config.temperature
+        mine, theirs = (
+            torch.cat(self.log_probs(model, rows, temperature)).double().numpy()
+            for model in (plain_model(self.model), self.reference)
+        )
+        return float(np.mean(kl_terms(mine, theirs)))
+
+
+@contextmanager
+def policy_of(run: Run) -> Iterator[TrainedPolicy]:
+    """A policy to train, so that the model that came in is the same after."""
+    model = run.lm.model
+    needed = [(p, p.requires_grad) for p in model.parameters()]
+    training = model.training
+    model.eval()
+    try:
+        yield TrainedPolicy(run)
+    finally:
+        for parameter, needs in needed:
+            parameter.requires_grad_(needs)
+        model.train(training)
+
+
+def completion_log_probs(
+    model: PreTrainedModel, inputs: Mapping[str, Tensor], temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of every completion token, row by row, and the entropy there, in nats.
+
+    Of the softmax at ``temperature``, over the whole vocabulary. Only positions that predict a
+    completion token meet the vocabulary.
+    """
+    hidden = model.base_model(
+        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+    ).last_hidden_state[:, :-1]
+    labels = inputs["labels"][:, 1:]
+    bearing = labels != -100
+    log_probs = torch.log_softmax(project(model, hidden[bearing]) / temperature, dim=-1)
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+    return log_probs.gather(1, labels[bearing][:, None])[:, 0], entropy
+
+
+def save_state(work: Path, state: Mapping[str, Any]) -> None:
+    """Write a state beside the older one, then drop that: one of them is always whole."""
+    older = _states(work)
+    number = int(older[-1].name.removeprefix("state-")) + 1 if older else 1
+    with atomic_folder(work / f"state-{number:06d}") as temp:
+        torch.save(dict(state), temp / _FILE)
+    for folder in older:
+        shutil.rmtree(folder)
+
+
+def load_state(work: Path, key: str) -> dict[str, Any] | None:
+    """The newest state, or None.
+
+    Raises:
+        StageError: the state is of a run with other settings, prompts or model.
+    """
+    folders = _states(work)
+    if not folders:
+        return None
+    state: dict[str, Any] = torch.load(folders[-1] / _FILE, map_location="cpu", weights_only=True)
+    if state["key"] != key:
+        raise StageError(f"{work}: holds the state of another run; remove it or name another")
+    return state
+
+
+def clear_states(work: Path) -> None:
+    """Delete states, half-written ones too, and the folder if nothing else is in it."""
+    for folder in (*_states(work), *work.glob(".state-*.tmp")):
+        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        work.rmdir()
+
+
+def _states(work: Path) -> list[Path]:
+    return sorted(p for p in work.glob("state-*") if _STATE.fullmatch(p.name))

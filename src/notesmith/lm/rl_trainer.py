@@ -1,0 +1,212 @@
+"""TRL's GRPO trainer, and the entry to all training of ``rl``.
+
+Imported by ``rl`` alone, inside a function, because it needs TRL. What differs from TRL: our
+sampler writes the completions and TRL sees no prompt; log-probabilities are of completion positions
+only and a batch goes through the model in parts; the advantages are
+those of ``objectives.grpo``. All randomness and the learning rate are functions of the seed and the
+step, so a run that goes on from a state equals one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import TrainerControl
+from transformers.trainer_callback import PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from notesmith.lm.objectives import grpo
+from notesmith.lm.rl_policy import clear_states, completion_log_probs, load_state, policy_of
+from notesmith.lm.rl_rounds import rounds
+from notesmith.lm.rl_run import Batch, Run
+from notesmith.lm.rl_session import Session, Steps, Watch, checked
+from notesmith.lm.trainer import PART_TOKENS, parts_of, plain_model, row_parts
+
+__all__ = ["clear_states", "train"]
+
+_WARM_UP = 0.05
+
+
+def train(run: Run, *, folder: Path, work: Path | None) -> None:
+    """Do what is left of ``run``; its best weights and history are in it after.
+
+    ``folder`` must be there; nothing is written to it. States go to ``work``.
+    """
+    state = load_state(work, run.key) if work is not None else None
+    with policy_of(run) as policy:
+        session = Session(run, policy, folder, work)
+        if state is None:
+            run.look(0, policy)
+        else:
+            run.restore(state["run"])
+            policy.load(state["policy"])
+        if not run.stopped:
+            (_grpo if run.config.method == "grpo" else rounds)(session, state or {})
+
+
+class _Groups:
+    """Draws the completions of a step for TRL, which sees prompts by number only."""
+
+    def __init__(self, session: Session, first: int) -> None:
+        self._session, self._first = session, first
+        self.batch: Batch
+
+    def draw(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """TRL's rollout function: ids of prompts and completions."""
+        session = self._session
+        step = self._first + trainer.state.global_step
+        numbers = [int(prompt) for prompt in prompts[:: session.run.config.completions]]
+        self.batch = session.run.draw(session.policy.sampler(), step, numbers)
+        rows = session.policy.rows(self.batch.rollouts)
+        return {
+            "prompt_ids": [list(row.ids[: -row.n_completion]) for row in rows],
+            "completion_ids": [list(row.ids[-row.n_completion :]) for row in rows],
+            "logprobs": None,
+        }
+
+    def totals(self, completions: list[str], **kwargs: Any) -> list[float]:
+        """TRL's reward function. It strips marks from ``completions``, so ours are looked at."""
+        return [reward.total for reward in self.batch.rewards]
+
+    def advantages(self) -> NDArray[np.float64]:
+        """One a completion, as configured."""
+        how = self._session.run.config.normalise
+        if how == "parts":
+            return grpo.advantages_by_part(self.batch.parts).reshape(-1)
+        return grpo.advantages(self.batch.totals, over_deviation=how == "std").reshape(-1)
+
+
+class GroupTrainer(Steps, GRPOTrainer):
+    """GRPOTrainer that works in parts; one generation a step, one step a generation."""
+
+    groups: _Groups
+    n_tokens = 0
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        found = torch.tensor(self.groups.advantages(), dtype=torch.float32)
+        output["advantages"] = found.to(output["advantages"].device)
+        return output
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Draw, reward, then forward and backward part by part; the loss of the whole batch."""
+        step = self.first + self.state.global_step
+        model.train()
+        whole = self._prepare_inputs(inputs)
+        lengths = whole["prompt_mask"].sum(1) + whole["completion_mask"].sum(1)
+        losses, sizes = [], []
+        for rows in row_parts(lengths, PART_TOKENS):
+            part = {k: v[rows] if v.ndim else v for k, v in whole.items()}
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, part)
+            self.accelerator.backward(loss)
+            losses.append(loss.detach())
+            sizes.append(int(part["completion_mask"].sum()))
+        self.n_tokens += int(lengths.sum())
+        self._step += 1
+        for name in ("kl", "entropy"):
+            # TRL averages over parts; the mean is over tokens.
+            values = self._metrics["train"][name]
+            values[:] = [float(np.average(values[-len(sizes) :], weights=sizes))]
+        return checked(torch.stack(losses).sum(), step)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None, None]:
+        """Log-probabilities and entropies ``(rows, logits_to_keep)``, 0 where padded.
+
+        Rows are moved to the left, so that no part is wider than its longest row.
+        """
+        place = torch.arange(input_ids.shape[1], device=input_ids.device)
+        asked = (place >= input_ids.shape[1] - logits_to_keep) & attention_mask.bool()
+        order = torch.argsort(attention_mask, dim=1, descending=True, stable=True)
+        batch = {
+            "input_ids": input_ids.gather(1, order),
+            "attention_mask": attention_mask.gather(1, order),
+            "labels": torch.where(asked, input_ids, -100).gather(1, order),
+            "row": torch.arange(len(input_ids), device=input_ids.device)[:, None],
+        }
+        log_probs = torch.zeros(len(input_ids), logits_to_keep, device=input_ids.device)
+        entropies = torch.zeros_like(log_probs)
+        # Accelerate gives autocast to the outer forward alone, which is not the one called here.
+        with self.accelerator.autocast():
+            for part in parts_of(batch, PART_TOKENS):
+                values, entropy = completion_log_probs(plain_model(model), part, self.temperature)
+                n = (part["labels"] != -100).sum(1)
+                rows = part["row"][:, 0].repeat_interleave(n)
+                starts = (n.cumsum(0) - n).repeat_interleave(n)
+                columns = torch.arange(len(rows), device=rows.device) - starts
+                log_probs = log_probs.index_put((rows, columns), values)
+                entropies[rows, columns] = entropy
+        return log_probs, entropies if compute_entropy else None, None
+
+
+def _grpo(session: Session, state: Mapping[str, Any]) -> None:
+    run, policy, config = session.run, session.policy, session.run.config
+    first, left = run.n_steps, run.config.steps - run.n_steps
+    if left <= 0:
+        return
+    numbers = run.prompts_at(first * config.prompts, left * config.prompts)
+    groups = _Groups(session, first)
+    tokens = run.tokens
+
+    def after(done: int, logs: Mapping[str, float], control: TrainerControl) -> None:
+        step = run.n_steps = first + done
+        run.tokens = tokens + trainer.n_tokens
+        more = {name: float(logs[name]) for name in ("kl", "entropy", "grad_norm")}
+        run.record(step, groups.batch, more)
+        if step % config.evaluate_every == 0 or step == config.steps:
+            run.look(step, policy)
+        if step % config.save_every == 0 and step < config.steps:
+            session.save(optimizer=trainer.optimizer.state_dict())
+        control.should_training_stop = bool(run.stopped)
+        run.report(step, config.steps)
+
+    size = config.prompts * config.completions
+    with session.quiet():
+        trainer = GroupTrainer(
+            model=policy.model,
+            reward_funcs=[groups.totals],
+            args=GRPOConfig(
+                **session.arguments(left, size),
+                num_generations=config.completions,
+                steps_per_generation=1,
+                num_iterations=1,
+                max_completion_length=config.max_new_tokens,
+                temperature=config.temperature,
+                top_k=0,
+                top_p=1.0,
+                # TRL would load the reference from the model's path; it is given below.
+                beta=0.0,
+                loss_type="dapo",
+                scale_rewards="none",
+                shuffle_dataset=False,
+                disable_dropout=True,
+                log_completions=False,
+            ),
+            train_dataset=Dataset.from_dict({"prompt": [str(number) for number in numbers]}),
+            # A copy, because TRL sets the padding.
+            processing_class=copy.deepcopy(run.lm.tokenizer),
+            rollout_func=groups.draw,
+            callbacks=[Watch(run.seed, first, state.get("optimizer"), after)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.beta, trainer.ref_model = config.kl, policy.reference
+        trainer.groups = groups
+        trainer.first, trainer.warm_up = first, max(1, round(_WARM_UP * config.steps))
+        trainer.train()

@@ -1,0 +1,471 @@
+"""Every method raises what it is rewarded for, resumes exactly, and leaves nothing but a model."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from notesmith.config import LmConfig, RlConfig
+from notesmith.errors import StageError
+from notesmith.lm.constrain import MarkConstraint
+from notesmith.lm.load import load_lm
+from notesmith.lm.objectives.grpo import advantages, advantages_by_part
+from notesmith.lm.rl import train_rl
+from notesmith.lm.rl_policy import completion_log_probs
+from notesmith.lm.rl_run import Batch, check_rewards
+from notesmith.lm.rl_trainer import GroupTrainer
+from notesmith.lm.rollout import Reward, Rollout
+from notesmith.lm.trainer import collate
+from tests.lm.tiny import tiny_lm
+
+WORDS = "The patient was admitted with chest pain and shortness of breath No history".split()
+PROMPTS = [f"{a} {b}" for a in WORDS[:8] for b in WORDS[4:8]]
+HELD_OUT = [f"{a} {b}" for a in WORDS[8:] for b in WORDS[:4]]
+QUICK = RlConfig(
+    steps=10,
+    prompts=4,
+    completions=8,
+    rounds=3,
+    prompts_per_round=32,
+    batch_size=8,
+    max_new_tokens=8,
+    learning_rate=1e-2,
+    kl=1e-3,
+    weight_temperature=0.05,
+    evaluate_every=5,
+    save_every=2,
+)
+SHORT = QUICK.model_copy(update={"steps": 3, "rounds": 2, "prompts_per_round": 4})
+METHODS = ("best-of-n", "weighted", "dpo", "grpo")
+
+
+def share_of_even(rollouts):
+    """Reward the share of tokens with an even id."""
+    shares = [np.mean([i % 2 == 0 for i in r.token_ids] or [False]) for r in rollouts]
+    return [Reward(float(x), {"even": float(x), "half": float(x) / 2}) for x in shares]
+
+
+class Remembering:
+    """A reward that depends on how many completions it has seen."""
+
+    def __init__(self, fail_after=None):
+        self.seen, self.fail_after = 0, fail_after
+
+    def __call__(self, rollouts):
+        if self.fail_after is not None and self.seen >= self.fail_after:
+            raise KeyboardInterrupt
+        self.seen += len(rollouts)
+        shade = 1 / (1 + self.seen % 7)
+        return [Reward(r.total * shade + 0.01) for r in share_of_even(rollouts)]
+
+    def state(self):
+        return {"seen": self.seen}
+
+    def restore(self, state):
+        self.seen = state["seen"]
+
+
+def config(method, base=QUICK, **changes):
+    return base.model_copy(update={"method": method, **changes})
+
+
+def looks(result, name="held_out_reward"):
+    return {int(row["step"]): row[name] for row in result.history if name in row}
+
+
+def load(folder, tmp_path):
+    return load_lm(
+        LmConfig(model=str(folder), trim=False, dtype="float32"), cache=tmp_path / "cache"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "learning_rate"),
+    [("best-of-n", 3e-2), ("weighted", 3e-2), ("dpo", 1e-2), ("grpo", 1e-2)],
+)
+def test_rewards_rise_and_shuffled_ones_do_not(method, learning_rate, tmp_path):
+    gains = []
+    for placebo in (False, True):
+        lm = tiny_lm()
+        # Sixteen tokens to choose from, so that a few hundred of them tell good from bad.
+        others = tuple(i for i in range(5, len(lm.tokenizer)) if not 100 <= i < 116)
+        result = train_rl(
+            lm,
+            PROMPTS,
+            share_of_even,
+            config(
+                method,
+                placebo=placebo,
+                learning_rate=learning_rate,
+                steps=6,
+                rounds=2,
+                prompts_per_round=16,
+                batch_size=4,
+                evaluate_every=6,
+            ),
+            out=tmp_path / str(placebo),
+            seed=1,
+            held_out=HELD_OUT,
+            constraint=MarkConstraint((), 4, lm.eos_ids, never_ids=others),
+        )
+        rewards = looks(result)
+        gains.append(rewards[max(rewards)] - rewards[0])
+    assert gains[0] > 0.3
+    assert gains[1] < gains[0] - 0.1
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_what_is_saved_is_the_best_and_the_model_that_came_in_is_as_it_was(
+    lora_rank, tmp_path, capfd
+):
+    lm = tiny_lm("gemma3")
+    lm.model.get_input_embeddings().weight.requires_grad_(False)
+    before = {name: value.clone() for name, value in lm.model.state_dict().items()}
+    tokenizer = lm.tokenizer.backend_tokenizer.to_str()
+    seen = []
+    result = train_rl(
+        lm,
+        PROMPTS,
+        share_of_even,
+        config("grpo", lora_rank=lora_rank, steps=6, evaluate_every=3),
+        out=tmp_path / "out",
+        seed=1,
+        held_out=HELD_OUT,
+        on_progress=seen.append,
+        work=tmp_path / "work",
+        drift=lambda rollouts: {"words": 5.0},
+    )
+    assert capfd.readouterr() == ("", "")
+    after = lm.model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [n for n, p in lm.model.named_parameters() if not p.requires_grad] == [
+        "model.embed_tokens.weight"
+    ]
+    assert lm.tokenizer.backend_tokenizer.to_str() == tokenizer
+    assert "forward" not in vars(lm.model) and not lm.model.training
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    rewards = looks(result)
+    assert rewards[result.best_step] == max(rewards.values()) and result.best_step > 0
+    assert looks(result, "held_out_kl")[0] == 0.0
+    assert (result.n_steps, result.stopped) == (6, None)
+    assert all(isinstance(v, float) for row in result.history for v in row.values())
+    assert [p.done for p in seen] == list(range(1, 7))
+    assert {"reward", "part_even", "part_half", "kl", "length", "pass_ratio", "drift_words"} <= (
+        set(seen[-1].values)
+    )
+    # Trained again from what was saved, the first look is the best look of this run.
+    tuned = load(result.folder, tmp_path)
+    again = train_rl(
+        tuned,
+        PROMPTS,
+        share_of_even,
+        config("grpo", steps=1, prompts=1, completions=2),
+        out=tmp_path / "again",
+        seed=1,
+        held_out=HELD_OUT,
+    )
+    assert looks(again)[0] == pytest.approx(max(rewards.values()), abs=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_run_ends_as_an_unbroken_one(method, tmp_path):
+    done = []
+
+    def run(name, *, reward, stop_at=None):
+        def on_progress(progress):
+            done.append(progress.done)
+            if progress.done == stop_at:
+                raise KeyboardInterrupt
+
+        return train_rl(
+            tiny_lm(),
+            PROMPTS,
+            reward,
+            config(method, steps=5, rounds=2, prompts_per_round=24, prompts=2, evaluate_every=2),
+            out=tmp_path / name,
+            seed=3,
+            held_out=HELD_OUT[:4],
+            on_progress=on_progress,
+            work=tmp_path / "work" / name,
+            reward_state=reward,
+        )
+
+    whole = run("whole", reward=Remembering())
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", reward=Remembering(), stop_at=3)
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", reward=Remembering(fail_after=50))
+    assert not (tmp_path / "broken").exists()
+    with pytest.raises(StageError, match="state of another run"):
+        train_rl(
+            tiny_lm(), PROMPTS, Remembering(), config(method), out=tmp_path / "other", seed=3,
+            work=tmp_path / "work" / "broken",
+        )  # fmt: skip
+    done.clear()
+    broken = run("broken", reward=Remembering())
+    assert done[0] > 1  # it went on, rather than beginning anew
+    names = ("history", "n_steps", "best_step", "tokens", "sampled_tokens")
+    for name in names:
+        assert getattr(broken, name) == getattr(whole, name), name
+    saved = [(r.folder / "model.safetensors").read_bytes() for r in (whole, broken)]
+    assert saved[0] == saved[1]
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_dir()) == ["broken", "whole", "work"]
+
+
+def test_lora_resumes_too(tmp_path):
+    def run(name, stop_at=None):
+        def on_progress(progress):
+            if progress.done == stop_at:
+                raise KeyboardInterrupt
+
+        return train_rl(
+            tiny_lm(), PROMPTS, share_of_even, config("weighted", lora_rank=2, rounds=1),
+            out=tmp_path / name, seed=3, on_progress=on_progress, work=tmp_path / f"{name}-work",
+        )  # fmt: skip
+
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", stop_at=5)
+    saved = [(r.folder / "model.safetensors").read_bytes() for r in (whole, run("broken"))]
+    assert saved[0] == saved[1] and whole.best_step == whole.n_steps > 5
+
+
+@pytest.mark.parametrize("method", ["grpo", "weighted"])
+def test_constraints_hold_for_each_prompt(method, tmp_path):
+    lm = tiny_lm()
+    opens = lm.tokenizer.convert_tokens_to_ids(list(lm.reserved[:3]))
+    close = lm.tokenizer.convert_tokens_to_ids(lm.reserved[3])
+    rules = [MarkConstraint((opens[i % 3],), close, lm.eos_ids) for i in range(6)]
+    seen = []
+
+    def reward(rollouts):
+        seen.extend(rollouts)
+        return [Reward(r.text.count(lm.reserved[r.prompt % 3]) / 8) for r in rollouts]
+
+    train_rl(
+        lm, PROMPTS[:4], reward, config(method, SHORT), out=tmp_path / "out", seed=1,
+        held_out=PROMPTS[4:6], constraint=rules,
+    )  # fmt: skip
+    assert {r.prompt for r in seen} == set(range(6))
+    for r in seen:
+        depth = 0
+        for token in r.token_ids:
+            assert token not in set(opens) - {opens[r.prompt % 3]}
+            depth += (token == opens[r.prompt % 3]) - (token == close)
+            assert 0 <= depth <= 1
+        assert not (r.ended and depth)
+    assert any(lm.reserved[r.prompt % 3] in r.text for r in seen)  # marks stay in the text
+    with pytest.raises(StageError, match="6 constraints for 4 prompts"):
+        train_rl(lm, PROMPTS[:4], reward, SHORT, out=tmp_path / "no", seed=1, constraint=rules)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_in_which_all_fail_teaches_nothing(method, tmp_path):
+    result = train_rl(
+        tiny_lm(), PROMPTS, lambda rs: [Reward(0.0, {}, "parses") for _ in rs],
+        config(method, SHORT, kl=1e-12), out=tmp_path / "out", seed=1, held_out=HELD_OUT[:2],
+    )  # fmt: skip
+    assert (result.best_step, result.stopped) == (0, None)
+    assert result.n_steps == (3 if method == "grpo" else 0)
+    saved = load(result.folder, tmp_path).model.state_dict()
+    assert all(torch.equal(saved[k], v) for k, v in tiny_lm().model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("rewards", "message"),
+    [
+        ([Reward(0.1)], "the reward function gave 1 rewards for 2 completions"),
+        ([Reward(0.1), Reward(math.nan)], "completion 1: total is nan, not a number"),
+        ([Reward(0.1, {"a": math.inf}), Reward(0)], "completion 0: a is inf, not a number"),
+        ([Reward(0.0, {"a": 0.5}, "loop"), Reward(0)], "completion 0 failed gate 'loop' but"),
+    ],
+)
+def test_rewards_that_cannot_be_meant_are_errors(rewards, message):
+    with pytest.raises(StageError, match=message):
+        check_rewards(rewards, 2)
+
+
+@pytest.mark.parametrize("method", ["grpo", "dpo"])
+def test_a_broken_reward_is_raised_and_leaves_nothing(method, tmp_path, capfd, caplog):
+    def broken(rollouts):
+        if calls.append(1) or len(calls) < 2:
+            return share_of_even(rollouts)
+        raise ZeroDivisionError("the reward's own message")
+
+    calls = []
+    with pytest.raises(ZeroDivisionError, match="the reward's own message"):
+        train_rl(
+            tiny_lm(), PROMPTS, broken, config(method, SHORT), out=tmp_path / "out", seed=1,
+            held_out=HELD_OUT[:2],
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr() == ("", "") and not caplog.text
+    with pytest.raises(StageError, match="no prompts"):
+        train_rl(tiny_lm(), [], broken, SHORT, out=tmp_path / "out", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("drifts", "stopped", "n_steps", "best_step"),
+    [
+        # Away at steps 2 and 3, which are no candidates; step 1 is.
+        ([10, 11, 13, 13, 13], "words", 3, 1),
+        ([10, 13, 10, 13, 10], None, 4, 4),
+    ],
+)
+def test_a_collapse_that_lasts_two_looks_stops_the_run(
+    drifts, stopped, n_steps, best_step, tmp_path
+):
+    def reward(rollouts):
+        looks_at_held_out = rollouts[0].prompt >= len(PROMPTS)
+        rising.append(looks_at_held_out)
+        return [Reward(float(sum(rising))) for _ in rollouts]
+
+    def drift(rollouts):
+        if rollouts[0].prompt < len(PROMPTS):
+            return {}
+        return {"words": values.pop(0), "ignored": 0.0}
+
+    rising, values = [], [float(x) for x in drifts]
+    result = train_rl(
+        tiny_lm(), PROMPTS, reward, config("grpo", SHORT, steps=4, evaluate_every=1),
+        out=tmp_path / "out", seed=1, held_out=HELD_OUT[:2], drift=drift,
+    )  # fmt: skip
+    assert (result.stopped, result.n_steps, result.best_step) == (stopped, n_steps, best_step)
+
+
+def test_a_run_stops_when_the_gates_pass_half_as_often(tmp_path):
+    def reward(rollouts):
+        if rollouts[0].prompt < len(PROMPTS):
+            return share_of_even(rollouts)
+        looked.append(1)
+        n_failed = 0 if len(looked) < 2 else 3
+        return [Reward(0, {}, "loop")] * n_failed + [Reward(1.0)] * (len(rollouts) - n_failed)
+
+    looked = []
+    result = train_rl(
+        tiny_lm(), PROMPTS, reward, config("best-of-n", SHORT), out=tmp_path / "out", seed=1,
+        held_out=HELD_OUT[:4],
+    )  # fmt: skip
+    assert result.stopped == "pass_ratio" and result.best_step == 0
+    assert len(looked) == 2
+
+
+@pytest.mark.parametrize("how", ["mean", "std", "parts"])
+def test_advantages_are_those_of_trl(how, tmp_path, monkeypatch):
+    theirs, ours = [], []
+    original = GRPOTrainer._generate_and_score_completions
+
+    def parts_for_trl(self, *args):
+        return torch.tensor(self.groups.batch.parts.reshape(-1, 2), dtype=torch.float32)
+
+    def watched(self, inputs):
+        self.scale_rewards = "group" if how == "std" else "none"
+        if how == "parts":
+            self.multi_objective_aggregation = "normalize_then_sum"
+            self.reward_funcs, self.reward_func_names = self.reward_funcs[:1] * 2, ["a", "b"]
+            self.reward_weights = torch.ones(2)
+            monkeypatch.setattr(GRPOTrainer, "_calculate_rewards", parts_for_trl)
+        output = original(self, inputs)
+        theirs.append(output["advantages"].double().numpy())
+        ours.append(self.groups.advantages())
+        return output
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_and_score_completions", watched)
+    train_rl(
+        tiny_lm(), PROMPTS, share_of_even, config("grpo", SHORT, steps=1, normalise=how),
+        out=tmp_path / "out", seed=1,
+    )  # fmt: skip
+    assert len(theirs) == 1 and np.abs(theirs[0]).max() > 0.1
+    np.testing.assert_allclose(ours[0], theirs[0], atol=2e-3 if how == "parts" else 1e-5)
+
+
+def test_log_probabilities_are_the_models_whatever_the_padding():
+    lm = tiny_lm("gemma3")
+    rows = [([2, 40, 41, 42], [60, 61, 62]), ([2, 50], [70, 1]), ([2, 51, 52], [80])]
+
+    class Trainer:
+        temperature = 0.7
+
+        class accelerator:
+            @staticmethod
+            def autocast():
+                return torch.autocast("cpu", enabled=False)
+
+    ids = torch.tensor([[0] * (4 - len(p)) + p + c + [0] * (3 - len(c)) for p, c in rows])
+    mask = torch.tensor(
+        [[0] * (4 - len(p)) + [1] * len(p + c) + [0] * (3 - len(c)) for p, c in rows]
+    )
+    with torch.no_grad():
+        found, entropies, _ = GroupTrainer._get_per_token_logps_and_entropies(
+            Trainer(), lm.model, ids, mask, 3, compute_entropy=True
+        )
+        for i, (prompt, completion) in enumerate(rows):
+            logits = lm.model(input_ids=torch.tensor([prompt + completion])).logits[0, :-1] / 0.7
+            expected = torch.log_softmax(logits, -1)[len(prompt) - 1 :]
+            at = torch.arange(len(completion))
+            torch.testing.assert_close(
+                found[i, : len(completion)], expected[at, completion], atol=1e-4, rtol=1e-4
+            )
+            assert found[i, len(completion) :].tolist() == [0.0] * (3 - len(completion))
+            entropy = torch.distributions.Categorical(logits=logits).entropy()[len(prompt) - 1 :]
+            torch.testing.assert_close(
+                entropies[i, : len(completion)], entropy, atol=1e-4, rtol=1e-4
+            )
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, monkeypatch):
+    folders = []
+    for tokens in (8, 4096):
+        monkeypatch.setattr("notesmith.lm.rl_trainer.PART_TOKENS", tokens)
+        result = train_rl(
+            tiny_lm(), PROMPTS, share_of_even, config("grpo", SHORT, steps=1),
+            out=tmp_path / str(tokens), seed=1,
+        )  # fmt: skip
+        folders.append(load(result.folder, tmp_path).model.state_dict())
+        grads = [row["grad_norm"] for row in result.history if "grad_norm" in row]
+        folders[-1]["grad_norm"] = torch.tensor(grads)
+    torch.testing.assert_close(folders[0]["grad_norm"], folders[1]["grad_norm"], rtol=1e-4, atol=0)
+
+
+def test_means_and_parts_of_a_batch():
+    rollouts = tuple(Rollout(0, "", (5,) * n, True) for n in (1, 2, 3, 6))
+    rewards = (
+        Reward(0.6, {"a": 0.6, "b": 0.2}),
+        Reward(0.0, {}, "loop"),
+        Reward(0.2, {"a": 0.2}),
+        Reward(0.4, {"a": 0.4, "b": 0.4}),
+    )
+    batch = Batch(rollouts, rewards, 2)
+    assert batch.totals.tolist() == [[0.6, 0.0], [0.2, 0.4]]
+    assert batch.failed.tolist() == [[False, True], [False, False]]
+    np.testing.assert_array_equal(batch.parts, [[[0.6, 0.2], [0, 0]], [[0.2, np.nan], [0.4, 0.4]]])
+    means = batch.means()
+    assert means == pytest.approx(
+        {"reward": 0.3, "pass_ratio": 0.75, "length": 3.0, "part_a": 0.3, "part_b": 0.2}
+    )
+    assert (
+        advantages_by_part(batch.parts).shape
+        == advantages(batch.totals, over_deviation=False).shape
+    )
+
+
+def test_completion_log_probs_are_at_the_temperature():
+    lm = tiny_lm()
+    batch = collate([{"input_ids": [2, 30, 31, 32], "n_completion": 2}], lm.pad_id)
+    with torch.no_grad():
+        cold, _ = completion_log_probs(lm.model, batch, 0.5)
+        logits = lm.model(input_ids=batch["input_ids"]).logits[0, 1:3]
+    expected = torch.log_softmax(logits / 0.5, -1)[[0, 1], [31, 32]]
+    torch.testing.assert_close(cold, expected)
+
+
+def test_history_is_json(tmp_path):
+    result = train_rl(
+        tiny_lm(), PROMPTS, share_of_even, config("dpo", SHORT), out=tmp_path / "out", seed=1
+    )
+    json.dumps(result.history)
+    assert result.best_step == result.n_steps > 0
