@@ -13,11 +13,17 @@ def tune_allocator() -> bool:
     """Keep freed memory in the process: large tensors come back without page faults.
 
     Without it glibc maps and unmaps every activation above 128 KiB. It gains 7 to 10% in
-    fine-tuning and 1 to 5% in training the student (``docs/results.md``).
+    fine-tuning and 1 to 5% in training the student (``docs/results.md``). The few largest tensors
+    (logits, embeddings) are still mapped: in the heap they leave gaps that nothing fits, and
+    fine-tuning needs half as much memory again.
     Returns False where it cannot be done.
     """
-    gib = 1 << 30
-    settings = ((_M_MMAP_THRESHOLD, gib), (_M_TRIM_THRESHOLD, 2 * gib - 1), (_M_TOP_PAD, 64 << 20))
+    mib = 1 << 20
+    settings = (
+        (_M_MMAP_THRESHOLD, 32 * mib),
+        (_M_TRIM_THRESHOLD, 2048 * mib - 1),
+        (_M_TOP_PAD, 64 * mib),
+    )
     mallopt = _glibc("mallopt")
     return mallopt is not None and all(
         mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings
@@ -25,10 +31,7 @@ def tune_allocator() -> bool:
 
 
 def give_back_memory() -> None:
-    """Return freed pages to the system, those between used ones too; nothing where it cannot be.
-
-    Tensors of many sizes leave gaps that nothing fits; a call now and then keeps them small.
-    """
+    """Return freed pages to the system, those between used ones too; nothing where it cannot be."""
     if trim := _glibc("malloc_trim"):
         trim(ctypes.c_size_t(0))
 

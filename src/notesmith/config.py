@@ -154,6 +154,7 @@ class SynthesizeConfig(Config):
     prompt: Literal["scratch", "neighbour", "continue", "infill"] = Field(
         "scratch", description="template: from nothing, with a gold neighbour, or grounded in gold"
     )
+    shots: Positive = Field(6, description="gold examples shown to a model that is not tuned")
     agreement: bool = Field(
         False, description="unrequested marks count where a cross-fitted committee agrees"
     )
@@ -225,6 +226,11 @@ class RlConfig(Config):
         0.2, gt=0, description="reward difference that makes a weight e times larger (weighted)"
     )
     dpo_beta: float = Field(0.1, gt=0, description="strength of the pull to the reference (dpo)")
+    dpo_nll: float = Field(
+        0.2,
+        ge=0,
+        description="weight of the preferred text's own loss, which keeps it likely (dpo)",
+    )
     lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
     evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
     held_out: Positive = Field(32, description="prompts kept for choosing the best checkpoint")
@@ -252,6 +258,9 @@ class FilterConfig(Config):
         False, description="thin text without mentions until its share is that of gold"
     )
     require_requested: bool = Field(False, description="drop text without all requested mentions")
+    keep_per_gold: float | None = Field(
+        None, gt=0, description="texts kept at most, the first, as a multiple of gold units"
+    )
 
 
 class AugmentConfig(Config):
@@ -267,7 +276,14 @@ class AugmentConfig(Config):
 
 
 Source = Literal[
-    "replaced", "replaced-proposed", "lwtr", "shuffled", "synthetic", "synthetic-shuffled-labels"
+    "replaced",
+    "replaced-proposed",
+    "lwtr",
+    "shuffled",
+    "synthetic",
+    "synthetic-unfiltered",
+    "synthetic-relabelled",
+    "synthetic-shuffled-labels",
 ]
 
 
@@ -278,6 +294,13 @@ class ArmConfig(Config):
     made: tuple[Source, ...] = Field((), description="made documents that join gold")
     ner: dict[str, Any] = Field(default_factory=dict, description="changes to [ner] for this arm")
     sizes: tuple[Positive, ...] = Field((), description="gold sizes it runs at; all if empty")
+    rl: dict[str, Any] | None = Field(
+        None, description="its generator learns from rewards after fine-tuning: changes to [rl]"
+    )
+    tuned: bool = Field(True, description="false: the base model writes, shown gold examples")
+    best_of: Positive = Field(
+        1, description="texts written for each request, of which the reward chooses one"
+    )
 
 
 class EvaluateConfig(Config):
@@ -307,6 +330,10 @@ class RecipeConfig(Config):
     synthesize: SynthesizeConfig = Field(
         default_factory=lambda: SynthesizeConfig(), description="requests"
     )
+    rl: RlConfig = Field(
+        default_factory=lambda: RlConfig(), description="learning from rewards, of arms that ask"
+    )
+    reward: RewardConfig = Field(default_factory=lambda: RewardConfig(), description="rewards")
     sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
     filter: FilterConfig = Field(default_factory=lambda: FilterConfig(), description="filters")
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig(), description="rivals")

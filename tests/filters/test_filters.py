@@ -69,6 +69,13 @@ def test_a_mention_inside_a_word_is_dropped_unless_gold_has_such() -> None:
     assert found(marked("g", "Herzschwäche und Husten seit Tagen.", "schwäche")) == []
 
 
+def test_no_more_is_kept_than_was_wanted() -> None:
+    made = [candidate(w, f"Nothing new about {w} was said to us here.") for w in WORDS]
+    result = run(made, [GOLD], FilterConfig(keep_per_gold=1.5))  # gold has two sentences
+    assert [doc.id for doc in result.kept] == WORDS[:3]
+    assert result.counts == {"kept": 3, "more than was wanted": len(WORDS) - 3}
+
+
 def test_long_text_is_dropped() -> None:
     text = " ".join(f"word{i}" for i in range(12))
     assert reasons(candidate("c", text), config=FilterConfig(max_words=11)) == {"c": "too long"}

@@ -2,7 +2,8 @@ import pytest
 
 from notesmith.errors import ConfigError
 from notesmith.pipeline.cells import hash_path
-from notesmith.pipeline.plan import STAGES, Sources, make_plan
+from notesmith.pipeline.draws import Sources
+from notesmith.pipeline.plan import STAGES, make_plan
 from notesmith.pipeline.recipes import Filters, load_recipe, packaged_recipes
 from notesmith.pipeline.run import corpus_paths, fingerprint_model, sources_of
 
@@ -10,6 +11,17 @@ from .doubles import tiny_recipe
 
 PATHS = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
 SOURCES = Sources(train="a", dev="b", test="c", lm="d")
+
+
+ARMS = [arm.model_dump() for arm in tiny_recipe(PATHS).arm]
+REWARDED = [
+    {"name": "raw", "made": ["synthetic-unfiltered"]},
+    {"name": "prompted", "made": ["synthetic"], "tuned": False},
+    {"name": "best of 4", "made": ["synthetic"], "best_of": 4},
+    {"name": "rl", "made": ["synthetic"], "rl": {"method": "grpo"}},
+    {"name": "relabelled", "made": ["synthetic-relabelled"], "rl": {"method": "grpo"}},
+    {"name": "placebo rl", "made": ["synthetic"], "rl": {"method": "grpo", "placebo": True}},
+]
 
 
 def stages_of(target):
@@ -30,13 +42,43 @@ def test_order_is_replicates_first_then_cost():
         "synthetic",
         "both",
         "placebo",
-        "",
+        "synthetic",
     ]
 
 
 def test_the_plan_uses_every_stage():
-    plan = make_plan(tiny_recipe(PATHS), SOURCES)
+    plan = make_plan(tiny_recipe(PATHS, arm=[*ARMS, *REWARDED]), SOURCES)
     assert {s for target in plan.targets for s in stages_of(target)} == set(STAGES)
+
+
+def test_generators_share_what_they_can_and_differ_where_they_must():
+    plan = make_plan(tiny_recipe(PATHS, arm=[*ARMS, *REWARDED]), SOURCES)
+    students = {
+        t.arm: t.cell.inputs["model"]
+        for t in plan.targets
+        if t.cell.stage == "score" and t.replicate == 0 and not t.curve and t.split == "test"
+    }
+
+    def cells(arm, stage):
+        return {cell.key for cell in students[arm].walk() if cell.stage == stage}
+
+    tuned = ("synthetic", "raw", "rl", "relabelled", "placebo rl", "best of 4")
+    assert len(set.union(*(cells(arm, "sft") for arm in tuned))) == 1
+    assert len(set.union(*(cells(arm, "committee") for arm in ("rl", "placebo rl")))) == 1
+    assert cells("raw", "sample") == cells("synthetic", "sample")
+    assert cells("relabelled", "filter") == cells("rl", "filter")
+    assert cells("relabelled", "ner") >= {students["gold"].key}
+    assert not cells("prompted", "sft")
+    # One coverage a generator, though several arms train on its text.
+    covered = [t.arm for t in plan.targets if t.cell.stage == "coverage" and t.replicate == 0]
+    assert sorted(covered) == sorted(["synthetic", "prompted", "best of 4", "rl", "placebo rl"])
+
+
+def test_arms_with_rewards_leave_the_cells_of_the_others_as_they_were():
+    before = make_plan(tiny_recipe(PATHS), SOURCES)
+    after = make_plan(tiny_recipe(PATHS, arm=[*ARMS, *REWARDED]), SOURCES)
+    keys = {cell.key for target in after.targets for cell in target.cell.walk()}
+    assert {target.cell.key for target in before.targets} <= keys
 
 
 def test_held_out_documents_are_inputs_of_scoring_and_hashing_alone():
@@ -52,7 +94,7 @@ def test_arms_of_a_draw_share_gold_and_seed_and_differ_in_work():
     models = {
         t.arm: t.cell.inputs["model"]
         for t in plan.targets
-        if t.arm and t.replicate == 0 and not t.curve and t.split == "test"
+        if t.cell.stage == "score" and t.replicate == 0 and not t.curve and t.split == "test"
     }
     assert len({m.inputs["gold"].key for m in models.values()}) == 1
     assert len({m.seed for m in models.values()}) == 1
@@ -123,11 +165,10 @@ def test_a_recipe_without_gold_or_without_its_split_is_an_error():
 
 @pytest.mark.parametrize("name", packaged_recipes())
 def test_every_packaged_recipe_makes_a_plan(name):
-    changes = [f"corpus.{split}=x" for split in PATHS] if name != "quickstart" else []
-    config = load_recipe(name, changes=changes)
-    sources = sources_of(config, corpus_paths(config)) if name == "quickstart" else SOURCES
-    plan = make_plan(config, sources)
-    assert {t.arm for t in plan.targets} >= {"gold", "replacement", "synthetic + replacement"}
+    demo = name.startswith("quickstart")
+    config = load_recipe(name, changes=[] if demo else [f"corpus.{split}=x" for split in PATHS])
+    plan = make_plan(config, sources_of(config, corpus_paths(config)) if demo else SOURCES)
+    assert {t.arm for t in plan.targets} >= {"gold", config.evaluate.candidate}
 
 
 def test_a_model_folder_is_known_by_content(tmp_path):

@@ -15,7 +15,14 @@ SETS = ["corpus.train=/data/train.txt", "corpus.dev=/data/dev", "corpus.test=/da
 
 def test_packaged_recipes_have_names_and_a_line_each():
     found = packaged_recipes()
-    assert list(found) == ["bc5cdr", "maccrobat", "ncbi-disease", "quickstart"]
+    assert list(found) == [
+        "bc5cdr",
+        "maccrobat",
+        "ncbi-disease",
+        "ncbi-disease-rl",
+        "quickstart",
+        "quickstart-rl",
+    ]
     assert all(found.values())
 
 

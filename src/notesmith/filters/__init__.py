@@ -2,6 +2,6 @@
 
 from notesmith.filters.candidate import Candidate, Dropped, FilterResult
 from notesmith.filters.leakage import fingerprints
-from notesmith.filters.run import run
+from notesmith.filters.run import kept_at_most, run
 
-__all__ = ["Candidate", "Dropped", "FilterResult", "fingerprints", "run"]
+__all__ = ["Candidate", "Dropped", "FilterResult", "fingerprints", "kept_at_most", "run"]

@@ -62,7 +62,19 @@ def run(
     if config.match_density:
         kept, surplus = thin(kept, candidates, share_without_mentions(gold, unit))
         dropped += surplus
+    limit = kept_at_most(config.keep_per_gold, gold, unit)
+    if limit is not None:
+        by_id = {c.id: c for c in candidates}
+        dropped += [Dropped(by_id[doc.id], "more than was wanted") for doc in kept[limit:]]
+        kept = kept[:limit]
     return FilterResult.of(kept, dropped)
+
+
+def kept_at_most(per_gold: float | None, gold: Sequence[Document], unit: Unit) -> int | None:
+    """Number of texts to keep where it is a multiple of gold's units; None for all."""
+    if per_gold is None:
+        return None
+    return round(per_gold * sum(len(split(doc, unit)) for doc in gold))
 
 
 def share_without_mentions(gold: Sequence[Document], unit: Unit) -> float:

@@ -19,7 +19,7 @@ from notesmith.evaluate.seal import Seal
 from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.machine import machine, versions
-from notesmith.pipeline.plan import STAGES, Plan
+from notesmith.pipeline.plan import STAGES, Plan, Target
 from notesmith.pipeline.stages import SCORES
 
 VARIED = ("gold draw", "generator seed", "student seed")
@@ -68,7 +68,8 @@ def results_of(
         "created": created,
         "kind": config.corpus.kind,
         "corpus": _corpus(plan, store),
-        "made": [entry for cell in _coverages(plan) if (entry := _made(cell, store))],
+        "made": [entry for target in _coverages(plan) if (entry := _made(target, plan, store))],
+        "rl": [entry for target in _coverages(plan) if (entry := _reinforced(target, store))],
         "stages": _stages(unique, metrics),
         "varied": list(VARIED),
         "seal": {"hash": seal.plan.hash, "opened": seal.opened} if seal else None,
@@ -156,12 +157,14 @@ def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:
     return corpus
 
 
-def _coverages(plan: Plan) -> list[Cell]:
-    return [target.cell for target in plan.targets if target.cell.stage == "coverage"]
+def _coverages(plan: Plan) -> list[Target]:
+    return [target for target in plan.targets if target.cell.stage == "coverage"]
 
 
-def _made(coverage: Cell, store: CellStore) -> dict[str, Any] | None:
-    """What was made in one draw; None before its filter is finished."""
+def _made(target: Target, plan: Plan, store: CellStore) -> dict[str, Any] | None:
+    """What a generator made in one draw; None before its filter is finished."""
+    coverage = target.cell
+    generators = {other.arm for other in _coverages(plan)}
     filtered = coverage.inputs["made"]
     kept = store.metrics(filtered)
     if not kept:
@@ -172,6 +175,8 @@ def _made(coverage: Cell, store: CellStore) -> dict[str, Any] | None:
     return {
         "size": coverage.size,
         "replicate": coverage.replicate,
+        # The first arm that trains on the text stands for its generator.
+        "source": target.arm if len(generators) > 1 else "",
         **{name: kept.get(name) for name in counts},
         "requested_mentions": kept.get("requested_mentions"),
         "missing_mentions": kept.get("missing_mentions"),
@@ -180,6 +185,22 @@ def _made(coverage: Cell, store: CellStore) -> dict[str, Any] | None:
         "approved_names": store.metrics(coverage.inputs["names"]).get("names"),
         "unseen_test_mentions_covered": covered.get("covered_by_made"),
         "unseen_test_mentions_proposed": covered.get("covered_by_proposals"),
+    }
+
+
+def _reinforced(target: Target, store: CellStore) -> dict[str, Any] | None:
+    """How the generator of a target learnt from rewards; None if it did not, or not yet."""
+    model = target.cell.inputs["made"].inputs["candidates"].inputs.get("model")
+    if model is None or model.stage != "rl" or not (found := store.metrics(model)):
+        return None
+    names = ("method", "placebo", "steps", "best_step", "stopped", "sampled_tokens", "tokens")
+    return {
+        "arm": target.arm,
+        "size": target.size,
+        "replicate": target.replicate,
+        **{name: found.get(name) for name in names},
+        "seconds": found.get("training_seconds"),
+        "history": found.get("history", []),
     }
 
 

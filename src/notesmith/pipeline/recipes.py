@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import ArmConfig, NerConfig, RecipeConfig
+from notesmith.config import ArmConfig, NerConfig, RecipeConfig, RlConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.errors import ConfigError
 
@@ -65,6 +65,19 @@ def save_recipe(config: RecipeConfig, folder: Path) -> Path:
     return path
 
 
+_LITTLE_LEARNING = {
+    "steps": 2,
+    "rounds": 1,
+    "prompts": 2,
+    "prompts_per_round": 8,
+    "completions": 4,
+    "max_new_tokens": 32,
+    "held_out": 4,
+    "evaluate_every": 2,
+    "save_every": 2,
+}
+
+
 def preview(config: RecipeConfig) -> RecipeConfig:
     """Shrink ``config`` to one draw of a few documents and a few steps of everything."""
     values = config.model_dump(mode="json", exclude_none=True)
@@ -83,6 +96,8 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["synthesize"].pop("units_per_gold", None)
     values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
+    values["rl"] |= _LITTLE_LEARNING
+    values["reward"]["members"] = 2
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
     if config.corpus.dev:
         # A look at the machinery is no reason to open the test set.
@@ -91,6 +106,9 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         arm["sizes"] = []
         if "steps" in arm["ner"]:
             arm["ner"]["steps"] = min(8, arm["ner"]["steps"])
+        if "rl" in arm:
+            arm["rl"] = {k: v for k, v in arm["rl"].items() if k not in _LITTLE_LEARNING}
+        arm["best_of"] = min(2, arm["best_of"])
     return _validate(values, config.name)
 
 
@@ -242,6 +260,13 @@ def student_of(config: RecipeConfig, arm: ArmConfig) -> NerConfig:
     values = config.ner.model_dump(mode="json")
     _lay_over(values, arm.ner)
     return NerConfig.model_validate(values)
+
+
+def reinforcement_of(config: RecipeConfig, changes: Mapping[str, Any]) -> RlConfig:
+    """``[rl]`` with an arm's changes laid over it."""
+    values = config.rl.model_dump(mode="json")
+    _lay_over(values, changes)
+    return RlConfig.model_validate(values)
 
 
 def _lay_over(values: dict[str, Any], changes: Mapping[str, Any]) -> None:

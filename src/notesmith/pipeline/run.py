@@ -20,6 +20,7 @@ from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.evaluate import seal as sealing
 from notesmith.pipeline import outcome
 from notesmith.pipeline.cells import CellStore, canonical, hash_path
+from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.engine import (
     Census,
     OnCell,
@@ -31,7 +32,7 @@ from notesmith.pipeline.engine import (
 from notesmith.pipeline.examples import examples_of
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.machine import home
-from notesmith.pipeline.plan import Plan, Sources, encoders_of, make_plan, may_discard
+from notesmith.pipeline.plan import Plan, encoders_of, make_plan, may_discard
 from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_recipe, save_recipe
 from notesmith.pipeline.stages import Surroundings, stage_functions
 from notesmith.progress import OnProgress, silent
@@ -200,9 +201,16 @@ def sources_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Sources:
         dev=hash_path(paths["dev"]) if "dev" in paths else "",
         test=hash_path(paths["test"]) if "test" in paths else "",
         lm=fingerprint_model(config.lm.model),
+        rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
         term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
     )
+
+
+def fingerprint_reward(spec: str) -> list[str]:
+    """What is known of a user's reward: its name, and a hash of its file where it names one."""
+    path = Path(spec.rpartition(":")[0]).expanduser()
+    return [spec, hash_path(path) if path.suffix == ".py" and path.is_file() else ""]
 
 
 def fingerprint_model(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notesmith.report.examples import DroppedExample, ExampleSet
+from notesmith.report.examples import DroppedExample, ExampleSet, PairedExample
 from notesmith.report.writing import write_report
 
-__all__ = ["DroppedExample", "ExampleSet", "write_report"]
+__all__ = ["DroppedExample", "ExampleSet", "PairedExample", "write_report"]

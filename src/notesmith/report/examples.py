@@ -17,9 +17,24 @@ class DroppedExample:
 
 
 @dataclass(frozen=True, slots=True)
+class PairedExample:
+    """What two generators wrote for the same request; marked text where it could not be parsed."""
+
+    asked: tuple[tuple[str, str], ...]
+    before: Document | str
+    after: Document | str
+
+
+@dataclass(frozen=True, slots=True)
 class ExampleSet:
-    """Gold and kept made text side by side, and dropped text with its reasons."""
+    """Gold and kept made text side by side, and dropped text with its reasons.
+
+    ``pairs`` are of the fine-tuned generator and the one that then learnt from rewards, the arm
+    ``rewarded``.
+    """
 
     gold: tuple[Document, ...] = ()
     kept: tuple[Document, ...] = ()
     dropped: tuple[DroppedExample, ...] = ()
+    pairs: tuple[PairedExample, ...] = ()
+    rewarded: str = ""

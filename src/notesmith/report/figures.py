@@ -18,10 +18,12 @@ from notesmith.report.svg import (
     line,
     rect,
     shorten,
+    slug,
     text,
     ticks,
 )
-from notesmith.report.view import MadeText, View, Worth
+from notesmith.report.training import panels
+from notesmith.report.view import MadeText, RlRun, View, Worth
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
             frame.label(y, name, numbers if first or last else f"−{numbers}", class_=class_)
         )
     said = ", ".join(f"{name} {words.count(n)}" for name, _, n in steps)
-    source = f"-{_slug(made.source)}" if made.source else ""
+    source = f"-{slug(made.source)}" if made.source else ""
     return Figure(
         f"made-{made.size}{source}",
         f"Made text, {made.size} gold documents",
@@ -222,13 +224,14 @@ def _draw(view: View, width: float) -> list[Figure]:
         if view.against_comparator(size) or view.against_others(size):
             found.append(difference(view, size, width=width))
     found += [funnel(made, width=width) for made in view.made if made.asked]
+    by_arm: dict[str, list[RlRun]] = {}
+    for run in view.rl:
+        if run.size == view.main_size:
+            by_arm.setdefault(run.arm, []).append(run)
+    found += [panels(runs, width=width) for runs in by_arm.values()]
     return [figure for figure in found if figure is not None]
 
 
 def _path(places: Sequence[tuple[float, float]], class_: str) -> str:
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     return element("polyline", points=joined, class_=class_)
-
-
-def _slug(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name).strip("-")[:40] or "x"

@@ -24,6 +24,7 @@ from notesmith.report.marked import hues, pieces, tag, visible
 from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
 from notesmith.report.reading import without_folders
 from notesmith.report.strips import claim_words
+from notesmith.report.svg import slug
 from notesmith.report.view import MadeText, View
 
 _TONE = {"use": "good", "do not use": "bad", "label more": "warn"}
@@ -76,6 +77,8 @@ def render_report(view: View) -> str:
             sizes=[view.main_size, *(s for s in view.sizes if s != view.main_size)],
             labels=_labels(view),
             made=_made(view),
+            rl=view.rl,
+            learnt={f"rl-{slug(run.arm)}": run.arm for run in view.rl},
             notes=honest_notes(view),
             terms=model_terms(view),
             worth_sentence=worth_words(view),
@@ -88,6 +91,8 @@ def render_report(view: View) -> str:
 def render_examples(examples: ExampleSet) -> str:
     """Return the page of examples, which holds note text and says so."""
     docs = [*examples.gold, *examples.kept, *(d.doc for d in examples.dropped if d.doc)]
+    both = (text for pair in examples.pairs for text in (pair.before, pair.after))
+    docs += [text for text in both if isinstance(text, Document)]
     return (
         environment()
         .get_template("examples.html")

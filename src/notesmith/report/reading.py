@@ -7,6 +7,7 @@ page through here. Missing parts become None or empty and the page leaves them o
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
@@ -22,6 +23,7 @@ from notesmith.report.view import (
     MadeText,
     Model,
     Power,
+    RlRun,
     StageCost,
     View,
     Worth,
@@ -85,6 +87,7 @@ def _read(results: Mapping[str, Any]) -> View:
         sentences=_strings(verdict.get("sentences")),
         recommendation=str(verdict.get("recommendation") or "no claim"),
         made=tuple(_made(results.get("made") or ())),
+        rl=tuple(_rl(raw) for raw in results.get("rl") or ()),
         stages=tuple(_stage(raw) for raw in results.get("stages") or ()),
         varied=_strings(results.get("varied")),
         seal_hash=str(seal.get("hash") or ""),
@@ -232,6 +235,43 @@ def _made(raws: Iterable[Mapping[str, Any]]) -> list[MadeText]:
             )
         )
     return found
+
+
+_RL_QUANTITY = re.compile(r"(reward|pass_ratio|length|kl|(part|drift)_[a-z][a-z_]{0,40})")
+
+
+def _rl(raw: Mapping[str, Any]) -> RlRun:
+    series: dict[str, list[tuple[float, float]]] = {}
+    held_out: list[tuple[float, float]] = []
+    for row in raw.get("history") or ():
+        step = _float(row.get("step"))
+        if step is None:
+            continue
+        if (found := _float(row.get("held_out_reward"))) is not None:
+            held_out.append((step, found))
+            continue
+        for name, value in row.items():
+            # Names that our own training gives, and numbers: nothing else reaches the page.
+            if _RL_QUANTITY.fullmatch(str(name)) and is_number(value):
+                series.setdefault(str(name), []).append((step, float(value)))
+    best = _whole(raw.get("best_step"))
+    at = dict(held_out)
+    return RlRun(
+        arm=str(raw["arm"]),
+        size=int(raw["size"]),
+        replicate=int(raw["replicate"]),
+        method=str(raw.get("method") or ""),
+        placebo=raw.get("placebo") is True,
+        n_steps=_whole(raw.get("steps")),
+        best_step=best,
+        stopped=str(raw.get("stopped") or ""),
+        sampled_tokens=_float(raw.get("sampled_tokens")),
+        tokens=_float(raw.get("tokens")),
+        seconds=_float(raw.get("seconds")),
+        first_reward=at.get(0.0),
+        best_reward=at.get(float(best)) if best is not None else None,
+        series={name: tuple(points) for name, points in series.items()},
+    )
 
 
 def _mean(members: Iterable[Mapping[str, Any]], key: str) -> float | None:

@@ -154,6 +154,11 @@ def shorten(words: str, characters: int) -> str:
     return words if len(words) <= characters else words[: max(characters - 1, 1)].rstrip() + "…"
 
 
+def slug(name: str) -> str:
+    """ASCII letters, digits and dashes of ``name``, for ids and file names."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name).strip("-")[:40] or "x"
+
+
 def _escaped(words: str) -> str:
     # Control characters are not allowed in XML, escaped or not.
     return escape("".join(c if c.isprintable() else " " for c in words))

@@ -124,6 +124,30 @@ class MadeText:
 
 
 @dataclass(frozen=True, slots=True)
+class RlRun:
+    """How one generator learnt from rewards.
+
+    ``series`` maps a quantity to (step, value) pairs. ``stopped`` names what collapsed, if
+    anything; step 0 is the fine-tuned model.
+    """
+
+    arm: str
+    size: int
+    replicate: int
+    method: str
+    placebo: bool
+    n_steps: int | None
+    best_step: int | None
+    stopped: str
+    sampled_tokens: float | None
+    tokens: float | None
+    seconds: float | None
+    first_reward: float | None
+    best_reward: float | None
+    series: Mapping[str, tuple[tuple[float, float], ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class StageCost:
     """What one stage took in all."""
 
@@ -174,6 +198,7 @@ class View:
     lm: Model
     encoder: Model
     config: Mapping[str, Any] = field(default_factory=dict)
+    rl: tuple[RlRun, ...] = ()
     focus: str = ""
     confidence: float = 0.95
     n_scored: int = 0

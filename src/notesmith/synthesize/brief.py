@@ -51,6 +51,7 @@ def brief_of(
     n: int,
     labels: Sequence[str],
     seed: int,
+    shots: int = 0,
 ) -> Brief:
     """Plan ``n`` requests from gold ``units`` and say how each is put to ``lm``.
 
@@ -62,9 +63,11 @@ def brief_of(
         n: number of requests.
         labels: all labels.
         seed: of the plan.
+        shots: gold examples at the beginning of each prompt, for a model that is not tuned; marks
+            are then plain tags, which it has seen.
     """
     synth = config.synthesize
-    marks = marks_for(lm, labels)
+    marks = Marks.plain(labels) if shots else marks_for(lm, labels)
     gold = _names_in(units)
     requests = plan_requests(
         units,
@@ -81,6 +84,9 @@ def brief_of(
         prompt_of(r, config=synth, unit=config.sft.unit, kind=config.corpus.kind, labels=labels)
         for r in requests
     ]
+    if shots:
+        shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
+        prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
     every = {
         label: (*gold.get(label, ()), *names.names.get(label, ()))
         for label in {*gold, *names.names}
@@ -89,6 +95,34 @@ def brief_of(
         lm, marks, requests, every, config.sample, depth=nesting_depth(units)
     )
     return Brief(tuple(requests), tuple(prompts), constraint, marks, Lexicon.of(every), lm.reserved)
+
+
+def _shown(
+    units: Sequence[Document],
+    requests: Sequence[Request],
+    marks: Marks,
+    config: RecipeConfig,
+    labels: Sequence[str],
+    *,
+    n: int,
+    seed: int,
+) -> list[str]:
+    """Gold examples for each request, its own pattern not among them."""
+    plain = config.synthesize.model_copy(update={"prompt": "scratch"})
+    shown: dict[str, str] = {}
+    for unit in units:
+        asked = Request("", unit.id, len(unit.text.split()), mentions_of(unit))
+        prompt = prompt_of(
+            asked, config=plain, unit=config.sft.unit, kind=config.corpus.kind, labels=labels
+        )
+        shown[unit.id] = f"{prompt}{completion_of(unit, marks)}\n\n"
+    rng = np.random.default_rng([seed, 11])
+    ids = list(shown)
+    found: list[str] = []
+    for request in requests:
+        others = [i for i in rng.permutation(len(ids))[: n + 1] if ids[i] != request.pattern]
+        found.append("".join(shown[ids[i]] for i in others[:n]))
+    return found
 
 
 def marks_for(lm: LanguageModel, labels: Sequence[str]) -> Marks:

@@ -15,7 +15,14 @@ from notesmith.errors import StageError
 from notesmith.filters import Candidate
 from notesmith.markup import Marks
 from notesmith.progress import OnProgress, silent
-from notesmith.synthesize.brief import brief_of, marks_for, neighbour_of, three_parts, units_of
+from notesmith.synthesize.brief import (
+    Brief,
+    brief_of,
+    marks_for,
+    neighbour_of,
+    three_parts,
+    units_of,
+)
 from notesmith.synthesize.decode import Annotator, candidates_of
 from notesmith.synthesize.names import NameSet
 from notesmith.synthesize.prompt import completion_of, mentions_of, prompt_of, whole_text
@@ -23,6 +30,9 @@ from notesmith.synthesize.requests import Request
 
 if TYPE_CHECKING:
     from notesmith.lm import Example, LanguageModel, Sample, SftResult
+
+
+Choose = Callable[[Brief, Sequence["Sample"]], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,11 @@ def run_sft(
     )
 
 
+def provenance_of(lm: LanguageModel, seed: int) -> Provenance:
+    """Where text that ``lm`` wrote comes from."""
+    return Provenance("synthetic", model=lm.name, stage="synthesize", seed=seed)
+
+
 def run_sample(
     lm: LanguageModel,
     gold: Sequence[Document],
@@ -145,22 +160,30 @@ def run_sample(
     *,
     labels: Sequence[str],
     seed: int,
+    tuned: bool = True,
+    n_each: int = 1,
+    choose: Choose | None = None,
     on_progress: OnProgress = silent,
     finished: Mapping[int, Sample] | None = None,
     on_samples: Callable[[list[Sample]], None] | None = None,
     annotator: Annotator | None = None,
 ) -> SampleOutput:
-    """Plan requests from gold, let the tuned model write them, and label by source.
+    """Plan requests from gold, let the model write them, and label by source.
 
     Args:
-        lm: the tuned model.
+        lm: the model.
         gold: the gold documents that it was tuned on.
         names: approved new names.
         config: the recipe; ``synthesize``, ``sample``, ``sft`` and ``corpus.kind`` are read.
         labels: all labels.
         seed: of the plan and the sampling.
+        tuned: False for a base model: each prompt then begins with gold examples, marks are plain
+            tags, and a text ends at an empty line.
+        n_each: texts written for each request.
+        choose: of the texts of all requests, side by side, the number of one a request; needed
+            where ``n_each`` is more than 1.
         on_progress: told of sampling progress.
-        finished: samples of an interrupted run, by request number.
+        finished: samples of an interrupted run, by number.
         on_samples: given each batch of samples as it is done.
         annotator: a committee that decides on marks nobody asked for.
     """
@@ -169,25 +192,37 @@ def run_sample(
     synth = config.synthesize
     units = units_of(gold, config.sft, lm)
     n = round(synth.units_per_gold * len(units)) if synth.units_per_gold else synth.units
-    brief = brief_of(lm, units, names, config, n=n, labels=labels, seed=seed)
+    brief = brief_of(
+        lm, units, names, config, n=n, labels=labels, seed=seed, shots=0 if tuned else synth.shots
+    )
+    rules = brief.constraint
     made = sample(
         lm,
-        brief.prompts,
+        [prompt for prompt in brief.prompts for _ in range(n_each)],
         config.sample,
         seed=seed,
-        constraint=brief.constraint,
+        constraint=[r for r in rules for _ in range(n_each)] if isinstance(rules, list) else rules,
         on_progress=on_progress,
         finished=finished,
         on_samples=on_samples,
     )
+    samples = [s if tuned else until_empty_line(s) for s in made.samples]
+    if choose is not None:
+        samples = [samples[i] for i in choose(brief, samples)]
     candidates = candidates_of(
         brief.requests,
-        [whole_text(r, s.text) for r, s in zip(brief.requests, made.samples, strict=True)],
-        [s.ended for s in made.samples],
+        [whole_text(r, s.text) for r, s in zip(brief.requests, samples, strict=True)],
+        [s.ended for s in samples],
         marks=brief.marks,
         lexicon=brief.lexicon,
-        provenance=Provenance("synthetic", model=lm.name, stage="synthesize", seed=seed),
+        provenance=provenance_of(lm, seed),
         annotator=annotator,
         reserved=brief.reserved,
     )
     return SampleOutput(tuple(candidates), made.tokens, made.seconds)
+
+
+def until_empty_line(sample: Sample) -> Sample:
+    """What a base model wrote before it began another example."""
+    text, line, _ = sample.text.partition("\n\n")
+    return replace(sample, text=text, ended=bool(line) or sample.ended)

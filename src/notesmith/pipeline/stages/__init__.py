@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from notesmith.augment import replace_tokens, shuffle_segments
 from notesmith.pipeline.engine import StageFunction
-from notesmith.pipeline.stages import corpus, generator, rivals, student
+from notesmith.pipeline.stages import corpus, generator, reinforce, rivals, student
 from notesmith.pipeline.stages.common import (
     HASHES,
     INFO,
@@ -37,8 +37,12 @@ def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
         "draw": lambda work: corpus.draw(work, around),
         "names": lambda work: generator.names(work, around),
         "sft": lambda work: generator.sft(work, around),
+        "committee": reinforce.committee,
+        "rl": lambda work: reinforce.rl(work, around),
         "sample": lambda work: generator.sample(work, around),
         "filter": generator.filter_made,
+        "unfiltered": generator.unfiltered,
+        "relabelled": generator.relabelled,
         "replaced": rivals.replaced,
         "replaced-proposed": rivals.replaced_proposed,
         "lwtr": lambda work: rivals.changed(work, replace_tokens),

@@ -81,6 +81,14 @@ def load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> Lan
     return load_lm(config, cache=around.cache, sample_texts=[doc.text for doc in gold])
 
 
+def load_tuned(work: Work, around: Surroundings) -> LanguageModel:
+    """The generator that came before."""
+    from notesmith.lm import load_lm
+
+    model = work.inputs["model"] / files.MODEL
+    return load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)
+
+
 def about(lm: LanguageModel) -> dict[str, Any]:
     """What reports and cards say of a language model."""
     return {

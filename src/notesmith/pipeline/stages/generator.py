@@ -11,14 +11,14 @@ from notesmith.augment import gold_names, replace_mentions
 from notesmith.config import (
     AugmentConfig,
     FilterConfig,
-    LmConfig,
     NamesConfig,
     NerConfig,
-    RecipeConfig,
     SftConfig,
     SynthesizeConfig,
 )
+from notesmith.document import Document
 from notesmith.errors import StageError
+from notesmith.filters import kept_at_most
 from notesmith.filters import run as run_filters
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
@@ -28,9 +28,12 @@ from notesmith.pipeline.stages.common import (
     about,
     folded_mentions,
     gold_in,
+    keep_made,
     labels_in,
     load_base,
+    load_tuned,
 )
+from notesmith.pipeline.stages.reinforce import chooser, recipe_of
 from notesmith.synthesize import propose_names, run_sample, run_sft
 
 
@@ -96,44 +99,37 @@ def sft(work: Work, around: Surroundings) -> Mapping[str, Any]:
 
 
 def sample(work: Work, around: Surroundings) -> Mapping[str, Any]:
-    """Let the tuned model write what was planned; an interrupted run goes on."""
-    from notesmith.lm import load_lm
-
+    """Let the generator write what was planned; an interrupted run goes on."""
     gold, labels = gold_in(work), labels_in(work)
-    config = RecipeConfig.model_validate(
-        {
-            "name": "cell",
-            "corpus": {"train": "-", "kind": work.config["kind"]},
-            "arm": [{"name": "gold"}],
-            **{name: work.config[name] for name in ("sft", "synthesize", "sample")},
-        }
-    )
-    committee = None
+    config = recipe_of(work)
+    annotator = None
     if config.synthesize.agreement:
         from notesmith.ner import train_committee
 
-        committee = train_committee(
+        annotator = train_committee(
             gold,
             config=NerConfig.model_validate(work.config["ner"]),
             labels=labels,
             seed=work.cell.seed,
             on_progress=work.on_progress,
         )
-    model = work.inputs["model"] / files.MODEL
-    lm = load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)
+    tuned, n_each = "model" in work.inputs, int(work.config.get("best_of", 1))
     log = files.SampleLog(work.scratch / "samples.jsonl")
     n_before = len(log.finished)
     output = run_sample(
-        lm,
+        load_tuned(work, around) if tuned else load_base(work, around, gold),
         gold,
         files.load_names(work.inputs["names"]),
         config,
         labels=labels,
         seed=work.cell.seed,
+        tuned=tuned,
+        n_each=n_each,
+        choose=chooser(work, around, gold, config, n_each) if n_each > 1 else None,
         on_progress=work.on_progress,
         finished=log.finished,
         on_samples=log.append,
-        annotator=committee,
+        annotator=annotator,
     )
     files.save_candidates(output.candidates, work.out)
     return {
@@ -173,3 +169,25 @@ def filter_made(work: Work) -> Mapping[str, Any]:
         "names": len(made),
         "new_names": len(made - own),
     }
+
+
+def unfiltered(work: Work) -> Mapping[str, Any]:
+    """All text that parses, whatever the filters would say of it."""
+    candidates = files.load_candidates(work.inputs["candidates"])
+    parsed = [c.result for c in candidates if isinstance(c.result, Document)]
+    unit = work.cell.inputs["candidates"].config["sft"]["unit"]
+    limit = kept_at_most(work.config.get("keep_per_gold"), gold_in(work), unit)
+    return keep_made(work, parsed[:limit])
+
+
+def relabelled(work: Work) -> Mapping[str, Any]:
+    """Kept text with the labels of the student that gold alone trained."""
+    from notesmith.ner import load_ner
+
+    made = files.load_docs(work.inputs["made"])
+    said = load_ner(work.inputs["model"] / files.MODEL).predict(made, on_progress=work.on_progress)
+    docs = [
+        replace(doc, entities=labels.entities, masked=())
+        for doc, labels in zip(made, said, strict=True)
+    ]
+    return keep_made(work, docs)
