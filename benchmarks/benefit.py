@@ -9,9 +9,10 @@ does to 1 − soft F1 (and to strict F1) of documents nobody trained or judged b
 the predicted benefit. Besides real text there are copies with wrong labels, and text made by a
 generator where ``--made`` names it (then ``--gold`` names the draw it was made from).
 
-A predictor that works on all groups but not on those of one kind only tells right labels from
-wrong ones. The student's own loss and the density of mentions stand beside it as rivals. Prints a
-table; ``--out`` gets numbers only, no text. About ten minutes on one core.
+Admitted is what reaches a rank correlation of 0.3 with the change of soft F1 by AdamW, over all
+groups and over those of honest text alone. The student's own loss and the density of mentions stand
+beside it as rivals. Prints tables; ``--out`` gets numbers only, no text. About ten minutes on one
+core that nobody else uses.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from notesmith.ner.words import IGNORED, best_tags, tag_words, to_entities, word
 from notesmith.segments import cut, split
 
 LABEL = "Disease"
+ADMITTED = 0.3
 WRONG = ("shuffled", "removed", "shifted")
 
 
@@ -318,7 +320,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scopes", default="head", help="of head, last-layer, all")
     parser.add_argument("--head-rate", type=float, default=0.1)
     parser.add_argument("--updates", type=int, default=3, help="optimizer steps on a group")
-    parser.add_argument("--share", type=float, default=0.5, help="of the training rate, for AdamW")
+    parser.add_argument("--share", type=float, default=0.1, help="of the training rate, for AdamW")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--judges", type=Path, help="folder that keeps trained judges")
@@ -372,10 +374,18 @@ def predict(
 
     found: dict[str, Any] = {}
     cost: dict[str, float] = {}
-    ways = [(s, p) for s in scopes for p in ("word", "gradient") if s == "head" or p == "word"]
-    for scope, per in ways:
-        benefit = StudentBenefit.from_committee(committee, material.gold, scope=scope, per=per)
-        name, weights = f"{scope}/{per}", n_words if per == "word" else ones
+    ways: list[tuple[Any, Any, Any]] = [
+        ("head", loss, per)
+        for loss in ("soft-f1", "cross-entropy")
+        for per in ("word", "gradient")
+        if "head" in scopes
+    ]
+    ways += [(scope, "soft-f1", "word") for scope in scopes if scope != "head"]
+    for scope, of, per in ways:
+        benefit = StudentBenefit.from_committee(
+            committee, material.gold, loss=of, per=per, scope=scope
+        )
+        name, weights = f"{scope}, {of}, per {per}", n_words if per == "word" else ones
         start = time.process_time()
         raw = benefit.raw(texts)
         cost[name] = (time.process_time() - start) / len(texts) * 1000
@@ -470,6 +480,10 @@ def main() -> None:
         for name, sides in rows.items():
             cells = [f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in sides.values()]
             print(f"| {name} | " + " | ".join(cells) + " |")
+    for name, sides in spearmans["whole, soft"].items():
+        # Groups with wrong labels must not carry it: honest text is what a generator is paid for.
+        passed = min(sides["all"][0], sides["honest"][0]) >= ADMITTED
+        print(f"{'passes' if passed else 'fails'} (≥ {ADMITTED}, all and honest groups): {name}")
     if args.out:
         values = {k: np.asarray(v).tolist() for k, v in predicted.items()}
         report |= {"spearman": spearmans, "kind": kinds.tolist(), "predicted": values, "true": true}

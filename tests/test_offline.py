@@ -24,8 +24,9 @@ from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.evaluate.leak import check_no_leak, fingerprint
-from notesmith.pipeline import engine, stages
+from notesmith.pipeline import engine
 from notesmith.pipeline.artefacts import load_candidates
+from notesmith.pipeline.stages import common
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 from tests.pipeline.doubles import remark, tiny_recipe, write_notes
@@ -49,7 +50,7 @@ def recorded(opened, paths):
     """Note which stage reads which split."""
     by_path = {path: split for split, path in paths.items()}
     working: list[str] = []
-    read, compute = stages.read_corpus, engine._compute
+    read, compute = common.read_corpus, engine._compute
 
     def reading(path, **options):
         opened.add((working[-1], by_path[Path(path)]))
@@ -60,7 +61,7 @@ def recorded(opened, paths):
         return compute(cell, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "read_corpus", reading)
+        patch.setattr(common, "read_corpus", reading)
         patch.setattr(engine, "_compute", computing)
         yield
 
