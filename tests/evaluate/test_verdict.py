@@ -92,6 +92,14 @@ def test_headline_in_words():
     )
 
 
+def test_an_interval_clear_of_0_that_holm_takes_back_is_said_to_be_so():
+    row = comparison(low=0.1, p=0.03, p_holm=0.07, claim="no difference shown")
+    said = write_verdict(results(row), "synthetic+replaced").headline
+    assert said.endswith(
+        "+1.8 F1 [+0.1, +3.0], but not once corrected for the number of arms (p 0.070)."
+    )
+
+
 def test_named_rival_comes_before_the_comparator():
     common = comparison(against="gold", family="comparator", delta=5.0)
     verdict = write_verdict(results(common, comparison()), "synthetic+replaced")

@@ -149,6 +149,12 @@ def _claim_words(comparison: Mapping[str, Any]) -> str:
         return f"{_name(arm)} is better than {against} by {figures}{tail}."
     if said == "worse":
         return f"{_name(arm)} is worse than {against}: {figures}."
+    if comparison["low"] > 0 or comparison["high"] < 0:
+        # Its own interval is clear of 0; among so many arms that happens by chance too.
+        return (
+            f"{_name(arm)} differs from {against} by {figures}, but not once corrected for the "
+            f"number of arms (p {comparison['p_holm']:.3f})."
+        )
     return f"No difference shown between {_name(arm)} and {against}: {figures}."
 
 
