@@ -302,6 +302,15 @@ class ArmConfig(Config):
         1, description="texts written for each request, of which the reward chooses one"
     )
 
+    @model_validator(mode="after")
+    def _generator_is_one(self) -> ArmConfig:
+        own = self.rl is not None or self.best_of > 1
+        if own and not self.tuned:
+            raise ValueError(f"arm {self.name!r} is not tuned, so it can have no rl or best_of")
+        if (own or not self.tuned) and not any(s.startswith("synthetic") for s in self.made):
+            raise ValueError(f"arm {self.name!r} names a generator and trains on no synthetic text")
+        return self
+
 
 class EvaluateConfig(Config):
     """The comparison."""

@@ -1,5 +1,6 @@
 import pytest
 
+from notesmith.config import ArmConfig
 from notesmith.errors import ConfigError
 from notesmith.pipeline.recipes import (
     corpus_path,
@@ -99,3 +100,17 @@ def test_corpus_paths_of_the_demo_and_missing_ones():
     assert corpus_path("demo:train").is_dir()
     with pytest.raises(ConfigError, match="nothing is there"):
         corpus_path("/no/such/corpus")
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        ({"made": ["synthetic"], "tuned": False, "best_of": 2}, "not tuned, so it can have no"),
+        ({"made": ["synthetic"], "tuned": False, "rl": {}}, "not tuned, so it can have no"),
+        ({"made": ["replaced"], "rl": {}}, "trains on no synthetic text"),
+        ({"tuned": False}, "trains on no synthetic text"),
+    ],
+)
+def test_an_arm_has_one_generator_and_uses_it(arm, message):
+    with pytest.raises(ValueError, match=message):
+        ArmConfig(name="x", **arm)
