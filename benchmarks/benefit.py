@@ -95,7 +95,11 @@ class Truth:
         return np.array(tag_words(doc, scored.words, self.member.labels).tags, np.int64)
 
     def measure(self, probabilities: Sequence[Any]) -> dict[str, float]:
-        """1 − soft F1 and strict F1."""
+        """1 − soft F1, 1 − strict F1, 1 − average precision of words, and the share marked.
+
+        Average precision ranks the words by the odds of lying in a mention: neither confidence nor
+        marking more or less moves it.
+        """
         from notesmith.ner.influence import soft_f1_gradient
 
         predicted = [
@@ -104,13 +108,19 @@ class Truth:
             )
             for doc, s, p in zip(self.docs, self.scores, probabilities, strict=True)
         ]
+        probs = np.concatenate(probabilities)
+        kept = self.tags != IGNORED
+        inside = self.tags[kept][np.argsort(probs[kept, 0], kind="stable")] > 0
+        precision = np.cumsum(inside) / np.arange(1, len(inside) + 1)
         return {
-            "soft": soft_f1_gradient(np.concatenate(probabilities), self.tags).loss,
+            "soft": soft_f1_gradient(probs, self.tags).loss,
             "hard": 1 - score(self.docs, predicted).micro.f1,
+            "rank": 1 - float(precision[inside].mean()),
+            "marked": float((probs[kept].argmax(1) > 0).mean()),
         }
 
     def gain(self, probabilities: Sequence[Any]) -> dict[str, float]:
-        """By how much both losses fell."""
+        """By how much each of them fell."""
         after = self.measure(probabilities)
         return {name: self.before[name] - after[name] for name in after}
 

@@ -216,10 +216,12 @@ def text_benefit(
 class StudentBenefit:
     """Judges with their held-out gold; called with labelled texts, a benefit in [0, 1] for each.
 
-    The scale is fixed by ``calibrate``: the normal distribution function, centred on the median of
-    the reference texts' values, with half the distance of their 15.9% and 84.1% quantiles as
-    standard deviation. 0.5 is as good as the median reference text. Unlike ranks it keeps telling
-    texts beyond the reference apart and does not blow up the noise where most values lie.
+    The scale is fixed by ``calibrate``: the normal distribution function with the median and the
+    standard deviation of the reference texts' values. 0.5 is as good as the median reference text.
+    Unlike ranks it keeps telling texts beyond the reference apart and does not blow up the noise
+    where most values lie.
+
+    No setting is admitted as a reward so far (``docs/explanation/student-benefit.md``).
     """
 
     def __init__(
@@ -228,7 +230,7 @@ class StudentBenefit:
         held_out: Sequence[Sequence[Document]],
         *,
         loss: Loss = "cross-entropy",
-        per: Per = "word",
+        per: Per = "gradient",
         scope: Scope = "head",
     ) -> None:
         """Take judges and, for each, gold documents that it was not trained on.
@@ -240,7 +242,7 @@ class StudentBenefit:
             per: see ``text_benefit``.
             scope: weights whose gradients are compared. Beyond the head a text takes two forward
                 passes a judge in float32 (a central difference along the held-out gradient), and
-                there is only ``soft-f1``, ``word``.
+                ``loss`` and ``per`` must be ``soft-f1`` and ``word``.
 
         Raises:
             StageError: no members, numbers or labels that differ, or held-out documents of a
@@ -275,7 +277,7 @@ class StudentBenefit:
         gold: Sequence[Document],
         *,
         loss: Loss = "cross-entropy",
-        per: Per = "word",
+        per: Per = "gradient",
         scope: Scope = "head",
     ) -> Self:
         """Judge with the members of ``committee``, each on its held-out part of ``gold``."""
@@ -289,17 +291,15 @@ class StudentBenefit:
         is rewarded, filtered.
 
         Raises:
-            StageError: fewer than ten texts, or all but a few have the same benefit.
+            StageError: fewer than ten texts, or all have the same benefit.
         """
         if len(reference) < 10:
             raise StageError(f"{len(reference)} reference texts; a scale needs 10 or more")
-        low, self._centre, high = (
-            float(q) for q in np.quantile(self.raw(reference).values, [0.1587, 0.5, 0.8413])
-        )
-        self._spread = (high - low) / 2
-        if self._spread <= 0:
-            self._centre = None
+        values = self.raw(reference).values
+        spread = float(values.std())
+        if spread <= 0:
             raise StageError("the reference texts have one and the same benefit: no scale")
+        self._centre, self._spread = float(np.median(values)), spread
         return self
 
     def __call__(self, docs: Sequence[Document]) -> list[float]:
@@ -348,7 +348,7 @@ def train_judges(
     n_folds: int = 3,
     seed: int,
     loss: Loss = "cross-entropy",
-    per: Per = "word",
+    per: Per = "gradient",
     scope: Scope = "head",
     on_progress: OnProgress = silent,
 ) -> StudentBenefit:
