@@ -28,9 +28,10 @@ class Brief:
 
     ``constraint`` holds for all prompts, or is a list with one a prompt, or None. ``lexicon`` are
     the approved names, gold's included; ``reserved`` the tokens that no text may hold besides
-    ``marks``.
+    ``marks``; ``units`` gold, cut as the generator writes it.
     """
 
+    units: tuple[Document, ...]
     requests: tuple[Request, ...]
     prompts: tuple[str, ...]
     constraint: MarkConstraint | list[MarkConstraint] | None
@@ -94,7 +95,15 @@ def brief_of(
     constraint = constraints_of(
         lm, marks, requests, every, config.sample, depth=nesting_depth(units)
     )
-    return Brief(tuple(requests), tuple(prompts), constraint, marks, Lexicon.of(every), lm.reserved)
+    return Brief(
+        tuple(units),
+        tuple(requests),
+        tuple(prompts),
+        constraint,
+        marks,
+        Lexicon.of(every),
+        lm.reserved,
+    )
 
 
 def _shown(

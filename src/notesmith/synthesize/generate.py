@@ -209,17 +209,29 @@ def run_sample(
     samples = [s if tuned else until_empty_line(s) for s in made.samples]
     if choose is not None:
         samples = [samples[i] for i in choose(brief, samples)]
-    candidates = candidates_of(
-        brief.requests,
-        [whole_text(r, s.text) for r, s in zip(brief.requests, samples, strict=True)],
+    candidates = candidates_from(brief, samples, provenance_of(lm, seed), annotator=annotator)
+    return SampleOutput(tuple(candidates), made.tokens, made.seconds)
+
+
+def candidates_from(
+    brief: Brief,
+    samples: Sequence[Sample],
+    provenance: Provenance,
+    *,
+    annotator: Annotator | None = None,
+) -> list[Candidate]:
+    """What was written for the first requests of ``brief``, a sample each, labelled by source."""
+    requests = brief.requests[: len(samples)]
+    return candidates_of(
+        requests,
+        [whole_text(r, s.text) for r, s in zip(requests, samples, strict=True)],
         [s.ended for s in samples],
         marks=brief.marks,
         lexicon=brief.lexicon,
-        provenance=provenance_of(lm, seed),
+        provenance=provenance,
         annotator=annotator,
         reserved=brief.reserved,
     )
-    return SampleOutput(tuple(candidates), made.tokens, made.seconds)
 
 
 def until_empty_line(sample: Sample) -> Sample:

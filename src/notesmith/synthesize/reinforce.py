@@ -11,15 +11,12 @@ import numpy as np
 
 from notesmith.config import RecipeConfig, RlConfig
 from notesmith.document import Document
-from notesmith.filters import Candidate
 from notesmith.filters import run as run_filters
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.progress import OnProgress, silent
 from notesmith.synthesize.brief import Brief, brief_of, units_of
-from notesmith.synthesize.decode import candidates_of
-from notesmith.synthesize.generate import provenance_of
+from notesmith.synthesize.generate import candidates_from, provenance_of
 from notesmith.synthesize.names import NameSet
-from notesmith.synthesize.prompt import whole_text
 from notesmith.synthesize.reward import Judges, RewardModel, Task
 
 if TYPE_CHECKING:
@@ -73,7 +70,7 @@ def run_rl(
     )
     if calibrate is not None:
         calibrate(_reference(lm, gold, brief, config, seed=seed + 2))
-    reward = reward_of(brief, units, config, judges=judges)
+    reward = reward_of(brief, config, judges=judges)
 
     def drift(rollouts: Sequence[Rollout]) -> Mapping[str, float]:
         found = reward.drift(rollouts).to_json()
@@ -102,12 +99,10 @@ def n_prompts(config: RlConfig) -> int:
     return config.rounds * config.prompts_per_round
 
 
-def reward_of(
-    brief: Brief, units: Sequence[Document], config: RecipeConfig, *, judges: Judges
-) -> RewardModel:
+def reward_of(brief: Brief, config: RecipeConfig, *, judges: Judges) -> RewardModel:
     """The reward of texts written for ``brief``."""
     task = Task(brief.requests, brief.marks, brief.lexicon, brief.reserved)
-    return RewardModel(units, config.reward, config.filter, judges=judges, task=task)
+    return RewardModel(brief.units, config.reward, config.filter, judges=judges, task=task)
 
 
 def best_of(rewards: Sequence[Reward], n_each: int) -> list[int]:
@@ -127,23 +122,15 @@ def _reference(
     """Honest text: what the model writes before it is rewarded, filtered."""
     from notesmith.lm.sample import sample
 
-    requests = brief.requests[:_N_REFERENCE]
     settings = config.sample.model_copy(update={"max_new_tokens": config.rl.max_new_tokens})
     rules = brief.constraint
     drawn = sample(
         lm,
-        brief.prompts[: len(requests)],
+        brief.prompts[:_N_REFERENCE],
         settings,
         seed=seed,
-        constraint=rules[: len(requests)] if isinstance(rules, list) else rules,
+        constraint=rules[:_N_REFERENCE] if isinstance(rules, list) else rules,
     )
-    made: list[Candidate] = candidates_of(
-        requests,
-        [whole_text(r, s.text) for r, s in zip(requests, drawn.samples, strict=True)],
-        [s.ended for s in drawn.samples],
-        marks=brief.marks,
-        lexicon=brief.lexicon,
-        provenance=replace(provenance_of(lm, seed), stage="reference"),
-        reserved=brief.reserved,
-    )
+    origin = replace(provenance_of(lm, seed), stage="reference")
+    made = candidates_from(brief, drawn.samples, origin)
     return list(run_filters(made, gold, config.filter, unit=config.sft.unit).kept)

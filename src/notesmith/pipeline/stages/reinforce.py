@@ -17,7 +17,7 @@ from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import Surroundings, gold_in, labels_in, load_base, load_tuned
 from notesmith.synthesize import best_of, reward_of, run_rl
-from notesmith.synthesize.brief import Brief, units_of
+from notesmith.synthesize.brief import Brief
 from notesmith.synthesize.reward import Judges, fluency_of
 
 if TYPE_CHECKING:
@@ -95,11 +95,10 @@ def chooser(
         judges.benefit.calibrate(copies)
 
     def choose(brief: Brief, samples: Sequence[Sample]) -> list[int]:
-        units = units_of(gold, config.sft, load_tuned(work, around))
         rollouts = [
             Rollout(k // n_each, s.text, s.token_ids, s.ended) for k, s in enumerate(samples)
         ]
-        return best_of(reward_of(brief, units, config, judges=judges.asked)(rollouts), n_each)
+        return best_of(reward_of(brief, config, judges=judges.asked)(rollouts), n_each)
 
     return choose
 
