@@ -196,3 +196,20 @@ def test_many_labels_and_long_names(results):
     for arm in results["arms"]:
         arm["by_label"] = {f"Label_{i}_{'x' * 60}": score for i in range(41)}
     assert "Label_40" in Page(render_report(read_results(results))).text
+
+
+def test_learning_from_rewards_is_shown_where_it_ran_and_offered_where_it_did_not(results):
+    without = Page(render_report(read_results(results))).text
+    assert 'rl = { method = "grpo" }' in without
+    history = [
+        {"step": 0, "held_out_reward": 0.4, "held_out_kl": 0.0},
+        {"step": 8, "reward": 0.5, "kl": 0.01},
+        {"step": 8, "held_out_reward": 0.61, "held_out_kl": 0.012},
+    ]
+    run = {"arm": "sft+rl", "size": 50, "replicate": 0, "method": "grpo", "best_step": 8}
+    page = Page(render_report(read_results({**results, "rl": [{**run, "history": history}]})))
+    assert page.stack == []
+    assert "0.400" in page.text
+    assert "0.610" in page.text
+    assert "0.012" in page.text
+    assert 'method = "grpo"' not in page.text

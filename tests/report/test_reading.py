@@ -76,3 +76,36 @@ def test_paths_of_the_machine_and_names_of_people_stay_out(results):
     assert view.machine == {"cpu": "x"}
     assert without_folders("C:\\Users\\jo\\lm") == "lm"
     assert without_folders("org/model") == "org/model"
+
+
+def learnt(**more):
+    """What a run of round-by-round learning records: a look, a draw, a look."""
+    return {
+        "arm": "sft+dpo",
+        "size": 50,
+        "replicate": 0,
+        "method": "dpo",
+        "steps": 40,
+        "best_step": 40,
+        "history": [
+            {"step": 0, "held_out_reward": 0.4, "held_out_kl": 0.0, "held_out_drift_words": 20.0},
+            {"step": 0, "round": 0, "reward": 0.5, "part_density": 0.7, "drift_words": 19.0},
+            {"step": 1, "loss": 2.0},
+            {"step": 40, "held_out_reward": 0.6, "held_out_kl": 0.02},
+        ],
+        **more,
+    }
+
+
+def test_the_kept_checkpoint_is_told_by_prompts_kept_apart(results):
+    (run,) = read_results({**results, "rl": [learnt()]}).rl
+    assert (run.first_reward, run.best_reward, run.kl) == (0.4, 0.6, 0.02)
+    assert run.series["held_out_kl"] == ((0.0, 0.0), (40.0, 0.02))
+    assert run.series["part_density"] == ((0.0, 0.7),)
+
+
+def test_only_quantities_of_our_own_training_are_read(results):
+    history = [{"step": 1, "reward": 0.5, "Jane Roe": 1.0, "held_out_drift_words": 3.0}]
+    (run,) = read_results({**results, "rl": [learnt(history=history)]}).rl
+    assert set(run.series) == {"reward"}
+    assert (run.first_reward, run.best_reward, run.kl) == (None, None, None)

@@ -238,24 +238,23 @@ def _made(raws: Iterable[Mapping[str, Any]]) -> list[MadeText]:
 
 
 _RL_QUANTITY = re.compile(r"(reward|pass_ratio|length|kl|(part|drift)_[a-z][a-z_]{0,40})")
+# Of the looks at prompts kept apart; methods that learn round by round know their KL only there.
+_RL_LOOKS = ("held_out_reward", "held_out_kl")
 
 
 def _rl(raw: Mapping[str, Any]) -> RlRun:
     series: dict[str, list[tuple[float, float]]] = {}
-    held_out: list[tuple[float, float]] = []
     for row in raw.get("history") or ():
         step = _float(row.get("step"))
         if step is None:
             continue
-        if (found := _float(row.get("held_out_reward"))) is not None:
-            held_out.append((step, found))
-            continue
         for name, value in row.items():
             # Names that our own training gives, and numbers: nothing else reaches the page.
-            if _RL_QUANTITY.fullmatch(str(name)) and is_number(value):
+            known = name in _RL_LOOKS or _RL_QUANTITY.fullmatch(str(name))
+            if known and is_number(value):
                 series.setdefault(str(name), []).append((step, float(value)))
     best = _whole(raw.get("best_step"))
-    at = dict(held_out)
+    reward, kl = (dict(series.get(name, ())) for name in _RL_LOOKS)
     return RlRun(
         arm=str(raw["arm"]),
         size=int(raw["size"]),
@@ -268,8 +267,9 @@ def _rl(raw: Mapping[str, Any]) -> RlRun:
         sampled_tokens=_float(raw.get("sampled_tokens")),
         tokens=_float(raw.get("tokens")),
         seconds=_float(raw.get("seconds")),
-        first_reward=at.get(0.0),
-        best_reward=at.get(float(best)) if best is not None else None,
+        first_reward=reward.get(0.0),
+        best_reward=reward.get(float(best)) if best is not None else None,
+        kl=kl.get(float(best)) if best is not None else None,
         series={name: tuple(points) for name, points in series.items()},
     )
 

@@ -10,8 +10,10 @@ from notesmith.report.view import RlRun
 
 _TITLES = {
     "reward": "reward",
+    "held_out_reward": "reward, prompts kept apart",
     "pass_ratio": "gates passed",
     "kl": "KL, nats a token",
+    "held_out_kl": "KL, prompts kept apart",
     "length": "tokens a text",
     "drift_distinct_names": "distinct names",
     "drift_words": "words a text",
@@ -58,14 +60,19 @@ def panels(runs: Sequence[RlRun], *, width: float = WIDE) -> Figure | None:
 
 
 def _rank(name: str) -> tuple[int, str]:
-    order = ["reward", "pass_ratio"]
+    order = ["reward", "held_out_reward", "pass_ratio"]
     if name in order:
         return order.index(name), name
-    return (2 if name.startswith("part_") else 3 if name == "kl" else 4), name
+    return (3 if name.startswith("part_") else 4 if name.endswith("kl") else 5), name
 
 
 def _is_share(name: str) -> bool:
-    return name in ("reward", "pass_ratio") or name.startswith("part_") or name in _SHARES
+    return (
+        name.endswith("reward")
+        or name == "pass_ratio"
+        or name.startswith("part_")
+        or name in _SHARES
+    )
 
 
 def _ends(low: float, high: float) -> list[float]:

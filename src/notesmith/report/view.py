@@ -128,7 +128,8 @@ class RlRun:
     """How one generator learnt from rewards.
 
     ``series`` maps a quantity to (step, value) pairs. ``stopped`` names what collapsed, if
-    anything; step 0 is the fine-tuned model.
+    anything; step 0 is the fine-tuned model. ``first_reward``, ``best_reward`` and ``kl`` (nats a
+    token, of the kept checkpoint) were measured on prompts kept apart.
     """
 
     arm: str
@@ -144,6 +145,7 @@ class RlRun:
     seconds: float | None
     first_reward: float | None
     best_reward: float | None
+    kl: float | None
     series: Mapping[str, tuple[tuple[float, float], ...]]
 
 
