@@ -213,3 +213,14 @@ def test_learning_from_rewards_is_shown_where_it_ran_and_offered_where_it_did_no
     assert "0.610" in page.text
     assert "0.012" in page.text
     assert 'method = "grpo"' not in page.text
+
+
+def test_each_generator_has_its_own_figure_of_what_was_kept(results):
+    entry = {"size": 50, "replicate": 0, "dropped": {}}
+    results["made"] = [
+        {**entry, "source": "sft", "asked": 10, "kept": 6},
+        {**entry, "source": "sft+rl", "asked": 10, "kept": 9},
+    ]
+    html = render_report(read_results(results))
+    assert html.index("asked 10, kept 6") < html.index("asked 10, kept 9")
+    assert "<h4>sft+rl</h4>" in html

@@ -163,6 +163,11 @@ def worth_interval(worth: Worth) -> str:
     return f" [{low}, {high}]"
 
 
+def funnel_name(made: MadeText) -> str:
+    """Name of the figure of ``made``."""
+    return f"made-{made.size}" + (f"-{slug(made.source)}" if made.source else "")
+
+
 def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
     """From what was asked for to what was kept: one step down a reason."""
     frame = Frame.of(width)
@@ -197,10 +202,10 @@ def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
             frame.label(y, name, numbers if first or last else f"−{numbers}", class_=class_)
         )
     said = ", ".join(f"{name} {words.count(n)}" for name, _, n in steps)
-    source = f"-{slug(made.source)}" if made.source else ""
+    of = f", {made.source}" if made.source else ""
     return Figure(
-        f"made-{made.size}{source}",
-        f"Made text, {made.size} gold documents",
+        funnel_name(made),
+        f"Made text, {made.size} gold documents{of}",
         f"Mean of {words.plural(made.n_replicates, 'replicate')}: {said}.",
         width,
         row * len(steps) + 6,

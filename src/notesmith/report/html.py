@@ -17,6 +17,7 @@ from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import (
     Drawn,
     all_figures,
+    funnel_name,
     worth_interval,
     worth_words,
 )
@@ -153,6 +154,7 @@ def _made(view: View) -> dict[str, Any]:
     reasons = list(dict.fromkeys(reason for m in ordered for reason in m.dropped))
     return {
         "groups": ordered,
+        "figures": {funnel_name(m): m.source for m in ordered if m.size == view.main_size},
         "reasons": reasons,
         "proposed": any(words.is_number(m.unseen_proposed) for m in ordered),
     }
