@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from notesmith.config import ArmConfig
@@ -87,7 +89,10 @@ def test_a_saved_recipe_reads_back_equal(tmp_path):
     assert load_recipe(str(save_recipe(config, tmp_path))) == config
 
 
-@pytest.mark.parametrize("name", packaged_recipes())
+LONG = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", [*packaged_recipes(), *map(str, LONG)])
 def test_previews_keep_every_arm(name):
     config = load_recipe(name, changes=SETS)
     small = preview(config)
