@@ -233,9 +233,11 @@ class RlConfig(Config):
     )
     lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
     evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
-    held_out: Positive = Field(32, description="prompts kept for choosing the best checkpoint")
+    held_out: Positive = Field(64, description="prompts kept for choosing the best checkpoint")
     collapse: Ratio = Field(
-        0.2, description="stop where names, length or density leave those of SFT by this share"
+        0.2,
+        description="stop where names, length or density leave what SFT had and what is asked for "
+        "by this share",
     )
     save_every: Positive = Field(10, description="steps between states to resume from")
     placebo: bool = Field(False, description="shuffle rewards within the batch: must not help")

@@ -309,15 +309,18 @@ def test_a_broken_reward_is_raised_and_leaves_nothing(method, tmp_path, capfd, c
 
 
 @pytest.mark.parametrize(
-    ("drifts", "stopped", "n_steps", "best_step"),
+    ("drifts", "asked", "stopped", "n_steps", "best_step"),
     [
         # Away at steps 2 and 3, which are no candidates; step 1 is.
-        ([10, 11, 13, 13, 13], "words", 3, 1),
-        ([10, 13, 10, 13, 10], None, 4, 4),
+        ([10, 11, 13, 13, 13], {}, "words", 3, 1),
+        ([10, 13, 10, 13, 10], {}, None, 4, 4),
+        # Towards what is asked for, 15, and a fifth beyond.
+        ([10, 14, 15, 17, 18], {"asked_words": 15}, None, 4, 4),
+        ([10, 14, 15, 19, 19], {"asked_words": 15}, "words", 4, 2),
     ],
 )
 def test_a_collapse_that_lasts_two_looks_stops_the_run(
-    drifts, stopped, n_steps, best_step, tmp_path
+    drifts, asked, stopped, n_steps, best_step, tmp_path
 ):
     def reward(rollouts):
         looks_at_held_out = rollouts[0].prompt >= len(PROMPTS)
@@ -327,7 +330,7 @@ def test_a_collapse_that_lasts_two_looks_stops_the_run(
     def drift(rollouts):
         if rollouts[0].prompt < len(PROMPTS):
             return {}
-        return {"words": values.pop(0), "ignored": 0.0}
+        return {"words": values.pop(0), "ignored": 0.0, **asked}
 
     rising, values = [], [float(x) for x in drifts]
     result = train_rl(

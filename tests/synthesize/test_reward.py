@@ -338,6 +338,10 @@ def test_drift_of_a_batch() -> None:
             "words": 18 / 3,
             "density": 3 / 18,
             "self_similarity": fmean([3 / 4, 3 / 4, 0]),
+            # Request 0 twice (two names, 15 words), 1 (one name, 13), 2 (none, 11).
+            "asked_distinct_names": 3,
+            "asked_words": (15 + 15 + 13 + 11) / 4,
+            "asked_density": 5 / 54,
         }
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Streams of random numbers; each is a function of the run's seed and a counter.
 ROLLOUTS, PLACEBO, HELD_OUT, PROMPTS, LESSONS, STEPS, LORA = range(7)
-# What ``drift`` may return that stops a run.
+# What ``drift`` may return that stops a run; the same after "asked_" is what the prompts ask for.
 WATCHED = ("distinct_names", "words", "density")
 _LOOKS_AWAY = 2
 
@@ -227,14 +227,22 @@ class Run:
             self.stopped = "pass_ratio"
 
     def _away_from_start(self, found: Mapping[str, float]) -> list[str]:
-        """What has left its value at step 0 too far; counts for how many looks on end."""
+        """What has left its place too far; counts for how many looks on end.
+
+        Its place is from the value at step 0 to the value that is asked for: to do as it is told
+        is what the policy learns, and no collapse.
+        """
         start, share = self.baseline, self.config.collapse
-        away = [
-            name
-            for name in WATCHED
-            if (before := start.get(f"held_out_drift_{name}"))
-            and abs(found.get(f"held_out_drift_{name}", before) / before - 1) > share
-        ]
+        away: list[str] = []
+        for name in WATCHED:
+            before = start.get(f"held_out_drift_{name}")
+            if not before:
+                continue
+            asked = found.get(f"held_out_drift_asked_{name}", before)
+            low, high = sorted((before, asked))
+            now = found.get(f"held_out_drift_{name}", before)
+            if not low * (1 - share) <= now <= high * (1 + share):
+                away.append(name)
         if found["held_out_pass_ratio"] < 0.5 * start["held_out_pass_ratio"]:
             away.append("pass_ratio")
         self.away = {name: self.away.get(name, 0) + 1 for name in away}

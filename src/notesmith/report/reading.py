@@ -237,7 +237,9 @@ def _made(raws: Iterable[Mapping[str, Any]]) -> list[MadeText]:
     return found
 
 
-_RL_QUANTITY = re.compile(r"(reward|pass_ratio|length|kl|(part|drift)_[a-z][a-z_]{0,40})")
+_RL_QUANTITY = re.compile(
+    r"(reward|pass_ratio|length|kl|part_[a-z][a-z_]{0,40}|drift_(?!asked_)[a-z][a-z_]{0,40})"
+)
 # Of the looks at prompts kept apart; methods that learn round by round know their KL only there.
 _RL_LOOKS = ("held_out_reward", "held_out_kl")
 

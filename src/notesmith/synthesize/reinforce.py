@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 Calibrate = Callable[[Sequence[Document]], Any]
 # Texts of the fine-tuned model that fix the scale of the student's benefit.
 _N_REFERENCE = 192
-_RECORDED = ("distinct_names", "words", "density", "new_name_ratio", "self_similarity")
+_RECORDED = (
+    *("distinct_names", "words", "density", "new_name_ratio", "self_similarity"),
+    *("asked_distinct_names", "asked_words", "asked_density"),
+)
 
 
 def run_rl(

@@ -18,7 +18,8 @@ class Drift:
     ``new_name_ratio`` is the share of these that gold lacks; ``words`` is the mean of a text's
     white-space words; ``density`` is mentions a word, those nobody asked for too;
     ``self_similarity`` is the mean of each text's largest similarity to another one, mentions
-    masked, 0 to 1; ``gate_pass_ratio`` is of all ``n_completions``.
+    masked, 0 to 1; ``gate_pass_ratio`` is of all ``n_completions``. ``asked_…`` is what a batch
+    that does as it is told would have.
     """
 
     n_completions: int
@@ -29,6 +30,9 @@ class Drift:
     words: float
     density: float
     self_similarity: float
+    asked_distinct_names: int
+    asked_words: float
+    asked_density: float
 
     def to_json(self) -> dict[str, float]:
         """The numbers by name."""
@@ -45,6 +49,9 @@ def drift_of(cases: Sequence[Case], gold_names: Collection[tuple[str, str]]) -> 
     grams = [context_grams(doc) for _, doc in parsed]
     index = ContextIndex.of(grams)
     alike = [index.similarity(found, besides={i}) for i, found in enumerate(grams)]
+    asked = [case.request for case in cases if case.request is not None]
+    asked_names = {(label, fold_mention(name)) for r in asked for label, name in r.mentions}
+    asked_words = sum(r.words for r in asked)
     return Drift(
         n_completions=len(cases),
         n_parsed=len(parsed),
@@ -54,4 +61,7 @@ def drift_of(cases: Sequence[Case], gold_names: Collection[tuple[str, str]]) -> 
         words=n_words / max(1, len(parsed)),
         density=sum(case.n_mentions for case, _ in parsed) / max(1, n_words),
         self_similarity=sum(alike) / max(1, len(alike)),
+        asked_distinct_names=len(asked_names),
+        asked_words=asked_words / max(1, len(asked)),
+        asked_density=sum(len(r.mentions) for r in asked) / max(1, asked_words),
     )
