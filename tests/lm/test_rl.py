@@ -14,11 +14,9 @@ from notesmith.lm.constrain import MarkConstraint
 from notesmith.lm.load import load_lm
 from notesmith.lm.objectives.grpo import advantages, advantages_by_part
 from notesmith.lm.rl import train_rl
-from notesmith.lm.rl_policy import completion_log_probs
 from notesmith.lm.rl_run import Batch, check_rewards
 from notesmith.lm.rl_trainer import GroupTrainer
 from notesmith.lm.rollout import Reward, Rollout
-from notesmith.lm.trainer import collate
 from tests.lm.tiny import tiny_lm
 
 WORDS = "The patient was admitted with chest pain and shortness of breath No history".split()
@@ -423,7 +421,7 @@ def test_log_probabilities_are_the_models_whatever_the_padding():
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, monkeypatch):
     folders = []
     for tokens in (8, 4096):
-        monkeypatch.setattr("notesmith.lm.rl_trainer.PART_TOKENS", tokens)
+        monkeypatch.setattr("notesmith.lm.score.PART_TOKENS", tokens)
         result = train_rl(
             tiny_lm(), PROMPTS, share_of_even, config("grpo", SHORT, steps=1),
             out=tmp_path / str(tokens), seed=1,
@@ -454,16 +452,6 @@ def test_means_and_parts_of_a_batch():
         advantages_by_part(batch.parts).shape
         == advantages(batch.totals, over_deviation=False).shape
     )
-
-
-def test_completion_log_probs_are_at_the_temperature():
-    lm = tiny_lm()
-    batch = collate([{"input_ids": [2, 30, 31, 32], "n_completion": 2}], lm.pad_id)
-    with torch.no_grad():
-        cold, _ = completion_log_probs(lm.model, batch, 0.5)
-        logits = lm.model(input_ids=batch["input_ids"]).logits[0, 1:3]
-    expected = torch.log_softmax(logits / 0.5, -1)[[0, 1], [31, 32]]
-    torch.testing.assert_close(cold, expected)
 
 
 def test_history_is_json(tmp_path):

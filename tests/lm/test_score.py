@@ -44,3 +44,24 @@ def test_unequal_numbers_are_refused():
 
 def test_nothing_to_score_is_nothing():
     assert score_continuations(tiny_lm(), [], []) == []
+
+
+def test_many_long_texts_are_scored_like_each_alone(monkeypatch):
+    lm = tiny_lm()
+    texts = ["asthma", TEXTS[0], "", TEXTS[1], "colon cancer"]
+    alone = [score_continuations(lm, [""], [text])[0] for text in texts]
+    seen = []
+    own = lm.model.base_model.forward
+
+    def watched(*args, **kwargs):
+        seen.append(tuple(kwargs["input_ids"].shape))
+        return own(*args, **kwargs)
+
+    monkeypatch.setattr(lm.model.base_model, "forward", watched)
+    monkeypatch.setattr("notesmith.lm.score.PART_TOKENS", 24)
+    found = score_continuations(lm, [""] * len(texts), texts)
+    for ours, theirs in zip(found, alone, strict=True):
+        assert ours.n_tokens == theirs.n_tokens
+        assert ours.log_prob == pytest.approx(theirs.log_prob, abs=1e-4)
+    assert len(seen) > 1
+    assert all(n_rows == 1 or n_rows * width <= 24 for n_rows, width in seen)

@@ -16,24 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from notesmith.corpus.files import atomic_folder
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.objectives.grpo import kl_terms
+from notesmith.lm.rl_parts import parts_for
 from notesmith.lm.rl_run import LORA, Run, seed_at
 from notesmith.lm.rollout import Rollout
-from notesmith.lm.score import project
+from notesmith.lm.score import part_tokens
 from notesmith.lm.sft import Row, multiplies_bf16
-from notesmith.lm.trainer import (
-    PART_TOKENS,
-    collate,
-    folder_weights,
-    lora_config,
-    parts_of,
-    plain_model,
-)
+from notesmith.lm.trainer import folder_weights, lora_config, plain_model
 
 _STATE = re.compile(r"state-(\d{6})")
 _FILE = "state.pt"
@@ -107,17 +100,11 @@ class TrainedPolicy:
         found: list[Tensor] = [torch.empty(0)] * len(rows)
         training = model.training
         model.eval()
-        features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
-        batch = collate(features, self._run.lm.pad_id)
-        batch["row"] = torch.arange(len(rows))[:, None]
-        device = self.reference.device
         with torch.no_grad(), self.autocast():
-            for part in parts_of(batch, PART_TOKENS):
-                inputs = {name: value.to(device) for name, value in part.items()}
-                values, _ = completion_log_probs(model, inputs, temperature)
-                lengths = [rows[i].n_completion for i in part["row"][:, 0].tolist()]
-                pieces = values.cpu().split(lengths)
-                for i, piece in zip(part["row"][:, 0].tolist(), pieces, strict=True):
+            for part in parts_for(model, rows, part_tokens(model), pad_id=self._run.lm.pad_id):
+                values, _ = part.log_probs(model, temperature)
+                pieces = values.cpu().split([rows[i].n_completion for i in part.rows])
+                for i, piece in zip(part.rows, pieces, strict=True):
                     found[i] = piece
         model.train(training)
         return found
@@ -149,25 +136,6 @@ def policy_of(run: Run) -> Iterator[TrainedPolicy]:
         for parameter, needs in needed:
             parameter.requires_grad_(needs)
         model.train(training)
-
-
-def completion_log_probs(
-    model: PreTrainedModel, inputs: Mapping[str, Tensor], temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Log-probability of every completion token, row by row, and the entropy there, in nats.
-
-    Of the softmax at ``temperature``, over the whole vocabulary. Only positions that predict a
-    completion token meet the vocabulary.
-    """
-    hidden = model.base_model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-    ).last_hidden_state[:, :-1]
-    labels = inputs["labels"][:, 1:]
-    bearing = labels != -100
-    log_probs = torch.log_softmax(project(model, hidden[bearing]) / temperature, dim=-1)
-    with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
-    return log_probs.gather(1, labels[bearing][:, None])[:, 0], entropy
 
 
 def save_state(work: Path, state: Mapping[str, Any]) -> None:

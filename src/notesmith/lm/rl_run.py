@@ -23,6 +23,7 @@ from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout
 from notesmith.lm.sample import Constraints, sample
+from notesmith.lm.sft import multiplies_bf16
 from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Run:
                 top_k=0,
                 top_p=1.0,
                 # As the loss is computed, for both are to be of one policy.
-                bf16="auto" if str(self.lm.model.dtype) == "torch.bfloat16" else "no",
+                bf16="yes" if multiplies_bf16(self.lm) else "no",
             ),
             seed=seed_at(self.seed, stream, step),
             constraint=[rules[i] for i in rows] if isinstance(rules, Sequence) else rules,

@@ -24,11 +24,14 @@ from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from notesmith.lm.objectives import grpo
-from notesmith.lm.rl_policy import clear_states, completion_log_probs, load_state, policy_of
+from notesmith.lm.rl_parts import parts_for
+from notesmith.lm.rl_policy import clear_states, load_state, policy_of
 from notesmith.lm.rl_rounds import rounds
 from notesmith.lm.rl_run import Batch, Run
 from notesmith.lm.rl_session import Session, Steps, Watch, checked
-from notesmith.lm.trainer import PART_TOKENS, parts_of, plain_model, row_parts
+from notesmith.lm.score import part_tokens
+from notesmith.lm.sft import Row
+from notesmith.lm.trainer import plain_model
 
 __all__ = ["clear_states", "train"]
 
@@ -101,16 +104,21 @@ class GroupTrainer(Steps, GRPOTrainer):
         step = self.first + self.state.global_step
         model.train()
         whole = self._prepare_inputs(inputs)
-        lengths = whole["prompt_mask"].sum(1) + whole["completion_mask"].sum(1)
+        ids, mask = (
+            torch.cat([whole[f"prompt_{name}"], whole[f"completion_{name}"]], dim=1)
+            for name in ("ids", "mask")
+        )
+        own = plain_model(model)
+        rows = _rows(ids, mask, whole["completion_ids"].shape[1])
         losses, sizes = [], []
-        for rows in row_parts(lengths, PART_TOKENS):
-            part = {k: v[rows] if v.ndim else v for k, v in whole.items()}
+        for chosen in parts_for(own, rows, part_tokens(own), pad_id=0):
+            part = {k: v[list(chosen.rows)] if v.ndim else v for k, v in whole.items()}
             with self.compute_loss_context_manager():
                 loss = self.compute_loss(model, part)
             self.accelerator.backward(loss)
             losses.append(loss.detach())
             sizes.append(int(part["completion_mask"].sum()))
-        self.n_tokens += int(lengths.sum())
+        self.n_tokens += int(mask.sum())
         self._step += 1
         for name in ("kl", "entropy"):
             # TRL averages over parts; the mean is over tokens.
@@ -128,32 +136,32 @@ class GroupTrainer(Steps, GRPOTrainer):
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        """Log-probabilities and entropies ``(rows, logits_to_keep)``, 0 where padded.
-
-        Rows are moved to the left, so that no part is wider than its longest row.
-        """
-        place = torch.arange(input_ids.shape[1], device=input_ids.device)
-        asked = (place >= input_ids.shape[1] - logits_to_keep) & attention_mask.bool()
-        order = torch.argsort(attention_mask, dim=1, descending=True, stable=True)
-        batch = {
-            "input_ids": input_ids.gather(1, order),
-            "attention_mask": attention_mask.gather(1, order),
-            "labels": torch.where(asked, input_ids, -100).gather(1, order),
-            "row": torch.arange(len(input_ids), device=input_ids.device)[:, None],
-        }
-        log_probs = torch.zeros(len(input_ids), logits_to_keep, device=input_ids.device)
+        """Log-probabilities and entropies ``(rows, logits_to_keep)``, 0 where padded."""
+        own = plain_model(model)
+        rows = _rows(input_ids, attention_mask, logits_to_keep)
+        log_probs = torch.zeros(len(rows), logits_to_keep, device=input_ids.device)
         entropies = torch.zeros_like(log_probs)
         # Accelerate gives autocast to the outer forward alone, which is not the one called here.
         with self.accelerator.autocast():
-            for part in parts_of(batch, PART_TOKENS):
-                values, entropy = completion_log_probs(plain_model(model), part, self.temperature)
-                n = (part["labels"] != -100).sum(1)
-                rows = part["row"][:, 0].repeat_interleave(n)
-                starts = (n.cumsum(0) - n).repeat_interleave(n)
-                columns = torch.arange(len(rows), device=rows.device) - starts
-                log_probs = log_probs.index_put((rows, columns), values)
-                entropies[rows, columns] = entropy
+            for part in parts_for(own, rows, part_tokens(own), pad_id=0):
+                values, entropy = part.log_probs(own, self.temperature)
+                places = torch.tensor(
+                    [(i, k) for i in part.rows for k in range(rows[i].n_completion)],
+                    device=input_ids.device,
+                ).unbind(1)
+                log_probs = log_probs.index_put(places, values)
+                entropies[places] = entropy
         return log_probs, entropies if compute_entropy else None, None
+
+
+def _rows(input_ids: Tensor, attention_mask: Tensor, n_columns: int) -> list[Row]:
+    """TRL's padded batch, prompts on the left and ``n_columns`` of completions, as rows of ids."""
+    n_completion = attention_mask[:, input_ids.shape[1] - n_columns :].sum(1).tolist()
+    kept = attention_mask.bool()
+    return [
+        Row(tuple(ids[keep].tolist()), n)
+        for ids, keep, n in zip(input_ids, kept, n_completion, strict=True)
+    ]
 
 
 def _grpo(session: Session, state: Mapping[str, Any]) -> None:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
 
 
+# Tokens, padding included, that go through the model together where a row does not have more. A
+# larger part is no faster a token on a processor; a GPU needs them.
+PART_TOKENS = 512
+GPU_PART_TOKENS = 8192
+
+
 @dataclass(frozen=True, slots=True)
 class ContinuationScore:
     """Sum of natural-log probabilities over a continuation's ``n_tokens`` tokens."""
@@ -48,7 +54,7 @@ def score_continuations(
             groups.setdefault(head, []).append(i)
     lm.model.eval()
     with torch.inference_mode():
-        for batch in _batches(groups, tails, batch_size):
+        for batch in _batches(groups, tails, batch_size, part_tokens(lm.model)):
             together = [heads[i] for i in batch], [tails[i] for i in batch]
             for i, log_prob in zip(batch, _score_batch(lm, *together), strict=True):
                 scores[i] = ContinuationScore(log_prob, len(tails[i]))
@@ -56,20 +62,27 @@ def score_continuations(
 
 
 def _batches(
-    groups: Mapping[tuple[int, ...], list[int]], tails: Sequence[Sequence[int]], size: int
+    groups: Mapping[tuple[int, ...], list[int]],
+    tails: Sequence[Sequence[int]],
+    size: int,
+    max_tokens: int,
 ) -> Iterator[list[int]]:
     """Rows of one prompt together; rows whose prompt is their own, by length, in common batches."""
     alone: list[int] = []
     lengths: dict[int, int] = {}
     for head, members in groups.items():
-        if len(members) == 1:
+        # A prompt of one token is not worth reading apart.
+        if len(members) == 1 or len(head) == 1:
             alone += members
-            lengths[members[0]] = len(head) + len(tails[members[0]])
+            lengths |= {i: len(head) + len(tails[i]) for i in members}
         else:
             members = sorted(members, key=lambda i: (-len(tails[i]), i))
             yield from (members[k : k + size] for k in range(0, len(members), size))
     alone.sort(key=lambda i: (-lengths[i], i))
-    yield from (alone[k : k + size] for k in range(0, len(alone), size))
+    while alone:
+        n = max(1, min(size, max_tokens // lengths[alone[0]]))
+        yield alone[:n]
+        alone = alone[n:]
 
 
 def _score_batch(
@@ -119,6 +132,11 @@ def _read(lm: LanguageModel, head: Sequence[int], copies: int) -> Any:
     lm.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
     cache.batch_repeat_interleave(copies)
     return cache
+
+
+def part_tokens(model: PreTrainedModel) -> int:
+    """Tokens that go through ``model`` together."""
+    return PART_TOKENS if model.device.type == "cpu" else GPU_PART_TOKENS
 
 
 def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:

@@ -26,14 +26,11 @@ from trl import SFTConfig as TrlConfig
 from trl import SFTTrainer
 
 from notesmith.config import SftConfig
-from notesmith.lm.score import project
+from notesmith.lm.score import part_tokens, project
 from notesmith.lm.sft import Row
 from notesmith.progress import OnProgress, Progress
 
 LOG_STEPS = 10
-# A batch goes through the model in parts of at most this many tokens, padding included, so that
-# memory does not grow with the batch; the gradient is that of the whole.
-PART_TOKENS = 512
 # Above this many parameters activations are recomputed instead of kept.
 _CHECKPOINT_ABOVE = 1_000_000_000
 
@@ -154,7 +151,8 @@ class CompletionTrainer(SFTTrainer):
         n = num_items_in_batch
         if n is None:
             n = int((inputs["labels"][:, 1:] != -100).sum())
-        parts = parts_of(inputs, PART_TOKENS, together=self.rows_together)
+        # So that memory does not grow with the batch; the gradient is that of the whole.
+        parts = parts_of(inputs, part_tokens(plain_model(self.model)), together=self.rows_together)
         return torch.stack(
             [super(CompletionTrainer, self).training_step(model, part, n) for part in parts]
         ).sum()
@@ -176,11 +174,12 @@ class CompletionTrainer(SFTTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Dev loss in nats a completion token."""
         self.model.eval()
+        model = plain_model(self.model)
         total, n = 0.0, 0
         with torch.no_grad(), self.accelerator.autocast():
             for inputs in self.get_eval_dataloader():
-                for part in parts_of(self._prepare_inputs(inputs), PART_TOKENS):
-                    losses = completion_losses(plain_model(self.model), part)
+                for part in parts_of(self._prepare_inputs(inputs), part_tokens(model)):
+                    losses = completion_losses(model, part)
                     total, n = total + float(losses.sum()), n + losses.numel()
         self.model.train()
         metrics = {"eval_loss": total / max(n, 1)}

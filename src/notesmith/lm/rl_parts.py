@@ -1,0 +1,182 @@
+"""Log-probabilities of completions, part by part, so that memory does not grow with the batch.
+
+Completions of one prompt go through the model as one sequence: the prompt once, then each
+completion, which sees the prompt and itself. That is a third fewer tokens with prompts as long as
+completions, and no padding. Where a model's attention cannot be told so, rows are padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from notesmith.lm.score import project
+from notesmith.lm.sft import Row
+from notesmith.lm.trainer import collate, row_parts
+
+# Models whose attention takes a mask of any shape as it is given.
+_PACKED = frozenset({"gemma3_text", "llama", "mistral", "qwen3"})
+
+
+class Part(Protocol):
+    """Rows that go through the model together."""
+
+    @property
+    def rows(self) -> tuple[int, ...]: ...
+
+    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
+        """Of every completion token, row by row: log-probability, and entropy there, in nats.
+
+        Of the softmax at ``temperature`` over the whole vocabulary. Only positions that predict a
+        completion token meet the vocabulary.
+        """
+        ...
+
+
+def parts_for(model: Any, rows: Sequence[Row], max_tokens: int, *, pad_id: int) -> list[Part]:
+    """Divide ``rows`` into parts of at most ``max_tokens``; a row that is longer stands alone."""
+    longest = max(len(row.ids) for row in rows)
+    if _takes_packs(model, longest):
+        return [_packed(rows, numbers) for numbers in _filled(rows, max_tokens)]
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    return [
+        Padded(tuple(numbers.tolist()), tuple(rows[i] for i in numbers.tolist()), pad_id)
+        for numbers in row_parts(lengths, max_tokens)
+    ]
+
+
+def _takes_packs(model: Any, longest: int) -> bool:
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    return (
+        config.model_type in _PACKED
+        and config._attn_implementation == "sdpa"
+        # Within the window every layer sees all that came before.
+        and (window is None or longest <= window)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One sequence: ``ids`` and ``positions`` ``(n,)``, who sees whom ``(n, n)``.
+
+    Token ``targets[i]`` follows the hidden state at ``predictors[i]``.
+    """
+
+    rows: tuple[int, ...]
+    ids: Tensor
+    positions: Tensor
+    sees: Tensor
+    predictors: Tensor
+    targets: Tensor
+
+    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
+        """See ``Part``."""
+        device = model.device
+        hidden = model.base_model(
+            input_ids=self.ids[None].to(device),
+            position_ids=self.positions[None].to(device),
+            attention_mask=self.sees[None, None].to(device),
+            use_cache=False,
+        ).last_hidden_state[0]
+        chosen = hidden[self.predictors.to(device)]
+        return _of_targets(model, chosen, self.targets.to(device), temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Rows padded on the right, as the trainer of fine-tuning has them."""
+
+    rows: tuple[int, ...]
+    own: tuple[Row, ...]
+    pad_id: int
+
+    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
+        """See ``Part``."""
+        features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in self.own]
+        inputs = {k: v.to(model.device) for k, v in collate(features, self.pad_id).items()}
+        hidden = model.base_model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+        ).last_hidden_state[:, :-1]
+        labels = inputs["labels"][:, 1:]
+        bearing = labels != -100
+        return _of_targets(model, hidden[bearing], labels[bearing], temperature)
+
+
+def _of_targets(
+    model: Any, hidden: Tensor, targets: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    log_probs = torch.log_softmax(project(model, hidden) / temperature, dim=-1)
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+    return log_probs.gather(1, targets[:, None])[:, 0], entropy
+
+
+def _prompt(row: Row) -> tuple[int, ...]:
+    return row.ids[: len(row.ids) - row.n_completion]
+
+
+def _filled(rows: Sequence[Row], max_tokens: int) -> Iterator[list[int]]:
+    """Numbers of the rows of each pack; rows of one prompt side by side."""
+    same: dict[tuple[int, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        same.setdefault(_prompt(row), []).append(i)
+    numbers: list[int] = []
+    n, last = 0, None
+    for prompt, members in same.items():
+        for i in members:
+            # A completion's last token predicts nothing that is asked.
+            own = rows[i].n_completion - 1
+            more = own + (0 if prompt == last else len(prompt))
+            if numbers and n + more > max_tokens:
+                yield numbers
+                numbers, n, more = [], 0, own + len(prompt)
+            numbers.append(i)
+            n, last = n + more, prompt
+    if numbers:
+        yield numbers
+
+
+def _packed(rows: Sequence[Row], numbers: Sequence[int]) -> Pack:
+    ids: list[int] = []
+    positions: list[int] = []
+    # Each token's segment, and the one that it goes on from: its prompt, or itself.
+    segments: list[int] = []
+    parents: list[int] = []
+    predictors: list[int] = []
+    targets: list[int] = []
+
+    def add(tokens: Sequence[int], first: int, segment: int, parent: int) -> None:
+        ids.extend(tokens)
+        positions.extend(range(first, first + len(tokens)))
+        segments.extend([segment] * len(tokens))
+        parents.extend([parent] * len(tokens))
+
+    n_segments = 0
+    for prompt, members in groupby(numbers, key=lambda i: _prompt(rows[i])):
+        parent = n_segments
+        add(prompt, 0, parent, parent)
+        n_segments += 1
+        end_of_prompt = len(ids) - 1
+        for i in members:
+            completion = rows[i].ids[len(prompt) :]
+            predictors += [end_of_prompt, *range(len(ids), len(ids) + len(completion) - 1)]
+            targets += completion
+            add(completion[:-1], len(prompt), n_segments, parent)
+            n_segments += 1
+    segment, parent_of = torch.tensor(segments), torch.tensor(parents)
+    place = torch.arange(len(ids))
+    sees = (segment[:, None] == segment) | (parent_of[:, None] == segment)
+    return Pack(
+        tuple(numbers),
+        torch.tensor(ids),
+        torch.tensor(positions),
+        sees & (place[:, None] >= place),
+        torch.tensor(predictors),
+        torch.tensor(targets),
+    )

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from notesmith.lm.rl_parts import Pack, Padded, parts_for
+from notesmith.lm.sft import Row
+from tests.lm.tiny import ARCHITECTURES, tiny_lm
+
+PROMPTS = ((2, 40, 41, 42), (2, 50), (2, 51, 52, 53, 54))
+ROWS = [
+    Row((*PROMPTS[0], 60, 61, 62), 3),
+    Row((*PROMPTS[1], 70, 1), 2),
+    Row((*PROMPTS[0], 63), 1),
+    Row((*PROMPTS[2], 80, 81, 82, 83), 4),
+    Row((*PROMPTS[0], 60, 64, 65, 66, 1), 5),
+]
+
+
+def alone(model, row, temperature):
+    """Log-probabilities and entropies of a row by itself, by the model's own forward."""
+    ids = torch.tensor([row.ids])
+    logits = model(input_ids=ids).logits[0, -row.n_completion - 1 : -1] / temperature
+    found = torch.distributions.Categorical(logits=logits)
+    return found.log_prob(ids[0, -row.n_completion :]), found.entropy()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("max_tokens", [1, 12, 512])
+def test_packed_completions_are_as_likely_as_each_alone(architecture, max_tokens):
+    model = tiny_lm(architecture).model
+    parts = parts_for(model, ROWS, max_tokens, pad_id=0)
+    assert all(isinstance(part, Pack) for part in parts)
+    assert sorted(i for part in parts for i in part.rows) == list(range(len(ROWS)))
+    with torch.no_grad():
+        for part in parts:
+            values, entropies = part.log_probs(model, 0.7)
+            expected = [alone(model, ROWS[i], 0.7) for i in part.rows]
+            torch.testing.assert_close(values, torch.cat([v for v, _ in expected]))
+            torch.testing.assert_close(entropies, torch.cat([e for _, e in expected]))
+
+
+def test_a_prompt_is_read_once():
+    (part,) = parts_for(tiny_lm().model, ROWS, 512, pad_id=0)
+    n_prompts = sum(map(len, PROMPTS))
+    assert len(part.ids) == n_prompts + sum(row.n_completion - 1 for row in ROWS)
+
+
+def test_parts_are_no_longer_than_asked_unless_a_row_is():
+    parts = parts_for(tiny_lm().model, ROWS, 10, pad_id=0)
+    assert all(len(part.ids) <= 10 or len(part.rows) == 1 for part in parts)
+    assert len(parts) > 1
+
+
+@pytest.mark.parametrize("reason", ["window", "attention"])
+def test_rows_are_padded_where_a_pack_would_be_read_otherwise(reason):
+    model = tiny_lm("gemma3").model
+    if reason == "window":
+        model.config.sliding_window = 8
+        for layer in model.base_model.layers:
+            layer.self_attn.sliding_window = 8 if layer.self_attn.sliding_window else None
+    else:
+        model.set_attn_implementation("eager")
+    parts = parts_for(model, ROWS, 512, pad_id=0)
+    assert all(isinstance(part, Padded) for part in parts)
+    with torch.no_grad():
+        for part in parts:
+            values, _ = part.log_probs(model, 1.0)
+            expected = torch.cat([alone(model, ROWS[i], 1.0)[0] for i in part.rows])
+            torch.testing.assert_close(values, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_gradient_of_a_pack_is_that_of_its_rows():
+    model = tiny_lm("gemma3").model
+    gradients = []
+    for max_tokens in (512, 1):
+        model.zero_grad()
+        for part in parts_for(model, ROWS, max_tokens, pad_id=0):
+            part.log_probs(model, 1.0)[0].sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
