@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 from tests.lm.tiny import tiny_lm
 
-from notesmith.config import LmConfig, RecipeConfig, SampleConfig, SftConfig, SynthesizeConfig
+from notesmith.config import (
+    FilterConfig,
+    LmConfig,
+    RecipeConfig,
+    SampleConfig,
+    SftConfig,
+    SynthesizeConfig,
+)
 from notesmith.document import Document, Entity
 from notesmith.lm import LanguageModel, load_lm
 from notesmith.markup import Fault, Marks
 from notesmith.synthesize import NameSet, propose_names, run_sample, run_sft
 from notesmith.synthesize.brief import (
+    brief_of,
     constraints_of,
     cut_places,
     ground,
@@ -216,3 +224,17 @@ def test_what_can_be_a_name() -> None:
         "one two three four five six seven",
     ):
         assert clean(line) is None
+
+
+def test_no_text_is_asked_for_that_would_be_dropped_for_its_length(lm: LanguageModel) -> None:
+    config = recipe()
+    units = units_of(GOLD, config.sft, lm)
+    words = {unit.id: len(unit.text.split()) for unit in units}
+    assert min(words.values()) < config.filter.min_words
+    brief = brief_of(lm, units, NAMES, config, n=30, labels=LABELS, seed=1)
+    assert all(words[r.pattern] >= config.filter.min_words for r in brief.requests)
+    assert brief.units == tuple(units)
+    # Where gold has no unit of a length that is kept, its own lengths are asked for.
+    strict = config.model_copy(update={"filter": FilterConfig(min_words=99)})
+    brief = brief_of(lm, units, NAMES, strict, n=30, labels=LABELS, seed=1)
+    assert {r.pattern for r in brief.requests} == set(words)

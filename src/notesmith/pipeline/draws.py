@@ -205,6 +205,8 @@ class Draw:
                 "sft": self._units,
                 "synthesize": asking,
                 "sample": _values(config.sample),
+                # No text is asked for that would be too short or too long to be kept.
+                "filter": _values(config.filter, "min_words", "max_words"),
                 "kind": config.corpus.kind,
                 # The committee's students are those of [ner].
                 **({"ner": _values(config.ner)} if config.synthesize.agreement else {}),

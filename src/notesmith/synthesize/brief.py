@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import RecipeConfig, SampleConfig, SftConfig, SynthesizeConfig
+from notesmith.config import (
+    FilterConfig,
+    RecipeConfig,
+    SampleConfig,
+    SftConfig,
+    SynthesizeConfig,
+)
 from notesmith.document import Document, Entity
 from notesmith.markup import ESCAPE, Marks, nest, render
 from notesmith.segments import cut, split
@@ -60,7 +66,8 @@ def brief_of(
         lm: the model that will write.
         units: gold, cut as the generator writes it.
         names: approved new names.
-        config: ``synthesize``, ``sample``, ``sft`` and ``corpus.kind`` are read.
+        config: ``synthesize``, ``sample``, ``sft``, ``corpus.kind`` and the lengths that ``filter``
+            keeps are read; no unit of another length is asked for.
         n: number of requests.
         labels: all labels.
         seed: of the plan.
@@ -70,9 +77,10 @@ def brief_of(
     synth = config.synthesize
     marks = Marks.plain(labels) if shots else marks_for(lm, labels)
     gold = _names_in(units)
+    patterns = _of_kept_length(units, config.filter)
     requests = plan_requests(
-        units,
-        [mentions_of(unit) for unit in units],
+        patterns,
+        [mentions_of(unit) for unit in patterns],
         n=n,
         gold=gold,
         proposed=names.names,
@@ -104,6 +112,14 @@ def brief_of(
         Lexicon.of(every),
         lm.reserved,
     )
+
+
+def _of_kept_length(units: Sequence[Document], filters: FilterConfig) -> Sequence[Document]:
+    """Units as long as text has to be to be kept; all of them where none is."""
+    kept = [
+        unit for unit in units if filters.min_words <= len(unit.text.split()) <= filters.max_words
+    ]
+    return kept or units
 
 
 def _shown(
