@@ -215,6 +215,12 @@ class RlConfig(Config):
     completions: Annotated[int, Field(ge=2)] = Field(8, description="completions a prompt")
     max_new_tokens: Positive = Field(64, description="tokens a completion at most")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of rollouts")
+    rollouts: Literal["own", "vllm"] = Field(
+        "own",
+        description="what writes completions: this process, or vLLM beside it on the GPU, which "
+        "needs sample.constrain = 'none'",
+    )
+    vllm_memory_ratio: Ratio = Field(0.3, description="share of GPU memory that vLLM takes")
     learning_rate: float = Field(5e-6, gt=0, description="peak rate of AdamW")
     batch_size: Positive = Field(16, description="completions a step (all but grpo)")
     kl: float = Field(0.04, gt=0, description="weight of the KL to the fine-tuned model (grpo)")

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,6 +41,7 @@ QUICK = RlConfig(
 )
 SHORT = QUICK.model_copy(update={"steps": 3, "rounds": 2, "prompts_per_round": 4})
 METHODS = ("best-of-n", "weighted", "dpo", "grpo")
+ENDED = {"finish_reason": "stop"}
 
 
 def share_of_even(rollouts):
@@ -460,3 +464,50 @@ def test_history_is_json(tmp_path):
     )
     json.dumps(result.history)
     assert result.best_step == result.n_steps > 0
+
+
+@pytest.mark.parametrize("method", ["grpo", "best-of-n"])
+def test_vllm_writes_with_the_weights_of_each_step(method, tmp_path, monkeypatch):
+    lm = tiny_lm()
+    loaded, options = [], {}
+    ids = lm.encode("chest pain")
+
+    class Engine:
+        def __init__(self, **given):
+            options.update(given)
+            weights = {"load_weights": self.load_weights}
+            runner = SimpleNamespace(model=SimpleNamespace(**weights))
+            worker = SimpleNamespace(model_runner=runner)
+            self.llm_engine = SimpleNamespace(model_executor=SimpleNamespace(driver_worker=worker))
+
+        def load_weights(self, pairs):
+            loaded.append(dict(pairs))
+
+        def reset_prefix_cache(self):
+            pass
+
+        def generate(self, prompts, parameters, use_tqdm):
+            # Completions of odd and even length in turns, so that rewards differ.
+            return [
+                SimpleNamespace(outputs=[SimpleNamespace(token_ids=ids[: 1 + i % 2], **ENDED)])
+                for i in range(len(prompts))
+            ]
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=Engine, SamplingParams=dict))
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    settings = config(method, SHORT, rollouts="vllm")
+    result = train_rl(
+        lm, PROMPTS, lambda rollouts: [Reward(len(r.token_ids) / 2) for r in rollouts], settings,
+        out=tmp_path / "out", seed=1, held_out=HELD_OUT[:2],
+    )  # fmt: skip
+    assert options["gpu_memory_utilization"] == settings.vllm_memory_ratio
+    assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert result.n_steps > 0
+    own = lm.model.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in loaded[0].items())
+    assert any(not torch.equal(own[name], value) for name, value in loaded[-1].items())
+    rule = MarkConstraint(open_ids=(5,), close_id=6, eos_ids=lm.eos_ids, max_depth=1)
+    with pytest.raises(StageError, match="cannot constrain marks"):
+        train_rl(
+            lm, PROMPTS, share_of_even, settings, out=tmp_path / "no", seed=1, constraint=rule,
+        )  # fmt: skip

@@ -6,27 +6,33 @@ import contextlib
 import copy
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from notesmith.config import RlConfig, SampleConfig
 from notesmith.corpus.files import atomic_folder
 from notesmith.errors import StageError
-from notesmith.lm.load import LanguageModel
+from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.objectives.grpo import kl_terms
 from notesmith.lm.rl_parts import parts_for
 from notesmith.lm.rl_run import LORA, Run, seed_at
 from notesmith.lm.rollout import Rollout
+from notesmith.lm.sample import Constraints, SampleResult, sample
 from notesmith.lm.score import part_tokens
 from notesmith.lm.sft import Row, multiplies_bf16
 from notesmith.lm.trainer import folder_weights, lora_config, plain_model
+
+if TYPE_CHECKING:
+    from notesmith.lm.backends.vllm import VllmBackend
 
 _STATE = re.compile(r"state-(\d{6})")
 _FILE = "state.pt"
@@ -36,7 +42,8 @@ class TrainedPolicy:
     """A float32 copy of the model, or LoRA layers over the model's own weights.
 
     The reference is the model that came in. What samples is the copy itself; with LoRA it is a
-    further copy that takes the merged weights each time, for the fast decoder has no adapters.
+    further copy that takes the merged weights each time, for the fast decoder has no adapters; so
+    is what vLLM holds.
     """
 
     def __init__(self, run: Run) -> None:
@@ -56,16 +63,22 @@ class TrainedPolicy:
         else:
             self.model = copy.deepcopy(lm.model).to(torch.float32)
             self._sampler = replace(lm, model=self.model)
+        self._vllm = _vllm(lm, run.config) if run.config.rollouts == "vllm" else None
         # What is drawn and what is learnt from must be the same policy.
         for module in self.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
 
-    def sampler(self) -> LanguageModel:
-        """The policy as it is now, ready to sample."""
+    def sample(
+        self, prompts: Sequence[str], config: SampleConfig, *, seed: int, constraint: Constraints
+    ) -> SampleResult:
+        """Completions of the policy as it is now; see ``notesmith.lm.sample.sample``."""
+        if self._vllm is not None:
+            self._vllm.load_weights(self.weights())
+            return self._vllm.sample(prompts, config, seed=seed, constraint=constraint)
         if self._run.config.lora_rank:
             self._sampler.model.load_state_dict(self.weights(), strict=False)
-        return self._sampler
+        return sample(self._sampler, prompts, config, seed=seed, constraint=constraint)
 
     def weights(self) -> dict[str, Tensor]:
         """Copy of the weights as they would be saved."""
@@ -121,6 +134,17 @@ class TrainedPolicy:
             for model in (plain_model(self.model), self.reference)
         )
         return float(np.mean(kl_terms(mine, theirs)))
+
+
+def _vllm(lm: LanguageModel, config: RlConfig) -> VllmBackend:
+    """vLLM on the GPU that trains, with the weights of ``lm`` until others are loaded."""
+    from notesmith.lm.backends.vllm import VllmBackend
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_folder(lm, Path(folder))
+        return VllmBackend(
+            lm, Path(folder), own_process=False, gpu_memory_utilization=config.vllm_memory_ratio
+        )
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def rounds(session: Session, state: Mapping[str, Any]) -> None:
     for number in range(state.get("round", 0), config.rounds):
         if resumed is None:
             n = min(config.prompts_per_round, run.n_prompts)
-            batch = run.draw(policy.sampler(), number, run.prompts_at(number * n, n))
+            batch = run.draw(policy, number, run.prompts_at(number * n, n))
             lessons = lessons_of(batch, policy, config, seed_at(run.seed, LESSONS, number))
             run.record(run.n_steps, batch, {"round": float(number), "lessons": float(len(lessons))})
             _fit(session, number, lessons, {})

@@ -22,7 +22,7 @@ from notesmith.config import RlConfig, SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout
-from notesmith.lm.sample import Constraints, sample
+from notesmith.lm.sample import Constraints, SampleResult
 from notesmith.lm.sft import multiplies_bf16
 from notesmith.progress import OnProgress, Progress
 
@@ -49,7 +49,9 @@ class RewardState(Protocol):
 class Policy(Protocol):
     """The model in training, as a run sees it."""
 
-    def sampler(self) -> LanguageModel: ...
+    def sample(
+        self, prompts: Sequence[str], config: SampleConfig, *, seed: int, constraint: Constraints
+    ) -> SampleResult: ...
 
     def weights(self) -> dict[str, Tensor]: ...
 
@@ -163,18 +165,15 @@ class Run:
         start = first - epochs[0] * size
         return [int(i) for i in np.concatenate(order)[start : start + n]]
 
-    def draw(self, sampler: LanguageModel, step: int, indexes: Sequence[int]) -> Batch:
+    def draw(self, policy: Policy, step: int, indexes: Sequence[int]) -> Batch:
         """Completions of some prompts, and their rewards."""
         n = self.config.completions
         rows = [i for i in indexes for _ in range(n)]
-        return self._batch(sampler, rows, n, ROLLOUTS, step)
+        return self._batch(policy, rows, n, ROLLOUTS, step)
 
-    def _batch(
-        self, sampler: LanguageModel, rows: Sequence[int], n: int, stream: int, step: int
-    ) -> Batch:
+    def _batch(self, policy: Policy, rows: Sequence[int], n: int, stream: int, step: int) -> Batch:
         rules = self.constraint
-        drawn = sample(
-            sampler,
+        drawn = policy.sample(
             [self.prompts[i] for i in rows],
             SampleConfig(
                 max_new_tokens=self.config.max_new_tokens,
@@ -213,7 +212,7 @@ class Run:
             self.best_step, self.best_weights = step, policy.weights() if step else None
             return
         with self._same_memory():
-            batch = self._batch(policy.sampler(), held_out, 1, HELD_OUT, 0)
+            batch = self._batch(policy, held_out, 1, HELD_OUT, 0)
         means = {**batch.means(), **self._drifts(batch.rollouts), "kl": policy.kl(batch.rollouts)}
         found = {f"held_out_{name}": value for name, value in means.items()}
         self.history.append({"step": float(step), **found})

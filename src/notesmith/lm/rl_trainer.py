@@ -67,7 +67,7 @@ class _Groups:
         session = self._session
         step = self._first + trainer.state.global_step
         numbers = [int(prompt) for prompt in prompts[:: session.run.config.completions]]
-        self.batch = session.run.draw(session.policy.sampler(), step, numbers)
+        self.batch = session.run.draw(session.policy, step, numbers)
         rows = session.policy.rows(self.batch.rollouts)
         return {
             "prompt_ids": [list(row.ids[: -row.n_completion]) for row in rows],

@@ -5,6 +5,7 @@ Not run on a GPU so far: tests use a stand-in for the package.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -19,18 +20,26 @@ from notesmith.progress import OnProgress, Progress, silent
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from notesmith.lm.load import LanguageModel
 
 
 class VllmBackend:
     """A vLLM engine over a model folder; ``lm`` gives the tokenizer."""
 
-    def __init__(self, lm: LanguageModel, folder: Path, **options: Any) -> None:
+    def __init__(
+        self, lm: LanguageModel, folder: Path, *, own_process: bool = True, **options: Any
+    ) -> None:
         """Start the engine on ``folder``; ``options`` go to ``vllm.LLM``.
+
+        ``load_weights`` needs an engine without a process of its own.
 
         Raises:
             MissingExtraError: vLLM is not installed.
         """
+        if not own_process:
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         try:
             vllm = import_module("vllm")
         except ModuleNotFoundError as error:
@@ -39,6 +48,13 @@ class VllmBackend:
         self._engine = vllm.LLM(
             model=str(folder), skip_tokenizer_init=True, trust_remote_code=False, **options
         )
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on with other weights of the same model, by their names in its folder."""
+        # As TRL 1.16 does it.
+        worker = self._engine.llm_engine.model_executor.driver_worker
+        worker.model_runner.model.load_weights(weights.items())
+        self._engine.reset_prefix_cache()
 
     def sample(
         self,
