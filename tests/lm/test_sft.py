@@ -190,3 +190,20 @@ def test_failures_leave_nothing_behind(tmp_path):
 def test_training_prints_nothing(tmp_path, capfd):
     train_sft(tiny_lm(), EXAMPLES, EXAMPLES, QUICK, out=tmp_path / "out", seed=1)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("architecture", ["gemma3", "llama"])  # one table, or two
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_spare_token_begins_as_the_mean_of_what_it_stands_for(architecture, rank, tmp_path):
+    lm = tiny_lm(architecture)
+    token = lm.reserved[1]
+    row, words = lm.tokenizer.convert_tokens_to_ids(token), lm.encode("chest pain")
+    before = {name: value.clone() for name, value in lm.model.state_dict().items()}
+    still = SftConfig(epochs=1, batch_size=2, learning_rate=1e-12, lora_rank=rank)
+    result = train_sft(
+        lm, EXAMPLES, [], still, out=tmp_path / "out", seed=1, begin_as={token: "chest pain"}
+    )
+    after = load(result.folder, tmp_path).model
+    for table in (after.get_input_embeddings().weight, after.get_output_embeddings().weight):
+        torch.testing.assert_close(table[row], table[words].mean(dim=0), atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(before[name], value) for name, value in lm.model.state_dict().items())

@@ -20,6 +20,7 @@ from notesmith.lm import LanguageModel, load_lm
 from notesmith.markup import Fault, Marks
 from notesmith.synthesize import NameSet, propose_names, run_sample, run_sft
 from notesmith.synthesize.brief import (
+    begin_as,
     brief_of,
     constraints_of,
     cut_places,
@@ -238,3 +239,13 @@ def test_no_text_is_asked_for_that_would_be_dropped_for_its_length(lm: LanguageM
     strict = config.model_copy(update={"filter": FilterConfig(min_words=99)})
     brief = brief_of(lm, units, NAMES, strict, n=30, labels=LABELS, seed=1)
     assert {r.pattern for r in brief.requests} == set(words)
+
+
+def test_marks_begin_as_the_words_of_their_labels(lm: LanguageModel) -> None:
+    marks = Marks.reserved(["Lab_value", "SpecificDisease"], lm.reserved)
+    assert begin_as(marks, lm) == {
+        marks.opens[0]: " lab value",
+        marks.opens[1]: " specific disease",
+        marks.close: ")",
+    }
+    assert begin_as(Marks.plain(["Lab_value"]), lm) == {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -25,6 +25,7 @@ from notesmith.lm.load import LanguageModel, cpu_has_bf16, write_model_folder
 from notesmith.progress import OnProgress, silent
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -75,6 +76,7 @@ def train_sft(
     *,
     out: Path,
     seed: int,
+    begin_as: Mapping[str, str] | None = None,
     on_progress: OnProgress = silent,
 ) -> SftResult:
     """Fine-tune ``lm`` on ``train`` and save the best model by the loss of ``dev`` in ``out``.
@@ -82,6 +84,10 @@ def train_sft(
     ``lm`` itself is left as it was. ``out`` appears whole or not at all and loads with
     ``load_lm`` (LoRA weights are merged). Where the tokenizer has a chat template, prompts are
     put in a user turn, and the saved model does so by itself.
+
+    ``begin_as`` maps tokens that the model has never seen to text: their embeddings begin as the
+    mean of the text's. Forty spare tokens are nearly the same vector, and a few hundred steps do
+    not part them.
 
     Raises:
         StageError: nothing to train on, or an example is longer than the model's context.
@@ -92,6 +98,7 @@ def train_sft(
     lm = replace(lm, chat=bool(lm.tokenizer.chat_template))
     train_rows, dev_rows = encode_examples(lm, train), encode_examples(lm, dev)
     with atomic_folder(out) as temp, global_random_state(), _trainable(lm, config) as model:
+        _begin(model, lm, begin_as or {})
         trained = _trainer().fit(
             model,
             lm.tokenizer,
@@ -159,16 +166,43 @@ def _trainable(lm: LanguageModel, config: SftConfig) -> Iterator[PreTrainedModel
         return
     from peft.tuners.lora import LoraLayer
 
+    spare = _spare_rows(lm.model, lm)
     try:
         yield lm.model
     finally:
         for name, module in list(lm.model.named_modules()):
             if isinstance(module, LoraLayer):
                 lm.model.set_submodule(name, module.get_base_layer())
+        with torch.no_grad():
+            for table, ids, rows in spare:
+                table[ids] = rows
         # TRL binds a forward of its own to the model.
         vars(lm.model).pop("forward", None)
         lm.model.requires_grad_(True)
         lm.model.eval()
+
+
+def _tables(model: PreTrainedModel) -> list[Tensor]:
+    """Embeddings, and those of the output where they are not the same."""
+    both = (model.get_input_embeddings(), model.get_output_embeddings())
+    return list({id(m.weight): m.weight for m in both if m is not None}.values())
+
+
+def _spare_rows(model: PreTrainedModel, lm: LanguageModel) -> list[tuple[Tensor, Any, Tensor]]:
+    """Each table, the ids of the spare tokens, and a copy of their rows."""
+    ids = lm.tokenizer.convert_tokens_to_ids(list(lm.reserved))
+    return [(table, ids, table[ids].detach().clone()) for table in _tables(model)]
+
+
+def _begin(model: PreTrainedModel, lm: LanguageModel, begin_as: Mapping[str, str]) -> None:
+    """Give tokens the mean embedding of a text's tokens."""
+    import torch
+
+    with torch.no_grad():
+        for token, text in begin_as.items():
+            row, words = lm.tokenizer.convert_tokens_to_ids(token), lm.encode(text)
+            for table in _tables(model) if words else ():
+                table[row] = table[words].mean(dim=0)
 
 
 @contextmanager

@@ -157,6 +157,18 @@ def marks_for(lm: LanguageModel, labels: Sequence[str]) -> Marks:
     return Marks.plain(labels)
 
 
+def begin_as(marks: Marks, lm: LanguageModel) -> dict[str, str]:
+    """Text that each mark begins as, where it is a spare token: its label's words, or a bracket."""
+    named = dict(zip(marks.opens, map(_words, marks.labels), strict=True)) | {marks.close: ")"}
+    return {mark: words for mark, words in named.items() if mark in lm.reserved}
+
+
+def _words(label: str) -> str:
+    """Label ``Lab_value`` or ``LabValue`` as `` lab value``."""
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
+    return " " + " ".join(re.split(r"[\W_]+", parts.lower())).strip()
+
+
 def units_of(docs: Sequence[Document], config: SftConfig, lm: LanguageModel) -> list[Document]:
     """Cut documents into the generator's units."""
 

@@ -17,6 +17,7 @@ from notesmith.markup import Marks
 from notesmith.progress import OnProgress, silent
 from notesmith.synthesize.brief import (
     Brief,
+    begin_as,
     brief_of,
     marks_for,
     neighbour_of,
@@ -143,6 +144,7 @@ def run_sft(
         config,
         out=out,
         seed=seed,
+        begin_as=begin_as(marks, lm),
         on_progress=on_progress,
     )
 
