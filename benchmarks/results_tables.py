@@ -54,22 +54,25 @@ def differences(results: dict[str, Any], size: int) -> str:
     def row(entry: dict[str, Any]) -> list[str]:
         worth = entry.get("worth_in_notes") or entry.get("worth") or {}
         notes = worth.get("notes")
-        low, high = worth.get("low"), worth.get("high")
         return [
             f"{entry['arm']} − {entry['against']}",
             f"{entry['delta']:+.2f} [{entry['low']:+.2f}, {entry['high']:+.2f}]",
             f"{entry['p']:.3f}",
             f"{entry['p_holm']:.3f}",
             ", ".join(f"{value:+.1f}" for value in entry.get("values", [])),
-            "" if notes is None else f"{notes:.0f} [{_bound(low)}, {_bound(high)}]",
+            ""
+            if notes is None
+            else f"{notes:.0f} [{_bound(worth, 'low')}, {_bound(worth, 'high')}]",
         ]
 
     head = ("difference", "F1 [95% interval]", "p", "p, Holm", "draw by draw", "worth in notes")
     return table(head, (row(e) for e in results["comparisons"] if e["size"] == size))
 
 
-def _bound(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}"
+def _bound(worth: dict[str, Any], end: str) -> str:
+    """An end of the interval; one that the curve does not reach is a bound."""
+    sign = {"low": "≤ ", "high": "≥ "}[end] if end in worth.get("beyond", ()) else ""
+    return "–" if worth.get(end) is None else f"{sign}{worth[end]:.0f}"
 
 
 def made(results: dict[str, Any], size: int) -> str:

@@ -94,3 +94,12 @@ def test_noise_of_the_curve_widens_the_interval():
     assert sure is not None
     assert unsure is not None
     assert unsure.high - unsure.low > sure.high - sure.low
+
+
+def test_a_gain_where_the_curve_ends_has_no_worth():
+    scores = steady({25: 60.0, 50: 65.0, 100: 70.0})
+    found = worth_in_notes(scores, 100, 2.0, np.full(50, 2.0))
+    assert (found.worth, found.reason) == (None, "the gold curve ends at 100 notes")
+    found = worth_in_notes(scores, 25, -2.0, np.full(50, -2.0))
+    assert (found.worth, found.reason) == (None, "the gold curve begins at 25 notes")
+    assert worth_in_notes(scores, 100, -2.0, np.full(50, -2.0)).worth is not None
