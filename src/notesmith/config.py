@@ -114,6 +114,11 @@ class SftConfig(Config):
     patience: Positive = Field(2, description="evaluations without gain before it stops")
     evaluations_per_epoch: Positive = Field(2, description="times an epoch the loss is measured")
     replaced_copies: Count = Field(2, description="mention-replaced copies of each unit added")
+    mark_words: bool = Field(
+        False,
+        description="marks that are spare tokens begin as the words of their labels: for many "
+        "labels, which a few hundred steps do not tell apart",
+    )
 
 
 class NamesConfig(Config):

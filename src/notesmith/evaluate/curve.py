@@ -143,7 +143,9 @@ def worth_in_notes(
             f"the gold curve is flat: {sizes[-1]} notes are not clearly better than {sizes[0]}",
         )
     if (gain > 0 and size == sizes[-1]) or (gain < 0 and size == sizes[0]):
-        return WorthResult(None, f"the gold curve {'ends' if gain > 0 else 'begins'} at {size} notes")
+        return WorthResult(
+            None, f"the gold curve {'ends' if gain > 0 else 'begins'} at {size} notes"
+        )
     grid = np.geomspace(sizes[0], sizes[-1], _GRID)
     point = _invert(sizes, means[None], size, np.asarray([gain]), grid)[0]
     notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)

@@ -19,7 +19,7 @@ STAGE_VERSION: dict[str, int] = {
     "held-out": 1,
     "draw": 1,
     "names": 1,
-    "sft": 3,
+    "sft": 2,
     "committee": 1,
     "rl": 2,
     "sample": 3,

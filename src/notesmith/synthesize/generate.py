@@ -144,7 +144,7 @@ def run_sft(
         config,
         out=out,
         seed=seed,
-        begin_as=begin_as(marks, lm),
+        begin_as=begin_as(marks, lm) if config.mark_words else {},
         on_progress=on_progress,
     )
 
