@@ -332,6 +332,9 @@ def test_a_missing_extra_prints_its_install_line(place):
 
 
 INTERRUPTED = """
+import signal
+# A shell's background jobs ignore the interrupt, and so does what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import notesmith.corpus.brat as brat
 write, written = brat.write_part, []
 def interrupted(path, text):
