@@ -254,7 +254,12 @@ class Run:
 
     def report(self, done: int, total: int) -> None:
         """Tell the latest value of all that the history holds."""
-        values = {k: v for row in self.history for k, v in row.items() if k != "step"}
+        values = {
+            k: v
+            for row in self.history
+            for k, v in row.items()
+            if k != "step" and "drift_asked_" not in k
+        }
         self.on_progress(Progress("rl", done, total, "steps", self.tokens, self.seconds, values))
 
     def _remember(self) -> str | None:
