@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-_TIMES = frozenset({"training_seconds", "seconds"})
+_TIMES = frozenset({"training_seconds", "seconds", "peak_memory_bytes"})
 
 
 def main() -> None:
