@@ -17,7 +17,7 @@ from torch import Tensor
 
 from notesmith.lm.score import project
 from notesmith.lm.sft import Row
-from notesmith.lm.trainer import collate, row_parts
+from notesmith.lm.trainer import collate, completion_states, row_parts
 
 # Models whose attention takes a mask of any shape as it is given.
 _PACKED = frozenset({"gemma3_text", "llama", "mistral", "qwen3"})
@@ -100,12 +100,7 @@ class Padded:
         """See ``Part``."""
         features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in self.own]
         inputs = {k: v.to(model.device) for k, v in collate(features, self.pad_id).items()}
-        hidden = model.base_model(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-        ).last_hidden_state[:, :-1]
-        labels = inputs["labels"][:, 1:]
-        bearing = labels != -100
-        return _of_targets(model, hidden[bearing], labels[bearing], temperature)
+        return _of_targets(model, *completion_states(model, inputs), temperature)
 
 
 def _of_targets(

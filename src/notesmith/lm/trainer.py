@@ -91,13 +91,18 @@ def row_parts(lengths: Tensor, max_tokens: int, *, together: int = 1) -> list[Te
 
 def completion_losses(model: PreTrainedModel, inputs: dict[str, Tensor]) -> Tensor:
     """Negative log-likelihood of every completion token, in float32."""
+    hidden, targets = completion_states(model, inputs)
+    return functional.cross_entropy(project(model, hidden), targets, reduction="none")
+
+
+def completion_states(model: PreTrainedModel, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Hidden states that predict completion tokens, row by row, and these tokens."""
     hidden = model.base_model(
         input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
     ).last_hidden_state[:, :-1]
     labels = inputs["labels"][:, 1:]
     bearing = labels != -100
-    logits = project(model, hidden[bearing])
-    return functional.cross_entropy(logits, labels[bearing], reduction="none")
+    return hidden[bearing], labels[bearing]
 
 
 class LengthSampler(Sampler[int]):
