@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.errors import ConfigError
-from notesmith.lm.constrain import ConstraintRows, MarkConstraint, Trie
+from notesmith.lm.constrain import (
+    ConstraintRows,
+    MarkConstraint,
+    Trie,
+    forbidden_along,
+    joined,
+)
 
 OPEN, OTHER_OPEN, CLOSE, EOS = 10, 11, 12, 1
 MARKS = {"open_ids": (OPEN, OTHER_OPEN), "close_id": CLOSE, "eos_ids": (EOS,)}
@@ -172,3 +178,19 @@ def test_whatever_is_chosen_a_licensed_mention_is_a_name(names, choices):
         if tokens[-1] == CLOSE:
             break
     assert tuple(tokens[1:-1]) in names
+
+
+def test_what_a_finished_completion_could_not_have_been_is_what_was_forbidden_as_it_was_drawn():
+    licensed = MarkConstraint(**MARKS, licence={OPEN: Trie.of([(5, 6), (7,)])})
+    capped = MarkConstraint(**MARKS, max_mention=2)
+    completions = [(5, OPEN, 5, 6, CLOSE, EOS), (5, 6), (OPEN, 5, 6, CLOSE, 7), (CLOSE, 5)]
+    rules = [licensed, PLAIN, capped, None]
+    found = forbidden_along(rules, completions)
+    for rule, ids, one in zip(rules, completions, found, strict=True):
+        mask = one.mask(14)
+        assert mask.shape == (len(ids), 14)
+        for place in range(len(ids)):
+            free = set(range(14)) if rule is None else allowed_after(rule, ids[:place])
+            assert set(np.flatnonzero(~mask[place]).tolist()) == free
+    whole = joined(found).mask(14)
+    assert (whole == np.concatenate([one.mask(14) for one in found])).all()

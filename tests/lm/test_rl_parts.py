@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from notesmith.lm.constrain import MarkConstraint, forbidden_along
 from notesmith.lm.rl_parts import Pack, Padded, parts_for
 from notesmith.lm.sft import Row
 from tests.lm.tiny import ARCHITECTURES, tiny_lm
@@ -36,6 +37,61 @@ def test_packed_completions_are_as_likely_as_each_alone(architecture, max_tokens
             expected = [alone(model, ROWS[i], 0.7) for i in part.rows]
             torch.testing.assert_close(values, torch.cat([v for v, _ in expected]))
             torch.testing.assert_close(entropies, torch.cat([e for _, e in expected]))
+
+
+RULE = MarkConstraint(open_ids=(60, 70), close_id=63, eos_ids=(1,), never_ids=(5, 6))
+# As the rule lets them be drawn: open, text, close; text; open, text ...
+DRAWN = [
+    Row((*PROMPTS[0], 60, 61, 63, 1), 4),
+    Row((*PROMPTS[1], 80, 1), 2),
+    Row((*PROMPTS[0], 70, 81, 82), 3),
+]
+
+
+def forbidden(rows):
+    return forbidden_along([RULE] * len(rows), [row.ids[-row.n_completion :] for row in rows])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_only_what_could_be_drawn_shares_the_probability(packed):
+    model = tiny_lm("llama").model
+    if not packed:
+        model.set_attn_implementation("eager")
+    rules = forbidden(DRAWN)
+    with torch.no_grad():
+        for part in parts_for(model, DRAWN, 512, pad_id=0, forbidden=rules):
+            assert isinstance(part, Pack if packed else Padded)
+            values, entropies = part.log_probs(model, 0.7)
+            expected = []
+            for i in part.rows:
+                row = DRAWN[i]
+                ids = torch.tensor([row.ids])
+                logits = model(input_ids=ids).logits[0, -row.n_completion - 1 : -1] / 0.7
+                allowed = torch.from_numpy(~rules[i].mask(logits.shape[1]))
+                for place, token in enumerate(row.ids[-row.n_completion :]):
+                    (kept,) = allowed[place].nonzero(as_tuple=True)
+                    at = torch.distributions.Categorical(logits=logits[place, kept])
+                    found = at.log_prob((kept == token).nonzero()[0, 0])
+                    expected.append((found, at.entropy()))
+            close = {"atol": 1e-4, "rtol": 1e-4}
+            torch.testing.assert_close(values, torch.stack([v for v, _ in expected]), **close)
+            torch.testing.assert_close(entropies, torch.stack([e for _, e in expected]), **close)
+
+
+def test_what_a_completion_loses_does_not_go_to_what_cannot_be_drawn():
+    model = tiny_lm("llama").model
+    head = model.get_output_embeddings().weight
+    head.requires_grad_(True)
+    model.set_output_embeddings(torch.nn.Linear(*head.shape[::-1], bias=False))
+    gradients = []
+    for rules in (None, forbidden(DRAWN)):
+        model.zero_grad()
+        for part in parts_for(model, DRAWN, 512, pad_id=0, forbidden=rules):
+            part.log_probs(model, 1.0)[0].sum().backward()
+        # Reserved tokens: forbidden everywhere.
+        gradients.append(model.get_output_embeddings().weight.grad[[5, 6]].abs().sum())
+    assert gradients[0] > 0
+    assert gradients[1] == 0
 
 
 def test_a_prompt_is_read_once():

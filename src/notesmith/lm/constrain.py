@@ -101,8 +101,63 @@ class Forbidden:
     banned: NDArray[np.bool_]
     only: dict[int, NDArray[np.int64]]
 
+    def mask(self, n_tokens: int) -> NDArray[np.bool_]:
+        """Which of ``n_tokens`` tokens each row may not take, ``(rows, n_tokens)``."""
+        found = np.zeros((len(self.banned), n_tokens), dtype=bool)
+        found[:, self.special_ids] = self.banned
+        for row, allowed in self.only.items():
+            found[row] = True
+            found[row, allowed] = False
+        return found
+
 
 Constraint = MarkConstraint
+
+
+def forbidden_along(
+    constraints: Sequence[Constraint | None], completions: Sequence[Sequence[int]]
+) -> list[Forbidden]:
+    """What each token of each completion could not have been.
+
+    Args:
+        constraints: what completion ``i`` was drawn under.
+        completions: token ids, the end of text included where it was drawn.
+
+    Returns:
+        one for each completion, a row a token.
+    """
+    n = len(completions)
+    rows = ConstraintRows(constraints, n)
+    for row in range(n):
+        rows.admit(row, row)
+    lengths = [len(ids) for ids in completions]
+    tokens = np.zeros((n, max(lengths, default=0)), dtype=np.int64)
+    for row, ids in enumerate(completions):
+        tokens[row, : lengths[row]] = ids
+    banned = np.zeros((n, tokens.shape[1], len(rows.special_ids)), dtype=bool)
+    only: list[dict[int, NDArray[np.int64]]] = [{} for _ in range(n)]
+    for place in range(tokens.shape[1]):
+        found = rows.forbidden(n)
+        banned[:, place] = found.banned
+        for row, allowed in found.only.items():
+            if place < lengths[row]:
+                only[row][place] = allowed
+        rows.advance(tokens[:, place])
+    return [Forbidden(rows.special_ids, banned[row, : lengths[row]], only[row]) for row in range(n)]
+
+
+def joined(parts: Sequence[Forbidden]) -> Forbidden:
+    """The rows of several, one after the other; all are of one ``forbidden_along``."""
+    firsts = np.cumsum([0, *(len(part.banned) for part in parts)]).tolist()
+    return Forbidden(
+        parts[0].special_ids,
+        np.concatenate([part.banned for part in parts]),
+        {
+            first + row: allowed
+            for first, part in zip(firsts, parts, strict=False)
+            for row, allowed in part.only.items()
+        },
+    )
 
 
 class ConstraintRows:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from notesmith.lm.constrain import Forbidden, joined
 from notesmith.lm.score import project
 from notesmith.lm.sft import Row
 from notesmith.lm.trainer import collate, completion_states, row_parts
@@ -32,21 +33,36 @@ class Part(Protocol):
     def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
         """Of every completion token, row by row: log-probability, and entropy there, in nats.
 
-        Of the softmax at ``temperature`` over the whole vocabulary. Only positions that predict a
-        completion token meet the vocabulary.
+        Of the softmax at ``temperature`` over what could be drawn there: the whole vocabulary, but
+        for what was forbidden. Only positions that predict a completion token meet the vocabulary.
         """
         ...
 
 
-def parts_for(model: Any, rows: Sequence[Row], max_tokens: int, *, pad_id: int) -> list[Part]:
-    """Divide ``rows`` into parts of at most ``max_tokens``; a row that is longer stands alone."""
+def parts_for(
+    model: Any,
+    rows: Sequence[Row],
+    max_tokens: int,
+    *,
+    pad_id: int,
+    forbidden: Sequence[Forbidden] | None = None,
+) -> list[Part]:
+    """Divide ``rows`` into parts of at most ``max_tokens``; a row that is longer stands alone.
+
+    ``forbidden`` tells of each row what its completion tokens could not have been.
+    """
+
+    def rules(numbers: Sequence[int]) -> Forbidden | None:
+        return None if forbidden is None else joined([forbidden[i] for i in numbers])
+
     longest = max(len(row.ids) for row in rows)
     if _takes_packs(model, longest):
-        return [_packed(rows, numbers) for numbers in _filled(rows, max_tokens)]
+        packs = list(_filled(rows, max_tokens))
+        return [_packed(rows, numbers, rules(numbers)) for numbers in packs]
     lengths = torch.tensor([len(row.ids) for row in rows])
     return [
-        Padded(tuple(numbers.tolist()), tuple(rows[i] for i in numbers.tolist()), pad_id)
-        for numbers in row_parts(lengths, max_tokens)
+        Padded(tuple(numbers), tuple(rows[i] for i in numbers), pad_id, rules(numbers))
+        for numbers in (found.tolist() for found in row_parts(lengths, max_tokens))
     ]
 
 
@@ -74,6 +90,7 @@ class Pack:
     sees: Tensor
     predictors: Tensor
     targets: Tensor
+    forbidden: Forbidden | None = None
 
     def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
         """See ``Part``."""
@@ -85,7 +102,7 @@ class Pack:
             use_cache=False,
         ).last_hidden_state[0]
         chosen = hidden[self.predictors.to(device)]
-        return _of_targets(model, chosen, self.targets.to(device), temperature)
+        return _of_targets(model, chosen, self.targets.to(device), temperature, self.forbidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +112,31 @@ class Padded:
     rows: tuple[int, ...]
     own: tuple[Row, ...]
     pad_id: int
+    forbidden: Forbidden | None = None
 
     def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
         """See ``Part``."""
         features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in self.own]
         inputs = {k: v.to(model.device) for k, v in collate(features, self.pad_id).items()}
-        return _of_targets(model, *completion_states(model, inputs), temperature)
+        return _of_targets(model, *completion_states(model, inputs), temperature, self.forbidden)
 
 
 def _of_targets(
-    model: Any, hidden: Tensor, targets: Tensor, temperature: float
+    model: Any,
+    hidden: Tensor,
+    targets: Tensor,
+    temperature: float,
+    forbidden: Forbidden | None,
 ) -> tuple[Tensor, Tensor]:
-    log_probs = torch.log_softmax(project(model, hidden) / temperature, dim=-1)
+    logits = project(model, hidden) / temperature
+    if forbidden is not None:
+        # Else what a bad completion loses could go to tokens that are never drawn, hence never
+        # punished, until they are all that the policy wants.
+        mask = torch.from_numpy(forbidden.mask(logits.shape[-1]))
+        logits = logits.masked_fill(mask.to(logits.device), -torch.inf)
+    log_probs = torch.log_softmax(logits, dim=-1)
     with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+        entropy = torch.special.entr(log_probs.exp()).sum(dim=-1)
     return log_probs.gather(1, targets[:, None])[:, 0], entropy
 
 
@@ -137,7 +165,7 @@ def _filled(rows: Sequence[Row], max_tokens: int) -> Iterator[list[int]]:
         yield numbers
 
 
-def _packed(rows: Sequence[Row], numbers: Sequence[int]) -> Pack:
+def _packed(rows: Sequence[Row], numbers: Sequence[int], forbidden: Forbidden | None) -> Pack:
     ids: list[int] = []
     positions: list[int] = []
     # Each token's segment, and the one that it goes on from: its prompt, or itself.
@@ -174,4 +202,5 @@ def _packed(rows: Sequence[Row], numbers: Sequence[int]) -> Pack:
         sees & (place[:, None] >= place),
         torch.tensor(predictors),
         torch.tensor(targets),
+        forbidden,
     )

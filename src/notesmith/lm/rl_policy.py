@@ -21,6 +21,7 @@ from torch import Tensor
 from notesmith.config import RlConfig, SampleConfig
 from notesmith.corpus.files import atomic_folder
 from notesmith.errors import StageError
+from notesmith.lm.constrain import Forbidden, forbidden_along
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.objectives.grpo import kl_terms
 from notesmith.lm.rl_parts import parts_for
@@ -108,13 +109,33 @@ class TrainedPolicy:
             for r, tail in zip(rollouts, tails, strict=True)
         ]
 
-    def log_probs(self, model: Any, rows: Sequence[Row], temperature: float) -> list[Tensor]:
+    def forbidden(self, prompts: Sequence[int], rows: Sequence[Row]) -> list[Forbidden] | None:
+        """What the completion tokens of each row, of prompt ``prompts[i]``, could not have been."""
+        rules = self._run.constraint
+        if rules is None:
+            return None
+        own = [rules[i] if isinstance(rules, Sequence) else rules for i in prompts]
+        return forbidden_along(own, [row.ids[-row.n_completion :] for row in rows])
+
+    def log_probs(
+        self,
+        model: Any,
+        rows: Sequence[Row],
+        temperature: float,
+        forbidden: Sequence[Forbidden] | None,
+    ) -> list[Tensor]:
         """Log-probabilities of each row's completion tokens, in nats."""
         found: list[Tensor] = [torch.empty(0)] * len(rows)
         training = model.training
         model.eval()
         with torch.no_grad(), self.autocast():
-            for part in parts_for(model, rows, part_tokens(model), pad_id=self._run.lm.pad_id):
+            for part in parts_for(
+                model,
+                rows,
+                part_tokens(model),
+                pad_id=self._run.lm.pad_id,
+                forbidden=forbidden,
+            ):
                 values, _ = part.log_probs(model, temperature)
                 pieces = values.cpu().split([rows[i].n_completion for i in part.rows])
                 for i, piece in zip(part.rows, pieces, strict=True):
@@ -129,8 +150,9 @@ class TrainedPolicy:
     def kl(self, rollouts: Sequence[Rollout]) -> float:
         """Distance of the policy to the reference on the policy's own completions, nats a token."""
         rows, temperature = self.rows(rollouts), self._run.config.temperature
+        rules = self.forbidden([r.prompt for r in rollouts], rows)
         mine, theirs = (
-            torch.cat(self.log_probs(model, rows, temperature)).double().numpy()
+            torch.cat(self.log_probs(model, rows, temperature, rules)).double().numpy()
             for model in (plain_model(self.model), self.reference)
         )
         return float(np.mean(kl_terms(mine, theirs)))

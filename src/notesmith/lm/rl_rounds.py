@@ -20,9 +20,11 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig as TrlConfig
 
 from notesmith.config import RlConfig
+from notesmith.lm.constrain import Forbidden, joined
 from notesmith.lm.objectives.best_of_n import choose_best
 from notesmith.lm.objectives.dpo import best_and_worst, preference_loss
 from notesmith.lm.objectives.weighted import group_weights
+from notesmith.lm.rl_parts import Padded
 from notesmith.lm.rl_policy import TrainedPolicy
 from notesmith.lm.rl_run import LESSONS, Batch, seed_at
 from notesmith.lm.rl_session import Session, Steps, Watch, checked
@@ -44,11 +46,13 @@ class Lesson:
 
     ``weight`` multiplies its loss. In dpo lessons come in pairs, the preferred one first, and
     ``reference`` is the log-probability that the reference gives the completion, in nats.
+    ``prompt`` is the number of its prompt.
     """
 
     row: Row
     weight: float = 1.0
     reference: float = 0.0
+    prompt: int = 0
 
 
 def rounds(session: Session, state: Mapping[str, Any]) -> None:
@@ -79,7 +83,10 @@ def lessons_of(batch: Batch, policy: TrainedPolicy, config: RlConfig, seed: int)
     room = config.steps * config.batch_size
     if config.method == "dpo":
         pairs = [
-            (Lesson(rows[group * n + pair.chosen]), Lesson(rows[group * n + pair.rejected]))
+            tuple(
+                Lesson(rows[i], prompt=batch.rollouts[i].prompt)
+                for i in (group * n + pair.chosen, group * n + pair.rejected)
+            )
             for group, pair in enumerate(best_and_worst(batch.totals, batch.failed))
             if pair is not None
         ]
@@ -87,7 +94,12 @@ def lessons_of(batch: Batch, policy: TrainedPolicy, config: RlConfig, seed: int)
         lessons = [lesson for i in chosen for lesson in pairs[i]]
         if not lessons:
             return []
-        found = policy.log_probs(policy.reference, [lesson.row for lesson in lessons], 1.0)
+        found = policy.log_probs(
+            policy.reference,
+            [lesson.row for lesson in lessons],
+            1.0,
+            _forbidden(lessons, policy),
+        )
         return [
             replace(lesson, reference=float(log_probs.double().sum()))
             for lesson, log_probs in zip(lessons, found, strict=True)
@@ -105,6 +117,12 @@ def lessons_of(batch: Batch, policy: TrainedPolicy, config: RlConfig, seed: int)
     return [lessons[i] for i in order.permutation(len(lessons))[:room]]
 
 
+def _forbidden(lessons: Sequence[Lesson], policy: TrainedPolicy) -> list[Forbidden] | None:
+    return policy.forbidden(
+        [lesson.prompt for lesson in lessons], [lesson.row for lesson in lessons]
+    )
+
+
 def _pairs_a_step(config: RlConfig) -> int:
     return max(1, config.batch_size // 2)
 
@@ -114,6 +132,8 @@ class LessonTrainer(Steps, CompletionTrainer):
 
     method = ""
     beta = nll = 0.0
+    # What the tokens of a completion could not have been.
+    forbidden: Mapping[Row, Forbidden] | None = None
     # What the sum over a batch is divided by: the same for all batches of a round, so that a
     # batch of light lessons moves the policy less.
     scale = 1.0
@@ -139,7 +159,7 @@ class LessonTrainer(Steps, CompletionTrainer):
         self.n_tokens += int(inputs["attention_mask"].sum())
         lengths = (inputs["labels"][:, 1:] != -100).sum(1)
         with self.accelerator.autocast():
-            losses = completion_losses(plain_model(model), inputs)
+            losses = self._losses(plain_model(model), inputs)
         rows = torch.arange(len(lengths), device=losses.device).repeat_interleave(lengths)
         sums = losses.new_zeros(len(lengths)).index_add(0, rows, losses)
         if self.method != "dpo":
@@ -150,6 +170,29 @@ class LessonTrainer(Steps, CompletionTrainer):
         )
         own = self.nll * sums[::2] / lengths[::2]
         return (preference + own).sum() / self.scale
+
+    def _losses(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """Negative log-likelihood of every completion token.
+
+        What dpo lowers must not go to tokens that are never drawn, so there only those count that
+        could be; what fine-tuning raises comes from the forbidden ones, too.
+        """
+        if self.forbidden is None:
+            return completion_losses(model, inputs)
+        rows = rows_of(inputs)
+        rules = joined([self.forbidden[row] for row in rows])
+        part = Padded(tuple(range(len(rows))), tuple(rows), 0, rules)
+        return -part.log_probs(model, 1.0)[0]
+
+
+def rows_of(inputs: Mapping[str, Tensor]) -> list[Row]:
+    """The rows of a batch that ``collate`` made."""
+    lengths = inputs["attention_mask"].sum(1).tolist()
+    n_completions = (inputs["labels"] != -100).sum(1).tolist()
+    return [
+        Row(tuple(ids[:length].tolist()), n)
+        for ids, length, n in zip(inputs["input_ids"], lengths, n_completions, strict=True)
+    ]
 
 
 def _fit(
@@ -190,6 +233,11 @@ def _fit(
         trainer.remove_callback(PrinterCallback)
         trainer.method, trainer.beta, trainer.nll = config.method, config.dpo_beta, config.dpo_nll
         trainer.rows_together = 2 if dpo else 1
+        found = _forbidden(lessons, policy) if dpo else None
+        if found is not None:
+            trainer.forbidden = {
+                lesson.row: rule for lesson, rule in zip(lessons, found, strict=True)
+            }
         whole = min(size, len(lessons))
         trainer.scale = whole / 2 if dpo else whole * _mean_weight(lessons)
         trainer.first, trainer.warm_up = done_before, max(1, round(_WARM_UP * n_steps))
@@ -220,10 +268,11 @@ def _packed(lessons: Sequence[Lesson]) -> dict[str, list[Any]]:
         "n_completion": [lesson.row.n_completion for lesson in lessons],
         "weight": [lesson.weight for lesson in lessons],
         "reference": [lesson.reference for lesson in lessons],
+        "prompt": [lesson.prompt for lesson in lessons],
     }
 
 
 def _unpacked(columns: Mapping[str, list[Any]]) -> list[Lesson]:
-    names = ("input_ids", "n_completion", "weight", "reference")
+    names = ("input_ids", "n_completion", "weight", "reference", "prompt")
     rows = zip(*(columns[name] for name in names), strict=True)
-    return [Lesson(Row(tuple(ids), n), weight, ref) for ids, n, weight, ref in rows]
+    return [Lesson(Row(tuple(ids), n), *more) for ids, n, *more in rows]

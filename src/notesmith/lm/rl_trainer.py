@@ -2,15 +2,15 @@
 
 Imported by ``rl`` alone, inside a function, because it needs TRL. What differs from TRL: our
 sampler writes the completions and TRL sees no prompt; log-probabilities are of completion positions
-only and a batch goes through the model in parts; the advantages are
-those of ``objectives.grpo``. All randomness and the learning rate are functions of the seed and the
-step, so a run that goes on from a state equals one that was never interrupted.
+only, among the tokens that could be drawn there; a batch goes through the model in parts; the
+advantages are those of ``objectives.grpo``. All randomness and the learning rate are functions of
+the seed and the step, so a run that goes on from a state equals one that was never interrupted.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from transformers import TrainerControl
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from notesmith.lm.constrain import Forbidden
 from notesmith.lm.objectives import grpo
 from notesmith.lm.rl_parts import parts_for
 from notesmith.lm.rl_policy import clear_states, load_state, policy_of
@@ -61,6 +62,7 @@ class _Groups:
     def __init__(self, session: Session, first: int) -> None:
         self._session, self._first = session, first
         self.batch: Batch
+        self._forbidden: dict[Row, Forbidden] | None = None
 
     def draw(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """TRL's rollout function: ids of prompts and completions."""
@@ -69,6 +71,8 @@ class _Groups:
         numbers = [int(prompt) for prompt in prompts[:: session.run.config.completions]]
         self.batch = session.run.draw(session.policy, step, numbers)
         rows = session.policy.rows(self.batch.rollouts)
+        found = session.policy.forbidden([r.prompt for r in self.batch.rollouts], rows)
+        self._forbidden = None if found is None else dict(zip(rows, found, strict=True))
         return {
             "prompt_ids": [list(row.ids[: -row.n_completion]) for row in rows],
             "completion_ids": [list(row.ids[-row.n_completion :]) for row in rows],
@@ -78,6 +82,11 @@ class _Groups:
     def totals(self, completions: list[str], **kwargs: Any) -> list[float]:
         """TRL's reward function. It strips marks from ``completions``, so ours are looked at."""
         return [reward.total for reward in self.batch.rewards]
+
+    def forbidden(self, rows: Sequence[Row]) -> list[Forbidden] | None:
+        """What the tokens of each completion could not have been; TRL knows rows by ids only."""
+        found = self._forbidden
+        return None if found is None else [found[row] for row in rows]
 
     def advantages(self) -> NDArray[np.float64]:
         """One a completion, as configured."""
@@ -143,7 +152,9 @@ class GroupTrainer(Steps, GRPOTrainer):
         entropies = torch.zeros_like(log_probs)
         # Accelerate gives autocast to the outer forward alone, which is not the one called here.
         with self.accelerator.autocast():
-            for part in parts_for(own, rows, part_tokens(own), pad_id=0):
+            for part in parts_for(
+                own, rows, part_tokens(own), pad_id=0, forbidden=self.groups.forbidden(rows)
+            ):
                 values, entropy = part.log_probs(own, self.temperature)
                 places = torch.tensor(
                     [(i, k) for i in part.rows for k in range(rows[i].n_completion)],

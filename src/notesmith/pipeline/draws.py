@@ -21,7 +21,7 @@ STAGE_VERSION: dict[str, int] = {
     "names": 1,
     "sft": 2,
     "committee": 1,
-    "rl": 2,
+    "rl": 3,
     "sample": 3,
     "filter": 1,
     "unfiltered": 1,

@@ -55,7 +55,7 @@ def rl(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """Let the fine-tuned generator learn from rewards; an interrupted run goes on."""
     gold = gold_in(work)
     config = recipe_of(work)
-    judges = _judges(work, around, config, gold)
+    judges = judges_of(work, around, config, gold)
     result = run_rl(
         load_tuned(work, around),
         gold,
@@ -86,7 +86,7 @@ def chooser(
     work: Work, around: Surroundings, gold: Sequence[Document], config: RecipeConfig, n_each: int
 ) -> Callable[[Brief, Sequence[Sample]], list[int]]:
     """Choose, of each request's texts, the one of the highest reward."""
-    judges = _judges(work, around, config, gold)
+    judges = judges_of(work, around, config, gold)
     if judges.benefit is not None:
         # Best-of-n needs an order and no scale; gold's copies give one.
         copies = replace_mentions(
@@ -125,7 +125,7 @@ class _Asked:
     benefit: StudentBenefit | None
 
 
-def _judges(
+def judges_of(
     work: Work, around: Surroundings, config: RecipeConfig, gold: Sequence[Document]
 ) -> _Asked:
     """What the reward asks, of those parts that have a weight."""
