@@ -89,7 +89,7 @@ def test_durations_in_words():
 
 def test_progress_in_words():
     progress = Progress("sft", 5, 20, "steps", 1000, 10.0, {"loss": 2.5})
-    assert describe(progress) == "sft 5 of 20 steps, 100 tokens/s, loss 2.5, 30 s left"
+    assert describe(progress) == "sft 5 of 20 steps, 100 tokens/s, 30 s left, loss 2.5"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

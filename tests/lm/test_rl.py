@@ -13,7 +13,7 @@ from trl import GRPOTrainer
 
 from notesmith.config import LmConfig, RlConfig
 from notesmith.errors import StageError
-from notesmith.lm.constrain import MarkConstraint
+from notesmith.lm.constrain import MarkConstraint, forbidden_along
 from notesmith.lm.load import load_lm
 from notesmith.lm.objectives.grpo import advantages, advantages_by_part
 from notesmith.lm.rl import train_rl
@@ -119,6 +119,28 @@ def test_rewards_rise_and_shuffled_ones_do_not(method, learning_rate, tmp_path):
     assert gains[1] < gains[0] - 0.1
 
 
+def test_what_a_rejected_text_loses_does_not_go_to_tokens_that_cannot_be_drawn(tmp_path):
+    lm = tiny_lm()
+    others = tuple(i for i in range(5, len(lm.tokenizer)) if not 100 <= i < 116)
+    result = train_rl(
+        lm,
+        PROMPTS,
+        share_of_even,
+        config("dpo", learning_rate=1e-2, steps=6, rounds=2, dpo_nll=0.0, prompts_per_round=16),
+        out=tmp_path / "out",
+        seed=1,
+        constraint=MarkConstraint((), 4, lm.eos_ids, never_ids=others),
+    )
+    masses = []
+    for model in (lm.model, load(result.folder, tmp_path).model):
+        ids = torch.tensor([lm.encode_prompts(PROMPTS[:1])[0]])
+        with torch.no_grad():
+            found = torch.softmax(model(input_ids=ids).logits[0, -1], -1)
+        masses.append(float(found[list(others)].sum()))
+    # Over the whole vocabulary they would rise from 0.95 to 0.98 in these few steps.
+    assert masses[1] < masses[0] + 0.01
+
+
 @pytest.mark.parametrize("lora_rank", [0, 4])
 def test_what_is_saved_is_the_best_and_the_model_that_came_in_is_as_it_was(
     lora_rank, tmp_path, capfd
@@ -156,9 +178,9 @@ def test_what_is_saved_is_the_best_and_the_model_that_came_in_is_as_it_was(
     assert (result.n_steps, result.stopped) == (6, None)
     assert all(isinstance(v, float) for row in result.history for v in row.values())
     assert [p.done for p in seen] == list(range(1, 7))
-    assert {"reward", "part_even", "part_half", "kl", "length", "pass_ratio", "drift_words"} <= (
-        set(seen[-1].values)
-    )
+    shown = {"reward", "part_even", "part_half", "kl", "length", "pass_ratio"}
+    assert shown <= set(seen[-1].values)
+    assert {*shown, "drift_words"} <= {name for row in result.history for name in row}
     # Trained again from what was saved, the first look is the best look of this run.
     tuned = load(result.folder, tmp_path)
     again = train_rl(
@@ -388,12 +410,21 @@ def test_advantages_are_those_of_trl(how, tmp_path, monkeypatch):
     np.testing.assert_allclose(ours[0], theirs[0], atol=2e-3 if how == "parts" else 1e-5)
 
 
-def test_log_probabilities_are_the_models_whatever_the_padding():
+@pytest.mark.parametrize("ruled", [False, True])
+def test_log_probabilities_are_the_models_whatever_the_padding(ruled):
     lm = tiny_lm("gemma3")
     rows = [([2, 40, 41, 42], [60, 61, 62]), ([2, 50], [70, 1]), ([2, 51, 52], [80])]
+    never = (5, 6, 7)
+    rule = MarkConstraint((), 4, (1,), never_ids=never)
 
     class Trainer:
         temperature = 0.7
+
+        class groups:
+            @staticmethod
+            def forbidden(rows):
+                tails = [row.ids[-row.n_completion :] for row in rows]
+                return forbidden_along([rule] * len(rows), tails) if ruled else None
 
         class accelerator:
             @staticmethod
@@ -410,6 +441,8 @@ def test_log_probabilities_are_the_models_whatever_the_padding():
         )
         for i, (prompt, completion) in enumerate(rows):
             logits = lm.model(input_ids=torch.tensor([prompt + completion])).logits[0, :-1] / 0.7
+            if ruled:
+                logits[:, [4, *never]] = -torch.inf
             expected = torch.log_softmax(logits, -1)[len(prompt) - 1 :]
             at = torch.arange(len(completion))
             torch.testing.assert_close(

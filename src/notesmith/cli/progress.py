@@ -79,17 +79,18 @@ class Display:
 
 
 def describe(progress: Progress) -> str:
-    """One line: done of total, speed, values, time left."""
+    """One line: done of total, speed, time left, values."""
     parts = [f"{progress.stage} {progress.done:,} of {progress.total:,} {progress.unit}"]
     if progress.tokens_per_second:
         parts.append(f"{progress.tokens_per_second:,.0f} tokens/s")
+    # Before the values, which a narrow terminal cuts.
+    if progress.eta >= 1:
+        parts.append(f"{duration(progress.eta)} left")
     parts += [
         f"{name} {value:.3g}"
         for name, value in progress.values.items()
         if name != "tokens_per_second"
     ]
-    if progress.eta >= 1:
-        parts.append(f"{duration(progress.eta)} left")
     return ", ".join(parts)
 
 

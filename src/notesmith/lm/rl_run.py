@@ -34,6 +34,11 @@ ROLLOUTS, PLACEBO, HELD_OUT, PROMPTS, LESSONS, STEPS, LORA = range(7)
 # What ``drift`` may return that stops a run; the same after "asked_" is what the prompts ask for.
 WATCHED = ("distinct_names", "words", "density")
 _LOOKS_AWAY = 2
+# What progress shows of the history, with the parts of the reward after it.
+_SHOWN = (
+    *("reward", "pass_ratio", "kl", "held_out_reward", "held_out_pass_ratio", "held_out_kl"),
+    *("length", "drift_density", "drift_distinct_names", "loss"),
+)
 
 DriftFunction = Callable[[Sequence[Rollout]], Mapping[str, float]]
 
@@ -253,13 +258,10 @@ class Run:
         return {f"drift_{name}": float(value) for name, value in found.items()}
 
     def report(self, done: int, total: int) -> None:
-        """Tell the latest value of all that the history holds."""
-        values = {
-            k: v
-            for row in self.history
-            for k, v in row.items()
-            if k != "step" and "drift_asked_" not in k
-        }
+        """Tell the latest of what a person watches; the history holds the rest."""
+        latest = {k: v for row in self.history for k, v in row.items()}
+        parts = sorted(k for k in latest if k.startswith("part_"))
+        values = {k: latest[k] for k in (*_SHOWN, *parts) if k in latest}
         self.on_progress(Progress("rl", done, total, "steps", self.tokens, self.seconds, values))
 
     def _remember(self) -> str | None:
