@@ -381,6 +381,16 @@ def test_a_run_stops_when_the_gates_pass_half_as_often(tmp_path):
     assert len(looked) == 2
 
 
+def test_a_run_stops_when_the_policy_has_left_the_reference_whatever_it_earns(tmp_path):
+    result = train_rl(
+        tiny_lm(), PROMPTS, share_of_even,
+        config("grpo", SHORT, kl=1e-6, learning_rate=0.5, steps=6, evaluate_every=2),
+        out=tmp_path / "out", seed=1, held_out=HELD_OUT,
+    )  # fmt: skip
+    assert looks(result, "held_out_kl")[2] > 1.0
+    assert (result.stopped, result.n_steps, result.best_step) == ("kl", 2, 0)
+
+
 @pytest.mark.parametrize("how", ["mean", "std", "parts"])
 def test_advantages_are_those_of_trl(how, tmp_path, monkeypatch):
     theirs, ours = [], []

@@ -34,6 +34,9 @@ ROLLOUTS, PLACEBO, HELD_OUT, PROMPTS, LESSONS, STEPS, LORA = range(7)
 # What ``drift`` may return that stops a run; the same after "asked_" is what the prompts ask for.
 WATCHED = ("distinct_names", "words", "density")
 _LOOKS_AWAY = 2
+# Nats a token from the reference at which a policy has left it, whatever it earns: learning that
+# helps moves it by a few tenths.
+_MOST_KL = 1.0
 # What progress shows of the history, with the parts of the reward after it.
 _SHOWN = (
     *("reward", "pass_ratio", "kl", "held_out_reward", "held_out_pass_ratio", "held_out_kl"),
@@ -226,10 +229,9 @@ class Run:
         if not away and found["held_out_reward"] > self.best_reward:
             self.best_reward, self.best_step = found["held_out_reward"], step
             self.best_weights = policy.weights() if step else None
+        at_once = [name for name in away if name in ("pass_ratio", "kl")]
         lasting = [name for name in away if self.away[name] >= _LOOKS_AWAY]
-        self.stopped = next(iter(lasting), None)
-        if "pass_ratio" in away:
-            self.stopped = "pass_ratio"
+        self.stopped = next(iter([*at_once, *lasting]), None)
 
     def _away_from_start(self, found: Mapping[str, float]) -> list[str]:
         """What has left its place too far; counts for how many looks on end.
@@ -250,6 +252,8 @@ class Run:
                 away.append(name)
         if found["held_out_pass_ratio"] < 0.5 * start["held_out_pass_ratio"]:
             away.append("pass_ratio")
+        if found["held_out_kl"] > _MOST_KL:
+            away.append("kl")
         self.away = {name: self.away.get(name, 0) + 1 for name in away}
         return away
 
