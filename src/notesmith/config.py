@@ -246,7 +246,7 @@ class RlConfig(Config):
     evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
     held_out: Positive = Field(64, description="prompts kept for choosing the best checkpoint")
     collapse: Ratio = Field(
-        0.2,
+        0.5,
         description="stop where names, length or density leave what SFT had and what is asked for "
         "by this share",
     )

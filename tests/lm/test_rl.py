@@ -358,7 +358,7 @@ def test_a_collapse_that_lasts_two_looks_stops_the_run(
 
     rising, values = [], [float(x) for x in drifts]
     result = train_rl(
-        tiny_lm(), PROMPTS, reward, config("grpo", SHORT, steps=4, evaluate_every=1),
+        tiny_lm(), PROMPTS, reward, config("grpo", SHORT, steps=4, evaluate_every=1, collapse=0.2),
         out=tmp_path / "out", seed=1, held_out=HELD_OUT[:2], drift=drift,
     )  # fmt: skip
     assert (result.stopped, result.n_steps, result.best_step) == (stopped, n_steps, best_step)
