@@ -14,7 +14,8 @@ class Progress:
     """A state of long work.
 
     ``done`` of ``total`` ``unit``s; ``tokens`` processed so far and ``seconds`` since the start;
-    ``values`` holds numbers worth showing (loss, reward parts).
+    ``values`` holds numbers worth showing (loss, reward parts). ``left`` are the seconds left where
+    the rest will not go as the part done.
     """
 
     stage: str
@@ -24,6 +25,7 @@ class Progress:
     tokens: int = 0
     seconds: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
+    left: float | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -32,7 +34,9 @@ class Progress:
 
     @property
     def eta(self) -> float:
-        """Seconds left if the rest goes as the part done; 0 before anything is done."""
+        """Seconds left, if the rest goes as the part done; 0 before anything is done."""
+        if self.left is not None:
+            return self.left
         return self.seconds * (self.total - self.done) / self.done if self.done else 0.0
 
 

@@ -554,3 +554,22 @@ def test_vllm_writes_with_the_weights_of_each_step(method, tmp_path, monkeypatch
         train_rl(
             lm, PROMPTS, share_of_even, settings, out=tmp_path / "no", seed=1, constraint=rule,
         )  # fmt: skip
+
+
+def test_the_time_left_counts_the_draws_to_come_not_the_draw_done(tmp_path, monkeypatch):
+    clock, seen = [0.0], []
+    monkeypatch.setattr("notesmith.lm.rl_run.time.monotonic", lambda: clock[0])
+
+    def slow(rollouts):
+        clock[0] += 100.0
+        return share_of_even(rollouts)
+
+    train_rl(
+        tiny_lm(), PROMPTS, slow,
+        config("best-of-n", SHORT, steps=2, rounds=2, batch_size=1, evaluate_every=1),
+        out=tmp_path / "out", seed=1, on_progress=seen.append,
+    )  # fmt: skip
+    first, last = seen[0], seen[-1]
+    assert (first.done, first.total) == (1, 4)
+    assert first.eta == pytest.approx(100.0)
+    assert (last.done, last.eta) == (4, 0.0)

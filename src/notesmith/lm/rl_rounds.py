@@ -219,7 +219,7 @@ def _fit(
         if done % config.save_every == 0 and done < n_steps:
             optimizer = trainer.optimizer.state_dict()
             session.save(round=number, done=done, optimizer=optimizer, lessons=_packed(lessons))
-        run.report(run.n_steps, total)
+        run.report(run.n_steps, total, draws_left=config.rounds - number - 1)
 
     with session.quiet():
         trainer = LessonTrainer(

@@ -151,6 +151,8 @@ class Run:
         if n != len(self.prompts):
             raise StageError(f"{n} constraints for {len(self.prompts)} prompts, held-out included")
         self._seconds, self._started = 0.0, time.monotonic()
+        # Seconds of each draw since this process began.
+        self._draws: list[float] = []
         self._first_memory = self._remember()
 
     @property
@@ -175,9 +177,11 @@ class Run:
 
     def draw(self, policy: Policy, step: int, indexes: Sequence[int]) -> Batch:
         """Completions of some prompts, and their rewards."""
-        n = self.config.completions
+        n, began = self.config.completions, time.monotonic()
         rows = [i for i in indexes for _ in range(n)]
-        return self._batch(policy, rows, n, ROLLOUTS, step)
+        batch = self._batch(policy, rows, n, ROLLOUTS, step)
+        self._draws.append(time.monotonic() - began)
+        return batch
 
     def _batch(self, policy: Policy, rows: Sequence[int], n: int, stream: int, step: int) -> Batch:
         rules = self.constraint
@@ -261,12 +265,22 @@ class Run:
         found = self.drift(rollouts) if self.drift else {}
         return {f"drift_{name}": float(value) for name, value in found.items()}
 
-    def report(self, done: int, total: int) -> None:
-        """Tell the latest of what a person watches; the history holds the rest."""
+    def report(self, done: int, total: int, *, draws_left: int | None = None) -> None:
+        """Tell the latest of what a person watches; the history holds the rest.
+
+        ``draws_left``: where draws are few and long, how many are to come.
+        """
         latest = {k: v for row in self.history for k, v in row.items()}
         parts = sorted(k for k in latest if k.startswith("part_"))
         values = {k: latest[k] for k in (*_SHOWN, *parts) if k in latest}
-        self.on_progress(Progress("rl", done, total, "steps", self.tokens, self.seconds, values))
+        left = None
+        if draws_left is not None and done:
+            drawn = sum(self._draws)
+            left = (self.seconds - drawn) * (total - done) / done
+            left += draws_left * drawn / max(1, len(self._draws))
+        self.on_progress(
+            Progress("rl", done, total, "steps", self.tokens, self.seconds, values, left)
+        )
 
     def _remember(self) -> str | None:
         return json.dumps(self.memory.state()) if self.memory else None
