@@ -14,8 +14,8 @@ from rich.table import Table
 
 from notesmith.corpus import FORMATS, CorpusRead, read_corpus, write_corpus
 from notesmith.corpus.check import CheckResult, check_corpus
-from notesmith.corpus.conll import Columns
 from notesmith.corpus.files import atomic_folder
+from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError

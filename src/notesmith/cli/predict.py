@@ -51,8 +51,8 @@ def read_input(path: Path, file_format: str | None) -> Sequence[Document]:
         CorpusError: nothing is there, or it cannot be read.
     """
     from notesmith.corpus import FORMATS, read_corpus
-    from notesmith.corpus.conll import Columns
     from notesmith.corpus.formats import Source
+    from notesmith.corpus.formats.conll import Columns
     from notesmith.corpus.problems import Tally, read_text
     from notesmith.document import Document
     from notesmith.errors import CorpusError

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from notesmith.errors import CorpusError
 
+_UNSAFE = re.compile(r"[\x00-\x1f\\]")
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -183,3 +185,17 @@ def _explained(path: Path) -> Iterator[None]:
         if code is not None and code in _FORBIDDEN:
             raise CorpusError(f"{path}: cannot be written ({os.strerror(code)})") from error
         raise
+
+
+def file_name(doc_id: str) -> str:
+    """The document's id as a path below a folder.
+
+    Raises:
+        CorpusError: it cannot be one, or would leave the folder.
+    """
+    parts = doc_id.split("/")
+    if any(not p or p.startswith(".") or len(p.encode()) > 200 for p in parts) or _UNSAFE.search(
+        doc_id
+    ):
+        raise CorpusError(f"doc {doc_id!r}: the id cannot be a file name; use jsonl")
+    return doc_id

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from notesmith.corpus.conll import Columns
 from notesmith.corpus.formats import FORMATS, Format, Source
+from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.metadata import add_metadata, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span

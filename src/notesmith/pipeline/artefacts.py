@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.corpus.files import FILE_MODE, atomic_write_text
-from notesmith.corpus.jsonl import dumps, from_record, loads, to_record
+from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
 from notesmith.filters import Candidate, Dropped
 from notesmith.markup import Fault

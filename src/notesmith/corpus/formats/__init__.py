@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.corpus import brat, conll, inline, jsonl, pubtator
+from notesmith.corpus.formats import brat, conll, inline, jsonl, pubtator
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 

@@ -3,7 +3,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notesmith.corpus import read_corpus, write_corpus
-from notesmith.corpus.conll import Columns
+from notesmith.corpus.formats.conll import Columns
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError
 from tests.corpus.documents import entities, texts

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notesmith.corpus import demo_corpus_path, inline, read_corpus, write_corpus
+from notesmith.corpus import demo_corpus_path, read_corpus, write_corpus
+from notesmith.corpus.formats import inline
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError

@@ -3,7 +3,8 @@ import json
 import pytest
 from hypothesis import given
 
-from notesmith.corpus import jsonl, read_corpus, write_corpus
+from notesmith.corpus import read_corpus, write_corpus
+from notesmith.corpus.formats import jsonl
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError
 from tests.corpus.documents import documents

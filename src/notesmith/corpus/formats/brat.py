@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, write_part
+from notesmith.corpus.files import atomic_folder, file_name, write_part
+from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
 from notesmith.corpus.problems import Tally, read_lines, read_text
-from notesmith.corpus.pubtator import LINE_ENDS, check_mention
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError
 
@@ -27,7 +27,6 @@ _SPANS = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
 _KINDS = "TEAMNR*#"
 _NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
 _ID = re.compile(r"[A-Za-z*#]{0,2}[0-9]+")
-_UNSAFE = re.compile(r"[\x00-\x1f\\]")
 
 
 def claims(path: Path) -> bool:
@@ -223,25 +222,16 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     lost: Counter[str] = Counter()
     names: dict[str, str] = {}
     for doc in docs:
-        name = _file_name(doc.id)
+        name = file_name(doc.id)
         if names.setdefault(name, doc.id) != doc.id:
             raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
     with atomic_folder(path) as folder:
         for doc in docs:
-            base = folder / _file_name(doc.id)
+            base = folder / file_name(doc.id)
             write_part(base.parent / f"{base.name}.txt", doc.text)
             lines = "".join(f"{line}\n" for line in _lines(doc, lost))
             write_part(base.parent / f"{base.name}.ann", lines)
     return lost
-
-
-def _file_name(doc_id: str) -> str:
-    parts = doc_id.split("/")
-    if any(not p or p.startswith(".") or len(p.encode()) > 200 for p in parts) or _UNSAFE.search(
-        doc_id
-    ):
-        raise CorpusError(f"doc {doc_id!r}: the id cannot be a file name; use jsonl")
-    return doc_id
 
 
 def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
