@@ -16,6 +16,7 @@ import sys
 import pytest
 
 from notesmith.cli import app as table
+from notesmith.corpus import FORMATS
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.pipeline import artefacts as files
@@ -94,8 +95,8 @@ FILES = {
     ),
     "overlapping CoNLL tags": (
         *("c.conll", f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\n".encode()),
-        "c.conll:3: doc 'c-2': the tag is not O, B-LABEL, I-LABEL …; CoNLL holds one flat tag a "
-        "token (overlapping mentions need brat or jsonl)",
+        "c.conll:3: doc 'c-2': the tag is not O, B-LABEL, I-LABEL …; this format holds one flat "
+        "tag a token (overlapping mentions need brat or jsonl)",
         "1 dropped: line",
     ),
     "a tag that continues nothing": (
@@ -150,8 +151,9 @@ def test_commands_that_only_read_say_the_same(command, place, one_line):
 def test_an_empty_corpus(place, one_line):
     (place / "empty").mkdir()
     (place / "none.jsonl").write_bytes(b"\n")
-    formats = "formats are jsonl, pubtator, inline, brat, conll (--format)"
-    assert one_line("corpus", "stats", "empty") == f"empty: empty; {formats}"
+    formats = ", ".join(fmt.name for fmt in FORMATS.values() if fmt.read)
+    said = f"empty: empty; formats are {formats} (--format)"
+    assert one_line("corpus", "stats", "empty") == said
     nothing = "none.jsonl: no documents in format jsonl; name another path"
     assert one_line("corpus", "check", "none.jsonl") == nothing
     assert one_line("show", "none.jsonl") == nothing

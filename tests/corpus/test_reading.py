@@ -22,10 +22,10 @@ DOC = Document(
 )
 
 
-@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize("name", [fmt.name for fmt in FORMATS.values() if fmt.read])
 def test_every_format_reads_what_it_writes(tmp_path, name):
     doc = Document("n1", "Weak left arm", (Entity("T1", "Sign", ((0, 4),)),))
-    target = tmp_path / ("c" if FORMATS[name].is_folder else f"c.{name}")
+    target = FORMATS[name].path(tmp_path, "c")
     write_corpus([doc], target, format=name)
     (back,) = read_corpus(target).docs
     assert (back.id, back.text, back.entities) == (doc.id, doc.text, doc.entities)
@@ -75,7 +75,8 @@ def test_hidden_and_side_files_are_passed_over(tmp_path):
         (tmp_path / name).write_text("{")
     os.mkdir(tmp_path / ".cache")
     (tmp_path / ".cache" / "b.jsonl").write_text("{")
-    assert read_corpus(tmp_path).counts == {}
+    # JSON may be a corpus: what is none is counted.
+    assert read_corpus(tmp_path).counts == {"files passed over": 1}
 
 
 def test_one_id_in_two_files(tmp_path):
@@ -162,3 +163,9 @@ def test_the_examples_of_the_formats_page_are_read(tmp_path):
     (tmp_path / "a.txt").write_text("id: n017" + page.split("```\nid: n017")[1].split("```")[0])
     doc = read_corpus(tmp_path / "a.txt").docs[0]
     assert doc.mentions() == ["chest pain", "metoprolol", "25 mg", "palpitations"]
+
+
+def test_a_format_that_is_written_only_says_so(tmp_path):
+    write_corpus([DOC], tmp_path / "c.json", format="gliner")
+    with pytest.raises(ConfigError, match="'gliner' is written only"):
+        read_corpus(tmp_path / "c.json", format="gliner")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from notesmith.corpus import FORMATS, CorpusRead, read_corpus, write_corpus
+from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.check import CheckResult, check_corpus
 from notesmith.corpus.files import atomic_folder
 from notesmith.corpus.formats.conll import Columns
@@ -28,6 +28,8 @@ _SUFFIX_FORMATS = {
     ".tsv": "conll",
     ".iob2": "conll",
     ".pubtator": "pubtator",
+    ".spacy": "docbin",
+    ".parquet": "parquet",
 }
 _SHOWN = 20
 
@@ -57,6 +59,12 @@ Metadata = Annotated[
 ]
 TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
 TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
+Layer = Annotated[
+    str | None, typer.Option(help="INCEpTION's layer of mentions; found out if not given.")
+]
+Feature = Annotated[
+    str | None, typer.Option(help="Feature of the layer that is the label; 'label', else 'value'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -89,6 +97,8 @@ def convert(
     tags: Scheme = None,
     token_column: TokenColumn = 0,
     tag_column: TagColumn = -1,
+    layer: Layer = None,
+    feature: Feature = None,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
@@ -99,7 +109,7 @@ def convert(
         format=format,
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
-        columns=Columns(token_column, tag_column, tags),
+        options=ReadOptions(Columns(token_column, tag_column, tags), layer, feature),
         metadata=metadata,
     )
     lost = write_corpus(read.docs, target, format=to)
@@ -120,10 +130,19 @@ def stats(
     on_problem: Problems = "raise",
     metadata: Metadata = None,
     tags: Scheme = None,
+    layer: Layer = None,
+    feature: Feature = None,
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
-    corpora = _read_splits(paths, format, label_map, on_problem, metadata, tags)
+    corpora = _read_splits(
+        paths,
+        format,
+        label_map,
+        on_problem,
+        metadata,
+        ReadOptions(Columns(scheme=tags), layer, feature),
+    )
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
         record = {
@@ -153,6 +172,8 @@ def check(
     on_problem: Problems = "raise",
     metadata: Metadata = None,
     tags: Scheme = None,
+    layer: Layer = None,
+    feature: Feature = None,
     few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
     all_findings: Annotated[
         bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
@@ -160,7 +181,14 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find what hurts later; exit code 1 if something serious is found."""
-    corpora = _read_splits(paths, format, label_map, on_problem, metadata, tags)
+    corpora = _read_splits(
+        paths,
+        format,
+        label_map,
+        on_problem,
+        metadata,
+        ReadOptions(Columns(scheme=tags), layer, feature),
+    )
     result = check_corpus(
         {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
     )
@@ -191,6 +219,8 @@ def split(
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
     metadata: Metadata = None,
+    layer: Layer = None,
+    feature: Feature = None,
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
     read = read_corpus(
@@ -199,6 +229,7 @@ def split(
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
         metadata=metadata,
+        options=ReadOptions(layer=layer, feature=feature),
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
@@ -207,8 +238,7 @@ def split(
     lost: Counter[str] = Counter()
     with atomic_folder(target) as folder:
         for name, docs in made.parts.items():
-            place = folder / (name if FORMATS[to].is_folder else f"{name}.{to}")
-            lost.update(write_corpus(docs, place, format=to))
+            lost.update(write_corpus(docs, FORMATS[to].path(folder, name), format=to))
     console = Console()
     table = Table("part", title=f"divided by {escape(by)}, seed {seed}")
     for heading in ("groups", "documents", "mentions"):
@@ -230,7 +260,7 @@ def _read_splits(
     label_map: list[str] | None,
     on_problem: Literal["raise", "count"],
     metadata: Path | None,
-    tags: Literal["iob1", "iob2", "bioes"] | None,
+    options: ReadOptions,
 ) -> dict[str, CorpusRead]:
     places = find_splits(paths[0]) if len(paths) == 1 else {}
     if len(places) < 2:
@@ -244,7 +274,7 @@ def _read_splits(
             format=format,
             label_map=parse_label_map(label_map),
             on_problem=on_problem,
-            columns=Columns(scheme=tags),
+            options=options,
             metadata=metadata,
         )
         for name, path in places.items()

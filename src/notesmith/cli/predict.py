@@ -52,7 +52,6 @@ def read_input(path: Path, file_format: str | None) -> Sequence[Document]:
     """
     from notesmith.corpus import FORMATS, read_corpus
     from notesmith.corpus.formats import Source
-    from notesmith.corpus.formats.conll import Columns
     from notesmith.corpus.problems import Tally, read_text
     from notesmith.document import Document
     from notesmith.errors import CorpusError
@@ -64,7 +63,7 @@ def read_input(path: Path, file_format: str | None) -> Sequence[Document]:
     if file_format in (None, "text"):
         texts = {file: read_text(file, tally) or "" for file in files if file.is_file()}
     if file_format is None:
-        heads = [Source(file, root, text[:4096], Columns()) for file, text in texts.items()]
+        heads = [Source(file, root, text[:4096]) for file, text in texts.items()]
         if any(fmt.claims(head) for head in heads for fmt in FORMATS.values()):
             texts = {}
     if texts:

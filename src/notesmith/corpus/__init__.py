@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from notesmith.corpus.formats import FORMATS, Format
+from notesmith.corpus.formats import FORMATS, Format, ReadOptions
 from notesmith.corpus.problems import OnProblem
 from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
 
@@ -13,6 +13,7 @@ __all__ = [
     "CorpusRead",
     "Format",
     "OnProblem",
+    "ReadOptions",
     "demo_corpus_path",
     "read_corpus",
     "write_corpus",

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from notesmith.corpus.formats import FORMATS, Format, Source
-from notesmith.corpus.formats.conll import Columns
+from notesmith.corpus.formats import FORMATS, Format, ReadOptions, Source
 from notesmith.corpus.metadata import add_metadata, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError
 
+_READ = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
 _HEAD_BYTES = 65_536
-_NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml", ".json"})
+_NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
 _NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
 
 
@@ -34,7 +34,7 @@ def read_corpus(
     format: str | None = None,
     label_map: Mapping[str, str] | None = None,
     on_problem: OnProblem = "raise",
-    columns: Columns | None = None,
+    options: ReadOptions | None = None,
     metadata: Path | None = None,
 ) -> CorpusRead:
     """Read every document below ``path``.
@@ -44,7 +44,7 @@ def read_corpus(
         format: a name of ``FORMATS``; recognised from the files if not given.
         label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
         on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
-        columns: where a CoNLL file keeps tokens and tags, and its tag scheme.
+        options: what some formats must be told.
         metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
 
     Raises:
@@ -52,7 +52,7 @@ def read_corpus(
     """
     path = Path(path)
     tally = Tally(on_problem)
-    sources = _sources(path, columns or Columns())
+    sources = _sources(path, options or ReadOptions())
     fmt, chosen = _choose(path, sources, format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
@@ -86,12 +86,18 @@ def _named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _sources(path: Path, columns: Columns) -> list[Source]:
+def _reader(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
+    if fmt.read is None:
+        raise ConfigError(f"format {fmt.name!r} is written only; read what it was made from")
+    return fmt.read
+
+
+def _sources(path: Path, options: ReadOptions) -> list[Source]:
     if path.is_file():
-        return [Source(path, path.parent, _head(path), columns, alone=True)]
+        return [Source(path, path.parent, _head(path), options, alone=True)]
     if not path.is_dir():
         raise CorpusError(f"{path}: not found; name a corpus file or folder")
-    return [Source(file, path, _head(file), columns) for file in _walk(path)]
+    return [Source(file, path, _head(file), options) for file in _walk(path)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -130,7 +136,7 @@ def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format
                 break
     if not found:
         what = "not in a format that is recognised" if sources else "empty"
-        raise CorpusError(f"{path}: {what}; formats are {', '.join(FORMATS)} (--format)")
+        raise CorpusError(f"{path}: {what}; formats are {', '.join(_READ)} (--format)")
     if len(found) > 1:
         listed = ", ".join(f"{name} ({len(files)} files)" for name, files in found.items())
         raise CorpusError(
@@ -144,8 +150,9 @@ def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format
 def _collapse(fmt: Format, sources: list[Source], tally: Tally) -> list[Document]:
     """Read all sources; records with one id and the same content become one."""
     docs: dict[str, Document] = {}
+    read = _reader(fmt)
     for source in sources:
-        for doc in fmt.read(source, tally):
+        for doc in read(source, tally):
             known = docs.setdefault(doc.id, doc)
             if known is doc:
                 continue

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notesmith.corpus import read_corpus, write_corpus
+from notesmith.corpus import ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.formats.conll import Columns
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError
@@ -55,7 +55,7 @@ def test_a_named_scheme_wins(tmp_path):
     path = put(tmp_path, "a\tB-P\nb\tI-P\nc\tI-Q\n")
     with pytest.raises(CorpusError, match="I continues no mention of this label"):
         read_corpus(path)
-    read = read_corpus(path, columns=Columns(scheme="iob1"))
+    read = read_corpus(path, options=ReadOptions(Columns(scheme="iob1")))
     assert found(read.docs) == [[("P", "a b"), ("Q", "c")]]
 
 
@@ -67,7 +67,7 @@ def test_docstart_begins_documents_and_may_name_them(tmp_path):
 
 def test_columns_can_be_chosen(tmp_path):
     text = "1 Weak JJ B-P x\n2 arm NN O x\n"
-    docs = read_corpus(put(tmp_path, text), columns=Columns(token=1, tag=3)).docs
+    docs = read_corpus(put(tmp_path, text), options=ReadOptions(Columns(token=1, tag=3))).docs
     assert (docs[0].text, found(docs)) == ("Weak arm", [[("P", "Weak")]])
 
 

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from notesmith.corpus.formats import brat, conll, inline, jsonl, pubtator
+from notesmith.corpus.formats import (
+    brat,
+    conll,
+    docbin,
+    gliner,
+    i2b2_2010,
+    i2b2_xml,
+    inline,
+    jsonl,
+    label_studio,
+    label_studio_write,
+    parquet,
+    prodigy,
+    pubtator,
+    uima,
+    uima_write,
+)
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What some formats must be told, because their files do not say it.
+
+    Args:
+        columns: where a CoNLL file keeps tokens and tags.
+        layer: INCEpTION's layer of mentions.
+        feature: the feature of that layer that is the label.
+        annotator: whose labels, where a file has those of several (Label Studio, Prodigy).
+        predictions: read machine-made labels, not those of annotators (Label Studio).
+        tasks: a file with the texts, where they are not beside the labels (Label Studio).
+    """
+
+    columns: conll.Columns = field(default_factory=conll.Columns)
+    layer: str | None = None
+    feature: str | None = None
+    annotator: str | None = None
+    predictions: bool = False
+    tasks: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read: its path, its corpus folder, its beginning, and the columns if CoNLL.
+    """A file to read: its path, its corpus folder, its beginning, and the reader's options.
 
     ``alone`` is a file that was named itself rather than found in a folder.
     """
@@ -22,7 +59,7 @@ class Source:
     path: Path
     root: Path
     head: str
-    columns: conll.Columns
+    options: ReadOptions = field(default_factory=ReadOptions)
     alone: bool = False
 
     @property
@@ -35,16 +72,22 @@ class Source:
 class Format:
     """How one format is recognised, read and written.
 
-    ``claims`` looks at name and beginning of a file. ``read`` gives its documents. ``write`` puts
+    ``claims`` looks at name and beginning of a file. ``read`` gives its documents (None: the format
+    is written only). ``write`` puts
     documents to a path (a file, or a folder where ``is_folder``) and returns counts of what the
-    format cannot hold.
+    format cannot hold. ``suffix`` is that of its files where it is not the name.
     """
 
     name: str
     claims: Callable[[Source], bool]
-    read: Callable[[Source, Tally], Iterable[Document]]
+    read: Callable[[Source, Tally], Iterable[Document]] | None
     write: Callable[[Sequence[Document], Path], Counter[str]]
     is_folder: bool = False
+    suffix: str = ""
+
+    def path(self, folder: Path, name: str) -> Path:
+        """Where a corpus of this ``name`` is written in ``folder``."""
+        return folder / (name if self.is_folder else f"{name}{self.suffix or '.' + self.name}")
 
 
 FORMATS: Mapping[str, Format] = {
@@ -52,15 +95,11 @@ FORMATS: Mapping[str, Format] = {
     for fmt in (
         Format(
             "jsonl",
-            lambda source: source.path.suffix == ".jsonl",
+            lambda source: (
+                source.path.suffix == ".jsonl" and not prodigy.claims(source.path, source.head)
+            ),
             lambda source, tally: jsonl.read(source.path, tally),
             jsonl.write,
-        ),
-        Format(
-            "pubtator",
-            lambda source: pubtator.claims(source.head),
-            lambda source, tally: pubtator.read(source.path, tally),
-            pubtator.write,
         ),
         Format(
             "inline",
@@ -80,9 +119,80 @@ FORMATS: Mapping[str, Format] = {
             "conll",
             lambda source: source.path.suffix.lower() in conll.SUFFIXES,
             lambda source, tally: conll.read(
-                source.path, source.stem, tally, columns=source.columns
+                source.path, source.stem, tally, columns=source.options.columns
             ),
             conll.write,
         ),
+        Format(
+            "pubtator",
+            lambda source: pubtator.claims(source.head),
+            lambda source, tally: pubtator.read(source.path, tally),
+            pubtator.write,
+        ),
+        Format(
+            "label-studio",
+            lambda source: label_studio.claims(source.path, source.head),
+            lambda source, tally: label_studio.read(
+                source.path,
+                tally,
+                annotator=source.options.annotator,
+                predictions=source.options.predictions,
+                tasks=source.options.tasks,
+            ),
+            label_studio_write.write,
+            suffix=".json",
+        ),
+        Format(
+            "prodigy",
+            lambda source: prodigy.claims(source.path, source.head),
+            lambda source, tally: prodigy.read(
+                source.path, source.stem, tally, annotator=source.options.annotator
+            ),
+            prodigy.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "i2b2-2010",
+            lambda source: i2b2_2010.claims(source.path, source.head),
+            lambda source, tally: i2b2_2010.read(
+                source.path, source.stem, tally, alone=source.alone
+            ),
+            i2b2_2010.write,
+            is_folder=True,
+        ),
+        Format(
+            "i2b2-xml",
+            lambda source: i2b2_xml.claims(source.path, source.head),
+            lambda source, tally: i2b2_xml.read(source.path, source.stem, tally),
+            i2b2_xml.write,
+            is_folder=True,
+        ),
+        Format(
+            "uima",
+            lambda source: uima.claims(source.path, source.head),
+            lambda source, tally: uima.read(
+                source.path,
+                source.stem,
+                tally,
+                layer=source.options.layer,
+                feature=source.options.feature,
+            ),
+            uima_write.write,
+            is_folder=True,
+        ),
+        Format(
+            "docbin",
+            lambda source: docbin.claims(source.path),
+            lambda source, tally: docbin.read(source.path, source.stem, tally),
+            docbin.write,
+            suffix=".spacy",
+        ),
+        Format(
+            "parquet",
+            lambda source: parquet.claims(source.path),
+            lambda source, tally: parquet.read(source.path, source.stem, tally),
+            parquet.write,
+        ),
+        Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )
 }

@@ -8,31 +8,30 @@ and the document's id after ``-DOCSTART-``.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 from notesmith.corpus.files import atomic_write_text
+from notesmith.corpus.formats.iob import (
+    TagScheme,
+    Token,
+    flat,
+    mentions,
+    recognise,
+    tagged,
+    tokens_of,
+)
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import CorpusError
-from notesmith.markup import nest
 from notesmith.segments import join_over_entities, split
 
-TagScheme = Literal["iob1", "iob2", "bioes"]
 SUFFIXES = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})
 TOKENS = "tokens"  # metadata: "spaces" where the text is tokens joined by spaces
 _DOCSTART = "-DOCSTART-"
 _FILLER = re.compile(r"(?:-X-|O|_|\s)*")
-_TAG = re.compile(r"([BIESLUMW])-([^\s|,;]+)")
-# Other spellings of BIOES: last, unit, middle, whole.
-_SAME_AS = {"L": "E", "U": "S", "M": "I", "W": "S"}
-_SPACED = re.compile(r"[^ \t\r\n]+")
-_WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +46,12 @@ class Columns:
     scheme: TagScheme | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    number: int
-    text: str
-    prefix: str
-    label: str
-
-
 @dataclass(slots=True)
 class _Sentences:
     """Sentences of one document while they are read."""
 
     id: str
-    sentences: list[list[_Token]] = field(default_factory=lambda: [[]])
+    sentences: list[list[Token]] = field(default_factory=lambda: [[]])
     named: bool = False
     broken: bool = False
 
@@ -74,7 +65,7 @@ def read(
 ) -> Iterator[Document]:
     """Read the documents of one file."""
     groups = list(_groups(path, stem, tally, columns))
-    scheme = columns.scheme or _recognise(s for group in groups for s in group.sentences)
+    scheme = columns.scheme or recognise(s for group in groups for s in group.sentences)
     tally.note(f"files with {scheme.upper()} tags")
     for group in groups:
         if group.broken:
@@ -123,7 +114,7 @@ def _named(line: str) -> str:
     return "" if _FILLER.fullmatch(name) else name
 
 
-def _token(number: int, line: str, columns: Columns) -> _Token:
+def _token(number: int, line: str, columns: Columns) -> Token:
     cells = line.split("\t") if "\t" in line else line.split()
     try:
         token, tag = cells[columns.token], cells[columns.tag]
@@ -131,33 +122,7 @@ def _token(number: int, line: str, columns: Columns) -> _Token:
         raise CorpusError(f"{len(cells)} columns are too few; is the file cut off?") from None
     if len(cells) < 2 or not token.strip():
         raise CorpusError("a token line needs a token and a tag; is the file cut off?")
-    if tag == "O":
-        return _Token(number, token, "O", "")
-    match = _TAG.fullmatch(tag)
-    if match is None:
-        raise CorpusError(
-            "the tag is not O, B-LABEL, I-LABEL …; CoNLL holds one flat tag a token "
-            "(overlapping mentions need brat or jsonl)"
-        )
-    prefix = _SAME_AS.get(match.group(1), match.group(1))
-    return _Token(number, token, prefix, match.group(2))
-
-
-def _recognise(sentences: Iterable[Sequence[_Token]]) -> TagScheme:
-    """Name the scheme: BIOES by its letters, IOB1 where I begins and B only divides, else IOB2."""
-    begins_inside = False
-    divides_only = True
-    for tokens in sentences:
-        before = _Token(0, "", "O", "")
-        for token in tokens:
-            if token.prefix in "ES":
-                return "bioes"
-            if token.prefix == "I" and token.label != before.label:
-                begins_inside = True
-            if token.prefix == "B" and token.label != before.label:
-                divides_only = False
-            before = token
-    return "iob1" if begins_inside and divides_only else "iob2"
+    return tagged(number, token, tag)
 
 
 def _document(group: _Sentences, scheme: TagScheme, path: Path, tally: Tally) -> Document:
@@ -172,51 +137,10 @@ def _document(group: _Sentences, scheme: TagScheme, path: Path, tally: Tally) ->
             offsets.append((at, at + len(token.text)))
             at += len(token.text) + 1
         text.append(" ".join(token.text for token in tokens))
-        for first, last in _mentions(tokens, scheme, group.id, path, tally):
+        for first, last in mentions(tokens, scheme, group.id, path, tally):
             span = (offsets[first][0], offsets[last][1])
             entities.append(Entity(f"T{len(entities) + 1}", tokens[first].label, (span,)))
     return Document(group.id, "\n".join(text), tuple(entities), metadata={TOKENS: "spaces"})
-
-
-def _mentions(
-    tokens: Sequence[_Token], scheme: TagScheme, doc_id: str, path: Path, tally: Tally
-) -> Iterator[tuple[int, int]]:
-    """First and last token of each mention.
-
-    An ill-formed tag raises; where problems are counted it is read as the nearest legal one: what
-    continues nothing begins a mention, what does not end is ended.
-    """
-
-    def wrong(token: _Token, what: str) -> None:
-        if tally.on_problem == "raise":
-            where = f"{path}:{token.number}: doc {doc_id!r}"
-            remedy = "correct the tag, or name the scheme"
-            tally.drop(what, CorpusError(f"{where}: {what} (read as {scheme.upper()}); {remedy}"))
-        tally.note("ill-formed tags read as the nearest legal ones")
-
-    start: int | None = None
-    for i, token in enumerate(tokens):
-        continues = (
-            start is not None and token.prefix in "IE" and token.label == tokens[i - 1].label
-        )
-        if start is not None and not continues:
-            if scheme == "bioes":
-                wrong(tokens[i - 1], "the mention is not ended by E")
-            yield start, i - 1
-            start = None
-        if token.prefix == "O":
-            continue
-        if start is None:
-            if token.prefix in "IE" and scheme != "iob1":
-                wrong(token, f"{token.prefix} continues no mention of this label")
-            start = i
-        if token.prefix in "ES":
-            yield start, i
-            start = None
-    if start is not None:
-        if scheme == "bioes":
-            wrong(tokens[-1], "the mention is not ended by E")
-        yield start, len(tokens) - 1
 
 
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
@@ -233,7 +157,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
 
 
 def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
-    entities = _flat(doc, lost)
+    entities = flat(doc, lost)
     spaced = doc.metadata.get(TOKENS) == "spaces"
     if spaced:
         rows = [m.span() for m in re.finditer(r"[^\n]+", doc.text)]
@@ -244,7 +168,7 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
     borders = sorted({at for ent in entities for at in (ent.start, ent.end)})
     held: set[str] = set()
     for sentence in sentences:
-        for start, end in _tokens(doc.text, sentence, borders, spaced=spaced):
+        for start, end in tokens_of(doc.text, sentence, borders, spaced=spaced):
             ent = next((e for e in entities if e.start <= start and end <= e.end), None)
             tag = "O" if ent is None else f"{'I' if ent.id in held else 'B'}-{ent.label}"
             if ent is not None:
@@ -261,29 +185,3 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
     lost["documents whose metadata, sections or provenance were left out"] += bool(
         rest or doc.masked or doc.sections or doc.provenance.kind != "gold"
     )
-
-
-def _tokens(text: str, sentence: Span, borders: Sequence[int], *, spaced: bool) -> Iterator[Span]:
-    """Ranges of tokens, cut where a mention begins or ends."""
-    pattern = _SPACED if spaced else _WORDS
-    for match in pattern.finditer(text, *sentence):
-        start, end = match.span()
-        first, last = bisect_right(borders, start), bisect_left(borders, end)
-        cuts = [start, *borders[first:last], end]
-        for a, b in pairwise(cuts):
-            if text[a:b].strip():
-                yield a, b
-
-
-def _flat(doc: Document, lost: Counter[str]) -> list[Entity]:
-    """The outermost mentions, none overlapping, in order."""
-    entities, counts = nest(doc.entities)
-    lost["discontinuous mentions written whole"] += counts["discontinuous"]
-    kept: list[Entity] = []
-    for ent in entities:
-        if _TAG.fullmatch(f"B-{ent.label}") is None:
-            raise CorpusError(f"doc {doc.id!r}: label {ent.label!r} cannot be a tag; rename it")
-        if not kept or ent.start >= kept[-1].end:
-            kept.append(ent)
-    lost["nested or crossing mentions left out"] += len(doc.entities) - len(kept)
-    return kept

@@ -1,0 +1,116 @@
+"""JSON values of annotation tools, checked: what their readers and writers share.
+
+Messages name fields, lines and offsets, never what the values hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
+
+from notesmith.corpus.problems import Tally
+from notesmith.document import Document, Span
+from notesmith.errors import CorpusError
+
+UNKNOWN = "unknown"
+"""Annotator of an annotation that names none."""
+
+ID_FIELDS = ("doc_id", "id")
+"""Fields that may hold the id of a document, the first that is filled counts."""
+
+
+def parse_json(text: str) -> Any:
+    """The value that ``text`` holds.
+
+    Raises:
+        CorpusError: it is not JSON; the message gives line and column, never the text.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise CorpusError(
+            f"not JSON ({error.msg}, line {error.lineno}, column {error.colno}); is it cut off?"
+        ) from None
+    except RecursionError:
+        raise CorpusError("JSON nested too deeply") from None
+    except CorpusError:
+        raise
+    except ValueError:  # A number of thousands of digits.
+        raise CorpusError("JSON with a number too long to read") from None
+
+
+def _refuse(name: str) -> None:
+    raise CorpusError(f"{name} is not JSON; write null or a number")
+
+
+def check_text(text: str) -> None:
+    """Refuse text that UTF-8 cannot hold.
+
+    Raises:
+        CorpusError: half of a surrogate pair stands in ``text``.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CorpusError(f"lone surrogate at offset {error.start}; write the text anew") from None
+
+
+def take_id(sources: Iterable[dict[str, Any]]) -> str | None:
+    """Remove and return the first ``doc_id`` or ``id`` of ``sources``, a string or number."""
+    for source in sources:
+        for name in ID_FIELDS:
+            value = source.get(name)
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+                del source[name]
+                return str(value)
+    return None
+
+
+def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are strings, numbers, true, false or null."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is None
+        or isinstance(value, str | int)
+        or (isinstance(value, float) and math.isfinite(value))
+    }
+
+
+def plain_fields(fields: Mapping[str, Any], tally: Tally) -> dict[str, Any]:
+    """The plain ones of ``fields``; the others, lists and objects, are counted."""
+    kept = plain(fields)
+    tally.note("nested metadata fields left out", len(fields) - len(kept))
+    return kept
+
+
+def offsets(value: Mapping[str, Any]) -> Span:
+    """``start`` and ``end`` of a JSON object.
+
+    Raises:
+        CorpusError: one is absent or no whole number.
+    """
+    start, end = value.get("start"), value.get("end")
+    if not is_whole(start) or not is_whole(end):
+        raise CorpusError("'start' and 'end' must be whole numbers")
+    return start, end
+
+
+def listed(value: Any) -> list[Any]:
+    """A list as it is, any other value as the only one of a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a JSON value is a whole number; JSON's true is an int to Python."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def count_lost(doc: Document, lost: Counter[str]) -> None:
+    """Count what annotation tools with one range a span have no place for."""
+    lost["discontinuous mentions written whole"] += sum(len(ent.spans) > 1 for ent in doc.entities)
+    lost["concept relations left out"] += len(doc.concept_relations)
+    lost["documents whose sections or masks were left out"] += bool(doc.sections or doc.masked)
