@@ -150,12 +150,13 @@ def recipe_page() -> str:
         lines.append(
             f"| `{preset.name}` | {where} | {preset.n_parameters:,} | {licence}{gated} | {memory} |"
         )
+    formats = [f"`{fmt.name}`" for fmt in FORMATS.values() if fmt.read]
     lines += [
         "",
         "`ner.encoder` is `minilm` (a Python package, no network), `biomedbert`, `biobert`,",
         "`bioclinical-modernbert` (hub), a folder, or a hub id.",
         "",
-        f"`corpus.format` is one of {', '.join(f'`{name}`' for name in FORMATS)}.",
+        f"`corpus.format` is one of {', '.join(formats)}.",
     ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -30,6 +30,13 @@ class CorpusConfig(Config):
     dev: str | None = Field(None, description="file or folder for choices")
     test: str | None = Field(None, description="file or folder, sealed until evaluation")
     format: str | None = Field(None, description="format name; found from the files if absent")
+    annotator: str | None = Field(
+        None, description="whose labels, where a file has those of several (label-studio, prodigy)"
+    )
+    layer: str | None = Field(None, description="layer of mentions (uima); found if absent")
+    feature: str | None = Field(
+        None, description="feature of the layer that is the label (uima); found if absent"
+    )
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"
     )

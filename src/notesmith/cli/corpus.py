@@ -32,10 +32,11 @@ _SUFFIX_FORMATS = {
     ".parquet": "parquet",
 }
 _SHOWN = 20
+_READ = [fmt.name for fmt in FORMATS.values() if fmt.read]
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(FORMATS)}); found out if not given."),
+    typer.Option("--format", help=f"Format read ({', '.join(_READ)}); found out if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,
@@ -64,6 +65,17 @@ Layer = Annotated[
 ]
 Feature = Annotated[
     str | None, typer.Option(help="Feature of the layer that is the label; 'label', else 'value'.")
+]
+Annotator = Annotated[
+    str | None,
+    typer.Option(help="Whose labels, where a file has those of several (Label Studio, Prodigy)."),
+]
+Predictions = Annotated[
+    bool, typer.Option("--predictions", help="Read machine-made labels (Label Studio).")
+]
+Tasks = Annotated[
+    Path | None,
+    typer.Option(help="File with the texts where labels stand without them (Label Studio)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -99,6 +111,9 @@ def convert(
     tag_column: TagColumn = -1,
     layer: Layer = None,
     feature: Feature = None,
+    annotator: Annotator = None,
+    predictions: Predictions = False,
+    tasks: Tasks = None,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
@@ -109,7 +124,9 @@ def convert(
         format=format,
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
-        options=ReadOptions(Columns(token_column, tag_column, tags), layer, feature),
+        options=ReadOptions(
+            Columns(token_column, tag_column, tags), layer, feature, annotator, predictions, tasks
+        ),
         metadata=metadata,
     )
     lost = write_corpus(read.docs, target, format=to)
@@ -132,6 +149,9 @@ def stats(
     tags: Scheme = None,
     layer: Layer = None,
     feature: Feature = None,
+    annotator: Annotator = None,
+    predictions: Predictions = False,
+    tasks: Tasks = None,
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
@@ -141,7 +161,7 @@ def stats(
         label_map,
         on_problem,
         metadata,
-        ReadOptions(Columns(scheme=tags), layer, feature),
+        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
     )
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
@@ -174,6 +194,9 @@ def check(
     tags: Scheme = None,
     layer: Layer = None,
     feature: Feature = None,
+    annotator: Annotator = None,
+    predictions: Predictions = False,
+    tasks: Tasks = None,
     few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
     all_findings: Annotated[
         bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
@@ -187,7 +210,7 @@ def check(
         label_map,
         on_problem,
         metadata,
-        ReadOptions(Columns(scheme=tags), layer, feature),
+        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
     )
     result = check_corpus(
         {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
@@ -221,6 +244,9 @@ def split(
     metadata: Metadata = None,
     layer: Layer = None,
     feature: Feature = None,
+    annotator: Annotator = None,
+    predictions: Predictions = False,
+    tasks: Tasks = None,
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
     read = read_corpus(
@@ -229,7 +255,7 @@ def split(
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
         metadata=metadata,
-        options=ReadOptions(layer=layer, feature=feature),
+        options=ReadOptions(Columns(), layer, feature, annotator, predictions, tasks),
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)

@@ -75,7 +75,8 @@ class Draw:
 
     @property
     def _reading(self) -> dict[str, Any]:
-        return _values(self.config.corpus, "format", "label_map", "on_problem")
+        names = ("format", "annotator", "layer", "feature", "label_map", "on_problem")
+        return _values(self.config.corpus, *names)
 
     def _cell(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.config import LmConfig
-from notesmith.corpus import CorpusRead, read_corpus
+from notesmith.corpus import CorpusRead, ReadOptions, read_corpus
 from notesmith.document import Document
 from notesmith.metrics import fold_mention
 from notesmith.pipeline import artefacts as files
@@ -59,6 +59,11 @@ def read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
         format=config.get("format"),
         label_map=config["label_map"],
         on_problem=config["on_problem"],
+        options=ReadOptions(
+            annotator=config.get("annotator"),
+            layer=config.get("layer"),
+            feature=config.get("feature"),
+        ),
     )
 
 
