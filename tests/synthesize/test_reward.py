@@ -34,6 +34,7 @@ from notesmith.synthesize.reward.parts import (
     coverage,
     density,
     fluency_corners,
+    n_repeated,
     n_unmarked,
     scaled,
     trapezoid,
@@ -561,3 +562,20 @@ def test_without_anything_to_judge_by_there_is_no_total() -> None:
     assert found.rows[0].parts == {"diversity": 1}
     assert "total" not in found.means
     assert found.left_out["novelty"] == "there is no gold"
+
+
+def test_mentions_of_a_requested_name_beyond_those_asked_for_are_disputed() -> None:
+    text = "gout, Gout and gout; HFE, HFE and NF1"
+    at = [(0, 4), (6, 10), (15, 19), (21, 24), (26, 29), (34, 37)]
+    labels = ["Disease"] * 3 + ["Gene"] * 3
+    doc = Document(
+        "d",
+        text,
+        tuple(Entity(f"T{i}", x, (s,)) for i, (x, s) in enumerate(zip(labels, at, strict=True))),
+    )
+    assert n_repeated(doc, [("Disease", "gout")]) == 2
+    assert n_repeated(doc, [("Disease", "gout"), ("Disease", "gout"), ("Gene", "HFE")]) == 2
+    # What is not requested is the committee's affair, and so is another label.
+    assert n_repeated(doc, []) == n_repeated(doc, [("Gene", "gout")]) == 0
+    assert agreement_counts([], [], {}, 2) == PRFScore(0, 2, 0)
+    assert agreement(PRFScore(0, 2, 0), 0.8) == pytest.approx((1 / 3) / 0.8)

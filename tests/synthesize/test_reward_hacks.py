@@ -101,6 +101,11 @@ GRADED = {
         "{0}; {{D:renal failure}}; {{D:Wilson disease}}; {{D:cystic fibrosis}}",
         "{0}; {1}; {{D:breast cancer}}; {{D:Wilson disease}}; {{D:cystic fibrosis}}",
     ),
+    "requested name repeated": with_names(
+        "{0} is the {0} disorder in {1} that runs with the {0} of the {1} gene in some.",
+        "{0} on the left is a {0} of the {0} kind in most of our cases.",
+        "In the boy {0} is a kind of {0} with the {1} of a {0} and a {1}.",
+    ),
     "unasked marks shifted by a word": {
         2: "All parents {D:with retinitis} gave written consent before the blood was drawn.",
         1: "Her {D:headaches led} to a scan that showed a large {D:optic glioma} on the left.",

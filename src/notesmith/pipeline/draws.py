@@ -35,7 +35,8 @@ STAGE_VERSION: dict[str, int] = {
     "score": 1,
     "coverage": 1,
 }
-
+# The same for what a text is worth, to all that asks for rewards.
+REWARD_VERSION = 2
 
 GOLD = "gold"
 
@@ -169,7 +170,11 @@ class Draw:
 
     @property
     def _rewarding(self) -> dict[str, Any]:
-        return {"reward": _values(self.config.reward), "filter": _values(self.config.filter)}
+        return {
+            "reward": _values(self.config.reward),
+            "filter": _values(self.config.filter),
+            "reward_version": REWARD_VERSION,
+        }
 
     @property
     def _units(self) -> dict[str, Any]:

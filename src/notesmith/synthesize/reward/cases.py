@@ -40,7 +40,8 @@ class Case:
     ``doc`` has labels by source, with ranges nobody asked for masked, or is None where the text
     does not parse; ``gate`` names the first failed check. The committee judges ``unasked``, the
     marks nobody asked for, and has no say about ``settled`` ones or ``unknown`` ranges.
-    ``n_missing`` counts requested mentions that are not marked.
+    ``n_missing`` counts requested mentions that are not marked, ``n_repeated`` mentions of
+    requested names beyond those asked for.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Case:
     unknown: tuple[Mark, ...] = ()
     request: Request | None = None
     n_missing: int = 0
+    n_repeated: int = 0
 
     @property
     def n_mentions(self) -> int:
@@ -131,6 +133,8 @@ def _case(candidate: Candidate, request: Request, task: Task, gates: Gates) -> C
         settled=settled,
         request=request,
         n_missing=n_missing,
+        # Labels by source mark a name wherever it stands, marked by the generator or not.
+        n_repeated=parts.n_repeated(doc, request.mentions),
     )
 
 

@@ -160,7 +160,7 @@ class RewardModel:
             values["agreement"] = [
                 arithmetic.agreement(
                     arithmetic.agreement_counts(
-                        case.unasked, (*case.settled, *case.unknown), votes
+                        case.unasked, (*case.settled, *case.unknown), votes, case.n_repeated
                     ),
                     cap,
                 )

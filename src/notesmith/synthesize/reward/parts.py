@@ -55,7 +55,10 @@ def votes_of(members: Sequence[Document]) -> dict[Mark, float]:
 
 
 def agreement_counts(
-    unasked: Collection[Mark], settled: Collection[Mark], votes: Mapping[Mark, float]
+    unasked: Collection[Mark],
+    settled: Collection[Mark],
+    votes: Mapping[Mark, float],
+    n_repeated: int = 0,
 ) -> PRFScore:
     """Compare the marks that nobody asked for with what a committee finds.
 
@@ -64,9 +67,12 @@ def agreement_counts(
         settled: marks that one of them does explain, or ranges whose label is unknown. The
             committee has no say there: what it finds that touches one of these is not counted.
         votes: share of members that find each mark exactly.
+        n_repeated: mentions of requested names beyond those asked for. The committee would find
+            each of them: to name the disease thrice is the cheapest text that obeys.
 
     Returns:
-        tp: unasked marks that more than half of the members find; fp: the other unasked marks;
+        tp: unasked marks that more than half of the members find; fp: the other unasked marks, and
+        the repeated ones;
         fn: marks that all members find, that touch nothing settled, and that the text leaves out.
     """
     marks = set(unasked)
@@ -75,7 +81,7 @@ def agreement_counts(
         share == 1.0 and mark not in marks and not any(mark.touches(s) for s in settled)
         for mark, share in votes.items()
     )
-    return PRFScore(tp, len(marks) - tp, missed)
+    return PRFScore(tp, len(marks) - tp + n_repeated, missed)
 
 
 def agreement(counts: PRFScore, cap: float) -> float:
@@ -99,6 +105,13 @@ def n_unmarked(doc: Document, wanted: Sequence[tuple[str, str]]) -> int:
     asked = Counter((label, fold_mention(mention)) for label, mention in wanted)
     marked = Counter((e.label, fold_mention(e.mention(doc.text))) for e in doc.entities)
     return (asked - marked).total()
+
+
+def n_repeated(doc: Document, wanted: Sequence[tuple[str, str]]) -> int:
+    """Mentions in ``doc`` of the (label, mention) pairs ``wanted`` beyond those asked for."""
+    asked = Counter((label, fold_mention(mention)) for label, mention in wanted)
+    found = Counter((e.label, fold_mention(e.mention(doc.text))) for e in doc.entities)
+    return sum(max(0, found[pair] - n) for pair, n in asked.items())
 
 
 def coverage(n_missing: int, n_wanted: int) -> float:
