@@ -169,3 +169,20 @@ def test_a_format_that_is_written_only_says_so(tmp_path):
     write_corpus([DOC], tmp_path / "c.json", format="gliner")
     with pytest.raises(ConfigError, match="'gliner' is written only"):
         read_corpus(tmp_path / "c.json", format="gliner")
+
+
+def test_the_patient_is_told_by_the_id_unless_it_is_known(tmp_path):
+    docs = [
+        Document("P01-clinic-3", "a"),
+        Document("P02-ward", "b", metadata={"patient": "known"}),
+        Document("loose", "c"),
+    ]
+    write_corpus(docs, tmp_path / "c.jsonl")
+    read = read_corpus(tmp_path / "c.jsonl", patient_from=r"^(P\d+)-")
+    assert [doc.metadata.get("patient") for doc in read.docs] == ["P01", "known", None]
+    assert read.counts == {"documents whose id tells no patient": 1}
+    whole = read_corpus(tmp_path / "c.jsonl", patient_from=r"P\d+").docs
+    assert whole[0].metadata["patient"] == "P01"
+    for pattern in ("(", "nobody"):
+        with pytest.raises(ConfigError, match="patient-from"):
+            read_corpus(tmp_path / "c.jsonl", patient_from=pattern)

@@ -58,6 +58,14 @@ Metadata = Annotated[
     Path | None,
     typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
 ]
+PatientFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--patient-from",
+        metavar="REGEX",
+        help="Regular expression whose first group in a document's id is the patient.",
+    ),
+]
 TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
 TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
 Layer = Annotated[
@@ -106,6 +114,7 @@ def convert(
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
     metadata: Metadata = None,
+    patient_from: PatientFrom = None,
     tags: Scheme = None,
     token_column: TokenColumn = 0,
     tag_column: TagColumn = -1,
@@ -128,6 +137,7 @@ def convert(
             Columns(token_column, tag_column, tags), layer, feature, annotator, predictions, tasks
         ),
         metadata=metadata,
+        patient_from=patient_from,
     )
     lost = write_corpus(read.docs, target, format=to)
     console = Console()
@@ -146,6 +156,7 @@ def stats(
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
     metadata: Metadata = None,
+    patient_from: PatientFrom = None,
     tags: Scheme = None,
     layer: Layer = None,
     feature: Feature = None,
@@ -161,6 +172,7 @@ def stats(
         label_map,
         on_problem,
         metadata,
+        patient_from,
         ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
     )
     described = {name: describe(read.docs) for name, read in corpora.items()}
@@ -191,6 +203,7 @@ def check(
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
     metadata: Metadata = None,
+    patient_from: PatientFrom = None,
     tags: Scheme = None,
     layer: Layer = None,
     feature: Feature = None,
@@ -210,6 +223,7 @@ def check(
         label_map,
         on_problem,
         metadata,
+        patient_from,
         ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
     )
     result = check_corpus(
@@ -242,6 +256,7 @@ def split(
     label_map: LabelMap = None,
     on_problem: Problems = "raise",
     metadata: Metadata = None,
+    patient_from: PatientFrom = None,
     layer: Layer = None,
     feature: Feature = None,
     annotator: Annotator = None,
@@ -255,6 +270,7 @@ def split(
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
         metadata=metadata,
+        patient_from=patient_from,
         options=ReadOptions(Columns(), layer, feature, annotator, predictions, tasks),
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
@@ -286,6 +302,7 @@ def _read_splits(
     label_map: list[str] | None,
     on_problem: Literal["raise", "count"],
     metadata: Path | None,
+    patient_from: str | None,
     options: ReadOptions,
 ) -> dict[str, CorpusRead]:
     places = find_splits(paths[0]) if len(paths) == 1 else {}
@@ -302,6 +319,7 @@ def _read_splits(
             on_problem=on_problem,
             options=options,
             metadata=metadata,
+            patient_from=patient_from,
         )
         for name, path in places.items()
     }

@@ -6,13 +6,14 @@ Formats such as brat and PubTator have no place for these; splits by patient nee
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document
-from notesmith.errors import CorpusError
+from notesmith.errors import ConfigError, CorpusError
 
 Table = Mapping[str, Mapping[str, str]]
 
@@ -49,4 +50,31 @@ def add_metadata(docs: Sequence[Document], table: Table, tally: Tally) -> list[D
     return [
         replace(doc, metadata={**doc.metadata, **table[doc.id]}) if doc.id in table else doc
         for doc in docs
+    ]
+
+
+def add_patients(docs: Sequence[Document], pattern: str, tally: Tally) -> list[Document]:
+    """Return ``docs`` with the patient that each one's id tells; what is known already wins.
+
+    Args:
+        docs: documents.
+        pattern: a regular expression that is searched in the id; its first group, or the whole
+            match where it has none, is the patient.
+        tally: counts ids that do not match.
+
+    Raises:
+        ConfigError: the pattern is no regular expression, or matches no id.
+    """
+    try:
+        found = [re.search(pattern, doc.id) for doc in docs]
+    except re.error as error:
+        raise ConfigError(f"patient-from {pattern!r}: {error}; correct it") from None
+    if docs and not any(found):
+        raise ConfigError(f"patient-from {pattern!r} matches none of {len(docs)} ids; correct it")
+    tally.note("documents whose id tells no patient", sum(match is None for match in found))
+    return [
+        doc
+        if match is None or not (patient := match[1 if match.re.groups else 0])
+        else replace(doc, metadata={"patient": patient, **doc.metadata})
+        for doc, match in zip(docs, found, strict=True)
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, Format, ReadOptions, Source
-from notesmith.corpus.metadata import add_metadata, read_metadata
+from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError
@@ -36,6 +36,7 @@ def read_corpus(
     on_problem: OnProblem = "raise",
     options: ReadOptions | None = None,
     metadata: Path | None = None,
+    patient_from: str | None = None,
 ) -> CorpusRead:
     """Read every document below ``path``.
 
@@ -46,9 +47,11 @@ def read_corpus(
         on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
         options: what some formats must be told.
         metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
+        patient_from: a regular expression whose first group in a document's id is the patient.
 
     Raises:
         CorpusError: nothing is there, formats are mixed, or a record is bad.
+        ConfigError: ``patient_from`` is wrong or matches no id.
     """
     path = Path(path)
     tally = Tally(on_problem)
@@ -62,6 +65,8 @@ def read_corpus(
         docs = [relabel(doc, label_map, tally) for doc in docs]
     if metadata is not None:
         docs = add_metadata(docs, read_metadata(metadata), tally)
+    if patient_from is not None:
+        docs = add_patients(docs, patient_from, tally)
     return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
 
 
