@@ -85,6 +85,9 @@ Tasks = Annotated[
     Path | None,
     typer.Option(help="File with the texts where labels stand without them (Label Studio)."),
 ]
+TextKey = Annotated[
+    str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -123,6 +126,7 @@ def convert(
     annotator: Annotator = None,
     predictions: Predictions = False,
     tasks: Tasks = None,
+    text_key: TextKey = None,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
@@ -134,7 +138,13 @@ def convert(
         label_map=parse_label_map(label_map),
         on_problem=on_problem,
         options=ReadOptions(
-            Columns(token_column, tag_column, tags), layer, feature, annotator, predictions, tasks
+            Columns(token_column, tag_column, tags),
+            layer,
+            feature,
+            annotator,
+            predictions,
+            tasks,
+            text_key,
         ),
         metadata=metadata,
         patient_from=patient_from,
@@ -163,6 +173,7 @@ def stats(
     annotator: Annotator = None,
     predictions: Predictions = False,
     tasks: Tasks = None,
+    text_key: TextKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
@@ -173,7 +184,7 @@ def stats(
         on_problem,
         metadata,
         patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
+        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
     )
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
@@ -210,6 +221,7 @@ def check(
     annotator: Annotator = None,
     predictions: Predictions = False,
     tasks: Tasks = None,
+    text_key: TextKey = None,
     few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
     all_findings: Annotated[
         bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
@@ -224,7 +236,7 @@ def check(
         on_problem,
         metadata,
         patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks),
+        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
     )
     result = check_corpus(
         {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
@@ -262,6 +274,7 @@ def split(
     annotator: Annotator = None,
     predictions: Predictions = False,
     tasks: Tasks = None,
+    text_key: TextKey = None,
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
     read = read_corpus(
@@ -271,7 +284,7 @@ def split(
         on_problem=on_problem,
         metadata=metadata,
         patient_from=patient_from,
-        options=ReadOptions(Columns(), layer, feature, annotator, predictions, tasks),
+        options=ReadOptions(Columns(), layer, feature, annotator, predictions, tasks, text_key),
     )
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)

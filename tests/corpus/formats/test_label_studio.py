@@ -302,7 +302,7 @@ def test_several_annotators_must_be_chosen_from(tmp_path):
         read(path)
     assert str(error.value) == (
         f"{path}: element 0: task '1': several annotators and no single ground truth; choose one "
-        "(annotator=NAME) or read each with read_each: 1, b@x.org"
+        "with --annotator: 1, b@x.org"
     )
     with pytest.raises(CorpusError, match=r"no annotator '7'; there are 1, b@x.org"):
         read(path, annotator="7")
@@ -364,7 +364,7 @@ def test_an_unannotated_task_is_no_document_and_an_empty_annotation_is(tmp_path)
 def test_predictions_are_read_when_asked(tmp_path):
     made = {"model_version": "m1", "score": 0.9, "result": [region(3, 13, score=0.5)]}
     path = put(tmp_path, [task(predictions=[made])])
-    with pytest.raises(CorpusError, match=r"holds predictions only; read those \(predictions=\)"):
+    with pytest.raises(CorpusError, match=r"holds predictions only; read those \(--predictions\)"):
         read(path)
     (doc,) = read(path, predictions=True)
     assert doc.provenance == Provenance("silver", model="m1")
@@ -386,7 +386,7 @@ def test_annotations_by_themselves_are_joined_with_their_tasks(tmp_path):
             {"id": 7, "task": 1, "model_version": "m", "result": []},
         ],
     )
-    with pytest.raises(CorpusError, match=r"give the file of the tasks \(tasks=FILE\)"):
+    with pytest.raises(CorpusError, match=r"give the file of the tasks \(--tasks FILE\)"):
         read(path, annotator="1")
     tasks = put(tmp_path, [{"id": 1, "data": {"text": "No chest pain.", "id": "n1"}}], "tasks.json")
     (doc,) = read(path, annotator="1", tasks=tasks)

@@ -39,6 +39,7 @@ class ReadOptions:
         annotator: whose labels, where a file has those of several (Label Studio, Prodigy).
         predictions: read machine-made labels, not those of annotators (Label Studio).
         tasks: a file with the texts, where they are not beside the labels (Label Studio).
+        text_key: the field of a task that holds the text (Label Studio).
     """
 
     columns: conll.Columns = field(default_factory=conll.Columns)
@@ -47,6 +48,7 @@ class ReadOptions:
     annotator: str | None = None
     predictions: bool = False
     tasks: Path | None = None
+    text_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ FORMATS: Mapping[str, Format] = {
                 annotator=source.options.annotator,
                 predictions=source.options.predictions,
                 tasks=source.options.tasks,
+                text_key=source.options.text_key,
             ),
             label_studio_write.write,
             suffix=".json",

@@ -285,11 +285,11 @@ def _find_text_key(path: Path, tasks: Sequence[_Task]) -> str:
     if common:
         raise CorpusError(
             f"{path}: which field of data is the text? {', '.join(sorted(common))}; "
-            "name it with text_key"
+            "name it with --text-key"
         )
     raise CorpusError(
-        f"{path}: no field of data is text in every task; name it with text_key, or give the "
-        "file of the tasks (tasks=FILE)"
+        f"{path}: no field of data is text in every task; name it with --text-key, or give the "
+        "file of the tasks (--tasks FILE)"
     )
 
 
@@ -324,14 +324,14 @@ def _choose(export: _Export, annotator: str | None) -> list[tuple[_Task, list[_A
         if len({x.who for x in pool}) > 1:
             raise CorpusError(
                 f"{task.where}: several {what}s and no single ground truth; choose one "
-                f"(annotator=NAME) or read each with read_each: {', '.join(names)}"
+                f"with --annotator: {', '.join(names)}"
             )
         if pool:
             # The order of the file decides between those changed at the same time.
             chosen.append((task, sorted(pool, key=lambda x: x.changed)))
     if not chosen and any(task.n_others for task in export.tasks):
         held = "annotations" if export.of_models else "predictions"
-        raise CorpusError(f"{export.path}: holds {held} only; read those (predictions=)")
+        raise CorpusError(f"{export.path}: holds {held} only; read those (--predictions)")
     return chosen
 
 
@@ -374,13 +374,13 @@ def _documents(
 def _checked(text: object, key: str) -> str:
     if not isinstance(text, str):
         raise CorpusError(
-            f"data has no text {key!r}; name the field with text_key, or give the file of the "
-            "tasks (tasks=FILE)"
+            f"data has no text {key!r}; name the field with --text-key, or give the file of the "
+            "tasks (--tasks FILE)"
         )
     if _ADDRESS.fullmatch(text):
         raise CorpusError(
             f"data {key!r} is an address, not the text; give a file of tasks with their texts "
-            "(tasks=FILE)"
+            "(--tasks FILE)"
         )
     check_text(text)
     return text

@@ -101,8 +101,7 @@ def read(
         raise CorpusError(f"{path}: no annotator {annotator!r}; there are {names or 'none'}")
     if len({(x.text, x.annotator) for x in chosen}) > len({x.text for x in chosen}):
         raise CorpusError(
-            f"{path}: texts with several annotators; choose one (annotator=NAME) or read each "
-            f"with read_each: {names}"
+            f"{path}: texts with several annotators; choose one with --annotator: {names}"
         )
     tally.note("lines of other annotators left out", len(lines) - len(chosen))
     ids = _ids(lines, stem)
