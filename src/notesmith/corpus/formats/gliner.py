@@ -4,12 +4,14 @@ Mentions name their first and last token:
 ``{"tokenized_text": ["No", "chest", "pain"], "ner": [[1, 2, "Problem"]]}``. Nothing is read back:
 neither text nor offsets are there. GLiNER cuts off what is past its ``max_len`` and leaves out
 mentions wider than its ``max_width`` (12 words): documents are split at sentences for the first.
-Source: https://urchade.github.io/GLiNER/training.html, ``gliner/data_processing/processor.py``.
+Source: https://urchade.github.io/GLiNER/training.html, ``gliner/data_processing/processor.py`` and
+``tokenizer.py``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.corpus.files import atomic_write_text
-from notesmith.document import Document
-from notesmith.ner.words import words
+from notesmith.document import Document, Span
 from notesmith.segments import cut, split
 
+# GLiNER's own words (``WhitespaceTokenSplitter``), so that training sees what inference will.
+_WORD = re.compile(r"\w+(?:[-_]\w+)*|\S")
 MAX_WORDS = 384
 """GLiNER's own ``max_len``."""
 
@@ -48,7 +51,7 @@ def write(docs: Sequence[Document], path: Path, *, max_words: int = MAX_WORDS) -
         parts = [
             cut(doc, span)
             for span in split(
-                doc, "document", max_tokens=max_words, count_tokens=lambda text: len(words(text))
+                doc, "document", max_tokens=max_words, count_tokens=lambda text: len(_words(text))
             )
         ]
         lost["documents split"] += len(parts) > 1
@@ -64,8 +67,12 @@ def write(docs: Sequence[Document], path: Path, *, max_words: int = MAX_WORDS) -
     return lost
 
 
+def _words(text: str) -> list[Span]:
+    return [match.span() for match in _WORD.finditer(text)]
+
+
 def _item(doc: Document, lost: Counter[str]) -> dict[str, Any]:
-    spans = words(doc.text)
+    spans = _words(doc.text)
     starts = [start for start, _ in spans]
     ends = [end for _, end in spans]
     mentions: dict[tuple[int, int, str], None] = {}

@@ -39,8 +39,9 @@ from notesmith.corpus.formats.pubtator import check_mention
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError
-from notesmith.ner.words import words
 
+# Runs of letters and digits, and every other mark by itself.
+_WORD = re.compile(r"[^\W_]+|\S")
 _ANSWERS = ("accept", "reject", "ignore")
 _SIGNS = ("spans", "answer", "tokens", "relations", "_input_hash", "_task_hash", "_view_id")
 _LINE_FIELDS = frozenset({*_SIGNS, "text", "meta", "id", "doc_id"})
@@ -306,7 +307,7 @@ def _tokens(text: str, mentions: Iterable[Span]) -> list[dict[str, Any]]:
     """
     mentions = list(mentions)
     begins = {start for start, _ in mentions}
-    bounds = {0, len(text)}.union(*words(text), *mentions)
+    bounds = {0, len(text)}.union(*(m.span() for m in _WORD.finditer(text)), *mentions)
     tokens: list[dict[str, Any]] = []
     for start, end in pairwise(sorted(bounds)):
         if text[start] == " " and start not in begins and tokens and tokens[-1]["end"] == start:
