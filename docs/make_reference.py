@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from notesmith.cli.app import app
 from notesmith.config import ArmConfig, Config, RecipeConfig
-from notesmith.corpus import FORMATS
+from notesmith.corpus.formats import READABLE
 from notesmith.lm.presets import PRESETS
 from notesmith.pipeline.recipes import packaged_recipes
 
@@ -150,7 +150,7 @@ def recipe_page() -> str:
         lines.append(
             f"| `{preset.name}` | {where} | {preset.n_parameters:,} | {licence}{gated} | {memory} |"
         )
-    formats = [f"`{fmt.name}`" for fmt in FORMATS.values() if fmt.read]
+    formats = [f"`{name}`" for name in READABLE]
     lines += [
         "",
         "`ner.encoder` is `minilm` (a Python package, no network), `biomedbert`, `biobert`,",

@@ -15,6 +15,7 @@ from rich.table import Table
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.check import CheckResult, check_corpus
 from notesmith.corpus.files import atomic_folder
+from notesmith.corpus.formats import READABLE
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
@@ -32,11 +33,10 @@ _SUFFIX_FORMATS = {
     ".parquet": "parquet",
 }
 _SHOWN = 20
-_READ = [fmt.name for fmt in FORMATS.values() if fmt.read]
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(_READ)}); found out if not given."),
+    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); found out if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,

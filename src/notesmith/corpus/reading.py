@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from notesmith.corpus.formats import FORMATS, Format, ReadOptions, Source
+from notesmith.corpus.formats import FORMATS, READABLE, Format, ReadOptions, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError
 
-_READ = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
 _HEAD_BYTES = 65_536
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
 _NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
@@ -141,7 +140,7 @@ def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format
                 break
     if not found:
         what = "not in a format that is recognised" if sources else "empty"
-        raise CorpusError(f"{path}: {what}; formats are {', '.join(_READ)} (--format)")
+        raise CorpusError(f"{path}: {what}; formats are {', '.join(READABLE)} (--format)")
     if len(found) > 1:
         listed = ", ".join(f"{name} ({len(files)} files)" for name, files in found.items())
         raise CorpusError(

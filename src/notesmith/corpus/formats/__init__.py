@@ -199,3 +199,5 @@ FORMATS: Mapping[str, Format] = {
         Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )
 }
+READABLE = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
+"""Names of the formats that are read; the others are written only."""

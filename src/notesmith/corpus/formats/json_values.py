@@ -22,18 +22,18 @@ ID_FIELDS = ("doc_id", "id")
 """Fields that may hold the id of a document, the first that is filled counts."""
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, is_line: bool = False) -> Any:
     """The value that ``text`` holds.
 
     Raises:
-        CorpusError: it is not JSON; the message gives line and column, never the text.
+        CorpusError: it is not JSON; the message gives line and column, never the text. ``is_line``
+            leaves the line to the caller, who knows its number in the file.
     """
     try:
         return json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"not JSON ({error.msg}, line {error.lineno}, column {error.colno}); is it cut off?"
-        ) from None
+        place = f"column {error.colno}" if is_line else f"line {error.lineno}, column {error.colno}"
+        raise CorpusError(f"not JSON ({error.msg}, {place}); is it cut off?") from None
     except RecursionError:
         raise CorpusError("JSON nested too deeply") from None
     except CorpusError:

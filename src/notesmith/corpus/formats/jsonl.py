@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from notesmith.corpus.files import atomic_write_text
+from notesmith.corpus.formats.json_values import parse_json
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import (
     ConceptRelation,
@@ -39,21 +40,7 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
 
 
 def _parse(line: str) -> Document:
-    try:
-        record = json.loads(line, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise CorpusError(f"not JSON ({error.msg}, column {error.colno}); is it cut off?") from None
-    except RecursionError:
-        raise CorpusError("JSON nested too deeply") from None
-    except CorpusError:
-        raise
-    except ValueError:  # A number of thousands of digits.
-        raise CorpusError("JSON with a number too long to read") from None
-    return from_record(record)
-
-
-def _refuse(name: str) -> None:
-    raise CorpusError(f"{name} is not JSON; write null or a number")
+    return from_record(parse_json(line, is_line=True))
 
 
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
