@@ -30,6 +30,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
@@ -73,12 +74,18 @@ def claims(path: Path, head: str, *, unlabelled: bool = False) -> bool:
     return path.suffix == ".txt" and (
         unlabelled
         or _other(path, ".con") is not None
-        or any(path.parent.glob("*.con"))
+        or _holds_concepts(path.parent, path.parent.stat().st_mtime_ns)
         or (
             path.parent.name == _FOLDERS[".txt"][0]
             and any((path.parent.parent / name).is_dir() for name in _FOLDERS[".con"])
         )
     )
+
+
+@lru_cache(maxsize=16)
+def _holds_concepts(folder: Path, changed: int) -> bool:
+    """Whether concept files lie in ``folder``; looked up once, not for each of its texts."""
+    return any(folder.glob("*.con"))
 
 
 def read(
