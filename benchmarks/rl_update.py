@@ -3,7 +3,7 @@
     python benchmarks/rl_update.py CORPUS.jsonl.xz [--rounds 2] [--threads 1]
 
 CORPUS is JSON lines with a ``text`` field. Its sentences stand for completions, eight of each of
-eight prompts, at most 64 tokens. Timed are log-probabilities and entropies with their gradient
+eight prompts, at most 64 tokens. Timed are log-probabilities with their gradient
 (the policy) and without (the reference). TRL's own way: prompts padded on the left, completions on
 the right, logits at all completion positions, 8 rows at a time.
 """
@@ -93,7 +93,7 @@ def timed(way: Callable[[Any], Any], model: Any, *, gradient: bool) -> float:
     model.zero_grad()
     began = time.process_time()
     with torch.set_grad_enabled(gradient), torch.autocast("cpu", torch.bfloat16):
-        for log_probs, _ in way(model):
+        for log_probs in way(model):
             if gradient:
                 log_probs.sum().backward()
     return time.process_time() - began
@@ -121,7 +121,8 @@ def trl_batches(model: Any, rows: Any, pad_id: int) -> Any:
         log_probs = selective_log_softmax(logits, some[:, -right:])
         with torch.no_grad():
             entropy = entropy_from_logits(logits)
-        yield log_probs * seen[:, -right:], entropy
+        del entropy  # computed for its log
+        yield log_probs * seen[:, -right:]
 
 
 if __name__ == "__main__":

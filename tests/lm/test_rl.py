@@ -459,10 +459,8 @@ def test_log_probabilities_are_the_models_whatever_the_padding(ruled):
                 found[i, : len(completion)], expected[at, completion], atol=1e-4, rtol=1e-4
             )
             assert found[i, len(completion) :].tolist() == [0.0] * (3 - len(completion))
-            entropy = torch.distributions.Categorical(logits=logits).entropy()[len(prompt) - 1 :]
-            torch.testing.assert_close(
-                entropies[i, : len(completion)], entropy, atol=1e-4, rtol=1e-4
-            )
+        # Of the drawn tokens alone: their mean estimates the entropy.
+        torch.testing.assert_close(entropies, -found)
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, monkeypatch):

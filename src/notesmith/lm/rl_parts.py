@@ -30,8 +30,8 @@ class Part(Protocol):
     @property
     def rows(self) -> tuple[int, ...]: ...
 
-    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
-        """Of every completion token, row by row: log-probability, and entropy there, in nats.
+    def log_probs(self, model: Any, temperature: float) -> Tensor:
+        """Log-probability of every completion token, row by row, in nats.
 
         Of the softmax at ``temperature`` over what could be drawn there: the whole vocabulary, but
         for what was forbidden. Only positions that predict a completion token meet the vocabulary.
@@ -92,7 +92,7 @@ class Pack:
     targets: Tensor
     forbidden: Forbidden | None = None
 
-    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
+    def log_probs(self, model: Any, temperature: float) -> Tensor:
         """See ``Part``."""
         device = model.device
         hidden = model.base_model(
@@ -114,7 +114,7 @@ class Padded:
     pad_id: int
     forbidden: Forbidden | None = None
 
-    def log_probs(self, model: Any, temperature: float) -> tuple[Tensor, Tensor]:
+    def log_probs(self, model: Any, temperature: float) -> Tensor:
         """See ``Part``."""
         features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in self.own]
         inputs = {k: v.to(model.device) for k, v in collate(features, self.pad_id).items()}
@@ -127,17 +127,16 @@ def _of_targets(
     targets: Tensor,
     temperature: float,
     forbidden: Forbidden | None,
-) -> tuple[Tensor, Tensor]:
-    logits = project(model, hidden) / temperature
+) -> Tensor:
+    logits = project(model, hidden)
+    if temperature != 1:
+        logits = logits / temperature
     if forbidden is not None:
         # Else what a bad completion loses could go to tokens that are never drawn, hence never
         # punished, until they are all that the policy wants.
         mask = torch.from_numpy(forbidden.mask(logits.shape[-1]))
         logits = logits.masked_fill(mask.to(logits.device), -torch.inf)
-    log_probs = torch.log_softmax(logits, dim=-1)
-    with torch.no_grad():
-        entropy = torch.special.entr(log_probs.exp()).sum(dim=-1)
-    return log_probs.gather(1, targets[:, None])[:, 0], entropy
+    return torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
 
 
 def _prompt(row: Row) -> tuple[int, ...]:

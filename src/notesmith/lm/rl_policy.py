@@ -136,7 +136,7 @@ class TrainedPolicy:
                 pad_id=self._run.lm.pad_id,
                 forbidden=forbidden,
             ):
-                values, _ = part.log_probs(model, temperature)
+                values = part.log_probs(model, temperature)
                 pieces = values.cpu().split([rows[i].n_completion for i in part.rows])
                 for i, piece in zip(part.rows, pieces, strict=True):
                     found[i] = piece

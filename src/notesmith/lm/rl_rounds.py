@@ -182,7 +182,7 @@ class LessonTrainer(Steps, CompletionTrainer):
         rows = rows_of(inputs)
         rules = joined([self.forbidden[row] for row in rows])
         part = Padded(tuple(range(len(rows))), tuple(rows), 0, rules)
-        return -part.log_probs(model, 1.0)[0]
+        return -part.log_probs(model, 1.0)
 
 
 def rows_of(inputs: Mapping[str, Tensor]) -> list[Row]:
