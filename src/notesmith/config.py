@@ -345,6 +345,12 @@ class EvaluateConfig(Config):
     resamples: Positive = Field(10000, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
     split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
+    protocol: Literal["held-out", "cross-fit"] = Field(
+        "held-out",
+        description="score dev and test documents; or, without a test set, every document of "
+        "train by models that never saw its fold",
+    )
+    folds: Annotated[int, Field(ge=2)] = Field(5, description="folds by patient (cross-fit)")
 
 
 class RecipeConfig(Config):
@@ -380,4 +386,17 @@ class RecipeConfig(Config):
         wanted |= {self.evaluate.candidate} - {""}
         if unknown := sorted(wanted - set(names)):
             raise ValueError(f"[evaluate] names unknown arms: {unknown}")
+        return self
+
+    @model_validator(mode="after")
+    def _cross_fit_has_no_test_set(self) -> RecipeConfig:
+        if self.evaluate.protocol == "cross-fit":
+            if self.evaluate.split == "dev":
+                raise ValueError("cross-fit has no dev set; leave out evaluate.split")
+            for split in ("dev", "test"):
+                if getattr(self.corpus, split):
+                    raise ValueError(
+                        f"cross-fit scores the documents of train; leave out corpus.{split}, or "
+                        "set evaluate.protocol to 'held-out'"
+                    )
         return self

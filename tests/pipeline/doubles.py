@@ -140,8 +140,12 @@ def doubles(around: Surroundings, pause: float = 0.0):
 
     def score(work):
         split = work.config["split"]
-        docs = read_corpus(around.open_split(split)).docs
-        docs = docs[: work.config["documents"] or None]
+        if "documents" in work.inputs:
+            docs = files.load_docs(work.inputs["documents"])
+            around.open_split(split)
+        else:
+            docs = read_corpus(around.open_split(split)).docs
+            docs = docs[: work.config["documents"] or None]
         rng = np.random.default_rng([work.cell.seed, len(work.cell.inputs["model"].inputs)])
         predicted = [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
         scores = score_cell(
@@ -158,7 +162,7 @@ def doubles(around: Surroundings, pause: float = 0.0):
         )
         time.sleep(pause)
         (work.out / SCORES).write_text(json.dumps(scores.to_json()))
-        (work.out / PREDICTIONS).write_text("{}")
+        (work.out / PREDICTIONS).write_text(json.dumps({doc.id: [] for doc in docs}))
         return {"split": split, "f1": scores.f1, "corpus": {"documents": len(docs)}}
 
     own = {"names": names, "sft": sft, "sample": sample, "ner": ner, "score": score}

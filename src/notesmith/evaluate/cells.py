@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -168,6 +168,49 @@ def score_cell(
         seen=_pooled(score_seen(gold, predicted, known)),
         seconds=seconds,
         tokens=tokens,
+    )
+
+
+def join_folds(
+    gold: Sequence[Document], folds: Sequence[tuple[Sequence[str], CellScores]]
+) -> CellScores:
+    """One score over ``gold`` from those of its folds, each with the ids of its documents.
+
+    Arm, size, replicate, seed and split are those of the first fold; ``seconds`` and ``tokens``
+    are added up.
+
+    Raises:
+        StageError: a document is in no fold or in two.
+    """
+    at: dict[str, tuple[int, int]] = {}
+    for number, (ids, cell) in enumerate(folds):
+        if len(ids) != cell.n_documents or hash_ids(ids) != cell.ids_hash:
+            raise StageError(f"fold {number + 1} was scored on other documents than it names")
+        for row, doc_id in enumerate(ids):
+            if doc_id in at:
+                raise StageError(f"doc {doc_id!r} is in two folds")
+            at[doc_id] = (number, row)
+    if missing := [doc.id for doc in gold if doc.id not in at]:
+        raise StageError(f"doc {missing[0]!r} is in no fold")
+    places = [at[doc.id] for doc in gold]
+    cells = [cell for _, cell in folds]
+    zero = (0, 0, 0)
+
+    def gathered(counts: Sequence[Counts]) -> Counts:
+        return tuple(counts[fold][row] if counts[fold] else zero for fold, row in places)
+
+    labels = sorted({label for cell in cells for label in cell.strict})
+    return replace(
+        cells[0],
+        ids_hash=hash_ids([doc.id for doc in gold]),
+        groups=_groups(gold),
+        strict={x: gathered([cell.strict.get(x, ()) for cell in cells]) for x in labels},
+        lenient=gathered([cell.lenient for cell in cells]),
+        boundary=gathered([cell.boundary for cell in cells]),
+        unseen=gathered([cell.unseen for cell in cells]),
+        seen=gathered([cell.seen for cell in cells]),
+        seconds=sum(cell.seconds for cell in cells),
+        tokens=sum(cell.tokens for cell in cells),
     )
 
 

@@ -53,7 +53,8 @@ class Cell:
     """One piece of work; ``config``, ``seed``, ``inputs`` and ``sources`` determine its result.
 
     ``sources`` holds content hashes of what comes from outside the run (corpora, models).
-    ``arm``, ``size`` and ``replicate`` (-1: all) say where it belongs and are not in the key.
+    ``arm``, ``size``, ``replicate`` and ``fold`` (-1: all) say where it belongs and are not in the
+    key.
     """
 
     stage: str
@@ -65,6 +66,7 @@ class Cell:
     arm: str = ""
     size: int = 0
     replicate: int = -1
+    fold: int = -1
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +83,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """A line for people: stage, arm, size and replicate."""
+        """A line for people: stage, arm, size, replicate and fold."""
         parts = [self.stage]
         if self.arm:
             parts.append(self.arm)
@@ -89,6 +91,8 @@ class Cell:
             parts.append(f"n={self.size}")
         if self.replicate >= 0:
             parts.append(f"replicate {self.replicate + 1}")
+        if self.fold >= 0:
+            parts.append(f"fold {self.fold + 1}")
         return " · ".join(parts)
 
     def walk(self) -> Iterator[Cell]:

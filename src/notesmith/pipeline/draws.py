@@ -18,6 +18,8 @@ from notesmith.pipeline.recipes import reinforcement_of, student_of
 STAGE_VERSION: dict[str, int] = {
     "held-out": 1,
     "draw": 1,
+    "fold": 1,
+    "fold-out": 1,
     "names": 1,
     "sft": 2,
     "committee": 1,
@@ -31,8 +33,11 @@ STAGE_VERSION: dict[str, int] = {
     "lwtr": 1,
     "shuffled": 1,
     "synthetic-shuffled-labels": 1,
+    "union": 1,
+    "thin": 1,
     "ner": 1,
     "score": 1,
+    "gather": 1,
     "coverage": 1,
 }
 # The same for what a text is worth, to all that asks for rewards.
@@ -60,6 +65,8 @@ def _values(config: Config, *names: str) -> dict[str, Any]:
 
 class Draw:
     """Builds the cells of one draw; a cell that two arms need is the same by its key."""
+
+    fold = -1
 
     def __init__(self, config: RecipeConfig, sources: Sources, size: int, replicate: int) -> None:
         self.config = config
@@ -90,7 +97,7 @@ class Draw:
         arm: str = "",
     ) -> Cell:
         if seed is None:
-            seed = seed_for(self.config.draws.seed, "generator", self.size, self.replicate)
+            seed = self._seed("generator")
         return Cell(
             stage=stage,
             version=STAGE_VERSION[stage],
@@ -101,7 +108,11 @@ class Draw:
             arm=arm,
             size=self.size,
             replicate=self.replicate,
+            fold=self.fold,
         )
+
+    def _seed(self, purpose: str) -> int:
+        return seed_for(self.config.draws.seed, purpose, self.size, self.replicate)
 
     def names(self) -> Cell:
         return self._cell(
@@ -222,21 +233,24 @@ class Draw:
             sources=sources,
         )
 
-    def synthetic(self, arm: ArmConfig) -> Cell:
-        """What is kept of it."""
-        held_out = Cell(
+    def held_out(self) -> Cell:
+        """Hashes of what will be scored, so that no made text repeats it."""
+        return Cell(
             stage="held-out",
             version=STAGE_VERSION["held-out"],
             config=self._reading,
             sources={"dev": self.sources.dev, "test": self.sources.test},
         )
+
+    def synthetic(self, arm: ArmConfig) -> Cell:
+        """What is kept of it."""
         return self._cell(
             "filter",
             config={"filter": _values(self.config.filter)},
             inputs={
                 "gold": self.gold,
                 "candidates": self.candidates(arm),
-                "held-out": held_out,
+                "held-out": self.held_out(),
             },
         )
 
@@ -289,7 +303,7 @@ class Draw:
     @property
     def _student_seed(self) -> int:
         # One seed for all arms of a draw: arms differ in what they train on, not in luck.
-        return seed_for(self.config.draws.seed, "student", self.size, self.replicate)
+        return self._seed("student")
 
     def student(self, arm: ArmConfig) -> Cell:
         """The arm's NER model."""

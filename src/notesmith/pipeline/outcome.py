@@ -18,11 +18,15 @@ from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.seal import Seal
 from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
+from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.machine import machine, versions
-from notesmith.pipeline.plan import STAGES, Plan, Target
+from notesmith.pipeline.plan import SHIPPED, STAGES, Plan, Target
 from notesmith.pipeline.stages import SCORES
 
-VARIED = ("gold draw", "generator seed", "student seed")
+VARIED = {
+    "held-out": ("gold draw", "generator seed", "student seed"),
+    "cross-fit": ("division into folds", "generator seed", "student seed"),
+}
 _ENCODER_LICENCES = {"minilm": "apache-2.0"}
 
 
@@ -41,7 +45,8 @@ def results_of(
     Raises:
         StageError: nothing was scored yet.
     """
-    split = config.evaluate.split
+    cross_fit = config.evaluate.protocol == "cross-fit"
+    split = OUT_OF_FOLD if cross_fit else config.evaluate.split
     scores = list(_scores(plan, store))
     cells = [cell for cell in scores if cell.split == split]
     if not cells:
@@ -71,7 +76,7 @@ def results_of(
         "made": [entry for target in _coverages(plan) if (entry := _made(target, plan, store))],
         "rl": [entry for target in _coverages(plan) if (entry := _reinforced(target, store))],
         "stages": _stages(unique, metrics),
-        "varied": list(VARIED),
+        "varied": list(VARIED[config.evaluate.protocol]),
         "seal": {"hash": seal.plan.hash, "opened": seal.opened} if seal else None,
         "versions": versions(),
         "machine": machine(),
@@ -107,9 +112,12 @@ def models_of(
 ) -> list[dict[str, Any]]:
     """Which folder below the run's holds the student of which arm, size and replicate."""
     found: list[dict[str, Any]] = []
+    cross_fit = config.evaluate.protocol == "cross-fit"
     for target in plan.targets:
-        student = target.cell.inputs.get("model")
-        if student is None or target.split != config.evaluate.split:
+        if target.split != (SHIPPED if cross_fit else config.evaluate.split):
+            continue
+        student = target.cell if cross_fit else target.cell.inputs.get("model")
+        if student is None:
             continue
         model = store.folder(student) / MODEL
         if model.is_dir():
@@ -130,19 +138,25 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
     Each stands under its own arm, as arms with equal work share a cell.
     """
     for target in plan.targets:
-        if target.cell.stage != "score" or not store.verify(target.cell):
+        if target.cell.stage not in ("score", "gather") or not store.verify(target.cell):
             continue
         path = store.folder(target.cell) / SCORES
         found = CellScores.from_json(json.loads(path.read_text(encoding="utf-8")))
-        cost = store.metrics(target.cell.inputs["model"])
+        costs = [store.metrics(student) for student in _students(target.cell)]
         yield replace(
             found,
             arm=target.arm,
             size=target.size,
             replicate=target.replicate,
-            seconds=float(cost.get("training_seconds", 0.0)),
-            tokens=int(cost.get("tokens", 0)),
+            seconds=sum(float(cost.get("training_seconds", 0.0)) for cost in costs),
+            tokens=sum(int(cost.get("tokens", 0)) for cost in costs),
         )
+
+
+def _students(scored: Cell) -> list[Cell]:
+    """The student of a score; those of all folds where it was gathered."""
+    scores = [scored] if scored.stage == "score" else list(scored.inputs.values())
+    return [cell.inputs["model"] for cell in scores if "model" in cell.inputs]
 
 
 def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:

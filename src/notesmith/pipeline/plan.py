@@ -6,13 +6,15 @@ cells alone; ``held-out`` turns dev and test into hashes, which is all that filt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from notesmith.config import ArmConfig, RecipeConfig, Source
 from notesmith.errors import ConfigError
+from notesmith.evaluate.verdict import candidate
 from notesmith.pipeline.cells import Cell
 from notesmith.pipeline.draws import GOLD, STAGE_VERSION, Draw, Sources
+from notesmith.pipeline.folds import OUT_OF_FOLD, CrossFit
 from notesmith.pipeline.recipes import Filters, student_of
 
 STAGES = tuple(STAGE_VERSION)
@@ -29,6 +31,8 @@ _COST: dict[Source, int] = {
     "synthetic-shuffled-labels": 3,
 }
 _BY_LM = 3
+# The split of a student that is scored on nothing: it goes to those who use it.
+SHIPPED = "shipped"
 _REWARDED = 4
 
 
@@ -90,34 +94,84 @@ def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
     arms = {arm.name: arm for arm in config.arm}
     if GOLD not in arms or arms[GOLD].made:
         raise ConfigError("a recipe needs an arm named 'gold' that trains on gold alone")
-    splits = _splits(config, sources)
+    build = _cross_fit if config.evaluate.protocol == "cross-fit" else _held_out
     main = config.draws.sizes[0]
     ranked: list[tuple[tuple[int, int, int], Target]] = []
     for size in dict.fromkeys((*config.draws.sizes, *config.draws.curve)):
         curve = size not in config.draws.sizes
         for replicate in range(n_replicates(config, size)):
-            draw = Draw(config, sources, size, replicate)
-            covered: dict[str, Target] = {}
-            nameless: dict[str, Target] = {}
+            makers = build(config, sources, size, replicate)
+            covered: dict[str, list[Target]] = {}
+            nameless: dict[str, list[Target]] = {}
             for arm in (arms[GOLD],) if curve else config.arm:
                 if arm.sizes and size not in arm.sizes and not curve:
                     continue
                 cost = _cost(arm)
-                for split in splits:
-                    cell = draw.score(arm, split)
-                    order = (replicate, cost, 0 if size == main else 2 if curve else 1)
-                    target = Target(cell, arm.name, size, replicate, split, curve)
-                    ranked.append((order, target))
+                order = (replicate, cost, 0 if size == main else 2 if curve else 1)
+                labels = (arm.name, size, replicate)
+                ranked += [
+                    (order, Target(cell, *labels, split, curve))
+                    for split, cell in makers.scores(arm)
+                ]
                 if cost >= _BY_LM:
-                    cell = draw.coverage(arm, config.evaluate.split)
-                    target = Target(cell, arm.name, size, replicate, config.evaluate.split)
+                    cells = makers.coverages(arm)
                     # An arm that trains on the text as it is names the generator best.
                     named = covered if "synthetic" in arm.made else nameless
-                    named.setdefault(cell.key, target)
+                    found = [Target(cell, *labels, makers.split) for cell in cells]
+                    named.setdefault(cells[0].key, found)
             covered = nameless | covered
-            ranked += [((replicate, _REWARDED + 1, 0), target) for target in covered.values()]
+            ranked += [
+                ((replicate, _REWARDED + 1, 0), target)
+                for targets in covered.values()
+                for target in targets
+            ]
     ranked.sort(key=lambda pair: pair[0])
-    return Plan(tuple(target for _, target in ranked))
+    finals = _finals(config, sources) if config.evaluate.protocol == "cross-fit" else []
+    return Plan((*(target for _, target in ranked), *finals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Makers:
+    """What makes the cells that a run is after, in one draw; ``split`` is the one reported."""
+
+    split: str
+    scores: Callable[[ArmConfig], list[tuple[str, Cell]]]
+    coverages: Callable[[ArmConfig], list[Cell]]
+
+
+def _held_out(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
+    splits = _splits(config, sources)
+    draw = Draw(config, sources, size, replicate)
+    return _Makers(
+        config.evaluate.split,
+        lambda arm: [(split, draw.score(arm, split)) for split in splits],
+        lambda arm: [draw.coverage(arm, config.evaluate.split)],
+    )
+
+
+def _cross_fit(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
+    # A point of the learning curve is a part of the main draw, scored on all of it.
+    documents = size if size in config.draws.sizes else config.draws.sizes[0]
+    if size > documents:
+        raise ConfigError(
+            f"draws.curve has {size}: more than the {documents} documents that are divided"
+        )
+    fits = CrossFit(config, sources, documents=documents, size=size, replicate=replicate)
+    return _Makers(OUT_OF_FOLD, lambda arm: [(OUT_OF_FOLD, fits.score(arm))], fits.coverages)
+
+
+def _finals(config: RecipeConfig, sources: Sources) -> list[Target]:
+    """The students that ship: of the comparator and of the arm that the verdict is about."""
+    size = config.draws.sizes[0]
+    fits = CrossFit(config, sources, documents=size, size=size, replicate=0)
+    made = {arm.name: arm.made for arm in config.arm}
+    evaluate = config.evaluate
+    wanted = {evaluate.comparator, evaluate.candidate or candidate(made, evaluate.comparator)}
+    return [
+        Target(fits.final(arm), arm.name, size, 0, SHIPPED)
+        for arm in config.arm
+        if arm.name in wanted and (not arm.sizes or size in arm.sizes)
+    ]
 
 
 def _cost(arm: ArmConfig) -> int:
@@ -133,7 +187,7 @@ def n_replicates(config: RecipeConfig, size: int) -> int:
 
 def may_discard(cell: Cell) -> bool:
     """Whether a cell's weights may go once nothing needs them any more."""
-    return cell.stage in DISPOSABLE and cell.replicate != 0
+    return cell.stage in DISPOSABLE and (cell.replicate != 0 or cell.fold > 0)
 
 
 def _splits(config: RecipeConfig, sources: Sources) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["rl"] |= _LITTLE_LEARNING
     values["reward"]["members"] = 2
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
+    values["evaluate"]["folds"] = 2
     if config.corpus.dev:
         # A look at the machinery is no reason to open the test set.
         values["evaluate"]["split"] = "dev"

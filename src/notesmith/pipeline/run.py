@@ -30,6 +30,7 @@ from notesmith.pipeline.engine import (
     unheard,
 )
 from notesmith.pipeline.examples import examples_of
+from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.plan import Plan, encoders_of, make_plan, may_discard
@@ -256,7 +257,7 @@ class _Gate:
 
     def open(self, split: str) -> Path:
         """The path of ``split``; opening test is recorded."""
-        if split == "test":
+        if split in ("test", OUT_OF_FOLD):
             seal = read_seal(self.path.parent)
             if self.plan is None or seal is None:
                 raise SealError("the test set is sealed: evaluate.split is not 'test'")
@@ -269,7 +270,8 @@ class _Gate:
             )
             if opened != seal:
                 self._keep(opened)
-        return self.paths[split]
+        # Out of fold it is the documents of train that are scored.
+        return self.paths["train" if split == OUT_OF_FOLD else split]
 
     def _keep(self, seal: sealing.Seal) -> None:
         atomic_write_text(self.path, json.dumps(seal.to_json(), indent=1) + "\n")
@@ -277,7 +279,8 @@ class _Gate:
 
 def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan:
     """What is written down before the test set is opened: arms, comparator, recipe, documents."""
-    if "test" not in paths:
+    scored = "train" if config.evaluate.protocol == "cross-fit" else "test"
+    if scored not in paths:
         raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
     values = config.model_dump(mode="json", exclude={"name": True})
     for split in ("train", "dev", "test"):
@@ -286,7 +289,7 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
         arms=tuple(arm.name for arm in config.arm),
         comparator=config.evaluate.comparator,
         config_hash=_hash(canonical(values).encode()),
-        test_hash=values["corpus"]["test"],
+        test_hash=values["corpus"][scored],
         n_documents=config.draws.test_documents,
         against=tuple(config.evaluate.against.items()),
     )

@@ -42,7 +42,14 @@ def honest_notes(view: View) -> list[str]:
             f"The main comparison has {words.plural(main.n_replicates, 'replicate')}. Below "
             f"{DEMONSTRATION_BELOW} this is a demonstration and supports no claim."
         )
-    if view.split != "test":
+    if view.split == "out-of-fold":
+        found.append(
+            "There is no test set: every document was scored by models that saw neither it nor "
+            "text made from its fold. Models of different folds share most of their gold, so the "
+            "interval is an approximation, and it is about models made from a part of the gold; "
+            "what ships is made from all of it."
+        )
+    elif view.split != "test":
         found.append(
             f"Scores are from {view.split}. Choices were made on these documents, so the figures "
             "flatter; only a sealed test set can show what is left."

@@ -1,8 +1,8 @@
 """The stages: what each kind of cell does, by calling the libraries; no method of its own.
 
-Every function reads the folders of its inputs and writes its own. Train is read by ``draw``; dev
-and test are read by ``score`` and ``coverage``, through the seal, and by ``held-out``, which keeps
-nothing of them but one-way hashes.
+Every function reads the folders of its inputs and writes its own. Train is read by ``draw`` (and
+divided by ``fold`` and ``fold-out`` in cross-fit); dev and test are read by ``score`` and
+``coverage``, through the seal, and by ``held-out``, which keeps nothing of them but one-way hashes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
     return {
         "held-out": lambda work: corpus.held_out(work, around),
         "draw": lambda work: corpus.draw(work, around),
+        "fold": corpus.fold,
+        "fold-out": corpus.fold_out,
         "names": lambda work: generator.names(work, around),
         "sft": lambda work: generator.sft(work, around),
         "committee": reinforce.committee,
@@ -48,7 +50,10 @@ def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
         "lwtr": lambda work: rivals.changed(work, replace_tokens),
         "shuffled": lambda work: rivals.changed(work, shuffle_segments),
         "synthetic-shuffled-labels": rivals.placebo,
+        "union": rivals.union,
+        "thin": rivals.thin,
         "ner": student.ner,
         "score": lambda work: student.score(work, around),
+        "gather": student.gather,
         "coverage": lambda work: student.coverage(work, around),
     }

@@ -1,8 +1,10 @@
-"""Stages of the rivals that need no language model, and of the placebo."""
+"""Stages that need no language model: rivals, the placebo, and text of several folds."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from notesmith.augment import gold_names, replace_mentions, shuffle_labels
@@ -11,6 +13,25 @@ from notesmith.document import Document
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import gold_in, keep_made
+
+
+def union(work: Work) -> Mapping[str, Any]:
+    """The text of all folds, one of each in turn; ids say which fold made them."""
+    folds = [
+        [replace(doc, id=f"{name}/{doc.id}") for doc in files.load_docs(folder)]
+        for name, folder in work.inputs.items()
+    ]
+    rows = itertools.zip_longest(*folds)
+    return keep_made(work, [doc for row in rows for doc in row if doc is not None])
+
+
+def thin(work: Work) -> Mapping[str, Any]:
+    """As much of the union a gold document as each fold's students had.
+
+    ``n`` folds made what ``n - 1`` times all gold would have asked for: each saw all but one fold.
+    """
+    docs = files.load_docs(work.inputs["made"])
+    return keep_made(work, docs[: round(len(docs) / (int(work.config["folds"]) - 1))])
 
 
 def replaced(work: Work) -> Mapping[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document
-from notesmith.evaluate.cells import score_cell
+from notesmith.evaluate.cells import CellScores, join_folds, score_cell
 from notesmith.metrics import fold_mention
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
@@ -57,6 +58,10 @@ def ner(work: Work) -> Mapping[str, Any]:
 
 
 def _open(work: Work, around: Surroundings) -> list[Document]:
+    if "documents" in work.inputs:
+        # A fold: the plan is sealed all the same, before its first score.
+        around.open_split(str(work.config["split"]))
+        return files.load_docs(work.inputs["documents"])
     docs = read(around.open_split(str(work.config["split"])), work.config).docs
     return docs[: int(work.config["documents"]) or None]
 
@@ -88,6 +93,29 @@ def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
         "f1": round(100 * scores.f1, 3),
         "corpus": describe(docs),
     }
+
+
+def gather(work: Work) -> Mapping[str, Any]:
+    """Put the scores of the folds together: one over all documents."""
+    docs = gold_in(work)
+    folds: list[tuple[list[str], CellScores]] = []
+    predicted: dict[str, Any] = {}
+    for name, folder in work.inputs.items():
+        if name != "gold":
+            spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
+            found = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+            folds.append((list(spans), CellScores.from_json(found)))
+            predicted |= spans
+    scores = replace(
+        join_folds(docs, folds),
+        arm=work.cell.arm,
+        size=work.cell.size,
+        replicate=work.cell.replicate,
+    )
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    in_order = {doc.id: predicted[doc.id] for doc in docs}
+    atomic_write_text(work.out / PREDICTIONS, json.dumps(in_order))
+    return {"split": scores.split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
 
 
 def coverage(work: Work, around: Surroundings) -> Mapping[str, Any]:
