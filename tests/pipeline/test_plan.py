@@ -46,9 +46,18 @@ def test_order_is_replicates_first_then_cost():
     ]
 
 
-def test_the_plan_uses_every_stage():
-    plan = make_plan(tiny_recipe(PATHS, arm=[*ARMS, *REWARDED]), SOURCES)
-    assert {s for target in plan.targets for s in stages_of(target)} == set(STAGES)
+def test_the_plans_use_every_stage():
+    arms = [*ARMS, *REWARDED]
+    held_out = make_plan(tiny_recipe(PATHS, arm=arms), SOURCES)
+    evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": {"sizes": [10], "curve": [6]}}
+    folds = make_plan(tiny_recipe({"train": PATHS["train"]}, arm=arms, **evaluate), SOURCES)
+    used = {
+        stage
+        for plan in (held_out, folds)
+        for target in plan.targets
+        for stage in stages_of(target)
+    }
+    assert used == set(STAGES)
 
 
 def test_generators_share_what_they_can_and_differ_where_they_must():
