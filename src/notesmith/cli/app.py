@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 import notesmith
 from notesmith.cli import corpus
+from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
@@ -84,6 +85,7 @@ app.command()(compare)
 app.command()(show)
 app.command()(reward)
 app.add_typer(card, name="card")
+app.command()(bundle)
 
 
 def run() -> None:

