@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from notesmith.config import ArmConfig
 from notesmith.errors import ConfigError
@@ -12,6 +13,8 @@ from notesmith.pipeline.recipes import (
     save_recipe,
     student_of,
 )
+
+from .doubles import tiny_recipe
 
 SETS = ["corpus.train=/data/train.txt", "corpus.dev=/data/dev", "corpus.test=/data/test"]
 
@@ -119,3 +122,14 @@ def test_corpus_paths_of_the_demo_and_missing_ones():
 def test_an_arm_has_one_generator_and_uses_it(arm, message):
     with pytest.raises(ValueError, match=message):
         ArmConfig(name="x", **arm)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("gold", "gold"), "two arms share a name"), (("gold", "a, b"), "arm 'a, b': a comma")],
+)
+def test_arms_have_names_that_the_command_line_can_tell_apart(names, said):
+    with pytest.raises(ValidationError, match=said):
+        tiny_recipe(
+            {"train": "a"}, arm=[{"name": name} for name in names], evaluate={"against": {}}
+        )
