@@ -382,8 +382,6 @@ class RecipeConfig(Config):
         names = [arm.name for arm in self.arm]
         if len(set(names)) != len(names):
             raise ValueError("two arms share a name")
-        if with_comma := [name for name in names if "," in name]:
-            raise ValueError(f"arm {with_comma[0]!r}: a comma parts names on the command line")
         wanted = {self.evaluate.comparator, *self.evaluate.against, *self.evaluate.against.values()}
         wanted |= {self.evaluate.candidate} - {""}
         if unknown := sorted(wanted - set(names)):

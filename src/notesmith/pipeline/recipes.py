@@ -154,6 +154,8 @@ class Filters:
                 raise ConfigError(
                     f"--only {option!r}: write one of stage=, arm=, size=, replicate= and values"
                 )
+            # An arm's own name may hold a comma.
+            wanted |= {values.strip()}
             found[name] = found.get(name, frozenset()) | wanted
         return cls(**found)
 
@@ -225,6 +227,7 @@ def _toml_value(raw: str) -> Any:
 
 def _choose_arms(values: dict[str, Any], arms: Sequence[str]) -> None:
     known = [arm.get("name") for arm in values.get("arm", [])]
+    arms = _rejoined(arms, known)
     if unknown := [name for name in arms if name not in known]:
         raise ConfigError(f"no arm {unknown[0]!r}; the recipe has {', '.join(map(str, known))}")
     comparator = values.get("evaluate", {}).get("comparator", "gold")
@@ -237,6 +240,18 @@ def _choose_arms(values: dict[str, Any], arms: Sequence[str]) -> None:
         values["evaluate"]["against"] = {
             arm: other for arm, other in against.items() if arm in arms and other in arms
         }
+
+
+def _rejoined(pieces: Sequence[str], known: Sequence[Any]) -> list[str]:
+    """Names that a comma cut in two, put together where that makes a known one."""
+    names: list[str] = []
+    left = list(pieces)
+    while left:
+        lengths = range(len(left), 1, -1)
+        n = next((n for n in lengths if ", ".join(left[:n]) in known), 1)
+        names.append(", ".join(left[:n]))
+        left = left[n:]
+    return names
 
 
 def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
