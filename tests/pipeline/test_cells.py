@@ -145,3 +145,19 @@ def test_hash_path_follows_names_and_contents(tmp_path):
 
 def test_fakes_cover_their_stages():
     assert {c.stage for c in chain(1)[0].walk()} == set(fake_stages())
+
+
+def test_what_may_be_shared_holds_scores_and_metrics_alone(tmp_path):
+    store, shared = CellStore(tmp_path / "here"), CellStore(tmp_path / "there")
+    draw = Cell("draw", 1, seed=1)
+    score = Cell("score", 1, inputs={"gold": draw})
+    absent = Cell("score", 1, seed=9)
+    for cell in (draw, score):
+        with store.write(cell) as folder:
+            (folder / "metrics.json").write_text('{"f1": 1}')
+            (folder / "docs.jsonl").write_text("a note")
+    copied = [store.copy_text_free(cell, shared) for cell in (draw, score, absent)]
+    assert copied == [True, True, False]
+    assert shared.state(draw) == "discarded" and shared.metrics(draw) == {"f1": 1}
+    assert not (shared.folder(draw) / "docs.jsonl").exists()
+    assert shared.verify(score)

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 DONE = "done.json"
 METRICS = "metrics.json"
+# Stages whose files hold ids, offsets and counts alone.
+TEXT_FREE = frozenset({"score", "gather", "coverage"})
 _KEY = re.compile(r"[0-9a-f]{24}")
 _OLD = ".old-"
 _SCRATCH = ".partial"
@@ -199,6 +201,23 @@ class CellStore:
         _write_marker(folder, cell, "discarded", {METRICS: entry})
         self._verified.discard(cell.key)
         _keep_metrics_only(folder)
+
+    def copy_text_free(self, cell: Cell, to: CellStore) -> bool:
+        """Put what may be shared of ``cell`` into another store; False if it is not finished.
+
+        Of scores that is all of it; of others the metrics, as if the rest had been discarded.
+        """
+        state, target = self.state(cell), to.folder(cell)
+        if state not in ("done", "discarded") or target.exists():
+            return target.exists()
+        with atomic_folder(target) as temporary:
+            if cell.stage in TEXT_FREE:
+                shutil.copytree(self.folder(cell), temporary, dirs_exist_ok=True)
+            else:
+                metrics = shutil.copyfile(self.folder(cell) / METRICS, temporary / METRICS)
+                entry = {"size": _size(metrics), "sha256": hash_file(metrics)}
+                _write_marker(temporary, cell, "discarded", {METRICS: entry})
+        return True
 
     def remove(self, cell: Cell) -> None:
         """Delete ``cell`` (a damaged or discarded one, before it is computed again)."""
