@@ -345,6 +345,12 @@ class EvaluateConfig(Config):
     resamples: Positive = Field(10000, description="bootstrap resamples")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
     split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
+    minutes_per_note: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="annotator's minutes for one note: worth is then given in hours too",
+    )
 
 
 class RecipeConfig(Config):

@@ -189,7 +189,7 @@ def _environment() -> Environment:
         "n": words.count,
         "percent": words.percent,
     }
-    env.globals |= {"interval": words.interval, "plural": words.plural}
+    env.globals |= {"interval": words.interval, "plural": words.plural, "advice": words.advice}
     return env
 
 

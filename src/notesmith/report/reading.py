@@ -19,6 +19,7 @@ from notesmith.report.view import (
     Comparison,
     Curve,
     Estimate,
+    Hours,
     LabelScore,
     MadeText,
     Model,
@@ -101,6 +102,8 @@ def _read(results: Mapping[str, Any]) -> View:
         config=results.get("config") or {},
         focus=str(results.get("candidate") or _focus(arms, comparator, main_size)),
         confidence=_float(results.get("confidence")) or 0.95,
+        resamples=_whole(results.get("resamples")),
+        minutes_per_note=_float(results.get("minutes_per_note")),
         n_scored=_whole(finished.get("scored")) or 0,
         n_planned=_whole(finished.get("planned")) or 0,
     )
@@ -171,7 +174,13 @@ def _worth(raw: Mapping[str, Any] | None) -> Worth | None:
     if raw is None or notes is None:
         return None
     beyond = tuple(k for k in ("notes", "low", "high") if k in (raw.get("beyond") or ()))
-    return Worth(notes, _float(raw.get("low")), _float(raw.get("high")), beyond)
+    low, high = _float(raw.get("low")), _float(raw.get("high"))
+    return Worth(notes, low, high, beyond, _hours(raw.get("hours") or {}))
+
+
+def _hours(raw: Mapping[str, Any]) -> Hours | None:
+    notes = _float(raw.get("notes"))
+    return None if notes is None else Hours(notes, _float(raw.get("low")), _float(raw.get("high")))
 
 
 def _curve(raw: Mapping[str, Any], unit: float) -> Curve:
