@@ -140,7 +140,7 @@ def test_no_note_text_reaches_the_report(results, examples, tmp_path):
     page = write_report(results, tmp_path, examples=examples)
     assert page == tmp_path / "report.html"
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg"}
+    assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg", ".md", ".bib"}
     holding = {p.name for p in written if "Quillfeather" in p.read_text("utf-8")}
     assert holding == {"examples.html"}
     assert {p.stat().st_mode & 0o777 for p in written} == {0o600}

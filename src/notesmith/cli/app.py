@@ -14,6 +14,7 @@ from notesmith.cli import corpus
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.methods import methods
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
@@ -76,6 +77,7 @@ def _main(
 app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
+app.command()(methods)
 app.add_typer(corpus.app, name="corpus")
 app.command()(train)
 app.command()(predict)

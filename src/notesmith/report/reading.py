@@ -6,11 +6,12 @@ page through here. Missing parts become None or empty and the page leaves them o
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from notesmith.errors import StageError
@@ -33,6 +34,24 @@ from notesmith.report.words import is_number
 
 SCHEMA = 1
 _MADE_SYNTHETIC = "synthetic"
+
+
+def read_run(folder: Path) -> View:
+    """Return the view of a run folder's ``results.json``.
+
+    Raises:
+        StageError: there is none, or it is no results file.
+    """
+    path = folder / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{folder}: no results.json; finish the run first") from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise StageError(f"{path}: is not JSON; write it again with notesmith report") from None
+    if not isinstance(results, dict):
+        raise StageError(f"{path}: holds no results")
+    return read_results(results)
 
 
 def read_results(results: Mapping[str, Any]) -> View:
@@ -303,7 +322,8 @@ def _stage(raw: Mapping[str, Any]) -> StageCost:
 
 def _model(raw: Mapping[str, Any] | None) -> Model:
     name, licence, terms = (str((raw or {}).get(k) or "") for k in ("name", "licence", "terms"))
-    return Model(without_folders(name), licence, terms)
+    parameters = _float((raw or {}).get("parameters"))
+    return Model(without_folders(name), licence, terms, parameters)
 
 
 def without_folders(words: str) -> str:

@@ -179,6 +179,7 @@ class Model:
     name: str = ""
     licence: str = ""
     terms: str = ""
+    parameters: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,11 @@ class View:
     def against_others(self, size: int) -> tuple[Comparison, ...]:
         """Comparisons with rivals that the recipe names besides."""
         return tuple(c for c in self.comparisons if c.size == size and c.against != self.comparator)
+
+    @property
+    def ran(self) -> frozenset[str]:
+        """Stages of which at least one cell was finished."""
+        return frozenset(stage.stage for stage in self.stages if stage.cells)
 
     @property
     def unfinished(self) -> bool:
