@@ -194,8 +194,8 @@ def test_an_unfinished_run_says_so(results):
         ("do not use", "Recommendation: do not use"),
         ("label more", "Recommendation: label more"),
         ("underpowered", "Underpowered: this run cannot tell"),
-        ("demonstration", "Demonstration, no claim"),
-        ("no claim", "No claim"),
+        ("demonstration", "No recommendation: a demonstration"),
+        ("no claim", "No recommendation"),
     ],
 )
 def test_every_recommendation_has_a_badge(results, advice, said):

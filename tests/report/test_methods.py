@@ -123,9 +123,10 @@ def test_hours_are_told_with_their_minutes(results):
 
 
 def test_the_verdict_goes_into_the_discussion(results):
-    results["verdict"]["recommendation"] = "underpowered"
     said = answer(draft(results).methods, "19a")
-    assert said.startswith("*To be filled in by the authors.* Underpowered: this run cannot tell.")
+    assert said.startswith("*To be filled in by the authors.* Recommendation: use synthetic +")
+    results["verdict"] = {"recommendation": "underpowered"}
+    assert "Underpowered: this run cannot tell." in answer(draft(results).methods, "19a")
 
 
 def test_hostile_names_and_unknown_parts(results):

@@ -85,8 +85,8 @@ def memory(n_bytes: float | None) -> str:
 
 _ADVICE = {
     "underpowered": "Underpowered: this run cannot tell",
-    "demonstration": "Demonstration, no claim",
-    "no claim": "No claim",
+    "demonstration": "No recommendation: a demonstration",
+    "no claim": "No recommendation",
 }
 
 
