@@ -92,6 +92,9 @@ def test_settings_that_were_not_written_down_are_not_told(results):
     for word in ("temperature", "learning rate", "root seed", "3-grams"):
         assert word not in methods
     assert "1,500 units were asked for" in methods
+    # That it was done is known from the stages.
+    assert "on the drawn gold alone [settings: see `recipe.toml`]." in methods
+    assert methods.count("see `recipe.toml`") == 3
 
 
 def test_the_corpus_is_named_by_its_users_or_left_open(results):
