@@ -4,8 +4,8 @@
     python recipes/text_free.py unpack scores.tar.xz RUN
 
 For replicates that were computed on several machines, or in several sittings on machines that are
-wiped: unpack what there is into a run folder; ``notesmith run`` with the same recipe computes
-what is missing. Scores hold ids and offsets of the scored documents, no text; of everything else only
+wiped. Unpack what there is into a run folder: ``notesmith run`` with the same recipe computes what
+is missing. Scores hold ids and offsets of the scored documents, no text; of everything else only
 ``metrics.json`` is taken.
 """
 

@@ -117,7 +117,7 @@ def test_the_main_path_ends_with_a_report(run):
     assert (folder / "run" / "examples.html").exists()
     assert "report.html" in result.output
     results = json.loads((folder / "run" / "results.json").read_text())
-    assert results["verdict"]["recommendation"] == "no claim"
+    assert results["verdict"]["recommendation"] == "demonstration"
     assert len(results["arms"]) == 8
 
 

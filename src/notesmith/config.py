@@ -351,6 +351,12 @@ class EvaluateConfig(Config):
         "train by models that never saw its fold",
     )
     folds: Annotated[int, Field(ge=2)] = Field(5, description="folds by patient (cross-fit)")
+    minutes_per_note: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="annotator's minutes for one note: worth is then given in hours too",
+    )
 
 
 class RecipeConfig(Config):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from notesmith.config import EvaluateConfig
+from notesmith.config import ArmConfig, CorpusConfig, DrawConfig, EvaluateConfig, RecipeConfig
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.cells import hash_ids
 
@@ -110,6 +110,21 @@ def example_results():
         made=MADE,
         dev_cells=example_cells("dev", 60, seed=6),
     )
+    everywhere = {"gold", "replaced", "synthetic+replaced"}
+    recipe = RecipeConfig(
+        name="example",
+        corpus=CorpusConfig(train="train", dev="dev", test="test", kind="abstract"),
+        draws=DrawConfig(
+            sizes=(50, 25, 100),
+            curve=(200,),
+            replicates_by_size=dict.fromkeys(("25", "100", "200"), 3),
+        ),
+        arm=tuple(
+            ArmConfig(name=arm, made=made, sizes=() if arm in everywhere else (50,))
+            for arm, made in MADE.items()
+        ),
+        evaluate=config,
+    )
     made = [
         {
             "size": size,
@@ -165,7 +180,15 @@ def example_results():
         ],
         "varied": ["gold draw", "generator seed", "student seed"],
         "seal": {"hash": "3f1c" + "0" * 60, "opened": 1},
-        "versions": {"notesmith": "0.1.0", "python": "3.12.0", "numpy": "2.0.0"},
+        "versions": {
+            "notesmith": "0.1.0",
+            "python": "3.12.0",
+            "torch": "2.9.0",
+            "transformers": "5.0.0",
+            "trl": "1.16.0",
+            "peft": "0.18.0",
+            "numpy": "2.0.0",
+        },
         "machine": {"cpu": "example", "cores": 2, "memory_gib": 8.0},
         "lm": {
             "name": "gemma3-270m-offline",
@@ -173,11 +196,7 @@ def example_results():
             "terms": "https://ai.google.dev/gemma/terms",
         },
         "encoder": {"name": "minilm", "licence": "apache-2.0", "parameters": 22_700_000},
-        "config": {
-            "name": "example",
-            "draws": {"sizes": [25, 50, 100], "replicates": 5},
-            "evaluate": config.model_dump(mode="json"),
-        },
+        "config": recipe.model_dump(mode="json", exclude_none=True),
     }
     return results
 

@@ -82,7 +82,7 @@ def test_below_five_replicates_nothing_is_claimed():
     cells = five("gold", [50, 55, 60, 65]) + five("made", [62, 67, 72, 77])
     results = assemble(cells, CONFIG, made={"gold": (), "made": ("replaced",)})
     assert results["comparisons"][0]["claim"] == "demonstration"
-    assert results["verdict"]["recommendation"] == "no claim"
+    assert results["verdict"]["recommendation"] == "demonstration"
     assert results["verdict"]["headline"].startswith("Demonstration, no claim: ")
 
 
@@ -119,6 +119,19 @@ def test_worth_is_read_off_the_gold_curve():
     assert results["sizes"] == [25, 50, 100]
 
 
+def test_minutes_a_note_turn_worth_into_hours():
+    cells = [c for n, f in ((25, 55), (50, 60), (100, 65)) for c in five("gold", [f] * 5, size=n)]
+    cells += five("made", [62, 62, 63, 63, 62])
+    config = EvaluateConfig(resamples=1000, minutes_per_note=12)
+    found = assemble(cells, config, main_size=50)
+    worth = found["comparisons"][0]["worth"]
+    # 20 notes at 12 minutes are 4 hours.
+    assert worth["hours"]["notes"] == 4.0
+    assert worth["hours"]["high"] == pytest.approx(worth["high"] / 5)
+    assert found["minutes_per_note"] == 12
+    assert "hours" not in assemble(cells, CONFIG, main_size=50)["comparisons"][0]["worth"]
+
+
 def test_patients_are_resampled_whole():
     rows = [(8, 2, 2), (2, 8, 8)] * 10
     free = [hand_cell("gold", 0, rows)]
@@ -138,6 +151,9 @@ def test_power_is_of_the_verdicts_comparison():
     # Deltas 3, 1, 4, 1, 2: sd 1.304; 5 replicates find (by noncentral t) 1.68 sd.
     assert power["sd_delta"] == pytest.approx(1.304, abs=1e-3)
     assert power["detectable"] == pytest.approx(2.19, abs=0.02)
+    # Finding 1, 0.77 sd: (2.80 / 0.767)² = 13.3 by the normal, 16 by t; documents are all alike.
+    assert power["needed"]["difference"] == 1.0
+    assert power["needed"]["replicates"] == 16
     assert power["n_documents"] == 10
 
 

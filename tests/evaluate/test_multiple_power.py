@@ -2,7 +2,7 @@ import pytest
 
 from notesmith.errors import StageError
 from notesmith.evaluate.multiple import holm
-from notesmith.evaluate.power import detectable, power, replicates_needed
+from notesmith.evaluate.power import detectable, needed, power, replicates_needed
 
 
 def test_holm_by_hand():
@@ -58,3 +58,34 @@ def test_replicates_needed():
     assert replicates_needed(1.0, 1.0) == 10
     # Documents' error of 1 forbids finding 2 (2.8 needed), however many replicates.
     assert replicates_needed(2.0, 1.0, se_documents=1.0) is None
+
+
+def test_more_documents_where_documents_are_the_whole_error():
+    # Error 1 on 100 documents, nothing from replicates: finding 1 takes an error of 1 / 2.802, and
+    # (2.802)² x 100 = 785 documents; 8 times both is the first whole multiple above 7.85.
+    found = needed(1.0, 1e-9, n_replicates=5, n_documents=100, se_documents=1.0)
+    assert (found.replicates, found.documents, found.times) == (None, 785, 8)
+
+
+def test_more_replicates_where_they_are_the_whole_error():
+    # Effect of 1 SD: 10 replicates (above); no documents help, as they are no part of the error.
+    found = needed(1.0, 1.0, n_replicates=5, n_documents=100)
+    assert (found.replicates, found.documents, found.times) == (10, None, 2)
+
+
+def test_both_where_neither_alone_is_enough():
+    # Documents leave 2.802 x 0.797 = 2.2 however many replicates; replicates 3.0 however many
+    # documents. Both k times: variance (1.899² / 5 + 0.797²) / k = 1.356 / k must be below
+    # 1 / 2.802² = 0.127, so k is above 10.6.
+    found = needed(1.0, 1.899, n_replicates=5, n_documents=100, se_documents=0.797)
+    assert (found.replicates, found.documents, found.times) == (None, None, 11)
+
+
+def test_some_differences_are_out_of_reach():
+    found = needed(0.01, 2.0, n_replicates=5, n_documents=100, se_documents=1.0)
+    assert (found.replicates, found.documents, found.times) == (None, None, None)
+
+
+def test_needed_for_no_difference_is_an_error():
+    with pytest.raises(StageError, match="not above 0"):
+        needed(0.0, 1.0, n_replicates=5, n_documents=100)

@@ -1,13 +1,6 @@
 import pytest
 
-from notesmith.evaluate.verdict import (
-    candidate,
-    claim,
-    points,
-    recommend,
-    worth_words,
-    write_verdict,
-)
+from notesmith.evaluate.verdict import candidate, claim, recommend, write_verdict
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 
@@ -30,13 +23,14 @@ def comparison(**changes):
     }
 
 
-def results(*comparisons, doubling=None):
+def results(*comparisons, doubling=None, **changes):
     return {
         "comparisons": list(comparisons),
         "main_size": 50,
         "comparator": "gold",
         "power": {"detectable": 2.5, "n_replicates": 5, "n_documents": 100},
         "learning_curve": {"doubling": doubling},
+        **changes,
     }
 
 
@@ -65,17 +59,44 @@ def test_claims(low, high, p, n, said):
         ({"worth": {**WORTH, "high": 5, "beyond": ["high"]}}, None, "use"),
         ({"worth": None}, None, "use"),
         ({"claim": "worse"}, None, "do not use"),
-        ({"claim": "demonstration"}, 5.0, "no claim"),
+        ({"claim": "demonstration"}, 5.0, "demonstration"),
         # A gain of 1 F1 is ruled out.
         ({"claim": "no difference shown", "high": 0.9}, 5.0, "do not use"),
         # Doubling gold gains more than the interval allows the arm.
         ({"claim": "no difference shown", "high": 2.9}, 3.0, "label more"),
-        ({"claim": "no difference shown", "high": 3.1}, 3.0, "no claim"),
-        ({"claim": "no difference shown", "high": 3.1}, None, "no claim"),
+        ({"claim": "no difference shown", "high": 3.1}, 3.0, "underpowered"),
+        ({"claim": "no difference shown", "high": 3.1}, None, "underpowered"),
     ],
 )
 def test_recommendations(changes, doubling, advice):
-    assert recommend(comparison(**changes), doubling=doubling) == advice
+    assert recommend(comparison(**changes), doubling=doubling, detectable=2.5) == advice
+
+
+@pytest.mark.parametrize(
+    ("high", "detectable", "advice"),
+    [
+        # A gain of 1 F1 may be there (1.1), and 1.01 is the least that is mostly found.
+        (1.1, 1.01, "underpowered"),
+        # It may be there, but would mostly have been found: no power was lacking.
+        (1.1, 1.0, "no claim"),
+        # It is ruled out, whatever the power.
+        (0.99, 4.0, "do not use"),
+        (1.0, 4.0, "underpowered"),
+        (1.1, None, "no claim"),
+    ],
+)
+def test_underpowered_is_where_a_gain_that_matters_is_open_and_would_be_missed(
+    high, detectable, advice
+):
+    row = comparison(claim="no difference shown", low=-2.0, high=high)
+    assert recommend(row, doubling=None, detectable=detectable) == advice
+
+
+@pytest.mark.parametrize("claim", ["better", "worse", "demonstration"])
+def test_power_changes_no_claim(claim):
+    row = comparison(claim=claim)
+    weak, strong = (recommend(row, doubling=None, detectable=d) for d in (9.0, 0.1))
+    assert weak == strong != "underpowered"
 
 
 def test_headline_in_words():
@@ -97,6 +118,36 @@ def test_an_interval_clear_of_0_that_holm_takes_back_is_said_to_be_so():
     said = write_verdict(results(row), "synthetic+replaced").headline
     assert said.endswith(
         "+1.8 F1 [+0.1, +3.0], but not once corrected for the number of arms (p 0.070)."
+    )
+
+
+def test_worth_in_hours_where_minutes_are_known():
+    # 14, 5 and 26 notes at 12 minutes: 2.8, 1.0 and 5.2 hours.
+    worth = {**WORTH, "hours": {"notes": 2.8, "low": 1.0, "high": 5.2}}
+    found = write_verdict(
+        results(comparison(worth=worth), minutes_per_note=12), "synthetic+replaced"
+    )
+    assert found.headline.endswith(
+        "worth about 14 more labelled notes [5, 26], or 2.8 annotator hours [1.0, 5.2] at 12 "
+        "minutes a note."
+    )
+
+
+def test_underpowered_says_what_would_be_needed():
+    power = {
+        "detectable": 3.5,
+        "n_replicates": 5,
+        "n_documents": 100,
+        "needed": {"difference": 1.0, "replicates": 36, "documents": None, "times": 7},
+    }
+    row = comparison(claim="no difference shown", low=-1.2, high=4.8)
+    found = write_verdict(results(row, power=power), "synthetic+replaced")
+    assert found.recommendation == "underpowered"
+    assert found.sentences[-1] == (
+        "Recommendation: none, this run is underpowered: a gain of 1 F1 would matter, synthetic + "
+        "replaced may have it, and a run of this size would mostly miss it. Finding 1 F1 four "
+        "times out of five would take about 36 replicates on these 100 documents (a rough figure: "
+        "the spread is known from 5 replicates only)."
     )
 
 
@@ -146,6 +197,11 @@ def test_demonstration_says_how_many_a_claim_needs():
             "synthetic + replaced can over replaced.",
         ),
         (
+            {"claim": "demonstration", "n_replicates": 2},
+            "Recommendation: none; with fewer than 5 replicates this is a demonstration that "
+            "everything runs.",
+        ),
+        (
             {"claim": "no difference shown", "high": 0.9},
             "Recommendation: do not use synthetic + replaced; a gain of 1 F1 over replaced is "
             "ruled out.",
@@ -159,29 +215,6 @@ def test_advice_gives_its_reason(changes, sentence):
 
 def test_nothing_to_compare():
     assert write_verdict(results(), None).recommendation == "no claim"
-
-
-@pytest.mark.parametrize(
-    ("worth", "words"),
-    [
-        (WORTH, "about 14 more labelled notes [5, 26]"),
-        (
-            {"notes": 50, "low": 9, "high": 50, "beyond": ["notes", "high"]},
-            "at least 50 more labelled notes [9, 50 or more]",
-        ),
-        (
-            {"notes": -9, "low": -25, "high": 3, "beyond": ["low"]},
-            "about 9 labelled notes fewer [-25 or fewer, 3]",
-        ),
-    ],
-)
-def test_worth_in_words(worth, words):
-    assert worth_words(worth) == words
-
-
-@pytest.mark.parametrize(("value", "text"), [(1.84, "+1.8"), (-0.04, "0.0"), (-2.0, "-2.0")])
-def test_points(value, text):
-    assert points(value) == text
 
 
 def test_candidate_is_chosen_without_scores():

@@ -144,6 +144,7 @@ def test_two_arms_with_equal_work_share_cells():
         ({"synthesize": {"units": 9}}, {"sample", "filter", "ner", "score"}),
         ({"sft": {"epochs": 9.0}}, {"sft", "sample", "filter", "ner", "score"}),
         ({"evaluate": {"resamples": 99}}, set()),
+        ({"evaluate": {"minutes_per_note": 12}}, set()),
         ({"augment": {"copies": 9}}, set()),
         ({"name": "other"}, set()),
     ],

@@ -6,6 +6,7 @@ import pytest
 from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.pipeline import run_recipe, status_of, write_results
 from notesmith.pipeline.lock import run_lock
+from notesmith.pipeline.run import corpus_paths, sealed_plan
 
 from .doubles import doubles, tiny_recipe, write_notes
 
@@ -127,6 +128,23 @@ def test_results_are_written_for_what_is_finished(paths, tmp_path):
     result = write_results(tmp_path)
     assert result.n_left > 0
     assert {arm["name"] for arm in result.results["arms"]} == {"gold", "synthetic"}
+
+
+def test_minutes_a_note_may_be_given_for_a_report(finished):
+    result, _ = finished
+    asked = write_results(result.folder, minutes_per_note=12)
+    assert asked.results["minutes_per_note"] == 12
+    assert write_results(result.folder).results["minutes_per_note"] is None
+    with pytest.raises(ConfigError, match="minutes a note are 0: give a number above 0"):
+        write_results(result.folder, minutes_per_note=0)
+
+
+def test_minutes_a_note_are_no_part_of_the_sealed_plan(paths):
+    before, after = (
+        sealed_plan(tiny_recipe(paths, evaluate=change), corpus_paths(tiny_recipe(paths)))
+        for change in ({}, {"minutes_per_note": 12})
+    )
+    assert before == after
 
 
 def test_another_plan_needs_a_reason_once_test_was_opened(paths, tmp_path):

@@ -17,3 +17,12 @@ def results():
 @pytest.fixture
 def view(results):
     return read_results(results)
+
+
+def in_hours(results, minutes):
+    """As ``assemble`` writes results where a note takes so many minutes."""
+    results["minutes_per_note"] = minutes
+    for row in results["comparisons"]:
+        if worth := row["worth"]:
+            notes = {name: worth[name] for name in ("notes", "low", "high")}
+            worth["hours"] = {name: n * minutes / 60 for name, n in notes.items()}

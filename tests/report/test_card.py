@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.errors import ConfigError
-from notesmith.report.card import CardFacts, dataset_card, escape_markdown, model_card, to_yaml
+from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
 from notesmith.report.reading import read_results
 
 yaml = pytest.importorskip("yaml")
@@ -95,10 +95,6 @@ def test_errors(view, results):
 def test_yaml_round_trip(word):
     value = {"a": word, "b": [word, {"c": word, "d": [word]}], "e": {"f": 1.5, "g": False}}
     assert yaml.safe_load(to_yaml(value)) == value
-
-
-def test_escape_markdown():
-    assert escape_markdown("a_b*c|d\n<e>") == r"a\_b\*c\|d \<e\>"
 
 
 def test_the_commands_write_readmes(results, tmp_path):

@@ -8,6 +8,8 @@ from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
 from notesmith.report.reading import read_results
 
+from .conftest import in_hours
+
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
 VOID = {"meta", "path", "line", "circle", "rect", "polyline", "br", "img"}
@@ -138,7 +140,7 @@ def test_no_note_text_reaches_the_report(results, examples, tmp_path):
     page = write_report(results, tmp_path, examples=examples)
     assert page == tmp_path / "report.html"
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
-    assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg"}
+    assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg", ".md", ".bib"}
     holding = {p.name for p in written if "Quillfeather" in p.read_text("utf-8")}
     assert holding == {"examples.html"}
     assert {p.stat().st_mode & 0o777 for p in written} == {0o600}
@@ -185,10 +187,31 @@ def test_an_unfinished_run_says_so(results):
     assert "3 of 44 scores" in Page(render_report(read_results(results))).text
 
 
-@pytest.mark.parametrize("advice", ["use", "do not use", "label more", "no claim"])
-def test_every_recommendation_has_a_badge(results, advice):
+@pytest.mark.parametrize(
+    ("advice", "said"),
+    [
+        ("use", "Recommendation: use"),
+        ("do not use", "Recommendation: do not use"),
+        ("label more", "Recommendation: label more"),
+        ("underpowered", "Underpowered: this run cannot tell"),
+        ("demonstration", "No recommendation: a demonstration"),
+        ("no claim", "No recommendation"),
+    ],
+)
+def test_every_recommendation_has_a_badge(results, advice, said):
     results["verdict"]["recommendation"] = advice
-    assert f"Recommendation: {advice}" in Page(render_report(read_results(results))).text
+    assert said in Page(render_report(read_results(results))).text
+
+
+def test_worth_stands_in_hours_where_minutes_are_known(results):
+    assert "annotator hours" not in Page(render_report(read_results(results))).text
+    in_hours(results, 12)
+    page = Page(render_report(read_results(results)))
+    assert page.stack == []
+    # 31, 5 and 85 notes at 12 minutes; 55, 28 and 145 over gold, in the figure and below it.
+    assert "6.2 annotator hours [1.0, 17] at 12 minutes a note" in page.text
+    assert "or 11 annotator hours [5.6, 29] at 12 minutes a note" in page.text
+    assert "+55 notes, 11 h" in page.text
 
 
 def test_many_labels_and_long_names(results):

@@ -7,6 +7,8 @@ import pytest
 from notesmith.report.reading import read_results
 from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
 
+from .conftest import in_hours
+
 
 def test_csv_holds_the_numbers(view):
     tables = {table.name: table for table in all_tables(view)}
@@ -18,6 +20,16 @@ def test_csv_holds_the_numbers(view):
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
     assert {row["claim"] for row in rows} >= {"better", "worse", "demonstration"}
     assert set(tables) == {"arms", "comparisons", "labels", "made", "stages"}
+
+
+def test_worth_has_columns_in_hours_where_minutes_are_known(results):
+    in_hours(results, 12)
+    tables = {table.name: table for table in all_tables(read_results(results))}
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
+    row = next(r for r in rows if (r["against"], r["gold_documents"]) == ("replaced", "50"))
+    # 31 notes at 12 minutes.
+    assert (row["worth_notes"], row["worth_hours"], row["worth_hours_low"]) == ("31", "6.2", "1")
+    assert row["claim"] == "better"
 
 
 def test_latex_tables_are_rectangular(view):

@@ -41,3 +41,10 @@ def test_counts_shares_and_lists():
 def test_minus_leaves_names_and_dates_alone():
     said = words.minus("lwtr (-0.3), gemma3-270m, 2026-01-15: -5.1 [-7.3, -2.9]")
     assert said == "lwtr (−0.3), gemma3-270m, 2026-01-15: −5.1 [−7.3, −2.9]"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(6.24, "6.2"), (9.96, "10"), (29.0, "29"), (-1.0, "−1.0"), (None, "–")]
+)
+def test_hours(value, said):
+    assert words.hours(value) == said

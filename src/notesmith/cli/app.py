@@ -15,6 +15,7 @@ from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.methods import methods
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
@@ -77,6 +78,7 @@ def _main(
 app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
+app.command()(methods)
 app.add_typer(corpus.app, name="corpus")
 app.command()(train)
 app.command()(predict)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from notesmith.report.view import View
 
 card = typer.Typer(no_args_is_help=True, help="Write the dataset or model card of a run.")
 
@@ -38,9 +34,10 @@ def dataset(
 ) -> None:
     """Write the card of the text that a run made."""
     from notesmith.report.card import CardFacts, dataset_card
+    from notesmith.report.reading import read_run
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(dataset_card(_read(run), facts), out or run / "cards" / "dataset")
+    _write(dataset_card(read_run(run), facts), out or run / "cards" / "dataset")
 
 
 @card.command("model")
@@ -57,25 +54,10 @@ def model(
 ) -> None:
     """Write the card of a model that a run trained."""
     from notesmith.report.card import CardFacts, model_card
+    from notesmith.report.reading import read_run
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(model_card(_read(run), facts, arm=arm, size=size), out or run / "cards" / "model")
-
-
-def _read(run: Path) -> View:
-    from notesmith.errors import StageError
-    from notesmith.report.reading import read_results
-
-    path = run / "results.json"
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StageError(f"{run}: no results.json; finish the run first") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise StageError(f"{path}: is not JSON; write it again with notesmith report") from None
-    if not isinstance(results, dict):
-        raise StageError(f"{path}: holds no results")
-    return read_results(results)
+    _write(model_card(read_run(run), facts, arm=arm, size=size), out or run / "cards" / "model")
 
 
 def _write(text: str, folder: Path) -> None:

@@ -106,12 +106,15 @@ def duration(seconds: float) -> str:
 
 
 def print_outcome(result: RunResult) -> None:
-    """Print what the run says, where its report is, and what is left."""
+    """Print what the run says and advises, where its report is, and what is left."""
     console = Console(highlight=False, soft_wrap=True)
     if result.results is not None:
         verdict = result.results.get("verdict") or {}
         if headline := verdict.get("headline"):
             console.print(escape(str(headline)), style="bold")
+        advice = next(reversed(verdict.get("sentences") or ()), "")
+        if str(advice).startswith("Recommendation"):
+            console.print(escape(str(advice)))
     if result.report is not None:
         console.print(escape(f"Report: {result.report}"))
     if result.n_left:

@@ -10,9 +10,16 @@ import typer
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    minutes_per_note: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="What one note takes an annotator: worth is then given in hours too.",
+        ),
+    ] = None,
 ) -> None:
-    """Write results.json and report.html of what is finished, computing nothing."""
+    """Write results.json, report.html and methods.md of what is finished, computing nothing."""
     from notesmith.cli.progress import print_outcome
     from notesmith.pipeline import write_results
 
-    print_outcome(write_results(folder))
+    print_outcome(write_results(folder, minutes_per_note=minutes_per_note))

@@ -23,7 +23,7 @@ from notesmith.evaluate.bootstrap import (
 )
 from notesmith.evaluate.cells import CellScores, View, score_cell
 from notesmith.evaluate.multiple import holm
-from notesmith.evaluate.verdict import points
+from notesmith.evaluate.phrases import points
 
 
 @dataclass(frozen=True, slots=True)

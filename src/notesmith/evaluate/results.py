@@ -7,7 +7,7 @@ it adds to the dictionary.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,10 @@ from notesmith.evaluate.bootstrap import (
     recall,
 )
 from notesmith.evaluate.cells import CellScores, View
-from notesmith.evaluate.curve import fit_curve, worth_in_notes
+from notesmith.evaluate.curve import Worth, fit_curve, worth_in_notes
 from notesmith.evaluate.multiple import holm
-from notesmith.evaluate.power import detectable
-from notesmith.evaluate.verdict import candidate, claim, write_verdict
+from notesmith.evaluate.power import detectable, needed
+from notesmith.evaluate.verdict import WORTHWHILE, candidate, claim, write_verdict
 
 SCHEMA = 1
 
@@ -163,6 +163,7 @@ def assemble(
         "main_size": main,
         "confidence": config.confidence,
         "resamples": config.resamples,
+        "minutes_per_note": config.minutes_per_note,
         "arms": [_arm(board, dev, arm, size, sources.get(arm, ())) for arm, size in keys],
         "comparisons": comparisons,
         "learning_curve": _learning_curve(board, curve_arm, main),
@@ -280,7 +281,6 @@ def _compare(
         confidence=board.config.confidence,
         seed=board.seed,
     )
-    worth = found.worth
     return {
         "arm": arm,
         "against": against,
@@ -293,19 +293,22 @@ def _compare(
         "p": estimate.p,
         "p_holm": 1.0,
         "n_replicates": estimate.n_replicates,
-        "worth": None
-        if worth is None
-        else {
-            "notes": worth.notes,
-            "low": worth.low,
-            "high": worth.high,
-            "beyond": list(worth.beyond),
-        },
+        "worth": _worth(found.worth, board.config.minutes_per_note),
         "worth_reason": found.reason,
         "claim": "no difference shown",
         "sd_delta": _points(estimate.sd),
         "se_documents": _points(estimate.se_documents),
     }
+
+
+def _worth(worth: Worth | None, minutes: float | None) -> dict[str, Any] | None:
+    if worth is None:
+        return None
+    notes = {"notes": worth.notes, "low": worth.low, "high": worth.high}
+    entry: dict[str, Any] = {**notes, "beyond": list(worth.beyond)}
+    if minutes is not None:
+        entry["hours"] = {name: round(n * minutes / 60, 2) for name, n in notes.items()}
+    return entry
 
 
 def _gold_scores(board: _Board, curve_arm: str) -> dict[int, list[float]]:
@@ -355,6 +358,7 @@ def _power(
         "detectable": None,
         "n_replicates": 0,
         "n_documents": len(board.groups),
+        "needed": None,
     }
     if chosen is None:
         return entry
@@ -364,5 +368,16 @@ def _power(
     found = detectable(
         chosen["sd_delta"], chosen["n_replicates"], se_documents=chosen["se_documents"]
     )
-    entry["detectable"] = None if found is None else round(found, 2)
+    if found is None:
+        return entry
+    entry["detectable"] = round(found, 2)
+    if found > WORTHWHILE:
+        lacking = needed(
+            WORTHWHILE,
+            chosen["sd_delta"],
+            n_replicates=chosen["n_replicates"],
+            n_documents=len(board.groups),
+            se_documents=chosen["se_documents"],
+        )
+        entry["needed"] = asdict(lacking)
     return entry

@@ -2,7 +2,7 @@
 
 A claim needs five replicates, a Holm-adjusted p below the error rate and an interval clear of 0.
 The recommendation is about one arm that was named before the test set was opened; it is the rule
-of ``recommend`` that decides, not the writer of a report.
+of ``recommend`` that decides, not the writer of a report. Words for numbers are in ``phrases``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from notesmith.evaluate.phrases import needed_words, points, worth_words
+
 Claim = Literal["better", "worse", "no difference shown", "demonstration"]
-Recommendation = Literal["use", "do not use", "label more", "no claim"]
+Recommendation = Literal[
+    "use", "do not use", "label more", "underpowered", "demonstration", "no claim"
+]
 
 MIN_REPLICATES = 5
 # A gain that this many notes give too, or this share of those at hand, is not worth a generator.
@@ -33,16 +37,19 @@ def claim(low: float, high: float, p_holm: float, n_replicates: int, *, alpha: f
     return "no difference shown"
 
 
-def recommend(comparison: Mapping[str, Any], *, doubling: float | None) -> Recommendation:
+def recommend(
+    comparison: Mapping[str, Any], *, doubling: float | None, detectable: float | None = None
+) -> Recommendation:
     """What to do, from the main comparison (its figures in points of F1).
 
     Args:
         comparison: an entry of ``comparisons``.
         doubling: points of F1 that doubling the gold gains, None where it is not known.
+        detectable: true difference that such a run finds four times in five, None where unknown.
     """
     said = comparison["claim"]
     if said == "demonstration":
-        return "no claim"
+        return "demonstration"
     if said == "worse":
         return "do not use"
     if said == "better":
@@ -54,7 +61,9 @@ def recommend(comparison: Mapping[str, Any], *, doubling: float | None) -> Recom
         return "do not use"
     if doubling is not None and doubling > comparison["high"]:
         return "label more"
-    return "no claim"
+    # The interval leaves room for a gain that matters. If such a gain would mostly have been
+    # missed, its absence says nothing; if it would mostly have been found, there is just no claim.
+    return "underpowered" if detectable is not None and detectable > WORTHWHILE else "no claim"
 
 
 def candidate(made: Mapping[str, Sequence[str]], comparator: str) -> str | None:
@@ -98,39 +107,22 @@ def write_verdict(results: Mapping[str, Any], arm: str | None) -> Verdict:
         return Verdict("There is nothing to compare.", (), "no claim")
     # A rival named for this arm is the sterner test than the common comparator.
     main = next((c for c in about if c["family"] == "against"), about[0])
-    advice = recommend(main, doubling=_doubling(results))
-    sentences = [_sentence(c) for c in about if c is not main]
+    power = results["power"]
+    advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
+    minutes = results.get("minutes_per_note")
+    sentences = [_sentence(c, minutes) for c in about if c is not main]
     sentences += _other_arms(results, arm)
-    sentences.append(_power_sentence(results))
-    sentences.append(_advice_sentence(advice, main))
-    return Verdict(_sentence(main), tuple(s for s in sentences if s), advice)
+    sentences.append(_power_sentence(power))
+    sentences.append(_advice_sentence(advice, main, power))
+    return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
 
 
-def points(value: float) -> str:
-    """A difference with its sign, one decimal; no "-0.0"."""
-    rounded = round(value, 1) + 0.0
-    return f"{rounded:+.1f}" if rounded else "0.0"
-
-
-def worth_words(worth: Mapping[str, Any]) -> str:
-    """``about 14 more labelled notes [5, 26]``, with "at least" where the curve ends."""
-    beyond = set(worth["beyond"])
-    notes = int(worth["notes"])
-    if notes < 0:
-        head = f"{'at least' if 'notes' in beyond else 'about'} {-notes} labelled notes fewer"
-    else:
-        head = f"{'at least' if 'notes' in beyond else 'about'} {notes} more labelled notes"
-    low = f"{worth['low']} or fewer" if "low" in beyond else f"{worth['low']}"
-    high = f"{worth['high']} or more" if "high" in beyond else f"{worth['high']}"
-    return f"{head} [{low}, {high}]"
-
-
-def _sentence(comparison: Mapping[str, Any]) -> str:
-    text = _claim_words(comparison)
+def _sentence(comparison: Mapping[str, Any], minutes: float | None) -> str:
+    text = _claim_words(comparison, minutes)
     return text[:1].upper() + text[1:]
 
 
-def _claim_words(comparison: Mapping[str, Any]) -> str:
+def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
     arm, against = comparison["arm"], comparison["against"]
     figures = (
         f"{points(comparison['delta'])} F1 "
@@ -145,7 +137,7 @@ def _claim_words(comparison: Mapping[str, Any]) -> str:
             f"over {n} replicate{'s' if n != 1 else ''}; a claim needs {MIN_REPLICATES}."
         )
     if said == "better":
-        tail = f", worth {worth_words(worth)}" if worth else ""
+        tail = f", worth {worth_words(worth, minutes)}" if worth else ""
         return f"{_name(arm)} is better than {against} by {figures}{tail}."
     if said == "worse":
         return f"{_name(arm)} is worse than {against}: {figures}."
@@ -179,8 +171,7 @@ def _other_arms(results: Mapping[str, Any], arm: str | None) -> list[str]:
     ]
 
 
-def _power_sentence(results: Mapping[str, Any]) -> str:
-    power = results["power"]
+def _power_sentence(power: Mapping[str, Any]) -> str:
     if power["detectable"] is None:
         return ""
     return (
@@ -195,7 +186,9 @@ def _doubling(results: Mapping[str, Any]) -> float | None:
     return None if gain is None else float(gain)
 
 
-def _advice_sentence(advice: Recommendation, comparison: Mapping[str, Any]) -> str:
+def _advice_sentence(
+    advice: Recommendation, comparison: Mapping[str, Any], power: Mapping[str, Any]
+) -> str:
     arm, against = _name(comparison["arm"]), comparison["against"]
     if advice == "use":
         return f"Recommendation: use {arm}."
@@ -214,4 +207,18 @@ def _advice_sentence(advice: Recommendation, comparison: Mapping[str, Any]) -> s
             "Recommendation: label more; by the gold curve, twice the notes gain more than "
             f"{arm} can over {against}."
         )
-    return "Recommendation: none; this run does not support a claim either way."
+    if advice == "demonstration":
+        return (
+            f"Recommendation: none; with fewer than {MIN_REPLICATES} replicates this is a "
+            "demonstration that everything runs."
+        )
+    if advice == "underpowered":
+        return (
+            f"Recommendation: none, this run is underpowered: a gain of {WORTHWHILE:.0f} F1 would "
+            f"matter, {arm} may have it, and a run of this size would mostly miss it. "
+            f"{needed_words(power)}"
+        ).strip()
+    return (
+        f"Recommendation: none; a gain of {WORTHWHILE:.0f} F1 would mostly have been found, yet "
+        "the interval does not rule it out."
+    )

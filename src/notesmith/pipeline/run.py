@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -151,15 +152,24 @@ def run_recipe(
     )
 
 
-def write_results(folder: Path | str) -> RunResult:
+def write_results(folder: Path | str, *, minutes_per_note: float | None = None) -> RunResult:
     """Write results and report of whatever is finished in a run folder, computing nothing.
 
+    Args:
+        folder: the run folder.
+        minutes_per_note: of an annotator, for this report; as the recipe says if not given.
+
     Raises:
-        ConfigError: the folder holds no run.
+        ConfigError: the folder holds no run, or the minutes are not above 0.
         StageError: nothing was scored yet.
     """
     folder = Path(folder)
     config, plan, store = _open_run(folder)
+    if minutes_per_note is not None:
+        if not 0 < minutes_per_note < math.inf:
+            raise ConfigError(f"minutes a note are {minutes_per_note:g}: give a number above 0")
+        evaluate = config.evaluate.model_copy(update={"minutes_per_note": minutes_per_note})
+        config = config.model_copy(update={"evaluate": evaluate})
     census = count(plan.cells, store)
     results, report = _write(config, plan, store, folder)
     if results is None:
@@ -282,7 +292,12 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
     scored = "train" if config.evaluate.protocol == "cross-fit" else "test"
     if scored not in paths:
         raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
-    values = config.model_dump(mode="json", exclude={"name": True})
+    # Minutes a note turn worth into hours and touch no score: they are no part of a plan.
+    values = config.model_dump(
+        mode="json", exclude={"name": True, "evaluate": {"minutes_per_note": True}}
+    )
+    if scored == "test":  # nor are the settings of the other protocol
+        del values["evaluate"]["protocol"], values["evaluate"]["folds"]
     for split in ("train", "dev", "test"):
         values["corpus"][split] = hash_path(paths[split]) if split in paths else None
     return sealing.Plan(

@@ -9,14 +9,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from notesmith import __version__
 from notesmith.errors import ConfigError
 from notesmith.report import words
+from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import honest_notes, terms_sentence
 from notesmith.report.view import Arm, View
 
@@ -36,12 +34,6 @@ class CardFacts:
     language: str = "en"
     source: str = ""
     contact: str = ""
-
-
-class _Plain(str):
-    """Markdown of ours, written as it stands."""
-
-    __slots__ = ()
 
 
 def dataset_card(view: View, facts: CardFacts) -> str:
@@ -155,50 +147,16 @@ def _check(facts: CardFacts) -> None:
 
 
 def _render(template: str, view: View, facts: CardFacts, **values: Any) -> str:
-    metadata = _Plain(f"---\n{to_yaml(values.pop('metadata'))}---")
-    rendered = (
-        _environment()
-        .get_template(template)
-        .render(
-            view=view,
-            facts=facts,
-            metadata=metadata,
-            notes=honest_notes(view),
-            terms=terms_sentence(view),
-            version=__version__,
-            **values,
-        )
+    return render(
+        template,
+        view=view,
+        facts=facts,
+        metadata=Plain(f"---\n{to_yaml(values.pop('metadata'))}---"),
+        notes=honest_notes(view),
+        terms=terms_sentence(view),
+        version=__version__,
+        **values,
     )
-    return re.sub(r"\n{3,}", "\n\n", rendered).rstrip() + "\n"
-
-
-@cache
-def _environment() -> Environment:
-    env = Environment(
-        loader=PackageLoader("notesmith.report"),
-        # Markdown's own escapes, applied to every value by ``finalize``.
-        autoescape=False,
-        finalize=lambda value: value if isinstance(value, _Plain) else escape_markdown(str(value)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.filters |= {
-        "points": words.points,
-        "signed": words.signed,
-        "n": words.count,
-        "percent": words.percent,
-    }
-    env.globals |= {"interval": words.interval, "plural": words.plural}
-    return env
-
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$!])")
-
-
-def escape_markdown(text: str) -> str:
-    """Return text that Markdown shows as it stands, on one line."""
-    return _SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else " " for c in text))
 
 
 def to_yaml(value: Mapping[str, Any]) -> str:

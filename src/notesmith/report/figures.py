@@ -5,7 +5,7 @@ Each is drawn for a wide and for a narrow column. Pure functions from the view t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from notesmith.report import words
@@ -126,7 +126,8 @@ class _Marker:
                     place + (7 if after else -7),
                     y.start - 9,
                     f"{'≥ ' if 'notes' in self.worth.beyond else '+'}"
-                    f"{words.plural(self.worth.notes, 'note')}",
+                    f"{words.plural(self.worth.notes, 'note')}"
+                    f"{f', {words.hours(self.worth.hours.notes)} h' if self.worth.hours else ''}",
                     "strong small",
                     None if after else "end",
                 )
@@ -141,7 +142,7 @@ def worth_words(view: View) -> str:
         return ""
     return (
         f"The change of {row.arm} over {row.against} at {row.size} notes is worth "
-        f"{worth_phrase(row.worth)}."
+        f"{worth_phrase(row.worth)}{hours_phrase(row.worth, view.minutes_per_note, ', or ')}."
     )
 
 
@@ -154,13 +155,33 @@ def worth_phrase(worth: Worth) -> str:
     )
 
 
+def hours_phrase(worth: Worth, minutes: float | None, lead: str = "") -> str:
+    """``2.8 annotator hours [1.0, 5.2] at 12 minutes a note``; nothing where hours are unknown."""
+    if worth.hours is None or minutes is None:
+        return ""
+    ends = _ends(worth.hours.low, worth.hours.high, worth.beyond, words.hours)
+    return (
+        f"{lead}{words.hours(abs(worth.hours.notes))} annotator hours{ends} at {minutes:g} "
+        f"minute{'' if minutes == 1 else 's'} a note"
+    )
+
+
 def worth_interval(worth: Worth) -> str:
     """`` [5, 26 or more]``, or nothing where the ends are unknown."""
-    if not (words.is_number(worth.low) and words.is_number(worth.high)):
+    return _ends(worth.low, worth.high, worth.beyond, words.count)
+
+
+def _ends(
+    low: float | None,
+    high: float | None,
+    beyond: Sequence[str],
+    write: Callable[[float | None], str],
+) -> str:
+    if not (words.is_number(low) and words.is_number(high)):
         return ""
-    low = f"{words.count(worth.low)}{' or fewer' if 'low' in worth.beyond else ''}"
-    high = f"{words.count(worth.high)}{' or more' if 'high' in worth.beyond else ''}"
-    return f" [{low}, {high}]"
+    first = f"{write(low)}{' or fewer' if 'low' in beyond else ''}"
+    last = f"{write(high)}{' or more' if 'high' in beyond else ''}"
+    return f" [{first}, {last}]"
 
 
 def funnel_name(made: MadeText) -> str:

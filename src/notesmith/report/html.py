@@ -18,6 +18,7 @@ from notesmith.report.figures import (
     Drawn,
     all_figures,
     funnel_name,
+    hours_phrase,
     worth_interval,
     worth_words,
 )
@@ -28,7 +29,7 @@ from notesmith.report.strips import claim_words
 from notesmith.report.svg import slug
 from notesmith.report.view import MadeText, View
 
-_TONE = {"use": "good", "do not use": "bad", "label more": "warn"}
+_TONE = {"use": "good", "do not use": "bad", "label more": "warn", "underpowered": "warn"}
 
 
 @cache
@@ -56,6 +57,8 @@ def environment() -> Environment:
         "plural": words.plural,
         "claim_words": claim_words,
         "worth_interval": worth_interval,
+        "hours_phrase": hours_phrase,
+        "advice": words.advice,
         "pieces": pieces,
         "tag": tag,
         "terms_reach": TERMS_REACH,

@@ -6,11 +6,12 @@ page through here. Missing parts become None or empty and the page leaves them o
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from notesmith.errors import StageError
@@ -19,6 +20,7 @@ from notesmith.report.view import (
     Comparison,
     Curve,
     Estimate,
+    Hours,
     LabelScore,
     MadeText,
     Model,
@@ -32,6 +34,24 @@ from notesmith.report.words import is_number
 
 SCHEMA = 1
 _MADE_SYNTHETIC = "synthetic"
+
+
+def read_run(folder: Path) -> View:
+    """Return the view of a run folder's ``results.json``.
+
+    Raises:
+        StageError: there is none, or it is no results file.
+    """
+    path = folder / "results.json"
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(f"{folder}: no results.json; finish the run first") from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise StageError(f"{path}: is not JSON; write it again with notesmith report") from None
+    if not isinstance(results, dict):
+        raise StageError(f"{path}: holds no results")
+    return read_results(results)
 
 
 def read_results(results: Mapping[str, Any]) -> View:
@@ -101,6 +121,8 @@ def _read(results: Mapping[str, Any]) -> View:
         config=results.get("config") or {},
         focus=str(results.get("candidate") or _focus(arms, comparator, main_size)),
         confidence=_float(results.get("confidence")) or 0.95,
+        resamples=_whole(results.get("resamples")),
+        minutes_per_note=_float(results.get("minutes_per_note")),
         n_scored=_whole(finished.get("scored")) or 0,
         n_planned=_whole(finished.get("planned")) or 0,
     )
@@ -171,7 +193,13 @@ def _worth(raw: Mapping[str, Any] | None) -> Worth | None:
     if raw is None or notes is None:
         return None
     beyond = tuple(k for k in ("notes", "low", "high") if k in (raw.get("beyond") or ()))
-    return Worth(notes, _float(raw.get("low")), _float(raw.get("high")), beyond)
+    low, high = _float(raw.get("low")), _float(raw.get("high"))
+    return Worth(notes, low, high, beyond, _hours(raw.get("hours") or {}))
+
+
+def _hours(raw: Mapping[str, Any]) -> Hours | None:
+    notes = _float(raw.get("notes"))
+    return None if notes is None else Hours(notes, _float(raw.get("low")), _float(raw.get("high")))
 
 
 def _curve(raw: Mapping[str, Any], unit: float) -> Curve:
@@ -294,7 +322,8 @@ def _stage(raw: Mapping[str, Any]) -> StageCost:
 
 def _model(raw: Mapping[str, Any] | None) -> Model:
     name, licence, terms = (str((raw or {}).get(k) or "") for k in ("name", "licence", "terms"))
-    return Model(without_folders(name), licence, terms)
+    parameters = _float((raw or {}).get("parameters"))
+    return Model(without_folders(name), licence, terms, parameters)
 
 
 def without_folders(words: str) -> str:

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 
 from notesmith.report import words
-from notesmith.report.view import Estimate, View
+from notesmith.report.view import Estimate, View, Worth
 
 Cell = str | float | int | None
 
@@ -165,13 +165,15 @@ def _comparisons(view: View) -> Table:
             c.worth.notes if c.worth else None,
             c.worth.low if c.worth else None,
             c.worth.high if c.worth else None,
+            *(_hours(c.worth) if view.minutes_per_note else ()),
             c.claim,
         )
         for c in view.comparisons
     )
+    hours = "worth_hours worth_hours_low worth_hours_high " if view.minutes_per_note else ""
     header = (
         "gold_documents arm against replicates delta low high p p_holm "
-        "worth_notes worth_low worth_high claim"
+        f"worth_notes worth_low worth_high {hours}claim"
     ).split()
     return Table(
         "comparisons",
@@ -180,6 +182,11 @@ def _comparisons(view: View) -> Table:
         rows,
         frozenset({"delta", "low", "high"}),
     )
+
+
+def _hours(worth: Worth | None) -> tuple[float | None, ...]:
+    spent = worth.hours if worth else None
+    return (spent.notes, spent.low, spent.high) if spent else (None, None, None)
 
 
 def _labels(view: View) -> Table:

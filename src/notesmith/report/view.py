@@ -54,16 +54,27 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """Annotator hours of a worth and of its interval."""
+
+    notes: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Worth:
     """A gain as labelled notes that would bring the same; a loss is negative.
 
     ``beyond`` names the figures (``notes``, ``low``, ``high``) that are bounds, not estimates.
+    ``hours`` is the same in annotator hours, where the minutes a note takes are known.
     """
 
     notes: float
     low: float | None = None
     high: float | None = None
     beyond: tuple[str, ...] = ()
+    hours: Hours | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,7 @@ class Model:
     name: str = ""
     licence: str = ""
     terms: str = ""
+    parameters: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +215,8 @@ class View:
     rl: tuple[RlRun, ...] = ()
     focus: str = ""
     confidence: float = 0.95
+    resamples: int | None = None
+    minutes_per_note: float | None = None
     n_scored: int = 0
     n_planned: int = 0
 
@@ -221,6 +235,11 @@ class View:
     def against_others(self, size: int) -> tuple[Comparison, ...]:
         """Comparisons with rivals that the recipe names besides."""
         return tuple(c for c in self.comparisons if c.size == size and c.against != self.comparator)
+
+    @property
+    def ran(self) -> frozenset[str]:
+        """Stages of which at least one cell was finished."""
+        return frozenset(stage.stage for stage in self.stages if stage.cells)
 
     @property
     def unfinished(self) -> bool:

@@ -70,12 +70,29 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def hours(value: float | None) -> str:
+    """Return hours with one decimal, from 10 on without."""
+    return points(value, digits=1 if is_number(value) and abs(value) < 9.95 else 0)
+
+
 def memory(n_bytes: float | None) -> str:
     """Return bytes as ``1.5 GiB``, or MiB below one."""
     if not is_number(n_bytes) or n_bytes <= 0:
         return NONE
     gib = n_bytes / 2**30
     return f"{gib:.1f} GiB" if gib >= 1 else f"{gib * 1024:.0f} MiB"
+
+
+_ADVICE = {
+    "underpowered": "Underpowered: this run cannot tell",
+    "demonstration": "No recommendation: a demonstration",
+    "no claim": "No recommendation",
+}
+
+
+def advice(recommendation: str) -> str:
+    """The recommendation as a heading: ``Recommendation: use``, or why there is none."""
+    return _ADVICE.get(recommendation, f"Recommendation: {recommendation}")
 
 
 def plural(n: float, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Write a report's files: ``report.html``, examples, tables and figures."""
+"""Write a report's files: ``report.html``, examples, tables, figures and the draft for a paper."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from notesmith.corpus.files import atomic_write_text, make_folder
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report
+from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.reading import read_results
 from notesmith.report.tables import all_tables, to_csv, to_latex
+from notesmith.report.view import View
+
+METHODS = "methods.md"
+REFERENCES = "references.bib"
 
 
 def write_report(
@@ -19,8 +24,9 @@ def write_report(
 ) -> Path:
     """Write the report of ``results`` into ``folder``.
 
-    ``report.html`` (written last), ``tables/*.csv``, ``tables/*.tex`` and ``figures/*.svg`` hold
-    no note text. ``examples.html`` does, and is written only if ``examples`` are given.
+    ``report.html`` (written last), ``tables/*.csv``, ``tables/*.tex``, ``figures/*.svg``,
+    ``methods.md`` and ``references.bib`` hold no note text. ``examples.html`` does, and is written
+    only if ``examples`` are given.
 
     Returns:
         the path of ``report.html``.
@@ -35,8 +41,24 @@ def write_report(
         atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))
     for name, drawn in all_figures(view).items():
         atomic_write_text(folder / "figures" / f"{name}.svg", drawn.wide.standalone())
+    write_methods(view, folder / METHODS)
     if examples is not None:
         atomic_write_text(folder / "examples.html", render_examples(examples))
     page = folder / "report.html"
     atomic_write_text(page, render_report(view))
     return page
+
+
+def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) -> Path:
+    """Write the draft for a paper as ``path``, and ``references.bib`` beside it; returns ``path``.
+
+    Args:
+        view: the results.
+        path: Markdown file to write.
+        facts: what the run cannot know.
+    """
+    draft = draft_methods(view, facts)
+    make_folder(path.parent)
+    atomic_write_text(path.parent / REFERENCES, draft.bibtex)
+    atomic_write_text(path, draft.methods)
+    return path

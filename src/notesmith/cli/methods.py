@@ -1,0 +1,27 @@
+"""``notesmith methods``: the draft for a paper about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def methods(
+    run: Annotated[Path, typer.Argument(help="Run folder, with its results.json.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Markdown file; methods.md of the run if absent. BibTeX beside it."
+        ),
+    ] = None,
+    source: Annotated[str, typer.Option(help="Source corpus, its version and agreement.")] = "",
+) -> None:
+    """Write methods, BibTeX and a TRIPOD-LLM draft of what is in results.json."""
+    from notesmith.report.methods import PaperFacts
+    from notesmith.report.reading import read_run
+    from notesmith.report.writing import METHODS, write_methods
+
+    path = write_methods(read_run(run), out or run / METHODS, facts=PaperFacts(source))
+    typer.echo(str(path))

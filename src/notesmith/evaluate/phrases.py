@@ -1,0 +1,75 @@
+"""Differences, worth and what an experiment lacks, as phrases of the verdict's sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def points(value: float) -> str:
+    """A difference with its sign, one decimal; no "-0.0"."""
+    rounded = round(value, 1) + 0.0
+    return f"{rounded:+.1f}" if rounded else "0.0"
+
+
+def hours(value: float) -> str:
+    """Hours with one decimal, from 10 on without; no "-0.0"."""
+    rounded = round(value, 1) + 0.0
+    return f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:.0f}"
+
+
+def worth_words(worth: Mapping[str, Any], minutes: float | None = None) -> str:
+    """``about 14 more labelled notes [5, 26]``, with "at least" where the curve ends.
+
+    Where the ``minutes`` that a note takes an annotator are known, in hours too:
+    ``…, or 2.8 annotator hours [1.0, 5.2] at 12 minutes a note``.
+    """
+    notes = int(worth["notes"])
+    head = f"{'at least' if 'notes' in worth['beyond'] else 'about'} {abs(notes)} "
+    head += "labelled notes fewer" if notes < 0 else "more labelled notes"
+    phrase = f"{head} {_interval(worth, worth['beyond'], str)}"
+    spent = worth.get("hours")
+    if spent is None or minutes is None:
+        return phrase
+    unit = "minute" if minutes == 1 else "minutes"
+    return (
+        f"{phrase}, or {hours(abs(spent['notes']))} annotator hours "
+        f"{_interval(spent, worth['beyond'], hours)} at {minutes:g} {unit} a note"
+    )
+
+
+def needed_words(power: Mapping[str, Any]) -> str:
+    """What would find the difference that matters, by the ``power`` of the results; may be empty.
+
+    The cheapest way comes first: replicates need no labels, test documents do.
+    """
+    wanted = power.get("needed")
+    if wanted is None:
+        return ""
+    replicates, documents = power["n_replicates"], power["n_documents"]
+    to_find = f"Finding {wanted['difference']:g} F1 four times out of five would take about"
+    rough = f"a rough figure: the spread is known from {replicates} replicates only"
+    alike = f"{rough}, and further test documents must be like these"
+    ways = []
+    if wanted["replicates"] is not None:
+        ways.append(f"{wanted['replicates']} replicates on these {documents} documents")
+    if wanted["documents"] is not None:
+        ways.append(f"{wanted['documents']} test documents with these {replicates} replicates")
+    if ways:
+        more = rough if wanted["documents"] is None else alike
+        return f"{to_find} {', or '.join(ways)} ({more})."
+    alone = f"Neither more replicates on these {documents} documents nor more documents alone"
+    if wanted["times"] is None:
+        return (
+            f"{alone} would find {wanted['difference']:g} F1, and both together are out of reach."
+        )
+    return (
+        f"{alone} would do. {to_find} {wanted['times'] * replicates} replicates and "
+        f"{wanted['times'] * documents} test documents together ({alike})."
+    )
+
+
+def _interval(ends: Mapping[str, Any], beyond: list[str], write: Callable[[Any], str]) -> str:
+    low = f"{write(ends['low'])}{' or fewer' if 'low' in beyond else ''}"
+    high = f"{write(ends['high'])}{' or more' if 'high' in beyond else ''}"
+    return f"[{low}, {high}]"

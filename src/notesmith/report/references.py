@@ -1,0 +1,136 @@
+"""What a run used, as BibTeX: entries that stand in ``templates/references.bib``, and no others.
+
+Nothing is made up. What has no entry there is named, for its users to cite it themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from notesmith import __version__
+from notesmith.report.settings import Settings
+from notesmith.report.view import View
+
+# Of the recipe's name or of the file that gold is drawn from: the corpus and its entry.
+_CORPORA: tuple[tuple[str, str, str], ...] = (
+    (r"ncbi[ _-]?(disease|train)", "NCBI Disease", "dogan2014ncbi"),
+    (r"bc5cdr|cdr[ _-]?train", "BC5CDR", "li2016bc5cdr"),
+    (r"maccrobat", "MACCROBAT", "caufield2020maccrobat"),
+)
+_LANGUAGE_MODELS = ((r"^(google/)?gemma-?3", "gemma2025"), (r"^(qwen/)?qwen3-", "qwen2025"))
+_ENCODERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"^minilm$|all-minilm-l6-v2$", ("wang2020minilm", "reimers2019sbert")),
+    (r"^biobert$|^dmis-lab/biobert", ("lee2020biobert",)),
+    (r"^biomedbert$|biomedbert-base", ("gu2021domain",)),
+    (r"bioclinical-modernbert", ("sounack2025bioclinical",)),
+)
+_GOLD_CHANGED = frozenset({"replaced", "replaced-proposed", "lwtr", "shuffled"})
+_ENTRY = re.compile(r"^@\w+\{(\w+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Entries by key, in the order of the file, and what the authors must find themselves."""
+
+    entries: Mapping[str, str]
+    unknown: tuple[str, ...]
+    corpus: str = ""
+
+    def bibtex(self) -> str:
+        """The entries as a file."""
+        return "\n\n".join(self.entries.values()) + "\n"
+
+    def has(self, key: str) -> bool:
+        """Whether ``key`` is cited."""
+        return key in self.entries
+
+
+@cache
+def known_entries() -> dict[str, str]:
+    """Every entry that the project knows, by key."""
+    text = files("notesmith.report").joinpath("templates", "references.bib").read_text("utf-8")
+    return {found.group(1): found.group(0) for found in _ENTRY.finditer(text)}
+
+
+def references_of(view: View, settings: Settings, *, source: str = "") -> References:
+    """Return what the run used.
+
+    Args:
+        view: the results.
+        settings: the recipe.
+        source: corpus as its users name it; found from names of the recipe if not given.
+    """
+    ran = view.ran
+    wanted = {"notesmith", "nakayama2018seqeval", "gallifant2025tripodllm"}
+    unknown: list[str] = []
+    corpus, entry = corpus_of(view, settings, source)
+    if entry:
+        wanted.add(entry)
+    elif not _is_demo(settings):
+        unknown.append("the corpus")
+    if "ner" in ran:
+        wanted.add("wolf2020transformers")
+        wanted |= set(_encoder(view.encoder.name)) or _note(unknown, "encoder", view.encoder.name)
+    if ran & {"names", "sft", "rl", "sample"}:
+        key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, view.lm.name.lower())), "")
+        wanted |= {key} if key else _note(unknown, "language model", view.lm.name)
+    if ran & {"sft", "rl"}:
+        wanted |= {"vonwerra2020trl"} | _adapters(view, settings)
+    if "sft" in ran and "sample" in ran:
+        wanted.add("cao2026synthetic")
+    wanted |= _rewards(view, settings)
+    copies = settings.sft is not None and "sft" in ran and settings.sft.replaced_copies > 0
+    if copies or any(_GOLD_CHANGED & set(arm.made) for arm in view.arms):
+        wanted.add("dai2020augmentation")
+    if len(view.comparisons) > 1:
+        wanted.add("holm1979")
+    entries = {key: text for key, text in known_entries().items() if key in wanted}
+    entries["notesmith"] = entries["notesmith"].replace("VERSION", _version(view))
+    return References(entries, tuple(unknown), corpus)
+
+
+def corpus_of(view: View, settings: Settings, source: str = "") -> tuple[str, str]:
+    """Name and entry of a known public corpus; both empty where it is none."""
+    train = settings.corpus.train if settings.corpus else ""
+    names = (source,) if source else (view.recipe, train)
+    for pattern, corpus, key in _CORPORA:
+        if any(re.search(pattern, name.lower()) for name in names):
+            return corpus, key
+    return "", ""
+
+
+def _is_demo(settings: Settings) -> bool:
+    return settings.corpus is not None and settings.corpus.train.startswith("demo:")
+
+
+def _encoder(name: str) -> tuple[str, ...]:
+    return next((keys for p, keys in _ENCODERS if re.search(p, name.lower())), ())
+
+
+def _note(unknown: list[str], role: str, name: str) -> set[str]:
+    unknown.append(f"the {role} {name}".rstrip())
+    return set()
+
+
+def _adapters(view: View, settings: Settings) -> set[str]:
+    ranks = [settings.sft.lora_rank if settings.sft and "sft" in view.ran else 0]
+    ranks += [rl.lora_rank for run in view.rl if (rl := settings.rl_of(run.arm)) is not None]
+    return {"peft2022", "hu2022lora"} if any(ranks) else set()
+
+
+def _rewards(view: View, settings: Settings) -> set[str]:
+    keys = {"grpo": "shao2024grpo", "dpo": "rafailov2023dpo"}
+    found = {keys[run.method] for run in view.rl if run.method in keys}
+    tables = [settings.rl_of(run.arm) for run in view.rl]
+    if any(rl is not None and rl.rollouts == "vllm" for rl in tables):
+        found.add("kwon2023vllm")
+    return found
+
+
+def _version(view: View) -> str:
+    version = view.versions.get("notesmith", "")
+    return version if re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version) else __version__

@@ -1,0 +1,174 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from notesmith.cli.app import app
+from notesmith.report.methods import PaperFacts, draft_methods
+from notesmith.report.reading import read_results
+
+from .conftest import in_hours
+
+EXAMPLE = Path(__file__).parent / "methods-example.md"
+# Table 2 of Gallifant et al., Nature Medicine 31, 60-69 (2025), as printed.
+ENTRIES = (
+    "1 2 3a 3b 4 5a 5b 5c 5d 5e 6a 6b 6c 6d 6e 7a 7b 7c 7d 7e 8a 8b 8c 9a 9b 10 11 12 13 14a 14b "
+    "14c 14d 14e 14f 15 16a 16b 16c 16d 17 18 19a 19b 19c 19d 19e 19f 19g"
+).split()
+RL = {
+    "arm": "synthetic+replaced",
+    "size": 50,
+    "method": "grpo",
+    "best_step": 8,
+    "history": [{"step": 0, "held_out_reward": 0.4}, {"step": 8, "held_out_reward": 0.6}],
+}
+
+
+def draft(results, **facts):
+    return draft_methods(read_results(results), PaperFacts(**facts))
+
+
+def methods_of(results, **facts):
+    return draft(results, **facts).methods.partition("\n## References")[0]
+
+
+def answer(methods, number):
+    return re.search(rf"^\*\*{number}\*\* .*\n\n> (.*)$", methods, re.MULTILINE).group(1)
+
+
+def without_language_model(results):
+    kept = {"gold", "replaced"}
+    for part, name in (("arms", "name"), ("comparisons", "arm")):
+        results[part] = [row for row in results[part] if row[name] in kept]
+    results["config"]["arm"] = [a for a in results["config"]["arm"] if a["name"] in kept]
+    results["stages"] = [s for s in results["stages"] if s["stage"] in ("ner", "evaluate")]
+    results |= {"made": [], "lm": None, "candidate": "replaced"}
+    return results
+
+
+def test_the_draft_of_the_example(view):
+    # Where it changed on purpose: write ``draft_methods(view).methods`` there, and read the diff.
+    assert draft_methods(view).methods == EXAMPLE.read_text("utf-8")
+
+
+def test_every_entry_of_the_guideline_stands_there_once(results):
+    for case in (results, {**results, "rl": [{**RL, "replicate": 0}]}):
+        found = re.findall(r"^\*\*(\d+[a-g]?)\*\* ", draft(case).methods, re.MULTILINE)
+        assert found == ENTRIES
+    bare = draft(without_language_model(results)).methods
+    assert re.findall(r"^\*\*(\d+[a-g]?)\*\* ", bare, re.MULTILINE) == ENTRIES
+    counted = re.search(r"(\d+) are answered in draft, (\d+) are for the authors, (\d+) do", bare)
+    assert sum(map(int, counted.groups())) == len(ENTRIES) == 49
+
+
+def test_what_was_not_done_is_not_told(results):
+    methods = methods_of(without_language_model(results))
+    assert "No language model was used" in methods
+    for word in ("fine-tuned", "prompt", "Gemma", "rewards", "Made text", "generator's"):
+        assert word not in methods
+    assert "Privacy of the made text" not in methods
+
+
+def test_rewards_are_told_where_they_were_learnt_from(results):
+    assert "rewards" not in methods_of(results)
+    results["rl"] = [{**RL, "replicate": r} for r in range(2)]
+    for arm in results["config"]["arm"]:
+        if arm["name"] == RL["arm"]:
+            arm["rl"] = {"kl": 0.1, "lora_rank": 8}
+    methods = methods_of(results)
+    assert "learnt from rewards by group relative policy optimisation [@shao2024grpo; " in methods
+    assert "weight of the Kullback-Leibler penalty 0.1, " in methods
+    assert "LoRA rank 8 [@hu2022lora; @peft2022]" in methods
+    assert "(mean reward 0.40 before, 0.60 after)" in methods
+    assert "0.40 before and 0.60 after" in answer(draft(results).methods, "18")
+    assert "no person took part" in answer(draft(results).methods, "11")
+
+
+def test_settings_that_were_not_written_down_are_not_told(results):
+    results["config"] = {"name": "example"}
+    methods = methods_of(results)
+    for word in ("temperature", "learning rate", "root seed", "3-grams"):
+        assert word not in methods
+    assert "1,500 units were asked for" in methods
+    # That it was done is known from the stages.
+    assert "on the drawn gold alone [settings: see `recipe.toml`]." in methods
+    assert methods.count("see `recipe.toml`") == 3
+
+
+def test_the_corpus_is_named_by_its_users_or_left_open(results):
+    assert "came from [corpus, version, dates, data use agreement]" in methods_of(results)
+    said = methods_of(results, source="discharge notes 2021, agreement 7")
+    assert "came from discharge notes 2021, agreement 7." in said
+    results["config"]["corpus"]["train"] = "demo:train"
+    assert "fictional clinical notes that come with notesmith" in methods_of(results)
+
+
+def test_the_seal_is_told_as_it_was(results):
+    assert "before the test part was opened (SHA-256 begins 3f1c" in methods_of(results)
+    results["seal"]["opened"] = 3
+    twice = methods_of(results)
+    assert "The plan was changed after" in twice
+    assert "it was opened 3 times [say why]" in twice
+    results |= {"seal": None, "split": "dev"}
+    assert "no sealed test part was opened" in methods_of(results)
+
+
+def test_one_replicate_covers_documents_only(results):
+    results["arms"] = [{**arm, "n_replicates": 1} for arm in results["arms"]]
+    assert "cover the choice of documents only" in methods_of(results)
+
+
+def test_hours_are_told_with_their_minutes(results):
+    in_hours(results, 12)
+    assert "into annotator hours at 12 minutes a note [say how" in methods_of(results)
+
+
+def test_the_verdict_goes_into_the_discussion(results):
+    said = answer(draft(results).methods, "19a")
+    assert said.startswith("*To be filled in by the authors.* Recommendation: use synthetic +")
+    results["verdict"] = {"recommendation": "underpowered"}
+    assert "Underpowered: this run cannot tell." in answer(draft(results).methods, "19a")
+
+
+def test_hostile_names_and_unknown_parts(results):
+    name = "x [a](javascript:1) <script> `b` ```"
+    results |= {"recipe": name, "labels": [name], "sample": "Quillfeather"}
+    results["lm"] |= {"name": name, "sample": "Quillfeather"}
+    results["config"] |= {"prompt": "Quillfeather"}
+    found = draft(results)
+    text = found.methods
+    assert "<script>" not in text
+    assert "[a](" not in text.replace("\\[a\\](", "")
+    assert text.count("```") == 2
+    assert "Quillfeather" not in text + found.bibtex
+    assert "javascript" not in found.bibtex
+
+
+@pytest.mark.parametrize("out", [None, "paper/draft.md"])
+def test_the_command_writes_the_draft_and_the_references(results, tmp_path, out):
+    (tmp_path / "results.json").write_text(json.dumps(results), "utf-8")
+    path = tmp_path / (out or "methods.md")
+    arguments = ["methods", str(tmp_path), "--source", "our notes"]
+    done = CliRunner().invoke(app, [*arguments, *(["--out", str(path)] if out else [])])
+    assert done.exit_code == 0, done.output
+    assert done.output.strip() == str(path)
+    assert "came from our notes." in path.read_text("utf-8")
+    assert (path.parent / "references.bib").read_text("utf-8").startswith("@software{notesmith,")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_command_without_results(tmp_path):
+    done = CliRunner().invoke(app, ["methods", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "no results.json; finish the run first" in str(done.exception)
+
+
+def test_a_cross_fit_is_told_as_one(results):
+    corpus = {"train": results["corpus"]["train"]}
+    results |= {"split": "out-of-fold", "varied": ["division into folds"], "corpus": corpus}
+    results["config"]["evaluate"] |= {"protocol": "cross-fit", "folds": 5}
+    text = " ".join(methods_of(results).split())
+    assert "There was no test set." in text and "into 5 folds" in text
+    assert "test part" not in text and "drawn at random from the train part" not in text
