@@ -278,6 +278,11 @@ class FilterConfig(Config):
         False, description="thin text without mentions until its share is that of gold"
     )
     require_requested: bool = Field(False, description="drop text without all requested mentions")
+    max_repeats: Count | None = Field(
+        None,
+        description="text that marks requested mentions more often than asked, by more than this, "
+        "is dropped; no bound if not given",
+    )
     keep_per_gold: float | None = Field(
         None, gt=0, description="texts kept at most, the first, as a multiple of gold units"
     )

@@ -6,7 +6,7 @@ from notesmith.config import FilterConfig
 from notesmith.document import Document, Entity
 from notesmith.filters import Candidate, fingerprints, run
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex, jaccard, shingles
-from notesmith.filters.rules import has_loop
+from notesmith.filters.rules import has_loop, judge, n_repeated
 from notesmith.markup import Fault
 
 GOLD = Document(
@@ -171,3 +171,13 @@ def test_text_without_mentions_is_thinned_to_golds_share() -> None:
     result = run([*poor, *rich], gold, FilterConfig(match_density=True, min_words=1))
     assert [d.id for d in result.kept] == ["pdelta", "pecho", "ralpha", "rbravo"]
     assert result.counts["more text without mentions than gold has"] == 2
+
+
+def test_text_that_names_what_was_asked_too_often_is_dropped_on_request():
+    text = "Gout, and Gout again, in gout of twins."
+    ents = tuple(Entity(f"T{i}", "Disease", ((at, at + 4),)) for i, at in enumerate((0, 10, 25), 1))
+    doc = Document("a", text, ents)
+    candidate = Candidate("a", text, doc, requested=(("Disease", "gout"), ("Disease", "gout")))
+    assert n_repeated(doc, candidate.requested) == 1
+    reasons = [judge(candidate, FilterConfig(max_repeats=bound)) for bound in (None, 1, 0)]
+    assert reasons == [None, None, "requested mention repeated"]

@@ -23,6 +23,7 @@ from tests.synthesize.honest import (
 from notesmith.config import FilterConfig, RewardConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, StageError
+from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
 from notesmith.metrics import PRFScore
 from notesmith.synthesize.reward import Judges, RewardModel, fluency_of, load_user_reward
@@ -34,7 +35,6 @@ from notesmith.synthesize.reward.parts import (
     coverage,
     density,
     fluency_corners,
-    n_repeated,
     n_unmarked,
     scaled,
     trapezoid,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from notesmith.config import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate
 from notesmith.markup import Fault
+from notesmith.metrics import fold_mention
 
 _MAX_PHRASE = 12
 
@@ -32,7 +34,27 @@ def judge(candidate: Candidate, config: FilterConfig, *, whole_words: bool = Fal
         return "mention inside a word"
     if config.require_requested and candidate.missing:
         return "requested mention missing"
+    if config.max_repeats is not None:
+        repeats = n_repeated(candidate.result, candidate.requested)
+        if repeats > config.max_repeats:
+            return "requested mention repeated"
     return None
+
+
+def asked_and_marked(
+    doc: Document, wanted: Sequence[tuple[str, str]]
+) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """How often each (label, folded mention) is wanted, and how often it is marked in ``doc``."""
+    return (
+        Counter((label, fold_mention(mention)) for label, mention in wanted),
+        Counter((e.label, fold_mention(e.mention(doc.text))) for e in doc.entities),
+    )
+
+
+def n_repeated(doc: Document, wanted: Sequence[tuple[str, str]]) -> int:
+    """Mentions in ``doc`` of the (label, mention) pairs ``wanted`` beyond those asked for."""
+    asked, marked = asked_and_marked(doc, wanted)
+    return sum(max(0, marked[pair] - n) for pair, n in asked.items())
 
 
 def n_inside_words(doc: Document) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
 from notesmith.filters import Candidate
+from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
 from notesmith.markup import Marks, parse
 from notesmith.metrics import fold_mention
@@ -134,7 +135,7 @@ def _case(candidate: Candidate, request: Request, task: Task, gates: Gates) -> C
         request=request,
         n_missing=n_missing,
         # Labels by source mark a name wherever it stands, marked by the generator or not.
-        n_repeated=parts.n_repeated(doc, request.mentions),
+        n_repeated=n_repeated(doc, request.mentions),
     )
 
 

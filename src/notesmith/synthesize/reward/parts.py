@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from notesmith.document import Document, Entity, Span
-from notesmith.metrics import PRFScore, fold_mention
+from notesmith.filters.rules import asked_and_marked
+from notesmith.metrics import PRFScore
 
 # What is asked for is told to the generator in steps, and short units vary: corners as multiples
 # of the request, the part being 1 between the inner two and 0 outside the outer two.
@@ -102,24 +103,8 @@ def n_unmarked(doc: Document, wanted: Sequence[tuple[str, str]]) -> int:
 
     A mention that is wanted twice must be marked twice. ``doc`` has the marks as written.
     """
-    asked, marked = _asked_and_marked(doc, wanted)
+    asked, marked = asked_and_marked(doc, wanted)
     return (asked - marked).total()
-
-
-def n_repeated(doc: Document, wanted: Sequence[tuple[str, str]]) -> int:
-    """Mentions in ``doc`` of the (label, mention) pairs ``wanted`` beyond those asked for."""
-    asked, marked = _asked_and_marked(doc, wanted)
-    return sum(max(0, marked[pair] - n) for pair, n in asked.items())
-
-
-def _asked_and_marked(
-    doc: Document, wanted: Sequence[tuple[str, str]]
-) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """How often each (label, folded mention) is wanted, and how often it is marked in ``doc``."""
-    return (
-        Counter((label, fold_mention(mention)) for label, mention in wanted),
-        Counter((e.label, fold_mention(e.mention(doc.text))) for e in doc.entities),
-    )
 
 
 def coverage(n_missing: int, n_wanted: int) -> float:
