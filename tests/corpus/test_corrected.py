@@ -53,12 +53,17 @@ def test_attributes_and_removed_mentions():
     assert made.counts["mentions removed"] == 1
 
 
-def test_ids_of_gold_stay_and_new_ones_are_free():
-    found = replace(
-        GOLD, entities=(Entity("T2", "R", ((0, 4),)), replace(GOLD.entities[1], id="X"))
-    )
-    ids = [(ent.id, ent.label) for ent in merge(found).docs[0].entities]
-    assert ids == [("C1", "R"), ("T2", "Q")]
+def test_a_mention_keeps_its_id_and_relations_when_label_or_boundary_change():
+    relation = Relation("R1", "of", "T1", "T2")
+    gold = replace(GOLD, relations=(relation,))
+    found = reading("P:six", "R:three", "P:one two", relations=[Relation("R1", "of", "T3", "T2")])
+    made = merge(found, gold=gold).docs[0]
+    assert [(ent.id, ent.label, ent.start) for ent in made.entities] == [
+        ("T1", "P", 5),
+        ("T2", "R", 13),
+        ("C1", "P", 29),
+    ]
+    assert made.relations == (relation,)
 
 
 def test_a_mention_in_parts_comes_back_from_a_tool_that_writes_it_whole():

@@ -137,7 +137,9 @@ def agreement(
     shared = {doc_id: readings for doc_id, readings in every.items() if len(readings) > 1}
     if not shared:
         names = ", ".join(annotators)
-        what = f"one annotator ({names})" if len(annotators) == 1 else f"nothing that {names} share"
+        what = f"nothing that {names} share"
+        if len(annotators) < 2:
+            what = f"one annotator ({names})" if names else "no annotator"
         raise CorpusError(
             f"{what}: name a path for each annotator, whose documents have the same ids"
         )

@@ -7,10 +7,10 @@ metadata, sections, masks and concept relations are gold's.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from notesmith.corpus.disputes import Kind, disagreements, first_difference
+from notesmith.corpus.disputes import Kind, disagreements, first_difference, overlap
 from notesmith.corpus.doubtful import is_suggestion, without_marks
 from notesmith.corpus.formats.label_studio_write import SCORE
 from notesmith.corpus.problems import Tally
@@ -124,14 +124,30 @@ def _entities(doc: Document, found: Sequence[Entity]) -> dict[str, Entity]:
     for ent in found:
         if same := own.get((ent.label, ent.start, ent.end)):
             final[ent.id] = _updated(same.pop(0), ent)
+    left = [ent for ents in own.values() for ent in ents]
     used = {ent.id for ent in final.values()}
     for ent in found:
         if ent.id not in final:
-            names = (ent.id, *(f"C{n}" for n in range(1, len(used) + 2)))
-            new = next(name for name in names if name not in used)
+            before = _before(ent, left)
+            if before is not None:
+                left.remove(before)
+            new = before.id if before else _free(ent.id, used | {x.id for x in left})
             used.add(new)
             final[ent.id] = replace(ent, id=new, attributes=_without_score(ent))
     return final
+
+
+def _before(ent: Entity, left: Sequence[Entity]) -> Entity | None:
+    """The mention of gold that ``ent`` was: at its place, else of its label and overlapping."""
+    same = (x for x in left if (x.start, x.end) == (ent.start, ent.end))
+    near = (x for x in left if x.label == ent.label and overlap(x.spans, ent.spans))
+    return next(same, None) or next(near, None)
+
+
+def _free(name: str, used: Collection[str]) -> str:
+    """``name``, or one that is not used."""
+    names = (name, *(f"C{n}" for n in range(1, len(used) + 2)))
+    return next(x for x in names if x not in used)
 
 
 def _updated(gold: Entity, found: Entity) -> Entity:
@@ -171,8 +187,7 @@ def _relations(doc: Document, found: Document, ids: Mapping[str, str]) -> tuple[
     for rel in there:
         if (rel.label, rel.head, rel.tail) not in known:
             known.add((rel.label, rel.head, rel.tail))
-            names = (rel.id, *(f"C{n}" for n in range(1, len(used) + 2)))
-            new = next(name for name in names if name not in used)
+            new = _free(rel.id, used)
             used.add(new)
             kept.append(replace(rel, id=new))
     return tuple(kept)
