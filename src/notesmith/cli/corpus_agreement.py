@@ -38,7 +38,7 @@ from notesmith.errors import ConfigError
 Paths = Annotated[
     list[str],
     typer.Argument(
-        metavar="[NAME=]PATH…",
+        metavar="[NAME=]PATH",
         help="A file of several annotators, or a file or folder for each.",
     ),
 ]
