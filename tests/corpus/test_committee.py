@@ -24,8 +24,8 @@ def found(gold, marks, denial=(), *, confidence=0.9):
 def test_what_the_judge_denies_and_marks():
     gold = reading("P:one", "P:three")
     assert found(gold, {"P:one": 0.99, "P:six": 0.95}, (0.0, 0.97)) == [
-        ("committee denies", "T2", 13, 18, "0.97"),
-        ("committee marks", "", 29, 32, "0.95"),
+        ("committee denies", "T2", 13, 18, "confidence 0.97"),
+        ("committee marks", "", 29, 32, "confidence 0.95"),
     ]
 
 
@@ -36,12 +36,23 @@ def test_only_what_it_is_sure_of():
 
 def test_other_boundaries_and_labels():
     assert found(reading("P:two"), {"P:one two": 0.91}) == [
-        ("committee sees other boundary", "T1", 9, 12, "[5, 12) 0.91")
+        ("committee sees other boundary", "T1", 9, 12, "[5, 12), confidence 0.91")
     ]
     gold = reading("P:two")
     opinion = Opinion(reading("Q:one two").entities, (0.96,), (0.0,))
     assert committee_findings({"all": [gold]}, lambda docs: [opinion]) == [
-        Finding("committee sees other label", "all", "n", "P", "T1", 9, 12, "Q 0.96", 0.96, "Q")
+        Finding(
+            "committee sees other label",
+            "all",
+            "n",
+            "P",
+            "T1",
+            9,
+            12,
+            "Q, confidence 0.96",
+            0.96,
+            "Q",
+        )
     ]
 
 

@@ -82,16 +82,17 @@ def _of_gold(
         mark, p = max(same or near, key=lambda pair: pair[1], default=(ent, denied))
         if p < confidence:
             continue
+        said = f"confidence {p:.2f}"
         if not near:
-            yield Finding("committee denies", *at, detail=f"{p:.2f}", confidence=p)
+            yield Finding("committee denies", *at, detail=said, confidence=p)
         elif same:
-            said = f"[{mark.start}, {mark.end}) {p:.2f}"
+            said = f"[{mark.start}, {mark.end}), {said}"
             yield Finding("committee sees other boundary", *at, detail=said, confidence=p)
         else:
             yield Finding(
                 "committee sees other label",
                 *at,
-                detail=f"{mark.label} {p:.2f}",
+                detail=f"{mark.label}, {said}",
                 confidence=p,
                 suggested=mark.label,
             )
@@ -104,7 +105,7 @@ def _unlabelled(
     for mark, p in sure:
         if p >= confidence and not any(s < mark.end and mark.start < e for s, e in taken):
             at = (split, doc.id, mark.label, "", mark.start, mark.end)
-            yield Finding("committee marks", *at, detail=f"{p:.2f}", confidence=p)
+            yield Finding("committee marks", *at, detail=f"confidence {p:.2f}", confidence=p)
 
 
 def _shadows(other: Entity, ent: Entity) -> bool:
