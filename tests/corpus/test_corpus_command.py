@@ -4,7 +4,8 @@ import os
 import pytest
 from typer.testing import CliRunner
 
-from notesmith.cli.corpus import app, parse_label_map
+from notesmith.cli.app import app
+from notesmith.cli.corpus import parse_label_map
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError
@@ -26,7 +27,9 @@ def corpus(tmp_path):
 
 
 def run(*arguments, code=0):
-    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "160"})
+    result = CliRunner().invoke(
+        app, ["corpus", *(str(a) for a in arguments)], env={"COLUMNS": "160"}
+    )
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output

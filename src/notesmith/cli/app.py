@@ -14,6 +14,10 @@ from notesmith.cli import corpus
 from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
+from notesmith.cli.corpus_adjudicate import adjudicate
+from notesmith.cli.corpus_agreement import agreement
+from notesmith.cli.corpus_check import check
+from notesmith.cli.corpus_corrected import corrected
 from notesmith.cli.evaluate import evaluate
 from notesmith.cli.methods import methods
 from notesmith.cli.predict import predict
@@ -79,6 +83,8 @@ app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
 app.command()(methods)
+for command in (check, corrected, agreement, adjudicate):
+    corpus.app.command()(command)
 app.add_typer(corpus.app, name="corpus")
 app.command()(train)
 app.command()(predict)

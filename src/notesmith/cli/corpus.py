@@ -1,9 +1,10 @@
-"""``notesmith corpus``: convert, count, check and divide corpora."""
+"""``notesmith corpus``: convert, count and divide corpora; options of all its commands."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.check import CheckResult, check_corpus
 from notesmith.corpus.files import atomic_folder
 from notesmith.corpus.formats import READABLE
 from notesmith.corpus.formats.conll import Columns
@@ -21,7 +21,9 @@ from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Convert, count, check and divide corpora.")
+app = typer.Typer(
+    no_args_is_help=True, help="Convert, count, check, compare, correct and divide corpora."
+)
 
 _SUFFIX_FORMATS = {
     ".jsonl": "jsonl",
@@ -32,7 +34,6 @@ _SUFFIX_FORMATS = {
     ".spacy": "docbin",
     ".parquet": "parquet",
 }
-_SHOWN = 20
 
 Format = Annotated[
     str | None,
@@ -153,8 +154,8 @@ def convert(
     console = Console()
     n = sum(len(doc.entities) for doc in read.docs)
     console.print(f"{len(read.docs)} documents, {n} mentions: {read.format} to {to}")
-    _print_counts(console, "while reading", read.counts)
-    _print_counts(console, f"not held by {to}", lost)
+    print_counts(console, "while reading", read.counts)
+    print_counts(console, f"not held by {to}", lost)
 
 
 @app.command()
@@ -177,7 +178,7 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
-    corpora = _read_splits(
+    corpora = read_splits(
         paths,
         format,
         label_map,
@@ -202,55 +203,7 @@ def stats(
         if any(rows.values()):
             console.print(_counts_table(title.replace("_", " "), rows))
     for name, read in corpora.items():
-        _print_counts(console, f"while reading {name}", read.counts)
-
-
-@app.command()
-def check(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
-    ],
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
-    metadata: Metadata = None,
-    patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    predictions: Predictions = False,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
-    few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
-    all_findings: Annotated[
-        bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Find what hurts later; exit code 1 if something serious is found."""
-    corpora = _read_splits(
-        paths,
-        format,
-        label_map,
-        on_problem,
-        metadata,
-        patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
-    )
-    result = check_corpus(
-        {name: read.docs for name, read in corpora.items()}, few_mentions=few_mentions
-    )
-    if as_json:
-        record = {
-            "counts": result.counts,
-            "findings": [finding.to_record() for finding in result.findings],
-        }
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
-    else:
-        _print_findings(Console(), result, None if all_findings else _SHOWN)
-    if result.n_serious:
-        raise typer.Exit(1)
+        print_counts(console, f"while reading {name}", read.counts)
 
 
 @app.command()
@@ -305,11 +258,11 @@ def split(
     if made.n_ungrouped:
         said = f"{made.n_ungrouped} documents name no {by}: each counted as one of its own"
         console.print(said, markup=False)
-    _print_counts(console, "while reading", read.counts)
-    _print_counts(console, f"not held by {to}", dict(lost))
+    print_counts(console, "while reading", read.counts)
+    print_counts(console, f"not held by {to}", dict(lost))
 
 
-def _read_splits(
+def read_splits(
     paths: list[Path],
     format: str | None,
     label_map: list[str] | None,
@@ -318,6 +271,7 @@ def _read_splits(
     patient_from: str | None,
     options: ReadOptions,
 ) -> dict[str, CorpusRead]:
+    """The parts of a corpus by name: those of one folder, else one a path."""
     places = find_splits(paths[0]) if len(paths) == 1 else {}
     if len(places) < 2:
         places = {}
@@ -387,32 +341,7 @@ def _counts_table(title: str, rows: dict[str, dict[str, int]]) -> Table:
     return table
 
 
-def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:
+def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
+    """Print a line for each count."""
     for what, n in counts.items():
         console.print(f"{title}: {n:,} {what}", markup=False, highlight=False)
-
-
-def _print_findings(console: Console, result: CheckResult, shown: int | None) -> None:
-    by_check: dict[str, int] = {}
-    table = Table("check", "split", "document", "label", "span", "detail", title="findings")
-    for finding in result.findings:
-        by_check[finding.check] = by_check.get(finding.check, 0) + 1
-        if shown is not None and by_check[finding.check] > shown:
-            continue
-        span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
-        table.add_row(
-            finding.check,
-            escape(finding.split),
-            escape(finding.doc_id),
-            escape(finding.label),
-            escape(span) if finding.start >= 0 else "",
-            escape(finding.detail),
-        )
-    if result.findings:
-        console.print(table)
-    serious = {finding.check for finding in result.findings if finding.serious}
-    for check_name, n in by_check.items():
-        mark = " (serious)" if check_name in serious else ""
-        console.print(f"{n:,} {check_name}{mark}", highlight=False)
-    if not result.findings:
-        console.print("nothing found")

@@ -20,6 +20,10 @@ CheckName = Literal[
     "few mentions",
     "labelled elsewhere",
     "other label elsewhere",
+    "committee denies",
+    "committee marks",
+    "committee sees other boundary",
+    "committee sees other label",
     "near-duplicate",
     "near-duplicate across splits",
     "document across splits",
@@ -35,6 +39,17 @@ SERIOUS: frozenset[CheckName] = frozenset(
         "patient across splits",
     }
 )
+# One answer of gold is probably wrong: worth the look of a person.
+DOUBTFUL: frozenset[CheckName] = frozenset(
+    {
+        "labelled elsewhere",
+        "other label elsewhere",
+        "committee denies",
+        "committee marks",
+        "committee sees other boundary",
+        "committee sees other label",
+    }
+)
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _SHINGLE_WORDS = 5
 # A shingle in more documents than this is boilerplate and tells nothing.
@@ -43,7 +58,11 @@ _COMMON_SHINGLE = 50
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to look at; ``start`` and ``end`` are -1 where no span is meant."""
+    """One thing to look at; ``start`` and ``end`` are -1 where no span is meant.
+
+    ``entity_id`` is empty where the span is no mention of gold. ``confidence`` is that of the
+    committee, ``suggested`` the label that may be right instead.
+    """
 
     check: CheckName
     split: str
@@ -53,6 +72,8 @@ class Finding:
     start: int = -1
     end: int = -1
     detail: str = ""
+    confidence: float | None = None
+    suggested: str = ""
 
     @property
     def serious(self) -> bool:
@@ -117,14 +138,15 @@ def _spans(splits: Mapping[str, Sequence[Document]]) -> Iterator[Finding]:
                 pieces = [doc.text[start:end] for start, end in ent.spans]
                 if any(piece != piece.strip() for piece in pieces):
                     yield Finding("white space at an end", *at)
-                if any(_cuts(doc.text, offset) for span in ent.spans for offset in span):
+                if any(cuts_word(doc.text, offset) for span in ent.spans for offset in span):
                     yield Finding("cuts a word", *at)
                 if (ent.label, ent.spans) in seen:
                     yield Finding("stands twice", *at)
                 seen.add((ent.label, ent.spans))
 
 
-def _cuts(text: str, offset: int) -> bool:
+def cuts_word(text: str, offset: int) -> bool:
+    """Whether ``offset`` stands between two letters or digits."""
     return 0 < offset < len(text) and text[offset - 1].isalnum() and text[offset].isalnum()
 
 
@@ -222,6 +244,7 @@ def _other_labels(
                         "other label elsewhere",
                         *(split, doc.id, ent.label, ent.id, ent.start, ent.end),
                         detail=f"{label} in {n} of {use.labels.total()} places",
+                        suggested=label,
                     )
 
 

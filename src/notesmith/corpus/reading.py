@@ -54,19 +54,32 @@ def read_corpus(
     """
     path = Path(path)
     tally = Tally(on_problem)
-    sources = _sources(path, options or ReadOptions())
-    fmt, chosen = _choose(path, sources, format)
+    sources = sources_of(path, options or ReadOptions())
+    fmt, chosen = choose_sources(path, sources, format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
     if not docs:
         raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
+    docs = prepare(docs, tally, label_map=label_map, metadata=metadata, patient_from=patient_from)
+    return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
+
+
+def prepare(
+    docs: list[Document],
+    tally: Tally,
+    *,
+    label_map: Mapping[str, str] | None,
+    metadata: Path | None,
+    patient_from: str | None,
+) -> list[Document]:
+    """Return ``docs`` relabelled, and with what a table and their ids tell of them."""
     if label_map:
         docs = [relabel(doc, label_map, tally) for doc in docs]
     if metadata is not None:
         docs = add_metadata(docs, read_metadata(metadata), tally)
     if patient_from is not None:
         docs = add_patients(docs, patient_from, tally)
-    return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
+    return docs
 
 
 def write_corpus(
@@ -90,13 +103,23 @@ def _named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _reader(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
+def reader_of(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
+    """What reads a file of the format.
+
+    Raises:
+        ConfigError: the format is written only.
+    """
     if fmt.read is None:
         raise ConfigError(f"format {fmt.name!r} is written only; read what it was made from")
     return fmt.read
 
 
-def _sources(path: Path, options: ReadOptions) -> list[Source]:
+def sources_of(path: Path, options: ReadOptions) -> list[Source]:
+    """The file, or the files below a folder that could be notes.
+
+    Raises:
+        CorpusError: nothing is there, or a file cannot be read.
+    """
     if path.is_file():
         return [Source(path, path.parent, _head(path), options, alone=True)]
     if not path.is_dir():
@@ -124,7 +147,14 @@ def _head(path: Path) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 
-def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format, list[Source]]:
+def choose_sources(
+    path: Path, sources: list[Source], name: str | None
+) -> tuple[Format, list[Source]]:
+    """The format ``name``, or the one that is recognised, and its files.
+
+    Raises:
+        CorpusError: no format is recognised, or several are.
+    """
     if name is not None:
         fmt = _named(name)
         # A single file is taken at the caller's word.
@@ -154,18 +184,23 @@ def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format
 def _collapse(fmt: Format, sources: list[Source], tally: Tally) -> list[Document]:
     """Read all sources; records with one id and the same content become one."""
     docs: dict[str, Document] = {}
-    read = _reader(fmt)
+    read = reader_of(fmt)
     for source in sources:
         for doc in read(source, tally):
-            known = docs.setdefault(doc.id, doc)
-            if known is doc:
-                continue
-            if known == doc:
-                tally.note("identical records collapsed")
-            else:
-                error = f"{source.path}: doc {doc.id!r} stands twice with different content"
-                tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
+            collapse(doc, docs, source.path, tally)
     return list(docs.values())
+
+
+def collapse(doc: Document, docs: dict[str, Document], path: Path, tally: Tally) -> None:
+    """Add ``doc`` of the file ``path`` to ``docs`` by id, unless that is there already."""
+    known = docs.setdefault(doc.id, doc)
+    if known is doc:
+        return
+    if known == doc:
+        tally.note("identical records collapsed")
+    else:
+        error = f"{path}: doc {doc.id!r} stands twice with different content"
+        tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
 
 
 def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Document:

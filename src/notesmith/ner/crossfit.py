@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
-from notesmith.ner.model import NerModel
+from notesmith.ner.model import NerModel, WordScores
 from notesmith.ner.train import train_ner
 from notesmith.ner.words import best_tags, to_entities
 from notesmith.progress import OnProgress, silent
 
+T = TypeVar("T")
 Made = Sequence[Document] | Callable[[Sequence[Document]], Sequence[Document]]
 """Made documents that name their parents, or what makes them from the gold a member may see."""
 
@@ -50,9 +52,23 @@ class Committee:
         Raises:
             StageError: a document was in no member's held-out fold.
         """
-        by_id: dict[str, Document] = {}
+        return self._held_out(docs, lambda member, own: member.predict(own))
+
+    def scores_held_out(self, docs: Sequence[Document]) -> list[WordScores]:
+        """Tag probabilities of the gold ``docs``, by the member that did not train on each.
+
+        Raises:
+            StageError: a document was in no member's held-out fold.
+        """
+        return self._held_out(docs, lambda member, own: member.predict_scores(own))
+
+    def _held_out(
+        self, docs: Sequence[Document], ask: Callable[[NerModel, list[Document]], list[T]]
+    ) -> list[T]:
+        by_id: dict[str, T] = {}
         for member, ids in zip(self.members, self.held_out, strict=True):
-            by_id |= {d.id: d for d in member.predict([d for d in docs if d.id in ids])}
+            own = [doc for doc in docs if doc.id in ids]
+            by_id |= {doc.id: x for doc, x in zip(own, ask(member, own), strict=True)}
         if missing := [d.id for d in docs if d.id not in by_id]:
             raise StageError(f"doc {missing[0]!r} was held out from no member")
         return [by_id[d.id] for d in docs]

@@ -75,7 +75,7 @@ def render_report(view: View) -> str:
         .get_template("report.html")
         .render(
             view=view,
-            style=_style(),
+            style=page_style(),
             figures={name: _both(drawn) for name, drawn in figures.items()},
             tone=_TONE.get(view.recommendation, "calm"),
             sizes=[view.main_size, *(s for s in view.sizes if s != view.main_size)],
@@ -100,7 +100,7 @@ def render_examples(examples: ExampleSet) -> str:
     return (
         environment()
         .get_template("examples.html")
-        .render(examples=examples, style=_style(), hues=hues(docs))
+        .render(examples=examples, style=page_style(), hues=hues(docs))
     )
 
 
@@ -109,11 +109,12 @@ def render_documents(docs: Sequence[Document], *, title: str) -> str:
     return (
         environment()
         .get_template("documents.html")
-        .render(docs=docs, title=title, style=_style(), hues=hues(docs))
+        .render(docs=docs, title=title, style=page_style(), hues=hues(docs))
     )
 
 
-def _style() -> Markup:
+def page_style() -> Markup:
+    """The style sheet of every page."""
     env = environment()
     # The style sheet is ours and holds no values from outside.
     return Markup(env.get_template("style.css").render())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notesmith.corpus.annotators import Place, read_annotators
 from notesmith.corpus.formats import uima, uima_write
 from notesmith.corpus.problems import Tally
 from notesmith.document import ConceptRelation, Document, Entity, Relation, Section
@@ -162,13 +163,12 @@ def test_a_project_export_names_its_annotators_by_its_files(tmp_path):
     initial = tmp_path / "annotation" / "note 1.txt" / "INITIAL_CAS.zip"
     zipped(initial, {"INITIAL_CAS.xmi": bare, "TypeSystem.xml": types_xml()})
     (tmp_path / "export.json").write_text('{"name": "a project"}')
-    tally = Tally()
-    found = uima.read_each(tmp_path, tally)
-    assert {name: [doc.id for doc in docs] for name, docs in found.items()} == {
+    found = read_annotators([Place(tmp_path)])
+    assert {name: [doc.id for doc in docs] for name, docs in found.docs.items()} == {
         "ann": ["note 1"],
         "bob": ["note 1"],
-        "CURATION_USER": ["note 1"],
     }
+    assert list(found.truth) == ["note 1"]
     assert not uima.claims(initial, "")
     whole = zipped(tmp_path / "export.zip", {"annotation/note 1.txt/ann.zip": b"x"})
     assert not uima.claims(whole, "")

@@ -86,6 +86,8 @@ class Format:
     write: Callable[[Sequence[Document], Path], Counter[str]]
     is_folder: bool = False
     suffix: str = ""
+    read_each: Callable[[Source, Tally], Mapping[str, list[Document]]] | None = None
+    read_truth: Callable[[Source, Tally], Iterable[Document]] | None = None
 
     def path(self, folder: Path, name: str) -> Path:
         """Where a corpus of this ``name`` is written in ``folder``."""
@@ -144,6 +146,12 @@ FORMATS: Mapping[str, Format] = {
             ),
             label_studio_write.write,
             suffix=".json",
+            read_each=lambda source, tally: label_studio.read_each(
+                source.path, tally, tasks=source.options.tasks, text_key=source.options.text_key
+            ),
+            read_truth=lambda source, tally: label_studio.read_truth(
+                source.path, tally, tasks=source.options.tasks, text_key=source.options.text_key
+            ),
         ),
         Format(
             "prodigy",
@@ -153,6 +161,7 @@ FORMATS: Mapping[str, Format] = {
             ),
             prodigy.write,
             suffix=".jsonl",
+            read_each=lambda source, tally: prodigy.read_each(source.path, source.stem, tally),
         ),
         Format(
             "i2b2-2010",

@@ -39,7 +39,16 @@ from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Provenance
 from notesmith.errors import CorpusError
 
-__all__ = ["annotators", "claims", "config_for", "labeling_config", "read", "read_each", "write"]
+__all__ = [
+    "annotators",
+    "claims",
+    "config_for",
+    "labeling_config",
+    "read",
+    "read_each",
+    "read_truth",
+    "write",
+]
 
 _TASK_KEYS = ("data", "annotations", "predictions", "completions")
 _HEAD = re.compile(r'"(?:annotations|predictions|completions)"\s*:\s*\[')
@@ -143,6 +152,16 @@ def read_each(
         name: list(_documents(export, _choose(export, name), tally))
         for name in _names(export.tasks)
     }
+
+
+def read_truth(
+    path: Path, tally: Tally, *, tasks: Path | None = None, text_key: str | None = None
+) -> Iterator[Document]:
+    """The documents of which one annotator's annotation is the ground truth; see ``read``."""
+    export = _open(path, tally, False, tasks, text_key)
+    pools = [(task, [x for x in task.answers if x.is_truth]) for task in export.tasks]
+    single = [(task, pool) for task, pool in pools if len({x.who for x in pool}) == 1]
+    yield from _documents(export, single, tally)
 
 
 def _open(

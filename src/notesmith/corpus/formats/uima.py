@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from notesmith.corpus.formats.uima_files import is_cas, open_cas
-from notesmith.corpus.problems import Tally, read_bytes
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError
 
 ANNOTATOR = "annotator"  # metadata: who annotated
+CURATOR = "CURATION_USER"  # The annotator of what was agreed on.
 LAYERS = ("custom.Span", "de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity")
 FEATURES = ("label", "value")
 CONCEPTS = ("identifier", "conceptFeature")
@@ -46,21 +47,6 @@ ANCHORS = ("sofa", "begin", "end")
 def claims(path: Path, head: str) -> bool:
     """Whether ``path``, a file that begins with ``head``, is a CAS of an annotator or curator."""
     return path.stem != _INITIAL and is_cas(path, head)
-
-
-def read_each(
-    folder: Path, tally: Tally, *, layer: str | None = None, feature: str | None = None
-) -> dict[str, list[Document]]:
-    """The documents below ``folder`` of an unzipped project export, by annotator."""
-    found: dict[str, list[Document]] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        is_json = path.suffix.lower() == ".json"
-        head = read_bytes(path)[: 1 << 16].decode("utf-8", "replace") if is_json else ""
-        if claims(path, head):
-            stem = path.relative_to(folder).with_suffix("").as_posix()
-            for doc in read(path, stem, tally, layer=layer, feature=feature):
-                found.setdefault(doc.metadata.get(ANNOTATOR, ""), []).append(doc)
-    return found
 
 
 def read(

@@ -1,0 +1,138 @@
+"""``notesmith corpus adjudicate``: make one corpus of several annotators', by a rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from notesmith.cli.corpus import (
+    AsJson,
+    Feature,
+    Format,
+    LabelMap,
+    Layer,
+    Metadata,
+    PatientFrom,
+    Problems,
+    Scheme,
+    Tasks,
+    TextKey,
+    print_counts,
+)
+from notesmith.cli.corpus_agreement import Annotators, Paths, read_places
+from notesmith.corpus import ReadOptions, write_corpus
+from notesmith.corpus.adjudicate import Adjudicated, Rule
+from notesmith.corpus.adjudicate import adjudicate as decide
+from notesmith.corpus.agreement import words
+from notesmith.corpus.formats.conll import Columns
+from notesmith.corpus.problems import Tally
+from notesmith.errors import ConfigError
+
+_SHOWN = 20
+
+
+def adjudicate(
+    paths: Paths,
+    out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
+    rule: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="majority, union, intersection; or prefer=NAME, then majority of what is left.",
+        ),
+    ] = "majority",
+    undecided: Annotated[
+        Literal["mask", "drop"],
+        typer.Option(help="What no rule decides: left out of training (masked), or no mention."),
+    ] = "mask",
+    annotators: Annotators = None,
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    metadata: Metadata = None,
+    patient_from: PatientFrom = None,
+    tags: Scheme = None,
+    layer: Layer = None,
+    feature: Feature = None,
+    tasks: Tasks = None,
+    text_key: TextKey = None,
+    all_places: Annotated[
+        bool, typer.Option("--all", help=f"Print all undecided places, not {_SHOWN}.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make one reading of several annotators', and say what was decided.
+
+    The ground truth of Label Studio and the curation of INCEpTION win where there are some.
+    """
+    chosen, prefer = _rule(rule)
+    if out.suffix.lower() != ".jsonl":
+        raise ConfigError(
+            f"--out {out.name}: name a .jsonl file, which holds masks and provenance; "
+            "convert it afterwards"
+        )
+    read = read_places(
+        paths,
+        annotators,
+        format,
+        label_map,
+        on_problem,
+        metadata,
+        patient_from,
+        ReadOptions(Columns(scheme=tags), layer, feature, tasks=tasks, text_key=text_key),
+    )
+    made = decide(
+        read.docs,
+        rule=chosen,
+        prefer=prefer,
+        truth=read.truth,
+        mask=undecided == "mask",
+        tally=Tally(on_problem),
+    )
+    write_corpus(made.docs, out)
+    if as_json:
+        record = {
+            "counts": made.counts,
+            "undecided": [place.to_record() for place in made.undecided],
+            "while_reading": read.counts,
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    if made.undecided:
+        console.print(_undecided(made, None if all_places else _SHOWN))
+    print_counts(console, "while reading", read.counts)
+    for what, n in made.counts.items():
+        console.print(f"{n:,} {what}", markup=False, highlight=False)
+    n = sum(len(doc.entities) for doc in made.docs)
+    said = f"{out}: {len(made.docs):,} documents, {n:,} mentions"
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rule(text: str) -> tuple[Rule, str | None]:
+    """The rule, and the annotator to prefer."""
+    rules: dict[str, Rule] = {rule: rule for rule in get_args(Rule)}
+    if text in rules:
+        return rules[text], None
+    word, _, name = text.partition("=")
+    if word == "prefer" and name:
+        return "majority", name
+    raise ConfigError(f"--rule {text!r} is not majority, union, intersection or prefer=NAME")
+
+
+def _undecided(made: Adjudicated, shown: int | None) -> Table:
+    table = Table("document", "span", "labels", "kind", title="undecided")
+    for place in made.undecided[:shown]:
+        table.add_row(
+            escape(place.doc_id),
+            escape(f"[{place.start}, {place.end})"),
+            escape(", ".join(place.labels)),
+            escape(words(place)),
+        )
+    return table

@@ -1,0 +1,195 @@
+"""``notesmith corpus check``: find what hurts later, and write doubtful labels for correction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from notesmith.cli.corpus import (
+    Annotator,
+    AsJson,
+    Feature,
+    Format,
+    LabelMap,
+    Layer,
+    Metadata,
+    PatientFrom,
+    Predictions,
+    Problems,
+    Scheme,
+    Tasks,
+    TextKey,
+    read_splits,
+)
+from notesmith.corpus import CorpusRead, ReadOptions
+from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.formats.conll import Columns
+from notesmith.errors import ConfigError, CorpusError
+
+_SHOWN = 20
+
+
+def check(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
+    ],
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    metadata: Metadata = None,
+    patient_from: PatientFrom = None,
+    tags: Scheme = None,
+    layer: Layer = None,
+    feature: Feature = None,
+    annotator: Annotator = None,
+    predictions: Predictions = False,
+    tasks: Tasks = None,
+    text_key: TextKey = None,
+    few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
+    committee: Annotated[
+        bool,
+        typer.Option(
+            "--committee", help="Train students on folds; list labels that they contradict surely."
+        ),
+    ] = False,
+    confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="What the committee is listed from.")
+    ] = 0.9,
+    members: Annotated[
+        int, typer.Option(min=2, help="Students of the committee, a fold each.")
+    ] = 3,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Committees, each with other folds; their mean counts.")
+    ] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="ner.FIELD=VALUE", help="Change a setting of the students; repeatable."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and students.")] = 13,
+    doubtful: Annotated[
+        Path | None,
+        typer.Option(help="Folder to make: doubtful documents for correction. It holds note text."),
+    ] = None,
+    tool: Annotated[
+        Literal["label-studio", "brat", "inception", "uima"],
+        typer.Option("--as", help="The tool that --doubtful is written for."),
+    ] = "label-studio",
+    all_findings: Annotated[
+        bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what hurts later; exit code 1 if something serious is found."""
+    if changes and not committee:
+        raise ConfigError("--set is for the students of the committee; add --committee")
+    if doubtful is not None and doubtful.exists():
+        raise CorpusError(f"{doubtful}: exists already; name another folder with --doubtful")
+    corpora = read_splits(
+        paths,
+        format,
+        label_map,
+        on_problem,
+        metadata,
+        patient_from,
+        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
+    )
+    splits = {name: read.docs for name, read in corpora.items()}
+    result = check_corpus(splits, few_mentions=few_mentions)
+    if committee:
+        found = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
+        result = CheckResult([*result.findings, *found])
+    if as_json:
+        record = {
+            "counts": result.counts,
+            "findings": [finding.to_record() for finding in result.findings],
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+    else:
+        _print_findings(Console(), result, None if all_findings else _SHOWN)
+    if doubtful is not None:
+        _write_doubtful(corpora, result, doubtful, tool)
+    if result.n_serious:
+        raise typer.Exit(1)
+
+
+def _ask_committee(
+    corpora: dict[str, CorpusRead],
+    changes: list[str],
+    confidence: float,
+    members: int,
+    rounds: int,
+    seed: int,
+) -> list[Finding]:
+    from notesmith.cli.train import moving_line, student_config
+    from notesmith.corpus.committee import committee_findings
+
+    config = student_config(changes)
+    from notesmith.ner.judge import judge_held_out
+
+    splits = {name: read.docs for name, read in corpora.items()}
+    with moving_line() as on_progress:
+        return committee_findings(
+            splits,
+            lambda docs: judge_held_out(
+                docs,
+                config=config,
+                n_members=members,
+                rounds=rounds,
+                seed=seed,
+                on_progress=on_progress,
+            ),
+            confidence=confidence,
+        )
+
+
+def _write_doubtful(
+    corpora: dict[str, CorpusRead],
+    result: CheckResult,
+    path: Path,
+    tool: Literal["label-studio", "brat", "inception", "uima"],
+) -> None:
+    from notesmith.corpus.doubtful import doubtful_documents, write_for_correction
+    from notesmith.document import labels_of
+
+    splits = {name: read.docs for name, read in corpora.items()}
+    docs = doubtful_documents(splits, result.findings)
+    every = [doc for docs in splits.values() for doc in docs]
+    written: Literal["label-studio", "brat", "uima"] = "uima" if tool == "inception" else tool
+    write_for_correction(docs, path, tool=written, labels=labels_of(every))
+    typer.echo(
+        f"{path}: {len(docs)} of {len(every)} documents for {tool} (holds note text)", err=True
+    )
+
+
+def _print_findings(console: Console, result: CheckResult, shown: int | None) -> None:
+    by_check: dict[str, int] = {}
+    table = Table("check", "split", "document", "label", "span", "detail", title="findings")
+    for finding in result.findings:
+        by_check[finding.check] = by_check.get(finding.check, 0) + 1
+        if shown is not None and by_check[finding.check] > shown:
+            continue
+        span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
+        table.add_row(
+            finding.check,
+            escape(finding.split),
+            escape(finding.doc_id),
+            escape(finding.label),
+            escape(span) if finding.start >= 0 else "",
+            escape(finding.detail),
+        )
+    if result.findings:
+        console.print(table)
+    serious = {finding.check for finding in result.findings if finding.serious}
+    for check_name, n in by_check.items():
+        mark = " (serious)" if check_name in serious else ""
+        console.print(f"{n:,} {check_name}{mark}", highlight=False)
+    if not result.findings:
+        console.print("nothing found")

@@ -1,0 +1,135 @@
+"""Read what several annotators say of the same texts, each apart, whatever the format.
+
+An annotator is named by the file (Label Studio, Prodigy, INCEpTION, ``metadata["annotator"]``),
+else by the path that holds the labels: one folder or file an annotator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notesmith.corpus.formats import Format, ReadOptions, Source
+from notesmith.corpus.formats.json_values import UNKNOWN
+from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
+from notesmith.corpus.problems import OnProblem, Tally
+from notesmith.corpus.reading import choose_sources, collapse, prepare, reader_of, sources_of
+from notesmith.document import Document
+from notesmith.errors import ConfigError, CorpusError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder; ``name`` is the annotator where the caller says so."""
+
+    path: Path
+    name: str | None = None
+
+    @property
+    def own_name(self) -> str:
+        """The name that the path gives."""
+        return self.path.stem if self.path.is_file() else self.path.resolve().name
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorsRead:
+    """Documents by annotator, those that were marked as ground truth by id, and counts.
+
+    Ground truth is Label Studio's, and the curation of INCEpTION.
+    """
+
+    docs: dict[str, list[Document]]
+    truth: dict[str, Document]
+    counts: dict[str, int]
+
+
+def read_annotators(
+    places: Sequence[Place],
+    *,
+    only: Sequence[str] = (),
+    format: str | None = None,
+    label_map: Mapping[str, str] | None = None,
+    on_problem: OnProblem = "raise",
+    options: ReadOptions | None = None,
+    metadata: Path | None = None,
+    patient_from: str | None = None,
+) -> AnnotatorsRead:
+    """Read the documents of every annotator below ``places``.
+
+    Args:
+        places: files or folders; the documents that one annotator has in several are joined.
+        only: the annotators wanted; all if empty.
+        format: a name of ``FORMATS``; recognised from the files if not given.
+        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
+        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
+        options: what some formats must be told.
+        metadata: a table with the column ``id`` and what it knows of each.
+        patient_from: a regular expression whose first group in a document's id is the patient.
+
+    Raises:
+        CorpusError: a place cannot be read.
+        ConfigError: an annotator that is wanted is not there, or a place that was given one name
+            holds the labels of several.
+    """
+    tally = Tally(on_problem)
+    found: dict[str, dict[str, Document]] = {}
+    truth: dict[str, Document] = {}
+    names = _names(places)
+    for place, name in zip(places, names, strict=True):
+        sources = sources_of(place.path, options or ReadOptions())
+        fmt, chosen = choose_sources(place.path, sources, format)
+        tally.note("files passed over", len(sources) - len(chosen))
+        here: dict[str, dict[str, Document]] = {}
+        for source in chosen:
+            for who, doc in _readings(fmt, source, name, tally):
+                docs = truth if who == CURATOR else here.setdefault(who, {})
+                collapse(doc, docs, source.path, tally)
+            if fmt.read_truth is not None:
+                # What is counted or wrong was counted above.
+                for doc in fmt.read_truth(source, Tally(on_problem)):
+                    collapse(doc, truth, source.path, tally)
+        if place.name is not None and len(here) > 1:
+            raise ConfigError(
+                f"{place.path}: holds the labels of {', '.join(here)}; give it without a name"
+            )
+        for who, docs in here.items():
+            known = found.setdefault(place.name or who, {})
+            for doc in docs.values():
+                collapse(doc, known, place.path, tally)
+    if not found and not truth:
+        raise CorpusError(f"{places[0].path}: no documents; name another path")
+    if missing := [name for name in only if name not in found]:
+        raise ConfigError(f"no annotator {missing[0]!r}; there are {', '.join(found)}")
+    kept = {who: found[who] for who in dict.fromkeys(only) or found}
+
+    def ready(docs: Iterable[Document], counts: Tally) -> list[Document]:
+        return prepare(
+            list(docs), counts, label_map=label_map, metadata=metadata, patient_from=patient_from
+        )
+
+    by_annotator = {who: ready(docs.values(), tally) for who, docs in kept.items()}
+    agreed = {doc.id: doc for doc in ready(truth.values(), Tally(on_problem))} if truth else {}
+    return AnnotatorsRead(by_annotator, agreed, dict(sorted(tally.counts.items())))
+
+
+def _names(places: Sequence[Place]) -> list[str]:
+    """The name of each place; the whole path where two would have one name."""
+    names = [place.name or place.own_name for place in places]
+    return [
+        name if names.count(name) == 1 or place.name else str(place.path)
+        for place, name in zip(places, names, strict=True)
+    ]
+
+
+def _readings(
+    fmt: Format, source: Source, name: str, tally: Tally
+) -> Iterable[tuple[str, Document]]:
+    """Every document of a file with its annotator, who is ``name`` where the file says nothing."""
+    if fmt.read_each is not None:
+        for who, docs in fmt.read_each(source, tally).items():
+            yield from ((name if who == UNKNOWN else who, doc) for doc in docs)
+        return
+    for doc in reader_of(fmt)(source, tally):
+        said = doc.metadata.get(ANNOTATOR)
+        yield (said if isinstance(said, str) and said else name), doc
