@@ -54,8 +54,8 @@ def read_corpus(
     """
     path = Path(path)
     tally = Tally(on_problem)
-    sources = _sources(path, options or ReadOptions())
-    fmt, chosen = _choose(path, sources, format)
+    sources = find_sources(path, options or ReadOptions())
+    fmt, chosen = choose_format(path, sources, format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
     if not docs:
@@ -96,7 +96,8 @@ def _reader(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
     return fmt.read
 
 
-def _sources(path: Path, options: ReadOptions) -> list[Source]:
+def find_sources(path: Path, options: ReadOptions) -> list[Source]:
+    """The files of ``path`` that may hold documents, with their beginnings."""
     if path.is_file():
         return [Source(path, path.parent, _head(path), options, alone=True)]
     if not path.is_dir():
@@ -124,7 +125,10 @@ def _head(path: Path) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 
-def _choose(path: Path, sources: list[Source], name: str | None) -> tuple[Format, list[Source]]:
+def choose_format(
+    path: Path, sources: list[Source], name: str | None
+) -> tuple[Format, list[Source]]:
+    """The format called ``name``, or the one that the files are of; and those of its files."""
     if name is not None:
         fmt = _named(name)
         # A single file is taken at the caller's word.
