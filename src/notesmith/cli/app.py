@@ -14,12 +14,14 @@ from notesmith.cli import corpus
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.export import export
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
 from notesmith.cli.run import run as run_command
 from notesmith.cli.show import show
 from notesmith.cli.status import status
+from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
 
@@ -79,6 +81,8 @@ app.command()(report)
 app.add_typer(corpus.app, name="corpus")
 app.command()(train)
 app.command()(predict)
+app.command()(thresholds)
+app.command()(export)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(show)
