@@ -58,6 +58,7 @@ def test_entities_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == [[("fever", "Problem")], [("aspirin", "Drug"), ("cough", "Problem")], []]
     assert docs[1].has_annotation("ENT_IOB")
     component = nlp.get_pipe("notesmith")
+    assert NotesmithNer("nowhere", "strict", {}, False).labels == ()
     assert component.labels == ("Drug", "Problem") and not +component.counts
     assert component._loaded[0].batches == [2, 1]
     assert [e.text for e in nlp(TEXTS[0]).ents] == ["fever"]
@@ -136,6 +137,7 @@ def test_a_pipeline_is_saved_with_its_model(tmp_path: Path) -> None:
     want = [(e.text, e.label_) for e in nlp(TEXTS[0]).ents]
     assert want == [("fever", "Problem")]
     nlp.to_disk(tmp_path / "pipeline")
+    assert nlp.meta["labels"]["notesmith"] == ["Problem"]
     (tmp_path / "model").rename(tmp_path / "gone")
     (tmp_path / "pipeline").rename(tmp_path / "moved")
     loaded = spacy.load(tmp_path / "moved")

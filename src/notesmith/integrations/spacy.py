@@ -87,8 +87,18 @@ class NotesmithNer:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it finds; loads the model."""
-        return self._load()[0].labels
+        """The labels that it finds; none while its model is not there to be read.
+
+        spaCy asks for them whenever it describes a pipeline, before the model is loaded too.
+        """
+        from notesmith.ner.settings import read_settings
+
+        if self._loaded is not None:
+            return self._loaded[0].labels
+        try:
+            return read_settings(Path(self.folder)).labels if self.folder else ()
+        except ModelError:
+            return ()
 
     def __call__(self, doc: Doc) -> Doc:
         """Label one document."""
