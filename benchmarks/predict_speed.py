@@ -45,7 +45,7 @@ WARM = 8
 
 def texts(path: Path, fields: NoteFields) -> Iterator[str]:
     """The texts of ``path``, without the empty ones."""
-    for doc in find_notes(path, fields=fields)(Tally()):
+    for doc in find_notes(path, fields=fields)(Tally("count")):
         if doc.text.strip():
             yield doc.text
 

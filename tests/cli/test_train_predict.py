@@ -79,10 +79,15 @@ def test_a_stream_gives_what_the_whole_would(folder: Path, tmp_path: Path, name:
 
 
 def test_plain_notes_scores_and_thresholds(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "n.jsonl").write_text(json.dumps({"note": TEXT, "key": "k"}) + "\n")
+    lines = [{"note": TEXT, "key": "k"}, {"note": None, "key": "l"}]
+    (tmp_path / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     command = ("predict", folder / "model", tmp_path / "n.jsonl", "--text-field", "note")
     command = (*command, "--id-field", "key", "--out", tmp_path / "o.jsonl")
-    assert run(*command, "--scores").exit_code == 0
+    stopped = run(*command, "--scores")
+    assert "n.jsonl:2: no string 'note'" in str(stopped.exception)
+    command = (*command, "--skip-bad")
+    done = run(*command, "--scores")
+    assert done.exit_code == 0 and "n.jsonl: 1 dropped: record" in done.output
     [doc] = read_corpus(tmp_path / "o.jsonl").docs
     score = score_of(doc.entities[0])
     assert doc.id == "k" and doc.mentions() == ["fever"]

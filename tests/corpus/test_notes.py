@@ -169,6 +169,19 @@ def test_a_bad_line_is_named_without_its_text(tmp_path: Path, line: str, said: s
     assert NAME not in str(raised.value)
 
 
+def test_bad_notes_are_dropped_and_counted_on_demand(tmp_path: Path) -> None:
+    path = lines(tmp_path / "n.jsonl", {"text": None}, {"text": "One."})
+    found = survey(find_notes(path), on_problem="count")
+    assert (found.n_docs, found.on_problem) == (1, "count")
+    assert found.counts == {"dropped: record": 1}
+    write_corpus(DOCS, tmp_path / "brat", format="brat")
+    (tmp_path / "brat" / "a.ann").write_text("T1\tSign 90 95\tfever\n")
+    with pytest.raises(CorpusError):
+        find_notes(tmp_path / "brat")
+    found = survey(find_notes(tmp_path / "brat", on_problem="count"), on_problem="count")
+    assert sum(n for what, n in found.counts.items() if what.startswith("dropped")) == 1
+
+
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="not found"):
         find_notes(tmp_path / "none")

@@ -16,6 +16,7 @@ from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:
     from notesmith.corpus.labelling import Output
+    from notesmith.corpus.problems import OnProblem
 
 
 def predict(
@@ -51,6 +52,9 @@ def predict(
             help="Score from which mentions of a label count, 0 to 1; repeatable.",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Drop and count bad notes instead of stopping.")
+    ] = False,
     scores: Annotated[
         bool, typer.Option("--scores", help="Write each mention's score as attribute score=0.9312.")
     ] = False,
@@ -72,11 +76,13 @@ def predict(
         raise ConfigError("--scores: Parquet has no place for them; end --out in .jsonl")
     if out.exists() and source.exists() and out.samefile(source):
         raise CorpusError(f"{out}: is the input; name another file with --out")
-    notes = find_notes(source, format=file_format, fields=NoteFields(text_field, id_field))
+    on_problem: OnProblem = "count" if skip_bad else "raise"
+    fields = NoteFields(text_field, id_field)
+    notes = find_notes(source, format=file_format, fields=fields, on_problem=on_problem)
     student = load_student(model)
     decision.check(student.labels)
     with moving_line() as on_progress:
-        found = survey(notes, on_progress=on_progress)
+        found = survey(notes, on_problem=on_problem, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):
             if label not in student.labels:
                 typer.echo(

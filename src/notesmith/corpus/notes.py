@@ -11,12 +11,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, ReadOptions, Source, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
-from notesmith.corpus.problems import Tally, read_text
-from notesmith.corpus.reading import choose_format, find_sources, read_corpus
+from notesmith.corpus.problems import OnProblem, Tally, read_text
+from notesmith.corpus.reading import CorpusRead, choose_format, find_sources, read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.progress import OnProgress, Progress, silent
@@ -30,13 +31,20 @@ _READERS = {"jsonl": jsonl.read_notes, "parquet": parquet_notes.read_notes}
 _REPORT_EVERY = 1000
 
 
-def find_notes(path: Path, *, format: str | None = None, fields: NoteFields | None = None) -> Notes:
+def find_notes(
+    path: Path,
+    *,
+    format: str | None = None,
+    fields: NoteFields | None = None,
+    on_problem: OnProblem = "raise",
+) -> Notes:
     """The notes of ``path``: ``.txt`` files that are of no corpus format, or a corpus.
 
     Args:
         path: a file, or a folder that is searched with its subfolders.
         format: a name of ``FORMATS``, or ``text`` for plain texts; recognised if not given.
         fields: where JSON lines or Parquet of other programs keep text and id.
+        on_problem: for a corpus that is read whole; a stream asks its reader's tally.
 
     Raises:
         CorpusError: nothing is there, or formats are mixed.
@@ -65,11 +73,15 @@ def find_notes(path: Path, *, format: str | None = None, fields: NoteFields | No
         fmt, chosen = choose_format(path, sources, format)
         name = fmt.name
     if name not in _READERS:
-        docs = read_corpus(path, format=format).docs
-        return lambda tally: iter(docs)
+        return partial(_whole, read_corpus(path, format=format, on_problem=on_problem))
     # The beginnings that told the format are not needed any more.
     places = [(s.path, s.stem.removesuffix(".jsonl")) for s in chosen]
     return lambda tally: _records(places, name, fields or NoteFields(), tally)
+
+
+def _whole(corpus: CorpusRead, tally: Tally) -> Iterator[Document]:
+    tally.counts.update(corpus.counts)
+    yield from corpus.docs
 
 
 def _holds_texts(path: Path, *, sure: bool) -> bool:
@@ -149,7 +161,8 @@ def _number(text: str) -> int:
 class Survey:
     """What a first reading says: how much there is, what it holds, what was left out.
 
-    ``digest`` tells these notes from all others; ``labels`` counts the mentions that they carry.
+    ``digest`` tells these notes from all others; ``labels`` counts the mentions that they carry;
+    ``on_problem`` is how they were read, and must be read again.
     """
 
     n_docs: int
@@ -157,15 +170,18 @@ class Survey:
     digest: str
     labels: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    on_problem: OnProblem = "raise"
 
 
-def survey(notes: Notes, *, on_progress: OnProgress = silent) -> Survey:
+def survey(
+    notes: Notes, *, on_problem: OnProblem = "raise", on_progress: OnProgress = silent
+) -> Survey:
     """Read all notes once, so that a bad one is found before the work rather than in it.
 
     Raises:
-        CorpusError: a note cannot be read, or there is none.
+        CorpusError: a note cannot be read (unless those are dropped and counted), or there is none.
     """
-    tally, digest = Tally(), Digest()
+    tally, digest = Tally(on_problem), Digest()
     labels: Counter[str] = Counter()
     n_docs = n_chars = 0
     for doc in notes(tally):
@@ -177,7 +193,7 @@ def survey(notes: Notes, *, on_progress: OnProgress = silent) -> Survey:
             on_progress(Progress("read", n_docs, n_docs, "notes"))
     if not n_docs:
         raise CorpusError("there is no note to label; name another path")
-    return Survey(n_docs, n_chars, digest.hex(), labels, tally.counts)
+    return Survey(n_docs, n_chars, digest.hex(), labels, tally.counts, on_problem)
 
 
 class Digest:
