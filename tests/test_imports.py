@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
     "errors allocator document segments markup metrics progress config corpus lm ner filters "
-    "augment annotate synthesize evaluate privacy report review pipeline cli"
+    "augment annotate synthesize evaluate privacy report review pipeline integrations cli"
 ).split()
 # None of a group imports another of it, at any distance.
 APART = (("augment", "annotate", "synthesize"), ("report", "review"))
@@ -96,6 +96,18 @@ def test_students_read_no_corpora():
         if package(module) == "ner":
             corpus = {m for m in imports(module) if package(m) == "corpus"}
             assert corpus <= {"notesmith.corpus.files"}, f"{module} imports {sorted(corpus)}"
+
+
+def test_integrations_wrap_the_student_alone():
+    """They load with the program they serve, so what they import at their top is little."""
+    allowed = {"errors", "document", "ner", "integrations"}
+    for module in MODULES:
+        if package(module) == "integrations":
+            wrong = {m for m in imports(module) if package(m) not in allowed}
+            assert not wrong, f"{module} imports {sorted(wrong)}"
+            top = ast.parse(MODULES[module].read_text(encoding="utf-8")).body
+            early = {n.module for n in top if isinstance(n, ast.ImportFrom) and n.module}
+            assert not {m for m in early if m.startswith("notesmith.ner")}, module
 
 
 def seconds_and_modules(code: str) -> tuple[float, set[str]]:

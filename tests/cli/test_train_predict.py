@@ -12,6 +12,8 @@ from notesmith.cli.train import student_config
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError, ModelError
+from notesmith.ner import load_ner
+from notesmith.ner.decode import score_of
 
 TEXT = "Patient denies fever."
 DOC = Document("a", TEXT, (Entity("T1", "Problem", ((15, 20),)),))
@@ -55,6 +57,110 @@ def test_predicts_a_corpus_and_counts_labels_it_does_not_know(folder: Path) -> N
     done = run("predict", folder / "model", folder / "other.jsonl", "--out", folder / "o2.jsonl")
     assert "other.jsonl: 1 of label Drug, which the model does not know" in done.output
     assert [d.id for d in read_corpus(folder / "o2.jsonl").docs] == ["a", "x"]
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "texts", "in.parquet", "brat"])
+def test_a_stream_gives_what_the_whole_would(folder: Path, tmp_path: Path, name: str) -> None:
+    texts = [f"Note {i}. Patient denies fever.\n\nNo cough, fever on day {i}." for i in range(9)]
+    docs = [Document(f"n{i}", text) for i, text in enumerate(texts)]
+    where = tmp_path / name
+    if name == "texts":
+        where.mkdir()
+        for doc in docs:
+            (where / f"{doc.id}.txt").write_text(doc.text)
+    else:
+        write_corpus(docs, where, format=name.removeprefix("in."))
+    want = load_ner(folder / "model").predict(docs)
+    done = run("predict", folder / "model", where, "--out", tmp_path / "out.jsonl")
+    assert done.exit_code == 0, done.output
+    found = read_corpus(tmp_path / "out.jsonl").docs
+    assert [(d.id, d.text, d.entities) for d in found] == [(d.id, d.text, d.entities) for d in want]
+    assert sum(len(d.entities) for d in found) >= 9
+
+
+def test_plain_notes_scores_and_thresholds(folder: Path, tmp_path: Path) -> None:
+    lines = [{"note": TEXT, "key": "k"}, {"note": None, "key": "l"}]
+    (tmp_path / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ("predict", folder / "model", tmp_path / "n.jsonl", "--text-field", "note")
+    command = (*command, "--id-field", "key", "--out", tmp_path / "o.jsonl")
+    stopped = run(*command, "--scores")
+    assert "n.jsonl:2: no string 'note'" in str(stopped.exception)
+    command = (*command, "--skip-bad")
+    done = run(*command, "--scores")
+    assert done.exit_code == 0 and "n.jsonl: 1 dropped: record" in done.output
+    [doc] = read_corpus(tmp_path / "o.jsonl").docs
+    score = score_of(doc.entities[0])
+    assert doc.id == "k" and doc.mentions() == ["fever"]
+    assert score is not None and 0.5 < score < 1
+    assert run(*command, "--threshold", f"Problem={score + 0.0002:.4f}").exit_code == 0
+    assert not read_corpus(tmp_path / "o.jsonl").docs[0].entities
+    assert run(*command, "--threshold", f"Problem={score:.4f}").exit_code == 0
+    assert read_corpus(tmp_path / "o.jsonl").docs[0].mentions() == ["fever"]
+
+
+def test_parquet_out(folder: Path, tmp_path: Path) -> None:
+    done = run("predict", folder / "model", folder / "gold.jsonl", "--out", tmp_path / "o.parquet")
+    assert done.exit_code == 0, done.output
+    docs = read_corpus(tmp_path / "o.parquet").docs
+    assert [(d.id, d.mentions()) for d in docs] == [("a", ["fever"]), ("b", [])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--threshold", "Problem"), "write it as LABEL=0.8"),
+        (("--threshold", "Problem=high"), "write it as LABEL=0.8"),
+        (("--threshold", "Gene=0.5"), "'Gene': the model's labels are Problem"),
+        (("--threshold", "Problem=2"), "2.0 is not between 0 and 1"),
+        (("--out", "o.parquet", "--scores"), "Parquet has no place for them"),
+        (("--out", "o.jsonl.gz"), "output is not compressed"),
+    ],
+)
+def test_what_cannot_be_predicted_so(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    source = folder / "gold.jsonl"
+    done = run("predict", folder / "model", source, "--out", tmp_path / "o.jsonl", *arguments)
+    assert isinstance(done.exception, ConfigError) and said in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_input_is_not_written_over(folder: Path) -> None:
+    source = folder / "gold.jsonl"
+    done = run("predict", folder / "model", source, "--out", source)
+    assert isinstance(done.exception, CorpusError) and "is the input" in str(done.exception)
+
+
+def test_an_interrupt_says_how_to_go_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("notesmith.ner.model.NerModel.predict", stop)
+    done = run("predict", folder / "model", folder / "gold.jsonl", "--out", tmp_path / "o.jsonl")
+    assert done.exit_code == 130
+    assert "the same command goes on with it" in done.output
+    [part] = tmp_path.iterdir()
+    assert part.name.startswith(".o.jsonl.") and part.name in done.output
+
+
+def test_thresholds_are_scored_on_gold(folder: Path) -> None:
+    done = run("thresholds", folder / "model", folder / "gold.jsonl", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["labels"]["Problem"][0] == {
+        **{"threshold": None, "precision": 100, "recall": 100, "f1": 100},
+        **{"tp": 1, "fp": 0, "fn": 0},
+    }
+    assert found["chosen"]["Problem"]["threshold"] is None and found["chosen_f1"] == 100
+    done = run("thresholds", folder / "model", folder / "gold.jsonl")
+    assert "Problem: 1 mentions" in done.output and "all labels, chosen: P 100.0" in done.output
+
+
+def test_an_export_does_not_write_over_a_folder(folder: Path) -> None:
+    done = run("export", folder / "model", "--out", folder / "model")
+    assert isinstance(done.exception, CorpusError) and "exists already" in str(done.exception)
 
 
 def test_nothing_is_trained_over_an_existing_folder(folder: Path) -> None:

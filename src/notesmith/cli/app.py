@@ -19,6 +19,7 @@ from notesmith.cli.corpus_agreement import agreement
 from notesmith.cli.corpus_check import check
 from notesmith.cli.corpus_corrected import corrected
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.export import export
 from notesmith.cli.methods import methods
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
@@ -26,6 +27,7 @@ from notesmith.cli.reward import reward
 from notesmith.cli.run import run as run_command
 from notesmith.cli.show import show
 from notesmith.cli.status import status
+from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
 
@@ -88,6 +90,8 @@ for command in (check, corrected, agreement, adjudicate):
 app.add_typer(corpus.app, name="corpus")
 app.command()(train)
 app.command()(predict)
+app.command()(thresholds)
+app.command()(export)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(show)

@@ -2,75 +2,145 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from notesmith.cli.train import moving_line
+from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:
-    from notesmith.document import Document
+    from notesmith.corpus.labelling import Output
+    from notesmith.corpus.problems import OnProblem
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Folder that notesmith train or run saved.")],
+    model: Annotated[
+        Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
+    ],
     source: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="Corpus of any format, or .txt file(s) of plain text."
+            metavar="INPUT",
+            help="Corpus of any format, .txt file(s), JSON lines or Parquet of plain notes.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="File to write: .parquet, or any other for JSON lines.")
+    ],
     file_format: Annotated[
         str | None,
         typer.Option("--format", help="Format of the input, 'text' for plain; found if not given."),
     ] = None,
+    text_field: Annotated[
+        str | None,
+        typer.Option(help="Field or column of the text, where other programs wrote the notes."),
+    ] = None,
+    id_field: Annotated[
+        str | None, typer.Option(help="Field or column of the note's id, likewise.")
+    ] = None,
+    thresholds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold",
+            metavar="LABEL=T",
+            help="Score from which mentions of a label count, 0 to 1; repeatable.",
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Drop and count bad notes instead of stopping.")
+    ] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Write each mention's score as attribute score=0.9312.")
+    ] = False,
 ) -> None:
-    """Find entities. The texts stay as they are; labels that the input has are not looked at."""
-    from notesmith.corpus import write_corpus
+    """Find entities. The texts stay as they are; labels that the input has are not looked at.
 
-    docs = read_input(source, file_format)
-    from notesmith.ner import load_ner
+    Texts, JSON lines (.gz and .xz too) and Parquet are read and written as a stream. After a kill
+    the same command goes on where it stopped.
+    """
+    from notesmith.corpus.formats.json_values import NoteFields
+    from notesmith.corpus.labelling import Output, label_notes
+    from notesmith.corpus.notes import find_notes, survey
+    from notesmith.errors import CorpusError
+    from notesmith.ner import Decision, load_student
 
-    student = load_ner(model)
-    for label, n in sorted(student.count_unknown(docs).items()):
-        typer.echo(f"{source.name}: {n} of label {label}, which the model does not know", err=True)
+    decision = Decision(parse_thresholds(thresholds or ()), scores)
+    Output(out, "", ())
+    if scores and out.suffix.lower() == ".parquet":
+        raise ConfigError("--scores: Parquet has no place for them; end --out in .jsonl")
+    if out.exists() and source.exists() and out.samefile(source):
+        raise CorpusError(f"{out}: is the input; name another file with --out")
+    on_problem: OnProblem = "count" if skip_bad else "raise"
+    fields = NoteFields(text_field, id_field)
+    notes = find_notes(source, format=file_format, fields=fields, on_problem=on_problem)
+    student = load_student(model)
+    decision.check(student.labels)
     with moving_line() as on_progress:
-        predicted = student.predict(docs, on_progress=on_progress)
-    write_corpus(predicted, out)
-    n_entities = sum(len(doc.entities) for doc in predicted)
-    typer.echo(f"{out}: {n_entities} entities in {len(predicted)} documents")
+        found = survey(notes, on_problem=on_problem, on_progress=on_progress)
+        for label, n in sorted(found.labels.items()):
+            if label not in student.labels:
+                typer.echo(
+                    f"{source.name}: {n} of label {label}, which the model does not know", err=True
+                )
+        for what, n in sorted(found.counts.items()):
+            typer.echo(f"{source.name}: {n} {what}", err=True)
+        key = _key(model, found.digest, thresholds or (), scores)
+        output = Output(out, key, student.labels)
+        try:
+            done = label_notes(
+                notes,
+                found,
+                partial(student.predict, decision=decision),
+                output,
+                on_progress=on_progress,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"notesmith: interrupted; {_kept(output)}", err=True)
+            raise typer.Exit(130) from None
+    for what, n in sorted(done.lost.items()):
+        if n:
+            typer.echo(f"{out.name}: {n} {what}", err=True)
+    resumed = f", {done.n_resumed} of them done before" if done.n_resumed else ""
+    typer.echo(f"{out}: {done.n_entities} entities in {done.n_docs} documents{resumed}")
 
 
-def read_input(path: Path, file_format: str | None) -> Sequence[Document]:
-    """Documents of a corpus, or of ``.txt`` files that are of no corpus format.
+def _kept(output: Output) -> str:
+    return f"what is done is in {output.part}, and the same command goes on with it"
+
+
+def parse_thresholds(values: Sequence[str]) -> dict[str, float]:
+    """``LABEL=T`` options as a mapping.
 
     Raises:
-        CorpusError: nothing is there, or it cannot be read.
+        ConfigError: one is not written so.
     """
-    from notesmith.corpus import FORMATS, read_corpus
-    from notesmith.corpus.formats import Source
-    from notesmith.corpus.problems import Tally, read_text
-    from notesmith.document import Document
-    from notesmith.errors import CorpusError
+    found: dict[str, float] = {}
+    for value in values:
+        label, _, number = value.rpartition("=")
+        try:
+            found[label] = float(number)
+        except ValueError:
+            label = ""
+        if not label:
+            raise ConfigError(f"--threshold {value!r}: write it as LABEL=0.8")
+    return found
 
-    root = path if path.is_dir() else path.parent
-    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path] * (path.suffix == ".txt")
-    tally = Tally("raise")
-    texts: dict[Path, str] = {}
-    if file_format in (None, "text"):
-        texts = {file: read_text(file, tally) or "" for file in files if file.is_file()}
-    if file_format is None:
-        heads = [Source(file, root, text[:4096]) for file, text in texts.items()]
-        if any(fmt.claims(head) for head in heads for fmt in FORMATS.values()):
-            texts = {}
-    if texts:
-        return [
-            Document(file.relative_to(root).with_suffix("").as_posix(), text)
-            for file, text in texts.items()
-        ]
-    if file_format == "text":
-        raise CorpusError(f"{path}: holds no .txt file")
-    return read_corpus(path, format=file_format).docs
+
+def _key(model: Path, digest: str, thresholds: Sequence[str], scores: bool) -> str:
+    """What tells this work from any other: notes, weights, decision, version."""
+    from notesmith import __version__
+    from notesmith.pipeline.cells import hash_file
+
+    weights = [
+        [file.name, hash_file(file)]
+        for file in sorted(model.iterdir())
+        if file.suffix in (".safetensors", ".onnx", ".data", ".json")
+    ]
+    identity = [__version__, digest, weights, sorted(thresholds), scores]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

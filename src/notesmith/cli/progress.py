@@ -17,7 +17,7 @@ from notesmith.progress import Progress
 if TYPE_CHECKING:
     from notesmith.pipeline.run import RunResult
 
-_PLAIN_EVERY = 60.0
+PLAIN_EVERY = 60.0
 
 
 class Display:
@@ -59,7 +59,7 @@ class Display:
     def on_progress(self, progress: Progress) -> None:
         """Work inside a cell goes on."""
         now = time.monotonic()
-        if self._live is None and now - self._printed < _PLAIN_EVERY:
+        if self._live is None and now - self._printed < PLAIN_EVERY:
             return
         self._printed = now
         self._show(progress)

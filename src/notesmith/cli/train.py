@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from notesmith.cli.corpus import parse_label_map
 from notesmith.errors import ConfigError, CorpusError
-from notesmith.progress import OnProgress
+from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from notesmith.config import NerConfig
@@ -115,11 +116,23 @@ def student_config(changes: Sequence[str]) -> NerConfig:
 
 @contextmanager
 def moving_line() -> Iterator[OnProgress]:
-    """Show the state of one stage on a line that moves, where there is a terminal."""
+    """Show the state of one stage: a line that moves in a terminal, a line a minute elsewhere."""
     from rich.console import Console
     from rich.markup import escape
 
-    from notesmith.cli.progress import describe
+    from notesmith.cli.progress import PLAIN_EVERY, describe
 
-    with Console(stderr=True, highlight=False).status("starting") as status:
+    console = Console(stderr=True, highlight=False)
+    printed = time.monotonic()
+
+    def print_sometimes(progress: Progress) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= PLAIN_EVERY:
+            printed = time.monotonic()
+            console.print(escape(describe(progress)), soft_wrap=True)
+
+    if not console.is_terminal:
+        yield print_sometimes
+        return
+    with console.status("starting") as status:
         yield lambda progress: status.update(escape(describe(progress)))

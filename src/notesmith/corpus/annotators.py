@@ -14,7 +14,7 @@ from notesmith.corpus.formats import Format, ReadOptions, Source
 from notesmith.corpus.formats.json_values import UNKNOWN
 from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
 from notesmith.corpus.problems import OnProblem, Tally
-from notesmith.corpus.reading import choose_sources, collapse, prepare, reader_of, sources_of
+from notesmith.corpus.reading import choose_format, collapse, find_sources, prepare, reader_of
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
 
@@ -77,8 +77,8 @@ def read_annotators(
     truth: dict[str, Document] = {}
     names = _names(places)
     for place, name in zip(places, names, strict=True):
-        sources = sources_of(place.path, options or ReadOptions())
-        fmt, chosen = choose_sources(place.path, sources, format)
+        sources = find_sources(place.path, options or ReadOptions())
+        fmt, chosen = choose_format(place.path, sources, format)
         tally.note("files passed over", len(sources) - len(chosen))
         here: dict[str, dict[str, Document]] = {}
         for source in chosen:

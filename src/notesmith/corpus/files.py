@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from notesmith.errors import CorpusError
 
@@ -38,7 +39,7 @@ def make_folder(path: Path) -> Path:
     """
     missing: list[Path] = []
     at = path
-    with _explained(path):
+    with explained(path):
         while not at.exists():
             missing.append(at)
             if at.parent == at:
@@ -51,19 +52,20 @@ def make_folder(path: Path) -> Path:
     raise CorpusError(f"{path}: is a file, a folder is needed; name another path")
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``: on any failure the old content, if any, is still there.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write that becomes ``path`` when the block ends without an error.
 
     Raises:
         CorpusError: the disk is full, or the file may not be written.
     """
     make_folder(path.parent)
-    temp = _hidden(path)
-    with _explained(path):
+    temp = hidden_beside(path)
+    with explained(path):
         try:
             fd = os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE)
             with os.fdopen(fd, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temp, path)
@@ -71,7 +73,17 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 temp.unlink()
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``: on any failure the old content, if any, is still there.
+
+    Raises:
+        CorpusError: the disk is full, or the file may not be written.
+    """
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def atomic_write_text(path: Path, text: str) -> None:
@@ -107,12 +119,12 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         CorpusError: ``path`` is taken, the disk is full, or the place may not be written.
     """
-    with _explained(path):
+    with explained(path):
         if path.exists() and (not path.is_dir() or (not replace and any(path.iterdir()))):
             raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
     make_folder(path.parent)
-    temp = _hidden(path)
-    with _explained(path):
+    temp = hidden_beside(path)
+    with explained(path):
         try:
             temp.mkdir(mode=FOLDER_MODE)
             yield temp
@@ -124,14 +136,14 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 # The caller knows the place by its own name.
                 raise type(error)(str(error).replace(str(temp), str(path))) from error
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def _swap(temp: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temp, path)
         return
-    old = _hidden(path)
+    old = hidden_beside(path)
     os.replace(path, old)
     try:
         os.replace(temp, path)
@@ -156,11 +168,13 @@ def _make_private(folder: Path) -> None:
                 os.close(fd)
 
 
-def _hidden(path: Path) -> Path:
+def hidden_beside(path: Path) -> Path:
+    """A new hidden name beside ``path``, for a temporary file or folder."""
     return path.parent / f".{path.name[:80]}.{secrets.token_hex(6)}.tmp"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush the names in ``folder`` to disk."""
     # Some file systems do not sync folders; the rename itself stands all the same.
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
@@ -171,7 +185,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn what the operating system says into one line that names ``path``."""
     try:
         yield

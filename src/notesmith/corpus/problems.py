@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, cast
 
 from notesmith.errors import CorpusError
 
 OnProblem = Literal["raise", "count"]
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -85,23 +89,49 @@ def read_text(path: Path, tally: Tally) -> str | None:
 
 
 def read_lines(path: Path, tally: Tally) -> list[Line]:
-    r"""Read the lines of a UTF-8 file; only ``\n`` and ``\r\n`` end a line, a first BOM is skipped.
+    """All lines of a UTF-8 file; see ``iter_lines``."""
+    return list(iter_lines(path, tally))
 
-    A line that is not UTF-8 raises, or stands as None for the caller to drop with its record.
+
+def iter_lines(path: Path, tally: Tally) -> Iterator[Line]:
+    r"""Lines of a UTF-8 file, one after another; only ``\n`` and ``\r\n`` end one.
+
+    A first BOM is skipped; a name that ends in ``.gz`` or ``.xz`` is a compressed file. A line that
+    is not UTF-8 raises, or stands as None for the caller to drop with its record.
     """
-    raw = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    n_ended = len(raw) - 1
-    if not raw[-1]:
-        raw.pop()
-    lines: list[Line] = []
-    for number, data in enumerate(raw, 1):
+    for number, data in enumerate(_raw_lines(path), 1):
+        ended = data.endswith(b"\n")
+        data = data.removesuffix(b"\n").removesuffix(b"\r")
         try:
-            text: str | None = data.removesuffix(b"\r").decode("utf-8")
+            text: str | None = data.decode("utf-8")
         except UnicodeDecodeError as error:
             tally.drop("line that is not UTF-8", _not_utf8(path, number, error))
             text = None
-        lines.append(Line(number, text, number <= n_ended))
-    return lines
+        yield Line(number, text, ended)
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, 1):
+                data = line.removeprefix(_BOM) if number == 1 else line
+                if data:
+                    yield data
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+        why = f"cannot be unpacked ({type(error).__name__}); is the file cut off?"
+        raise CorpusError(f"{path}:{number + 1}: {why}") from error
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if suffix == ".xz":
+        return cast(IO[bytes], lzma.open(path, "rb"))
+    return path.open("rb")
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> CorpusError:

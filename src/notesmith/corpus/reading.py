@@ -54,8 +54,8 @@ def read_corpus(
     """
     path = Path(path)
     tally = Tally(on_problem)
-    sources = sources_of(path, options or ReadOptions())
-    fmt, chosen = choose_sources(path, sources, format)
+    sources = find_sources(path, options or ReadOptions())
+    fmt, chosen = choose_format(path, sources, format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
     if not docs:
@@ -114,7 +114,7 @@ def reader_of(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
     return fmt.read
 
 
-def sources_of(path: Path, options: ReadOptions) -> list[Source]:
+def find_sources(path: Path, options: ReadOptions) -> list[Source]:
     """The file, or the files below a folder that could be notes.
 
     Raises:
@@ -147,7 +147,7 @@ def _head(path: Path) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
 
 
-def choose_sources(
+def choose_format(
     path: Path, sources: list[Source], name: str | None
 ) -> tuple[Format, list[Source]]:
     """The format ``name``, or the one that is recognised, and its files.

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from notesmith.ner.crossfit import Committee, train_committee
+    from notesmith.ner.decode import Decision, WordScores
     from notesmith.ner.influence import StudentBenefit
-    from notesmith.ner.model import NerModel, WordScores, load_ner
+    from notesmith.ner.model import NerModel, load_ner
+    from notesmith.ner.onnx_export import export_onnx
+    from notesmith.ner.student import Student, load_student
     from notesmith.ner.train import NerResult, train_ner
 
 __all__ = [
     "Committee",
+    "Decision",
     "NerModel",
     "NerResult",
+    "Student",
     "StudentBenefit",
     "WordScores",
+    "export_onnx",
     "load_ner",
+    "load_student",
     "train_committee",
     "train_ner",
 ]
@@ -30,8 +37,12 @@ _HOME = {
     "train_committee": "crossfit",
     "StudentBenefit": "influence",
     "NerModel": "model",
-    "WordScores": "model",
+    "Decision": "decode",
+    "WordScores": "decode",
+    "export_onnx": "onnx_export",
     "load_ner": "model",
+    "Student": "student",
+    "load_student": "student",
     "NerResult": "train",
     "train_ner": "train",
 }

@@ -12,7 +12,8 @@ import numpy as np
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
-from notesmith.ner.model import NerModel, WordScores
+from notesmith.ner.decode import WordScores
+from notesmith.ner.model import NerModel
 from notesmith.ner.train import train_ner
 from notesmith.ner.words import best_tags, to_entities
 from notesmith.progress import OnProgress, silent

@@ -23,8 +23,9 @@ from notesmith.document import Document
 from notesmith.errors import ModelError, StageError
 from notesmith.ner.batch import collate
 from notesmith.ner.crossfit import Committee, Made, train_committee
+from notesmith.ner.decode import WordScores
 from notesmith.ner.encoder import max_positions
-from notesmith.ner.model import NerModel, WordScores
+from notesmith.ner.model import NerModel
 from notesmith.ner.windows import encode
 from notesmith.ner.words import IGNORED, tag_words
 from notesmith.progress import OnProgress, silent

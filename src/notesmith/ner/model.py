@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,30 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from notesmith.config import NerConfig
-from notesmith.document import Document, Provenance, Span
+from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.ner.batch import collate
+from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
 from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
-from notesmith.ner.windows import Encoded, Window, encode
-from notesmith.ner.words import best_tags, tag_names, to_entities
+from notesmith.ner.settings import Settings, read_settings, write_settings
+from notesmith.ner.windows import Encoded, Window, batches, encode
+from notesmith.ner.words import tag_names
 from notesmith.progress import OnProgress, Progress, silent
-
-SETTINGS_FILE = "notesmith.json"
-SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class WordScores:
-    """What the student thinks of each word of a document.
-
-    ``words[i]`` is a character range; row i of ``probabilities`` (float32, tags in
-    ``NerModel.tags`` order) belongs to it, and row i of ``hidden`` (float32, last layer, the
-    head's input) where it was asked for.
-    """
-
-    words: tuple[Span, ...]
-    probabilities: NDArray[np.float32]
-    hidden: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +58,7 @@ class NerModel:
         self,
         docs: Sequence[Document],
         *,
+        decision: Decision = PLAIN,
         batch_tokens: int = 4096,
         on_progress: OnProgress = silent,
     ) -> list[Document]:
@@ -81,21 +66,9 @@ class NerModel:
 
         Entities that ``docs`` carry are not looked at.
         """
-        found: list[Document] = []
+        decision.check(self.labels)
         scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        for doc, score in zip(docs, scores, strict=True):
-            tags = best_tags(np.log(np.maximum(score.probabilities, 1e-12)))
-            found.append(
-                replace(
-                    doc,
-                    entities=tuple(to_entities(tags, score.words, self.labels)),
-                    relations=(),
-                    concept_relations=(),
-                    masked=(),
-                    provenance=Provenance("silver", (doc.id,), self.name, "ner"),
-                )
-            )
-        return found
+        return list(label_documents(docs, scores, self.labels, model=self.name, decision=decision))
 
     def predict_scores(
         self,
@@ -130,15 +103,10 @@ class NerModel:
     ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.float32] | None]]:
         device = next(self.model.parameters()).device
         self.model.eval()
-        order = sorted(encoded.windows, key=len)
         began, done, tokens = perf_counter(), 0, 0
-        while done < len(order):
-            # Sorted by length: the last row is the longest, and the batch is what fits below it.
-            stop = done + 1
-            while stop < len(order) and len(order[stop]) * (stop - done + 1) <= batch_tokens:
-                stop += 1
+        for windows in batches(encoded.windows, batch_tokens):
             batch = collate(
-                order[done:stop],
+                windows,
                 pad=self.encoder.pad,
                 pieces=self.config.pieces,
                 packed_from=self.encoder.packed_from,
@@ -148,15 +116,14 @@ class NerModel:
                 probs = batch.words(out.logits).softmax(-1).cpu().numpy()
                 states = batch.words(out.hidden_states[-1]).cpu().numpy() if hidden else None
             first = 0
-            for window in order[done:stop]:
+            for window in windows:
                 rows = slice(first, first + len(window.word_index))
                 yield window, probs[rows], states[rows] if states is not None else None
                 first = rows.stop
             tokens += batch.n_tokens
-            done = stop
-            on_progress(
-                Progress("predict", done, len(order), "units", tokens, perf_counter() - began)
-            )
+            done += len(windows)
+            total, seconds = len(encoded.windows), perf_counter() - began
+            on_progress(Progress("predict", done, total, "units", tokens, seconds))
 
     def count_unknown(self, docs: Sequence[Document]) -> Counter[str]:
         """Entities of ``docs`` whose label the model does not know, by label: it must miss them."""
@@ -170,13 +137,7 @@ class NerModel:
             with quiet_bars():
                 self.model.save_pretrained(temporary, safe_serialization=True)
             self.tokenizer.save_pretrained(temporary)
-            settings = {
-                "schema": SCHEMA,
-                "labels": list(self.labels),
-                "encoder": self.name,
-                "ner": self.config.model_dump(mode="json"),
-            }
-            (temporary / SETTINGS_FILE).write_text(json.dumps(settings, indent=1), "utf-8")
+            write_settings(Settings(self.labels, self.name, self.config), temporary)
 
 
 @contextmanager
@@ -200,22 +161,14 @@ def load_ner(folder: Path | str) -> NerModel:
         ModelError: the folder is not a student of this project or cannot be read.
     """
     folder = Path(folder)
-    path = folder / SETTINGS_FILE
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-        labels = tuple(settings["labels"])
-        config = NerConfig.model_validate(settings["ner"])
-        name, schema = str(settings["encoder"]), settings["schema"]
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: damaged ({type(error).__name__})") from error
-    if schema != SCHEMA:
+    settings = read_settings(folder)
+    if settings.onnx is not None:
         raise ModelError(
-            f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
+            f"{folder}: exported to ONNX, to predict alone; load it with load_student, or name the "
+            "folder it was exported from"
         )
-    encoder = replace(load_encoder(str(folder)), name=name)
+    encoder = replace(load_encoder(str(folder)), name=settings.encoder)
     tags = tuple(encoder.model.config.id2label[i] for i in range(encoder.model.config.num_labels))
-    if tags != tag_names(labels):
+    if tags != tag_names(settings.labels):
         raise ModelError(f"{folder}: the head's tags are not those of its labels")
-    return NerModel(encoder, labels, config)
+    return NerModel(encoder, settings.labels, settings.config)

@@ -7,7 +7,7 @@ from a border owns it: only the owner trains on it and decides it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,6 +138,19 @@ def cut_windows(
     return owned
 
 
+def batches(windows: Sequence[Window], batch_tokens: int) -> Iterator[list[Window]]:
+    """``windows`` in order of length, as many at once as ``batch_tokens`` hold when padded."""
+    order = sorted(windows, key=len)
+    done = 0
+    while done < len(order):
+        # Sorted by length: the last row is the longest, and the batch is what fits below it.
+        stop = done + 1
+        while stop < len(order) and len(order[stop]) * (stop - done + 1) <= batch_tokens:
+            stop += 1
+        yield order[done:stop]
+        done = stop
+
+
 def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tuple[Span, list[int]]]:
     """Units with the indices of their words; words that no unit covers make units of their own."""
     found: list[tuple[Span, list[int]]] = []
@@ -204,4 +217,4 @@ def _specials(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-__all__ = ["IGNORED", "Encoded", "Window", "cut_windows", "encode"]
+__all__ = ["IGNORED", "Encoded", "Window", "batches", "cut_windows", "encode"]

@@ -108,18 +108,32 @@ def best_tags(log_probs: NDArray[np.float32]) -> list[int]:
     return tags[::-1]
 
 
-def to_entities(tags: Iterable[int], spans: Sequence[Span], labels: Sequence[str]) -> list[Entity]:
-    """Entities of a tag sequence, with offsets; an ``I-x`` that continues nothing begins one."""
-    found: list[tuple[int, int, int]] = []
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Words ``[first, stop)`` that a tag sequence makes one mention of label number ``label``."""
+
+    label: int
+    first: int
+    stop: int
+
+
+def tag_runs(tags: Iterable[int]) -> list[Run]:
+    """The mentions of a tag sequence; an ``I-x`` that continues nothing begins one."""
+    found: list[Run] = []
     open_label = -1
-    for tag, (start, end) in zip(tags, spans, strict=True):
+    for at, tag in enumerate(tags):
         label = (tag - 1) // 2 if tag > 0 else -1
         if label >= 0 and label == open_label and tag % 2 == 0:
-            found[-1] = (label, found[-1][1], end)
+            found[-1] = Run(label, found[-1].first, at + 1)
         elif label >= 0:
-            found.append((label, start, end))
+            found.append(Run(label, at, at + 1))
         open_label = label
+    return found
+
+
+def to_entities(tags: Iterable[int], spans: Sequence[Span], labels: Sequence[str]) -> list[Entity]:
+    """Entities of a tag sequence, with offsets."""
     return [
-        Entity(f"T{i}", labels[label], ((start, end),))
-        for i, (label, start, end) in enumerate(found, 1)
+        Entity(f"T{i}", labels[run.label], ((spans[run.first][0], spans[run.stop - 1][1]),))
+        for i, run in enumerate(tag_runs(tags), 1)
     ]

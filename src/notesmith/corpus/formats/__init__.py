@@ -100,7 +100,8 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "jsonl",
             lambda source: (
-                source.path.suffix == ".jsonl" and not prodigy.claims(source.path, source.head)
+                source.path.name.endswith(jsonl.SUFFIXES)
+                and not prodigy.claims(source.path, source.head)
             ),
             lambda source, tally: jsonl.read(source.path, tally),
             jsonl.write,

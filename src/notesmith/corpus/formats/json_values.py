@@ -9,6 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from notesmith.corpus.problems import Tally
@@ -20,6 +21,14 @@ UNKNOWN = "unknown"
 
 ID_FIELDS = ("doc_id", "id")
 """Fields that may hold the id of a document, the first that is filled counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFields:
+    """The fields (columns) in which other programs keep a note's text and its id."""
+
+    text: str | None = None
+    id: str | None = None
 
 
 def parse_json(text: str, *, is_line: bool = False) -> Any:

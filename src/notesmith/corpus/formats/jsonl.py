@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from notesmith.corpus.files import atomic_write_text
-from notesmith.corpus.formats.json_values import parse_json
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.formats.json_values import NoteFields, check_text, parse_json
+from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
     ConceptRelation,
     Document,
@@ -28,15 +28,48 @@ from notesmith.document import (
 from notesmith.errors import CorpusError
 
 SCHEMA = 1
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
 
 
 def read(path: Path, tally: Tally) -> Iterator[Document]:
     """Read the documents of ``path``, one a line; blank lines are skipped."""
-    for line in read_lines(path, tally):
+    for line in iter_lines(path, tally):
         if line.text is None or not line.text.strip():
             continue
         with tally.dropping("record", f"{path}:{line.number}"):
             yield _parse(line.text)
+
+
+def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Iterator[Document]:
+    """The notes of ``path``: records of this format, or plain ones of other programs.
+
+    An object without ``schema`` (or any, where ``fields`` names its text) is a plain note: its
+    text is the field ``text`` or the one named, its id ``id`` or the one named, else ``STEM-LINE``.
+    Other fields of it are left out.
+    """
+    for line in iter_lines(path, tally):
+        if line.text is None or not line.text.strip():
+            continue
+        with tally.dropping("record", f"{path}:{line.number}"):
+            record = parse_json(line.text, is_line=True)
+            if fields.text is None and isinstance(record, dict) and "schema" in record:
+                yield from_record(record)
+            else:
+                yield _note(record, f"{stem}-{line.number}", fields)
+
+
+def _note(record: object, name: str, fields: NoteFields) -> Document:
+    if not isinstance(record, dict):
+        raise CorpusError("a record must be a JSON object")
+    column = fields.text or "text"
+    text = record.get(column)
+    if not isinstance(text, str):
+        raise CorpusError(f"no string {column!r}; name the field that holds the text")
+    check_text(text)
+    doc_id = record.get(fields.id or "id", None if fields.id else name)
+    if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
+        raise CorpusError(f"no string or number {fields.id or 'id'!r}; name the note")
+    return Document(str(doc_id), text)
 
 
 def _parse(line: str) -> Document:

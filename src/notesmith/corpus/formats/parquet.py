@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_bytes
+from notesmith.corpus.files import atomic_file
 from notesmith.corpus.formats import conll, iob
 from notesmith.corpus.problems import Tally, read_bytes
 from notesmith.document import Document, Entity, Span
@@ -26,6 +27,7 @@ from notesmith.errors import CorpusError, OffsetError
 
 SUFFIX = ".parquet"
 TAGS = "ner_tags"
+_ROW_GROUP = 1000
 _NAME_THEM = (
     "cast it to a ClassLabel with datasets (cast_column) and write the file anew, "
     "or give the tags as strings"
@@ -50,7 +52,7 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """The columns of a file that are known, and the names of its tags if they are numbers."""
 
     columns: Mapping[str, Any]
@@ -90,7 +92,7 @@ def read(path: Path, stem: str, tally: Tally) -> Iterator[Document]:
                 yield Document(row.id, row.text, tuple(entities), metadata=metadata)
 
 
-def _table(path: Path) -> _Table:
+def _table(path: Path) -> Table:
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -109,7 +111,7 @@ def _table(path: Path) -> _Table:
         raise CorpusError(
             f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
         ) from None
-    return _Table(columns, names, table.num_rows)
+    return Table(columns, names, table.num_rows)
 
 
 def _check_types(schema: Any) -> bool:
@@ -171,7 +173,7 @@ def _names(schema: Any) -> list[str]:
     return names
 
 
-def _rows(path: Path, stem: str, table: _Table, tally: Tally) -> Iterator[_Row]:
+def _rows(path: Path, stem: str, table: Table, tally: Tally) -> Iterator[_Row]:
     for number, doc_id in _ids(path, stem, table, tally).items():
         with tally.dropping("document", f"{path}:{number}: doc {doc_id!r}"):
             texts, tags = table.values("tokens", number), table.values(TAGS, number)
@@ -180,13 +182,13 @@ def _rows(path: Path, stem: str, table: _Table, tally: Tally) -> Iterator[_Row]:
             if table.names is not None:
                 tags = [_name(table.names, at, tag) for at, tag in enumerate(tags)]
             tokens = [_token(at, *pair) for at, pair in enumerate(zip(texts, tags, strict=True))]
-            text, offsets = _layout(table, number, texts)
+            text, offsets = layout(table, number, texts)
             spaced = not {"text", "spaces"} & table.columns.keys()
             spaced = spaced and not any(map(str.isspace, "".join(texts)))
             yield _Row(number, doc_id, text, offsets, tokens, spaced)
 
 
-def _ids(path: Path, stem: str, table: _Table, tally: Tally) -> dict[int, str]:
+def _ids(path: Path, stem: str, table: Table, tally: Tally) -> dict[int, str]:
     """The document id of each row by its number."""
     rows = range(table.n_rows)
     ids: dict[int, str] = {}
@@ -220,7 +222,7 @@ def _token(number: int, text: str, tag: str) -> iob.Token:
     return iob.tagged(number, text, tag)
 
 
-def _layout(table: _Table, row: int, tokens: Sequence[str]) -> tuple[str, list[Span]]:
+def layout(table: Table, row: int, tokens: Sequence[str]) -> tuple[str, list[Span]]:
     """The text and where its tokens stand."""
     text = table.value("text", row)
     if text is None:
@@ -247,7 +249,7 @@ def _span(pair: object) -> Span:
     raise CorpusError("an offset must be [start, end]; correct the column offsets")
 
 
-def _spaces(table: _Table, row: int, n: int) -> list[bool]:
+def _spaces(table: Table, row: int, n: int) -> list[bool]:
     """Whether a space follows each token."""
     if table.value("spaces", row) is None:
         return [True] * (n - 1) + [False] * bool(n)
@@ -288,17 +290,40 @@ def _found(text: str, tokens: Sequence[str]) -> list[Span]:
 
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     """Write ``docs`` to one file, a row each; returns what the format cannot hold, counted."""
+    labels = sorted({ent.label for doc in docs for ent in iob.flat(doc, Counter())})
+    return write_stream(docs, path, labels)
+
+
+def write_stream(docs: Iterable[Document], path: Path, labels: Sequence[str]) -> Counter[str]:
+    """Write ``docs`` as they come, in row groups; ``labels`` are all that may occur."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     lost: Counter[str] = Counter()
-    rows = [_record(doc, lost) for doc in docs]
-    labels = sorted({tag[2:] for row in rows for tag in row[TAGS] if tag != "O"})
     names = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
     numbers = {name: number for number, name in enumerate(names)}
-    for row in rows:
-        row[TAGS] = [numbers[tag] for tag in row[TAGS]]
-    schema = pa.schema(
+    schema = _schema(names)
+    left = iter(docs)
+    with atomic_file(path) as file, pq.ParquetWriter(file, schema) as writer:
+        while group := list(islice(left, _ROW_GROUP)):
+            rows = [_record(doc, lost) for doc in group]
+            for row in rows:
+                row[TAGS] = [numbers[tag] for tag in row[TAGS]]
+            try:
+                table = pa.Table.from_pylist(rows, schema)
+            except UnicodeEncodeError as error:
+                raise CorpusError(
+                    f"{path}: text holds a lone surrogate at offset {error.start}, which UTF-8 "
+                    "cannot hold"
+                ) from None
+            writer.write_table(table)
+    return lost
+
+
+def _schema(names: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
         {
             "id": pa.string(),
             "tokens": pa.list_(pa.string()),
@@ -308,16 +333,6 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
         },
         metadata={"huggingface": json.dumps({"info": {"features": _features(names)}})},
     )
-    sink = pa.BufferOutputStream()
-    try:
-        table = pa.Table.from_pylist(rows, schema)
-    except UnicodeEncodeError as error:
-        raise CorpusError(
-            f"{path}: text holds a lone surrogate at offset {error.start}, which UTF-8 cannot hold"
-        ) from None
-    pq.write_table(table, sink)
-    atomic_write_bytes(path, sink.getvalue().to_pybytes())
-    return lost
 
 
 def _features(names: Sequence[str]) -> dict[str, Any]:

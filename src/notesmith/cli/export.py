@@ -1,0 +1,29 @@
+"""``notesmith export``: a trained student as an ONNX model, to predict without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from notesmith.errors import CorpusError
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder that notesmith train or run saved.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make for the exported model.")],
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="As ONNX: the only form so far, so it may be left out.")
+    ] = True,
+) -> None:
+    """Export a model to ONNX; predict, thresholds and spaCy take the folder like any other.
+
+    What was written is run beside the model: a difference is an error, and nothing is left.
+    """
+    if out.exists():
+        raise CorpusError(f"{out}: exists already; name another folder with --out")
+    from notesmith.ner import export_onnx, load_ner
+
+    difference = export_onnx(load_ner(model), out)
+    typer.echo(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")

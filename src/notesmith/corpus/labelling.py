@@ -1,0 +1,204 @@
+"""Label notes as a stream: a chunk at a time, written as it goes, resumed after a kill.
+
+What is done stands beside the output as a hidden file of JSON lines, ``.NAME.KEY.part``; at the end
+it takes the output's name (or is turned into Parquet). The key is that of the notes and of what
+labels them, so a part is continued only by the work that began it. Who labels is a value.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from typing import IO
+
+from notesmith.corpus.files import FILE_MODE, explained, make_folder, sync_folder
+from notesmith.corpus.formats import jsonl, parquet
+from notesmith.corpus.notes import Digest, Notes, Survey
+from notesmith.corpus.problems import Tally
+from notesmith.document import Document
+from notesmith.errors import ConfigError, CorpusError
+from notesmith.progress import OnProgress, Progress, silent
+
+Label = Callable[[Sequence[Document]], Sequence[Document]]
+"""Labels a chunk of notes; gives as many documents, in the same order."""
+
+CHUNK_DOCS = 128
+CHUNK_CHARS = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where labelled notes go: Parquet if ``path`` ends so, else JSON lines.
+
+    ``key`` names the work (it begins the part's name), ``labels`` are all that may be given.
+    """
+
+    path: Path
+    key: str
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.path.suffix.lower() in (".gz", ".xz"):
+            raise ConfigError(
+                f"{self.path}: output is not compressed; end it in .jsonl or .parquet"
+            )
+        if self.path.is_dir():
+            raise CorpusError(f"{self.path}: is a folder; name a file")
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether Parquet is asked for."""
+        return self.path.suffix.lower() == parquet.SUFFIX
+
+    @property
+    def part(self) -> Path:
+        """What is done, while the work is unfinished."""
+        return self.path.parent / f".{self.path.name[:80]}.{self.key[:16]}.part"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """How much was labelled; ``n_resumed`` notes were done before, ``lost`` the format left out."""
+
+    n_docs: int
+    n_entities: int
+    n_resumed: int
+    lost: Counter[str]
+
+
+def label_notes(
+    notes: Notes,
+    found: Survey,
+    label: Label,
+    output: Output,
+    *,
+    on_progress: OnProgress = silent,
+) -> Labelled:
+    """Label ``notes``, of which ``found`` is the survey, and write them to ``output`` in order.
+
+    Raises:
+        CorpusError: another process writes this output, the notes have changed since the survey,
+            or the disk is full; what is done is kept, and the same call goes on with it.
+    """
+    make_folder(output.path.parent)
+    digest, began = Digest(), perf_counter()
+    n_docs = n_entities = n_resumed = n_chars = chars_before = 0
+    with explained(output.path), _part(output) as part:
+        resuming = True
+        for chunk in chunks(notes(Tally(found.on_problem))):
+            for doc in chunk:
+                digest.add(doc)
+            labelled = _done(part, chunk) if resuming else None
+            if labelled is None:
+                resuming = False
+                labelled = list(label(chunk))
+                part.write("".join(f"{jsonl.dumps(doc)}\n" for doc in labelled).encode())
+                part.flush()
+            n_docs += len(chunk)
+            n_entities += sum(len(doc.entities) for doc in labelled)
+            n_chars += sum(len(doc.text) for doc in chunk)
+            if resuming:
+                n_resumed, chars_before = n_docs, n_chars
+            seconds, done = perf_counter() - began, n_chars - chars_before
+            left = seconds * (found.n_chars - n_chars) / done if done else 0.0
+            on_progress(Progress("predict", n_docs, found.n_docs, "notes", 0, seconds, left=left))
+        if digest.hex() != found.digest:
+            output.part.unlink()
+            raise CorpusError("the notes have changed while they were read; run it again")
+        part.truncate()
+        os.fsync(part.fileno())
+        lost = _finish(output)
+    return Labelled(n_docs, n_entities, n_resumed, lost)
+
+
+def chunks(docs: Iterable[Document]) -> Iterator[list[Document]]:
+    """``docs`` in lists of at most ``CHUNK_DOCS``, closed early after ``CHUNK_CHARS`` characters.
+
+    Where they are cut follows from the documents alone, so that a resumed run cuts alike.
+    """
+    chunk: list[Document] = []
+    n_chars = 0
+    for doc in docs:
+        chunk.append(doc)
+        n_chars += len(doc.text)
+        if len(chunk) == CHUNK_DOCS or n_chars >= CHUNK_CHARS:
+            yield chunk
+            chunk, n_chars = [], 0
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _part(output: Output) -> Iterator[IO[bytes]]:
+    """The part, opened at its beginning and locked; parts of other work that nobody holds go."""
+    for other in output.path.parent.glob(f".{_literal(output.path.name[:80])}.*.part"):
+        if other != output.part:
+            with _locked(other):
+                other.unlink()
+    with _locked(output.part) as file:
+        yield file
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(descriptor, "r+b") as file:
+        busy = False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy = True
+        except OSError:  # A file system without locks.
+            pass
+        # Finished and renamed by its owner between our opening and locking.
+        if busy or not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise CorpusError(
+                f"{path}: another process is writing it; wait for it, or name another output"
+            )
+        yield file
+
+
+def _done(part: IO[bytes], chunk: Sequence[Document]) -> list[Document] | None:
+    """The documents of ``chunk`` as they were written before; None, and the rest cut off, if not.
+
+    A kill may leave a chunk that is not whole: it is labelled again.
+    """
+    start = part.tell()
+    lines = list(islice(part, len(chunk)))
+    try:
+        docs = [jsonl.loads(line.decode()) for line in lines if line.endswith(b"\n")]
+    except (CorpusError, UnicodeDecodeError):
+        docs = []
+    if [(d.id, d.text) for d in docs] == [(d.id, d.text) for d in chunk]:
+        return docs
+    part.seek(start)
+    part.truncate()
+    return None
+
+
+def _finish(output: Output) -> Counter[str]:
+    lost: Counter[str] = Counter()
+    if output.is_parquet:
+        lost = parquet.write_stream(_read(output.part), output.path, output.labels)
+        output.part.unlink()
+    else:
+        os.replace(output.part, output.path)
+        sync_folder(output.path.parent)
+    return lost
+
+
+def _read(part: Path) -> Iterator[Document]:
+    with part.open("rb") as file:
+        for line in file:
+            yield jsonl.loads(line.decode())

@@ -1,0 +1,167 @@
+"""From the probabilities of words to mentions: the decision, its score, thresholds of labels.
+
+No torch here: a student that runs elsewhere (ONNX) decides with the same functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from notesmith.document import Document, Entity, Provenance, Span
+from notesmith.errors import ConfigError
+from notesmith.ner.words import Run, best_tags, tag_runs, to_entities
+
+SCORE = "score="
+"""Beginning of the attribute that carries a mention's score, as in ``score=0.9312``."""
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class WordScores:
+    """What the student thinks of each word of a document.
+
+    ``words[i]`` is a character range; row i of ``probabilities`` (float32, tags in
+    ``NerModel.tags`` order) belongs to it, and row i of ``hidden`` (float32, last layer, the
+    head's input) where it was asked for.
+    """
+
+    words: tuple[Span, ...]
+    probabilities: NDArray[np.float32]
+    hidden: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How mentions are decided.
+
+    ``thresholds`` maps a label to t in (0, 1): its mentions of a lower score (``mention_score``)
+    are left out, and with t below one half its tags gain log((1 - t) / t) beforehand, so that a
+    word takes the label rather than O from p / (p + P(O)) of about t on, in place of one half. A
+    label without a threshold is decided by the most probable tags alone. ``scores`` writes the
+    score of each mention into its attributes, rounded down to four places.
+    """
+
+    thresholds: Mapping[str, float]
+    scores: bool = False
+
+    def __post_init__(self) -> None:
+        for label, t in self.thresholds.items():
+            if not 0 < t < 1:
+                raise ConfigError(f"threshold of {label!r}: {t} is not between 0 and 1")
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Raise if a threshold is for no label of ``labels``.
+
+        Raises:
+            ConfigError: there is one; the labels are named.
+        """
+        if unknown := sorted(set(self.thresholds) - set(labels)):
+            raise ConfigError(
+                f"threshold of {unknown[0]!r}: the model's labels are {', '.join(labels)}"
+            )
+
+
+PLAIN = Decision({})
+"""The most probable legal tags, no scores written."""
+
+
+def legal_marginals(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Tag probabilities of each word among the legal sequences: ``I-x`` after ``B-x`` or ``I-x``.
+
+    A legal sequence has the product of its words' probabilities, divided by the sum over all of
+    them (forward-backward). So a word before a sure ``I-x`` is a sure ``B-x`` or ``I-x`` itself.
+    """
+    rows = probabilities.astype(np.float64)
+    n, n_tags = rows.shape
+    inner = np.arange(2, n_tags, 2)
+    free = np.ones(n_tags, bool)
+    free[inner] = False
+    before, after = np.ones_like(rows), np.ones_like(rows)
+    for i in range(n):
+        came = free.astype(np.float64)
+        if i:
+            came *= before[i - 1].sum()
+            came[inner] = before[i - 1, inner] + before[i - 1, inner - 1]
+        before[i] = came * rows[i]
+        before[i] /= max(before[i].sum(), _TINY)
+    for i in range(n - 2, -1, -1):
+        following = rows[i + 1] * after[i + 1]
+        after[i] = following[free].sum()
+        after[i, inner] += following[inner]
+        after[i, inner - 1] += following[inner]
+        after[i] /= max(after[i].sum(), _TINY)
+    found = before * after
+    return found / np.maximum(found.sum(axis=1, keepdims=True), _TINY)
+
+
+def mention_score(marginals: NDArray[np.float64], run: Run) -> float:
+    """How sure the student is that the words of ``run`` carry its label: from 0 to 1.
+
+    The lowest over its words of p / (p + P(O)), with p = P(B-label) + P(I-label) of
+    ``legal_marginals``: label against no label. Whether neighbouring mentions are one, and other
+    labels, have no part in it.
+    """
+    rows = marginals[run.first : run.stop]
+    label = rows[:, 2 * run.label + 1] + rows[:, 2 * run.label + 2]
+    return float((label / np.maximum(label + rows[:, 0], _TINY)).min())
+
+
+def decide(scores: WordScores, labels: Sequence[str], decision: Decision = PLAIN) -> list[Entity]:
+    """The mentions of one document, as flat entities with exact offsets."""
+    log_probs = np.log(np.maximum(scores.probabilities, _TINY))
+    tags = best_tags(log_probs + _gains(labels, decision.thresholds))
+    if not decision.thresholds and not decision.scores:
+        return to_entities(tags, scores.words, labels)
+    found: list[Entity] = []
+    marginals = legal_marginals(scores.probabilities)
+    for run in tag_runs(tags):
+        score = mention_score(marginals, run)
+        if score < decision.thresholds.get(labels[run.label], 0.0):
+            continue
+        span = (scores.words[run.first][0], scores.words[run.stop - 1][1])
+        attributes = (f"{SCORE}{math.floor(score * 1e4) / 1e4:.4f}",) if decision.scores else ()
+        found.append(Entity(f"T{len(found) + 1}", labels[run.label], (span,), attributes))
+    return found
+
+
+def _gains(labels: Sequence[str], thresholds: Mapping[str, float]) -> NDArray[np.float32]:
+    """What each tag's log probability gains: 0 but for labels with a threshold below one half."""
+    gains = np.zeros(2 * len(labels) + 1, np.float32)
+    for i, label in enumerate(labels):
+        t = min(thresholds.get(label, 0.5), 0.5)
+        gains[2 * i + 1 : 2 * i + 3] = math.log((1 - t) / t)
+    return gains
+
+
+def label_documents(
+    docs: Sequence[Document],
+    scores: Sequence[WordScores],
+    labels: Sequence[str],
+    *,
+    model: str,
+    decision: Decision = PLAIN,
+) -> Iterator[Document]:
+    """``docs`` with the mentions that ``scores`` decide in the place of whatever they carried."""
+    decision.check(labels)
+    for doc, score in zip(docs, scores, strict=True):
+        yield replace(
+            doc,
+            entities=tuple(decide(score, labels, decision)),
+            relations=(),
+            concept_relations=(),
+            masked=(),
+            provenance=Provenance("silver", (doc.id,), model, "ner"),
+        )
+
+
+def score_of(ent: Entity) -> float | None:
+    """The score that ``Decision.scores`` wrote; None where there is none."""
+    for attribute in ent.attributes:
+        if attribute.startswith(SCORE):
+            return float(attribute.removeprefix(SCORE))
+    return None

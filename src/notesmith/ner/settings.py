@@ -1,0 +1,79 @@
+"""The file beside a student's weights: labels, encoder, settings, and what an export needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import NerConfig
+from notesmith.errors import ModelError
+
+SETTINGS_FILE = "notesmith.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What an exported model no longer says itself.
+
+    ``pad`` is the token id that pads, ``max_positions`` the tokens that it can take at most (None:
+    no limit).
+    """
+
+    pad: int
+    max_positions: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a student's folder says of it; ``onnx`` where it is an export."""
+
+    labels: tuple[str, ...]
+    encoder: str
+    config: NerConfig
+    onnx: Export | None = None
+
+
+def read_settings(folder: Path) -> Settings:
+    """Read the settings of a student's folder.
+
+    Raises:
+        ModelError: the folder is not a student of this project or cannot be read.
+    """
+    path = folder / SETTINGS_FILE
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        onnx = values.get("onnx")
+        settings = Settings(
+            labels=tuple(values["labels"]),
+            encoder=str(values["encoder"]),
+            config=NerConfig.model_validate(values["ner"]),
+            onnx=Export(int(onnx["pad"]), onnx["max_positions"]) if onnx else None,
+        )
+        schema = values["schema"]
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: damaged ({type(error).__name__})") from error
+    if schema != SCHEMA:
+        raise ModelError(
+            f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
+        )
+    return settings
+
+
+def write_settings(settings: Settings, folder: Path) -> None:
+    """Write ``settings`` into an unfinished folder (see ``atomic_folder``)."""
+    values: Mapping[str, Any] = {
+        "schema": SCHEMA,
+        "labels": list(settings.labels),
+        "encoder": settings.encoder,
+        "ner": settings.config.model_dump(mode="json"),
+    }
+    if settings.onnx is not None:
+        onnx = {"pad": settings.onnx.pad, "max_positions": settings.onnx.max_positions}
+        values = {**values, "onnx": onnx}
+    (folder / SETTINGS_FILE).write_text(json.dumps(values, indent=1), "utf-8")

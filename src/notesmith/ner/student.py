@@ -1,0 +1,56 @@
+"""A trained student as those see it who only predict: from weights, or exported to ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from notesmith.document import Document
+from notesmith.ner.decode import PLAIN, Decision, WordScores
+from notesmith.ner.settings import read_settings
+from notesmith.progress import OnProgress, silent
+
+
+class Student(Protocol):
+    """What labels documents: ``NerModel`` and ``OnnxModel``."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it finds."""
+
+    @property
+    def name(self) -> str:
+        """The encoder that it was trained from."""
+
+    def predict(
+        self,
+        docs: Sequence[Document],
+        *,
+        decision: Decision = PLAIN,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[Document]:
+        """Label ``docs``: same ids and texts, flat entities with exact offsets."""
+
+    def predict_scores(
+        self, docs: Sequence[Document], *, on_progress: OnProgress = silent
+    ) -> list[WordScores]:
+        """Tag probabilities of every word."""
+
+
+def load_student(folder: Path | str) -> Student:
+    """Load a folder of ``NerModel.save`` or ``export_onnx``; the latter needs no torch.
+
+    Raises:
+        ModelError: the folder is not a student of this project or cannot be read.
+        MissingExtraError: what runs it is not installed.
+    """
+    folder = Path(folder)
+    if read_settings(folder).onnx is not None:
+        from notesmith.ner.onnx_model import load_onnx
+
+        return load_onnx(folder)
+    from notesmith.ner.model import load_ner
+
+    return load_ner(folder)
