@@ -322,6 +322,9 @@ class ArmConfig(Config):
     rl: dict[str, Any] | None = Field(
         None, description="its generator learns from rewards after fine-tuning: changes to [rl]"
     )
+    amount: float = Field(
+        1.0, gt=0, description="text asked for and kept, as a multiple of what the recipe says"
+    )
     tuned: bool = Field(True, description="false: the base model writes, shown gold examples")
     best_of: Positive = Field(
         1, description="texts written for each request, of which the reward chooses one"

@@ -189,3 +189,21 @@ def test_a_model_folder_is_known_by_content(tmp_path):
     first = fingerprint_model(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"a" * 9 + b"b")
     assert fingerprint_model(str(tmp_path)) != first != hash_path(tmp_path)
+
+
+def test_an_arm_may_ask_for_more_text_than_the_recipe():
+    arms = [*ARMS, {"name": "more", "made": ["synthetic"], "amount": 2.5}]
+    changes = {"filter": {"keep_per_gold": 1.5}}
+    plan = make_plan(tiny_recipe(PATHS, arm=arms, **changes), SOURCES)
+    filtered = {
+        t.arm: t.cell.inputs["model"].inputs["synthetic"]
+        for t in plan.targets
+        if t.cell.stage == "score" and t.arm in ("synthetic", "more") and not t.curve
+    }
+    assert filtered["more"].config["filter"]["keep_per_gold"] == 3.75
+    candidates = filtered["more"].inputs["candidates"]
+    assert candidates.config["synthesize"]["units"] == 20
+    assert (
+        candidates.inputs["model"].key
+        == filtered["synthetic"].inputs["candidates"].inputs["model"].key
+    )

@@ -63,6 +63,15 @@ def _values(config: Config, *names: str) -> dict[str, Any]:
     return config.model_dump(mode="json", include=set(names) or None, exclude_none=True)
 
 
+def _times(amount: float, values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """``values`` with those of ``names`` multiplied; whole numbers stay whole."""
+    if amount == 1:
+        return values
+    many = {name: values[name] * amount for name in names if name in values}
+    kept = {name: round(v) if isinstance(values[name], int) else v for name, v in many.items()}
+    return {**values, **kept}
+
+
 class Draw:
     """Builds the cells of one draw; a cell that two arms need is the same by its key."""
 
@@ -200,12 +209,12 @@ class Draw:
     def candidates(self, arm: ArmConfig) -> Cell:
         """What the arm's generator writes."""
         config = self.config
-        asking = self._asking
+        asking = _times(arm.amount, self._asking, "units", "units_per_gold")
         more: dict[str, Any] = {}
         inputs = {"gold": self.gold, "names": self.names()}
         sources = self._encoder(config.ner) if config.synthesize.agreement else {}
         if not arm.tuned:
-            asking = _values(config.synthesize)
+            asking["shots"] = config.synthesize.shots
             more |= {"lm": _values(config.lm)}
             sources = {**sources, "lm": self.sources.lm}
         elif arm.rl is None:
@@ -246,13 +255,16 @@ class Draw:
         """What is kept of it."""
         return self._cell(
             "filter",
-            config={"filter": _values(self.config.filter)},
+            config={"filter": self._filter(arm)},
             inputs={
                 "gold": self.gold,
                 "candidates": self.candidates(arm),
                 "held-out": self.held_out(),
             },
         )
+
+    def _filter(self, arm: ArmConfig) -> dict[str, Any]:
+        return _times(arm.amount, _values(self.config.filter), "keep_per_gold")
 
     def made(self, source: Source, arm: ArmConfig) -> Cell:
         """The cell whose documents join gold as ``source`` in ``arm``."""
@@ -261,7 +273,7 @@ class Draw:
             "synthetic": lambda: self.synthetic(arm),
             "synthetic-unfiltered": lambda: self._cell(
                 "unfiltered",
-                config=_values(self.config.filter, "keep_per_gold"),
+                config={k: v for k, v in self._filter(arm).items() if k == "keep_per_gold"},
                 inputs={"gold": self.gold, "candidates": self.candidates(arm)},
             ),
             "synthetic-relabelled": lambda: self._cell(
