@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,9 @@ def test_corpus_paths_of_the_demo_and_missing_ones():
 def test_an_arm_has_one_generator_and_uses_it(arm, message):
     with pytest.raises(ValueError, match=message):
         ArmConfig(name="x", **arm)
+
+
+@pytest.mark.parametrize("said", ["", " ", "two\nlines", "x" * 201])
+def test_a_label_description_is_one_line(said):
+    with pytest.raises(ConfigError, match="'Sign' must be one line"):
+        load_recipe("quickstart", changes=[f"corpus.label_descriptions.Sign={json.dumps(said)}"])
