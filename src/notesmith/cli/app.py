@@ -14,6 +14,8 @@ from notesmith.cli import corpus
 from notesmith.cli.card import card
 from notesmith.cli.compare import compare
 from notesmith.cli.evaluate import evaluate
+from notesmith.cli.init import init
+from notesmith.cli.plan import plan
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
@@ -73,6 +75,8 @@ def _main(
     pass
 
 
+app.command()(init)
+app.command()(plan)
 app.command("run")(run_command)
 app.command()(status)
 app.command()(report)
