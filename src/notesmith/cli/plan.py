@@ -158,8 +158,8 @@ def _room(found: Forecast) -> str:
     else:
         have = f"{_gib(machine.memory)}, {_gib(machine.free)} free now"
     return (
-        f"Memory: {_gib(found.memory)} needed ({have}). "
-        f"Disk: {_gib(found.disk)} needed ({_gib(found.disk_free)} free)."
+        f"Memory: about {_gib(found.memory)} needed ({have}). "
+        f"Disk: about {_gib(found.disk)} needed ({_gib(found.disk_free)} free)."
     )
 
 

@@ -3,11 +3,13 @@ from pathlib import Path
 import pytest
 
 from notesmith.pipeline.forecast.probe import run_probe
+from notesmith.pipeline.forecast.resources import Resources
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 
 from ..doubles import note, tiny_recipe
 
+MACHINE = Resources(cores=2, threads=2, memory=1, free=1, busy=3.0)
 PATHS = {"train": "a", "dev": "b", "test": "c"}
 
 
@@ -32,10 +34,13 @@ def test_it_measures_the_recipes_own_models_and_leaves_nothing(recipe, tmp_path:
         with_lm=True,
         cache=tmp_path / "cache",
         scratch=tmp_path / "scratch",
+        machine=MACHINE,
         tell=told.append,
     )
     lm, student = speeds.lm, speeds.student
-    assert lm is not None and student is not None and speeds.origin == "measured"
+    assert (
+        lm is not None and student is not None and (speeds.origin, speeds.busy) == ("measured", 3.0)
+    )
     assert min(lm.sampled, lm.trained, lm.scored, student.trained, student.read) > 0
     assert lm.tokens_per_word > 1 and student.pieces_per_word >= 1
     assert set(lm.peaks) == {"names", "sft", "sample"} and set(student.peaks) == {"ner", "score"}
@@ -49,6 +54,6 @@ def test_arms_without_the_language_model_do_not_load_it(recipe, tmp_path: Path):
     )
     docs = [note("train", i) for i in range(4)]
     speeds = run_probe(
-        missing, docs, with_lm=False, cache=tmp_path / "cache", scratch=tmp_path / "scratch"
+        missing, docs, with_lm=False, cache=tmp_path, scratch=tmp_path / "s", machine=MACHINE
     )
     assert speeds.lm is None and speeds.student is not None

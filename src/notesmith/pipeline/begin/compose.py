@@ -167,7 +167,7 @@ class _Parts:
                 },
                 "sample": {"max_new_tokens": self.max_new_tokens},
                 "filter": {"require_requested": True},
-                "rl": {"steps": 60, "learning_rate": 1e-5},
+                **({"rl": {"steps": 60, "learning_rate": 1e-5}} if rewarded else {}),
                 "arm": [values for values, _ in (*ARMS, *(REWARDED if rewarded else ()))],
                 "evaluate": {"comparator": "gold", "candidate": CANDIDATE, "against": AGAINST},
             }

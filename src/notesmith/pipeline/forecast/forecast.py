@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from notesmith.pipeline.forecast.power import Smallest, smallest_gain
 from notesmith.pipeline.forecast.probe import run_probe
 from notesmith.pipeline.forecast.resources import Resources, free_disk, resources
 from notesmith.pipeline.forecast.speeds import (
+    BUSY,
     GIB,
     Speeds,
     keep_speeds,
@@ -46,6 +47,8 @@ from notesmith.pipeline.machine import home
 from notesmith.pipeline.plan import STAGES, Plan
 from notesmith.pipeline.run import KEEP
 
+# A run's process holds on to some of what earlier cells used.
+_SPARE = 1.2
 Measure = Callable[..., Speeds]
 Told = Callable[[str], None]
 
@@ -179,9 +182,14 @@ def forecast_run(
         elif probe and not _stops(problems) and _may_measure(config, speeds, machine, hub, tell):
             train, scratch = opened.docs["train"], probes / f"{key}.tmp"
             speeds = measure(
-                config, train, with_lm=with_lm, cache=cache, scratch=scratch, tell=tell
+                config,
+                train,
+                with_lm=with_lm,
+                cache=cache,
+                scratch=scratch,
+                machine=machine,
+                tell=tell,
             )
-            speeds = replace(speeds, busy=machine.busy)
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
         train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
@@ -189,7 +197,8 @@ def forecast_run(
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
         census = count(opened.plan.cells, CellStore(folder / "cells"))
         stages = _stages(opened.plan, census, config, Corpus(train_, held_out), speeds)
-        memory = max((stage.peak for stage in stages if stage.peak), default=None)
+        peak = max((stage.peak for stage in stages if stage.peak), default=None)
+        memory = None if peak is None else round(peak * _SPARE)
         keep = (folder / KEEP).exists()
         disk = disk_of(census.left, config, speeds, keep=keep, cache=cache)
         problems += [*_of_memory(memory, machine, speeds), *_of_speeds(speeds, machine)]
@@ -251,11 +260,11 @@ def _of_size(config: RecipeConfig, machine: Resources) -> Iterable[Problem]:
 
 
 def _of_speeds(speeds: Speeds, machine: Resources) -> Iterable[Problem]:
-    if speeds.busy > 0.5:
+    if speeds.busy >= BUSY:
         yield Problem(
-            f"other work took {speeds.busy:g} of {machine.cores} cores while speeds were measured: "
-            "an idle machine is faster",
-            "notesmith plan … --again when it is idle",
+            f"other work wanted {speeds.busy:g} of {machine.cores} cores while speeds were "
+            "measured, so the time is that of processors and holds for an idle machine",
+            "stop the other work before the run, or count on longer",
             fatal=False,
         )
 

@@ -111,7 +111,7 @@ def disk_of(
         cache: of converted models.
     """
     n = n_parameters(config)
-    lm = speeds.lm.folder if speeds.lm else (4 * n if n else None)
+    lm = speeds.lm.folder if speeds.lm else (2 * n if n else None)
     student = speeds.student.folder if speeds.student else None
     sizes = {
         "sft": lm,

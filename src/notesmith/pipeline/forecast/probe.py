@@ -20,7 +20,8 @@ from notesmith.augment import gold_names
 from notesmith.config import RecipeConfig
 from notesmith.corpus.files import make_folder
 from notesmith.document import Document, labels_of
-from notesmith.pipeline.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
+from notesmith.pipeline.forecast.resources import Resources
+from notesmith.pipeline.forecast.speeds import BUSY, LmSpeeds, Speeds, StudentSpeeds
 from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import Progress
 
@@ -54,6 +55,7 @@ def run_probe(
     with_lm: bool,
     cache: Path,
     scratch: Path,
+    machine: Resources,
     tell: Told = lambda what: None,
     seed: int = 13,
 ) -> Speeds:
@@ -65,6 +67,8 @@ def run_probe(
         with_lm: whether any arm needs the language model.
         cache: folder for converted models.
         scratch: folder to work in; it is deleted.
+        machine: where other work takes cores, time is taken from the processor and not from the
+            clock, so that speeds are those of the machine when it is idle.
         tell: told what is being measured.
         seed: chooses the documents.
     """
@@ -74,15 +78,38 @@ def run_probe(
     make_folder(scratch)
     try:
         tell("measuring the student on this machine (once; --no-probe leaves it out)")
-        student = _student(config, some, labels, scratch, seed)
+        clock = _Clock(0 if machine.gpu or machine.busy < BUSY else machine.threads)
+        student = _student(config, some, labels, scratch, seed, clock)
         lm = None
         if with_lm:
             tell("measuring the language model on this machine, about a minute")
-            lm = _language_model(config, some, labels, cache, scratch, seed)
+            lm = _language_model(config, some, labels, cache, scratch, seed, clock)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         release_memory()
-    return Speeds(lm, student, "measured", datetime.now(tz=UTC).date().isoformat())
+    today = datetime.now(tz=UTC).date().isoformat()
+    return Speeds(lm, student, "measured", today, machine.busy)
+
+
+class _Clock:
+    """How much longer work took by the clock than it would alone; 1 on an idle machine."""
+
+    def __init__(self, busy_threads: int) -> None:
+        """With 0 threads the clock is believed."""
+        self._threads = busy_threads
+        self.start()
+
+    def start(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def stretch(self) -> float:
+        """Since the last start."""
+        wall, cpu = time.monotonic() - self._wall, time.process_time() - self._cpu
+        return max(1.0, wall * self._threads / cpu) if self._threads and cpu > 0 else 1.0
+
+    def seconds(self) -> float:
+        """Since the last start, as alone."""
+        return (time.monotonic() - self._wall) / self.stretch()
 
 
 class _Peak:
@@ -104,29 +131,37 @@ class _Peak:
 
 
 def _student(
-    config: RecipeConfig, docs: Sequence[Document], labels: Sequence[str], work: Path, seed: int
+    config: RecipeConfig,
+    docs: Sequence[Document],
+    labels: Sequence[str],
+    work: Path,
+    seed: int,
+    clock: _Clock,
 ) -> StudentSpeeds:
     from notesmith.ner import load_ner, train_ner
 
     short = config.ner.model_copy(update={"steps": _STUDENT_STEPS})
     last, peak = _Last(), _Peak()
+    clock.start()
     result = train_ner(docs, config=short, labels=labels, seed=seed, on_progress=last)
-    trained, training_peak = last.rate, peak.read()
+    trained, training_peak = last.rate * clock.stretch(), peak.read()
     folder = work / "student"
     result.model.save(folder)
     size = _size(folder)
     del result
     peak = _Peak()
-    started = time.monotonic()
+    clock.start()
     model = load_ner(folder)
-    loaded = time.monotonic() - started
+    loaded = clock.seconds()
     reading = _Last()
+    clock.start()
     model.predict(docs, on_progress=reading)
+    read = reading.rate * clock.stretch()
     words = sum(len(doc.text.split()) for doc in docs)
     pieces = reading.seen.tokens if reading.seen else words
     return StudentSpeeds(
         trained=trained,
-        read=reading.rate,
+        read=read,
         pieces_per_word=pieces / max(1, words),
         load=loaded,
         folder=size,
@@ -141,6 +176,7 @@ def _language_model(
     cache: Path,
     work: Path,
     seed: int,
+    clock: _Clock,
 ) -> LmSpeeds:
     from notesmith.lm import load_lm
     from notesmith.lm.sft import encode_examples
@@ -150,10 +186,10 @@ def _language_model(
 
     load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])  # converts once
     peak = _Peak()
-    started = time.monotonic()
+    clock.start()
     lm = load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])
-    loaded = time.monotonic() - started
-    scored = _scoring(lm, docs)
+    loaded = clock.seconds()
+    scored = _scoring(lm, docs, clock)
     peaks = {"names": peak.read()}
     units = units_of(docs, config.sft, lm)
     examples = examples_of(
@@ -181,23 +217,35 @@ def _language_model(
             "sample": config.sample.model_copy(update={"max_new_tokens": _SAMPLE_TOKENS}),
         }
     )
+    clock.start()
     made = run_sample(lm, docs, NameSet(), asked, labels=labels, seed=seed)
+    sampled = made.tokens / max(made.seconds, 1e-9) * clock.stretch()
     peaks["sample"] = peak.read()
     peak = _Peak()
+    clock.start()
     tuned = run_sft(
         lm,
         _some_and_longest(units, config.sft.batch_size),
-        config.sft.model_copy(update={"epochs": 1.0, "dev_ratio": 0.0, "replaced_copies": 0}),
+        # One unit is held out, so that the best weights are kept in memory as in a run.
+        config.sft.model_copy(
+            update={
+                "epochs": 1.0,
+                "dev_ratio": 0.01,
+                "evaluations_per_epoch": 1,
+                "replaced_copies": 0,
+            }
+        ),
         config.synthesize,
         kind=config.corpus.kind,
         labels=labels,
         out=work / "tuned",
         seed=seed,
     )
+    trained = tuned.tokens_per_second * clock.stretch()
     peaks["sft"] = peak.read()
     return LmSpeeds(
-        sampled=made.tokens / max(made.seconds, 1e-9),
-        trained=tuned.tokens_per_second,
+        sampled=sampled,
+        trained=trained,
         scored=scored,
         tokens_per_word=n_tokens / max(1, n_words),
         load=loaded,
@@ -206,7 +254,7 @@ def _language_model(
     )
 
 
-def _scoring(lm: Any, docs: Sequence[Document]) -> float:
+def _scoring(lm: Any, docs: Sequence[Document], clock: _Clock) -> float:
     """Names scored a second, each against one list."""
     from notesmith.synthesize.names import type_scores
 
@@ -224,9 +272,9 @@ def _scoring(lm: Any, docs: Sequence[Document]) -> float:
         return list(score_continuations(lm, prompts, continuations))
 
     names = list(gold[label])[:_NAMES]
-    started = time.monotonic()
+    clock.start()
     type_scores(names, label, gold, np.random.default_rng(0), score)
-    return n_lists / max(time.monotonic() - started, 1e-9)
+    return n_lists / max(clock.seconds(), 1e-9)
 
 
 def _some_and_longest(units: Sequence[Document], batch_size: int) -> list[Document]:

@@ -23,6 +23,8 @@ from notesmith.pipeline.forecast.resources import Resources
 from notesmith.pipeline.machine import versions
 
 GIB = 2**30
+# Cores that other work takes, above which speeds are taken from processor time.
+BUSY = 0.5
 # Bumped when what a probe measures changes.
 _VERSION = 1
 
