@@ -82,7 +82,7 @@ def show(found: Forecast, console: Console) -> None:
     for name, facts in found.corpus.items():
         line(
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
-            f"{facts.n_mentions:,} mentions of {len(facts.labels)} labels"
+            f"{facts.n_mentions:,} mentions of {len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
         )
     if found.stages:
         console.print(_table(found))
