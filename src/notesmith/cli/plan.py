@@ -80,9 +80,10 @@ def show(found: Forecast, console: Console) -> None:
 
     line(f"{found.recipe}, in {found.folder}", "bold")
     for name, facts in found.corpus.items():
+        labels = f"{len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
         line(
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
-            f"{facts.n_mentions:,} mentions of {len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
+            f"{facts.n_mentions:,} mentions of {labels}"
         )
     if found.stages:
         console.print(_table(found))
