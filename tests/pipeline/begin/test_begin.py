@@ -40,6 +40,8 @@ def test_one_file_becomes_a_recipe_that_runs(export, tmp_path):
         "sft+filter + replacement",
     ]
     assert config.draws.sizes == (12,) and config.draws.curve == (6,)
+    quick = ["draws.replicates=2", "evaluate.resamples=200"]
+    config = load_recipe(str(tmp_path / "recipe.toml"), changes=quick)
     result = run_recipe(config, tmp_path / "run", make_stages=doubles)
     assert result.n_left == 0
     assert result.results["varied"] == ["generator seed", "student seed"]
