@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from notesmith.segments import Unit
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
+
+LONGEST_DESCRIPTION = 200
+"""Characters of a label's description: it stands in every prompt that asks for the label."""
 
 
 class Config(BaseModel):
@@ -44,6 +47,20 @@ class CorpusConfig(Config):
         "raise", description="a bad record ends the run, or is dropped and counted"
     )
     kind: str = Field("", description="what the documents are, for prompts: 'abstract', 'note'")
+    # None and not {}: what is None is left out of keys, so recipes without it keep theirs.
+    label_descriptions: dict[str, str] | None = Field(
+        None, description="one line on a label, for prompts and the dataset card, by label"
+    )
+
+    @field_validator("label_descriptions")
+    @classmethod
+    def _one_line_each(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        for label, said in (value or {}).items():
+            if not said.strip() or len(said.splitlines()) > 1 or len(said) > LONGEST_DESCRIPTION:
+                raise ValueError(
+                    f"of {label!r} must be one line of 1 to {LONGEST_DESCRIPTION} characters"
+                )
+        return value or None
 
 
 class DrawConfig(Config):

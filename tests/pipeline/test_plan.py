@@ -207,3 +207,24 @@ def test_an_arm_may_ask_for_more_text_than_the_recipe():
         candidates.inputs["model"].key
         == filtered["synthetic"].inputs["candidates"].inputs["model"].key
     )
+
+
+def test_label_descriptions_change_the_keys_of_what_is_told_of_them_alone():
+    def keys(**corpus):
+        plan = make_plan(tiny_recipe(PATHS, corpus=corpus), SOURCES)
+        return {
+            stage: {
+                cell.key
+                for target in plan.targets
+                for cell in target.cell.walk()
+                if cell.stage == stage
+            }
+            for stage in ("draw", "names", "replaced", "sft", "sample")
+        }
+
+    without, described = keys(), keys(label_descriptions={"Sign": "what is seen"})
+    assert keys(label_descriptions={}) == without
+    for stage in ("draw", "names", "replaced"):
+        assert without[stage] == described[stage]
+    for stage in ("sft", "sample"):
+        assert not without[stage] & described[stage]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,9 @@ def test_parts_of_a_run_are_named_by_field():
     for wrong in ("arm", "arm=", "colour=red"):
         with pytest.raises(ConfigError, match="--only"):
             Filters.parse([wrong])
+
+
+@pytest.mark.parametrize("said", ["", " ", "two\nlines", "x" * 201])
+def test_a_label_description_is_one_line(said):
+    with pytest.raises(ConfigError, match="'Sign' must be one line"):
+        load_recipe("quickstart", changes=[f"corpus.label_descriptions.Sign={json.dumps(said)}"])

@@ -109,3 +109,10 @@ def test_the_command_without_results(tmp_path):
     done = CliRunner().invoke(app, ["card", "model", str(tmp_path)])
     assert done.exit_code == 1
     assert "no results.json" in str(done.exception)
+
+
+def test_label_descriptions_stand_under_the_labels(results):
+    assert "a named\\_thing" not in dataset_card(read_results(results), CardFacts())
+    results["config"] = {"corpus": {"label_descriptions": {"Disease": "a named_thing"}}}
+    card = dataset_card(read_results(results), CardFacts())
+    assert "\n\n- Disease: a named\\_thing\n\nEvery record" in card

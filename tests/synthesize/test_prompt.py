@@ -86,3 +86,24 @@ def test_moving_marks_loses_no_character(pieces: list[str]) -> None:
     marked = "".join(pieces)
     for moved in (to_lm(marked, MARKS), from_lm(marked, MARKS)):
         assert sorted(moved) == sorted(marked)
+
+
+def test_descriptions_of_the_labels_asked_for_stand_before_the_mentions() -> None:
+    descriptions = {"Drug": "a substance given to treat", "Test": "never asked for"}
+
+    def text(*mentions: tuple[str, str]) -> str:
+        request = Request("r1", "x", 13, mentions)
+        return prompt_of(
+            request,
+            config=SynthesizeConfig(),
+            unit="sentence",
+            kind="note",
+            labels=["Drug", "Problem"],
+            descriptions=descriptions,
+        )
+
+    assert text(("Problem", "gout"), ("Drug", "aspirin")) == (
+        "One sentence of a note, about 15 words.\nDrug means a substance given to treat\n"
+        "Problem: gout | Drug: aspirin\nText:"
+    )
+    assert text() == "One sentence of a note, about 15 words.\nNo mentions.\nText:"

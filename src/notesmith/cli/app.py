@@ -20,7 +20,9 @@ from notesmith.cli.corpus_check import check
 from notesmith.cli.corpus_corrected import corrected
 from notesmith.cli.evaluate import evaluate
 from notesmith.cli.export import export
+from notesmith.cli.init import init
 from notesmith.cli.methods import methods
+from notesmith.cli.plan import plan
 from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
@@ -81,6 +83,8 @@ def _main(
     pass
 
 
+app.command()(init)
+app.command()(plan)
 app.command("run")(run_command)
 app.command()(status)
 app.command()(report)

@@ -14,13 +14,8 @@ import torch
 
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.ner.packing import enable_packing, position_offset
+from notesmith.ner.presets import HUB_PRESETS
 from notesmith.ner.words import tag_names
-
-HUB_PRESETS = {
-    "biomedbert": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
-    "biobert": "dmis-lab/biobert-base-cased-v1.2",
-    "bioclinical-modernbert": "thomas-sounack/BioClinical-ModernBERT-base",
-}
 
 
 @dataclass(frozen=True, slots=True)

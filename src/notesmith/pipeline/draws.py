@@ -95,6 +95,11 @@ class Draw:
         names = ("format", "annotator", "layer", "feature", "label_map", "on_problem")
         return _values(self.config.corpus, *names)
 
+    @property
+    def _telling(self) -> dict[str, Any]:
+        """What prompts say of the corpus; descriptions are in keys only where they are given."""
+        return _values(self.config.corpus, "kind", "label_descriptions")
+
     def _cell(
         self,
         stage: str,
@@ -145,7 +150,7 @@ class Draw:
                 "lm": _values(self.config.lm),
                 "sft": _values(self.config.sft),
                 "synthesize": synthesize,
-                "kind": self.config.corpus.kind,
+                **self._telling,
             },
             inputs={"gold": self.gold},
             sources={"lm": self.sources.lm},
@@ -177,7 +182,7 @@ class Draw:
                 "sft": self._units,
                 "synthesize": self._asking,
                 "constrain": config.sample.constrain,
-                "kind": config.corpus.kind,
+                **self._telling,
             },
             inputs={
                 "gold": self.gold,
@@ -233,7 +238,7 @@ class Draw:
                 "sample": _values(config.sample),
                 # No text is asked for that would be too short or too long to be kept.
                 "filter": _values(config.filter, "min_words", "max_words"),
-                "kind": config.corpus.kind,
+                **self._telling,
                 # The committee's students are those of [ner].
                 **({"ner": _values(config.ner)} if config.synthesize.agreement else {}),
                 **more,

@@ -50,6 +50,25 @@ def run_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder_of(folder: Path) -> str:
+    """Who runs in ``folder``, such as `` (process 7)``; empty where nobody does. Writes nothing."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        owner = _read(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return f" (process {owner['pid']})" if "pid" in owner else " process"
+        except OSError:
+            pass
+        return f" (process {owner['pid']})" if owner and _is_alive(owner) else ""
+    finally:
+        os.close(descriptor)
+
+
 def _read(descriptor: int) -> dict[str, Any]:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))

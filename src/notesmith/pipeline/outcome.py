@@ -67,16 +67,17 @@ def results_of(
     )
     unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
     metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
+    corpus = _corpus(plan, store)
     return {
         **results,
         "recipe": config.name,
         "created": created,
         "kind": config.corpus.kind,
-        "corpus": _corpus(plan, store),
+        "corpus": corpus,
         "made": [entry for target in _coverages(plan) if (entry := _made(target, plan, store))],
         "rl": [entry for target in _coverages(plan) if (entry := _reinforced(target, store))],
         "stages": _stages(unique, metrics),
-        "varied": list(VARIED[config.evaluate.protocol]),
+        "varied": _varied(config, corpus),
         "seal": {"hash": seal.plan.hash, "opened": seal.opened} if seal else None,
         "versions": versions(),
         "machine": machine(),
@@ -88,6 +89,14 @@ def results_of(
         },
         "config": _shareable(config),
     }
+
+
+def _varied(config: RecipeConfig, corpus: dict[str, Any]) -> list[str]:
+    """What differs between replicates; draws that hold all of train are one and the same."""
+    varied = VARIED[config.evaluate.protocol]
+    n_train = corpus.get("train", {}).get("documents", 0)
+    same = config.draws.sizes[0] == n_train
+    return [what for what in varied if not (same and what == "gold draw")]
 
 
 def _shareable(config: RecipeConfig) -> dict[str, Any]:

@@ -220,6 +220,13 @@ class View:
     n_scored: int = 0
     n_planned: int = 0
 
+    @property
+    def label_descriptions(self) -> Mapping[str, str]:
+        """One line on a label, where the recipe has one."""
+        corpus = self.config.get("corpus")
+        found = corpus.get("label_descriptions") if isinstance(corpus, Mapping) else None
+        return {str(k): str(v) for k, v in found.items()} if isinstance(found, Mapping) else {}
+
     def arms_at(self, size: int) -> tuple[Arm, ...]:
         """The arms that ran at ``size``, in the order of the results."""
         return tuple(arm for arm in self.arms if arm.size == size)

@@ -66,8 +66,8 @@ def brief_of(
         lm: the model that will write.
         units: gold, cut as the generator writes it.
         names: approved new names.
-        config: ``synthesize``, ``sample``, ``sft``, ``corpus.kind`` and the lengths that ``filter``
-            keeps are read; no unit of another length is asked for.
+        config: ``synthesize``, ``sample``, ``sft``, ``corpus`` (kind and label descriptions)
+            and the lengths that ``filter`` keeps are read; no unit of another length is asked for.
         n: number of requests.
         labels: all labels.
         seed: of the plan.
@@ -89,10 +89,7 @@ def brief_of(
     )
     by_id = {unit.id: unit for unit in units}
     requests = ground(requests, by_id, marks=marks, config=synth, seed=seed)
-    prompts = [
-        prompt_of(r, config=synth, unit=config.sft.unit, kind=config.corpus.kind, labels=labels)
-        for r in requests
-    ]
+    prompts = [_prompt(r, synth, config, labels) for r in requests]
     if shots:
         shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
         prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
@@ -111,6 +108,20 @@ def brief_of(
         marks,
         Lexicon.of(every),
         lm.reserved,
+    )
+
+
+def _prompt(
+    request: Request, synth: SynthesizeConfig, config: RecipeConfig, labels: Sequence[str]
+) -> str:
+    corpus = config.corpus
+    return prompt_of(
+        request,
+        config=synth,
+        unit=config.sft.unit,
+        kind=corpus.kind,
+        labels=labels,
+        descriptions=corpus.label_descriptions,
     )
 
 
@@ -137,9 +148,7 @@ def _shown(
     shown: dict[str, str] = {}
     for unit in units:
         asked = Request("", unit.id, len(unit.text.split()), mentions_of(unit))
-        prompt = prompt_of(
-            asked, config=plain, unit=config.sft.unit, kind=config.corpus.kind, labels=labels
-        )
+        prompt = _prompt(asked, plain, config, labels)
         shown[unit.id] = f"{prompt}{completion_of(unit, marks)}\n\n"
     rng = np.random.default_rng([seed, 11])
     ids = list(shown)

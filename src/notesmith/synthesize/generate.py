@@ -64,6 +64,7 @@ def examples_of(
     kind: str,
     labels: Sequence[str],
     seed: int,
+    descriptions: Mapping[str, str] | None = None,
 ) -> list[Example]:
     """Prompt and completion of each unit; ``neighbours`` are what grounded templates show."""
     from notesmith.lm import Example
@@ -79,7 +80,14 @@ def examples_of(
             before, middle, after = three_parts(completion, marks, rng)
             request = replace(request, before=before.strip(), after=after.strip())
             completion = middle
-        prompt = prompt_of(request, config=config, unit=sft.unit, kind=kind, labels=labels)
+        prompt = prompt_of(
+            request,
+            config=config,
+            unit=sft.unit,
+            kind=kind,
+            labels=labels,
+            descriptions=descriptions,
+        )
         made.append(Example(prompt, completion))
     return made
 
@@ -93,6 +101,7 @@ def run_sft(
     replaced: Sequence[Document] = (),
     kind: str,
     labels: Sequence[str],
+    descriptions: Mapping[str, str] | None = None,
     out: Path,
     seed: int,
     on_progress: OnProgress = silent,
@@ -108,6 +117,7 @@ def run_sft(
             it is asked for; copies of held-out documents are left out by their parent's id.
         kind: what the documents are, for the prompt.
         labels: all labels.
+        descriptions: one line on a label, for the prompt, by label.
         out: folder that the tuned model is written to.
         seed: of the hold-out and the training.
         on_progress: told of training progress.
@@ -135,6 +145,7 @@ def run_sft(
             kind=kind,
             labels=labels,
             seed=seed + offset,
+            descriptions=descriptions,
         )
 
     return train_sft(

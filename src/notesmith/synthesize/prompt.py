@@ -8,7 +8,7 @@ does in running text; ``to_lm`` and ``from_lm`` move the marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -48,15 +48,31 @@ def mentions_line(mentions: Sequence[tuple[str, str]], labels: Sequence[str]) ->
     return " | ".join(f"{label}: {'; '.join(names)}" for label, names in asked.items())
 
 
+def described(mentions: Sequence[tuple[str, str]], descriptions: Mapping[str, str]) -> list[str]:
+    """A line ``Disease means …`` for each described label that is asked for, in order."""
+    asked = dict.fromkeys(label for label, _ in mentions)
+    return [f"{label} means {descriptions[label]}" for label in asked if label in descriptions]
+
+
 def prompt_of(
-    request: Request, *, config: SynthesizeConfig, unit: Unit, kind: str, labels: Sequence[str]
+    request: Request,
+    *,
+    config: SynthesizeConfig,
+    unit: Unit,
+    kind: str,
+    labels: Sequence[str],
+    descriptions: Mapping[str, str] | None = None,
 ) -> str:
-    """The prompt of one request, without white space at its end."""
+    """The prompt of one request, without white space at its end.
+
+    ``descriptions`` of the labels that are asked for stand before the mentions, a line each.
+    """
+    asked = mentions_line(request.mentions, labels)
     text = template(config.prompt).substitute(
         unit=unit,
         kind=kind or "clinical note",
         words=rounded_words(request.words),
-        mentions=mentions_line(request.mentions, labels),
+        mentions="\n".join([*described(request.mentions, descriptions or {}), asked]),
         neighbour=request.neighbour,
         before=request.before,
         after=request.after,

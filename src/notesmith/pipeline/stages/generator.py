@@ -64,6 +64,9 @@ def names(work: Work, around: Surroundings) -> Mapping[str, Any]:
 def sft(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """Fine-tune the base model on gold and its mention-replaced copies."""
     gold = gold_in(work)
+    descriptions: dict[str, str] = work.config.get("label_descriptions") or {}
+    if unknown := sorted(descriptions.keys() - set(labels_in(work))):
+        raise StageError(f"corpus.label_descriptions: no document of train has {unknown}")
     lm = load_base(work, around, gold)
     described = about(lm)
     config = SftConfig.model_validate(work.config["sft"])
@@ -85,6 +88,7 @@ def sft(work: Work, around: Surroundings) -> Mapping[str, Any]:
         replaced=replaced,
         kind=work.config["kind"],
         labels=labels_in(work),
+        descriptions=descriptions,
         out=work.out / files.MODEL,
         seed=work.cell.seed,
         on_progress=work.on_progress,

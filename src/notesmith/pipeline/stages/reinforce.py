@@ -112,7 +112,11 @@ def recipe_of(work: Work) -> RecipeConfig:
     return RecipeConfig.model_validate(
         {
             "name": "cell",
-            "corpus": {"train": "-", "kind": work.config["kind"]},
+            "corpus": {
+                "train": "-",
+                "kind": work.config["kind"],
+                "label_descriptions": work.config.get("label_descriptions"),
+            },
             "arm": [{"name": "gold"}],
             **values,
         }

