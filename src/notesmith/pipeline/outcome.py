@@ -18,9 +18,8 @@ from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.seal import Seal
 from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
-from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.machine import machine, versions
-from notesmith.pipeline.plan import SHIPPED, STAGES, Plan, Target
+from notesmith.pipeline.plan import SHIPPED, STAGES, Plan, Target, scored_split
 from notesmith.pipeline.stages import SCORES
 
 VARIED = {
@@ -45,8 +44,7 @@ def results_of(
     Raises:
         StageError: nothing was scored yet.
     """
-    cross_fit = config.evaluate.protocol == "cross-fit"
-    split = OUT_OF_FOLD if cross_fit else config.evaluate.split
+    split = scored_split(config)
     scores = list(_scores(plan, store))
     cells = [cell for cell in scores if cell.split == split]
     if not cells:

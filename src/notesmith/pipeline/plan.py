@@ -180,6 +180,12 @@ def _cost(arm: ArmConfig) -> int:
     return _REWARDED if cost == _BY_LM and rewarded else cost
 
 
+def scored_split(config: RecipeConfig) -> str:
+    """What the report's scores are of: test, dev, or the folds of train."""
+    cross_fit = config.evaluate.protocol == "cross-fit"
+    return OUT_OF_FOLD if cross_fit else config.evaluate.split
+
+
 def n_replicates(config: RecipeConfig, size: int) -> int:
     """Draws of ``size`` documents that the recipe asks for."""
     return config.draws.replicates_by_size.get(str(size), config.draws.replicates)

@@ -168,3 +168,17 @@ def test_json_holds_no_text(recipe, tmp_path):
     record = json.loads(said)
     assert record["can_succeed"] is False and record["leaves_the_machine"] == []
     assert record["corpus"]["test"]["mentions"] == 12
+
+
+def test_a_cross_fit_needs_no_test_set(tmp_path):
+    train = {"train": write_notes(tmp_path)["train"]}
+    changes = {"draws": {"sizes": [14], "curve": []}, "evaluate": {"protocol": "cross-fit"}}
+    found = forecast(tiny_recipe(train, **changes), tmp_path)
+    assert found.can_succeed
+    by_stage = {stage.stage: stage for stage in found.stages}
+    # Two replicates of five folds, each with a generator of its own; a student that ships beside
+    # those of the folds for the comparator and the arm of the verdict.
+    assert by_stage["sft"].n_cells == 10 and by_stage["gather"].n_cells == 16
+    assert by_stage["ner"].n_cells == 2 * 5 * 8 + 2
+    assert found.smallest.split == "out-of-fold" and found.smallest.n_documents == 14
+    assert not any("every draw holds" in problem.what for problem in found.problems)

@@ -38,8 +38,8 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
             "made": ["synthetic", "replaced"],
             "rl": {"method": "grpo"},
         },
-        "The model learns from rewards after fine-tuning. On NCBI Disease, one draw, this was the "
-        "best arm; no claim rests on it yet.",
+        "The model learns from rewards after fine-tuning. On NCBI Disease, two draws, it wrote as "
+        "asked and helped the student no more than filtered text.",
     ),
 )
 CANDIDATE = "sft+filter + replacement"

@@ -16,7 +16,7 @@ from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
 from notesmith.pipeline.lock import holder_of
-from notesmith.pipeline.plan import encoders_of
+from notesmith.pipeline.plan import encoders_of, scored_split
 from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of
 from notesmith.pipeline.run import read_seal, sealed_plan
 
@@ -89,7 +89,8 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
         )
     if not train.n_mentions:
         yield Problem("train holds no mention", "name the labelled files, or see corpus.label_map")
-    if config.draws.replicates > 1 and config.draws.sizes[0] == n:
+    cross_fit = config.evaluate.protocol == "cross-fit"
+    if config.draws.replicates > 1 and config.draws.sizes[0] == n and not cross_fit:
         yield Problem(
             f"every draw holds all {n} documents of train: replicates differ in seeds alone",
             "read the result as one about these notes; or lower draws.sizes",
@@ -216,7 +217,8 @@ def of_folder(folder: Path, config: RecipeConfig, paths: Mapping[str, Path]) -> 
                 "name another folder with --out",
                 fatal=False,
             )
-    if config.evaluate.split != "test" or "test" not in paths:
+    scored = scored_split(config)
+    if scored == "dev" or ("test" if scored == "test" else "train") not in paths:
         return
     try:
         sealing.write_down(sealed_plan(config, paths), read_seal(folder))

@@ -44,7 +44,7 @@ from notesmith.pipeline.forecast.speeds import (
 )
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
 from notesmith.pipeline.machine import home
-from notesmith.pipeline.plan import STAGES, Plan
+from notesmith.pipeline.plan import STAGES, Plan, scored_split
 from notesmith.pipeline.run import KEEP
 
 # A run's process holds on to some of what earlier cells used.
@@ -204,7 +204,7 @@ def forecast_run(
         problems += [*_of_memory(memory, machine, speeds), *_of_speeds(speeds, machine)]
     disk_free = free_disk(folder)
     problems += _of_disk(disk, disk_free)
-    scored = opened.facts.get(config.evaluate.split)
+    scored = opened.facts.get(scored_split(config))
     return Forecast(
         recipe=config.name,
         folder=folder,

@@ -10,10 +10,11 @@ from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import CorpusError, NotesmithError
 from notesmith.pipeline.draws import Sources
+from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.checks import Problem
 from notesmith.pipeline.forecast.facts import SplitFacts, split_facts
-from notesmith.pipeline.plan import Plan, make_plan
+from notesmith.pipeline.plan import Plan, make_plan, scored_split
 from notesmith.pipeline.recipes import corpus_path
 from notesmith.pipeline.run import sources_of
 from notesmith.pipeline.stages.common import read
@@ -40,7 +41,10 @@ def open_recipe(config: RecipeConfig) -> Opened:
     facts = {split: split_facts(found, most.get(split, 0)) for split, found in docs.items()}
     problems += _of_corpora(config, docs, facts)
     sources = plan = None
-    if "train" in facts and config.evaluate.split in paths:
+    scored = scored_split(config)
+    if scored == OUT_OF_FOLD and "train" in docs:
+        facts[scored] = split_facts(docs["train"], config.draws.sizes[0])
+    if "train" in facts and (scored in paths or scored in facts):
         try:
             sources = sources_of(config, paths)
             plan = make_plan(config, sources)
@@ -54,7 +58,7 @@ def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
     for split in ("train", "dev", "test"):
         value = getattr(config.corpus, split)
         if not value:
-            if split == config.evaluate.split:
+            if split == scored_split(config):
                 problems.append(
                     Problem(
                         f"no {split} split: corpus.{split} is missing",

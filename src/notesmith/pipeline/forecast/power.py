@@ -8,7 +8,7 @@ from typing import Any
 from notesmith.config import RecipeConfig
 from notesmith.evaluate.power import detectable
 from notesmith.pipeline.forecast.facts import SplitFacts
-from notesmith.pipeline.plan import n_replicates
+from notesmith.pipeline.plan import n_replicates, scored_split
 
 # Squared differences of a draw, times mentions scored, as they came out on NCBI Disease (960
 # mentions, SD 1.3 and 1.7 F1), BC5CDR (9,809, SD 0.3) and MACCROBAT (about 9,800, SD 0.4); and the
@@ -47,7 +47,7 @@ def smallest_gain(config: RecipeConfig, scored: SplitFacts) -> Smallest:
         alpha=1 - config.evaluate.confidence,
     )
     return Smallest(
-        config.evaluate.split,
+        scored_split(config),
         scored.n_documents,
         scored.n_mentions,
         n,

@@ -74,7 +74,12 @@ def amount_of(cell: Cell, corpus: Corpus) -> Amount:
 
 
 def _share(cell: Cell, corpus: Corpus) -> float:
-    return min(1.0, cell.size / max(1, corpus.train.split.n_documents))
+    share = min(1.0, cell.size / max(1, corpus.train.split.n_documents))
+    gold = cell.inputs.get("gold")
+    if gold is not None and gold.stage == "fold":
+        # What the other folds hold.
+        share *= 1 - 1 / int(gold.config["folds"])
+    return share
 
 
 def _names(cell: Cell, corpus: Corpus) -> Amount:
@@ -179,6 +184,9 @@ def _ner(cell: Cell, corpus: Corpus) -> Amount:
 def _score(cell: Cell, corpus: Corpus) -> Amount:
     split = corpus.held_out.get(str(cell.config["split"]))
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
+    if "documents" in cell.inputs:
+        n_folds = int(cell.inputs["documents"].config["folds"])
+        n_documents, words = n_documents // n_folds, words // n_folds
     return Amount(read=words, students=1, seconds=0.3 + _READ_SECONDS * n_documents)
 
 
