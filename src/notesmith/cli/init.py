@@ -34,6 +34,13 @@ def init(
         bool, typer.Option("--hub", help="May name a language model that has to be fetched.")
     ] = False,
     hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take, roughly.")] = 4.0,
+    cross_fit: Annotated[
+        bool,
+        typer.Option(
+            "--cross-fit",
+            help="Keep no part for a test: score every note by models that never saw it.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite what an earlier init wrote.")
     ] = False,
@@ -72,6 +79,7 @@ def init(
         ),
         hub=hub,
         hours=hours,
+        cross_fit=cross_fit,
         force=force,
     )
     console = Console(highlight=False, soft_wrap=True)

@@ -194,3 +194,20 @@ def test_odd_labels_and_names(tmp_path):
 def _records(docs, path):
     write_corpus(docs, path)
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_without_a_test_set_every_note_may_be_scored(export, tmp_path):
+    begun = begin(export, tmp_path / "recipe.toml", cross_fit=True, hours=0.2)
+    assert begun.n_documents == {"train": 20}
+    config = load_recipe(str(tmp_path / "recipe.toml"))
+    assert config == begun.composed.config
+    assert config.evaluate.protocol == "cross-fit" and config.draws.sizes == (20,)
+    # As many replicates as fit into the hours.
+    more = begin(export, tmp_path / "more.toml", cross_fit=True, hours=1000)
+    assert config.draws.replicates < more.composed.config.draws.replicates == 5
+    quick = ["evaluate.resamples=200", "evaluate.folds=2", "draws.replicates=1"]
+    config = load_recipe(str(tmp_path / "recipe.toml"), changes=quick)
+    result = run_recipe(config, tmp_path / "run", make_stages=doubles)
+    assert result.n_left == 0 and result.results["split"] == "out-of-fold"
+    with pytest.raises(ConfigError, match="leave out --dev and --test"):
+        begin(export, tmp_path / "other.toml", cross_fit=True, test=export)

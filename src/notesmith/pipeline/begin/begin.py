@@ -95,6 +95,7 @@ def begin_recipe(
     reading: Reading | None = None,
     hub: bool = False,
     hours: float = 4.0,
+    cross_fit: bool = False,
     force: bool = False,
     machine: Resources | None = None,
 ) -> Begun:
@@ -111,6 +112,7 @@ def begin_recipe(
         reading: how the files are read.
         hub: whether a model may be named that has to be fetched.
         hours: how long a run may take.
+        cross_fit: keep no part for a test: score all documents, each by models that never saw it.
         force: overwrite what an earlier ``init`` wrote.
         machine: where it will run; this machine if not given.
 
@@ -121,6 +123,8 @@ def begin_recipe(
     reading = reading or Reading()
     notes = out.parent / f"{out.stem}-notes"
     given = _given(corpus, dev, test)
+    if cross_fit and set(given) != {"train"}:
+        raise ConfigError("cross-fit scores the corpus itself: leave out --dev and --test")
     divide = "test" not in given
     _may_write(out, notes if divide else None, force=force)
     counts: Counter[str] = Counter()
@@ -135,7 +139,7 @@ def begin_recipe(
     paths = {split: str(path) for split, path in given.items()}
     how: Mapping[str, Any]
     if divide:
-        parts, why, repeats = _divide(docs["train"], corpus)
+        parts, why, repeats = (_whole if cross_fit else _divide)(docs["train"], corpus)
         counts.update(repeats)
         docs = {**docs, **parts}
         paths |= {split: str(notes / f"{split}.jsonl") for split in parts}
@@ -157,6 +161,7 @@ def begin_recipe(
         machine or resources(),
         hub=hub,
         hours=hours,
+        cross_fit=cross_fit,
     )
     if divide:
         with atomic_folder(notes, replace=force) as folder:
@@ -230,6 +235,21 @@ def _divide(
         why,
         {"documents left out, as their text stood twice": len(docs) - len(unique)},
     )
+
+
+def _whole(
+    docs: Sequence[Document], corpus: Path
+) -> tuple[dict[str, list[Document]], str, dict[str, int]]:
+    """All documents as they are: cross-fit keeps those of one patient or one text together."""
+    if len(docs) < FEWEST:
+        raise CorpusError(
+            f"{corpus}: {len(docs)} documents are too few for a cross-fit; label {FEWEST} at least"
+        )
+    why = (
+        "no test set is needed: all documents are trained on and scored, never by the same models. "
+        "The file holds note text, and its path is as seen from the folder that init ran in"
+    )
+    return {"train": list(docs)}, why, {}
 
 
 def _unknown(parts: Mapping[str, Sequence[Document]]) -> int:

@@ -23,6 +23,7 @@ _MANY_LABELS = 10
 _FEWEST_WORDS = 6
 _STEPS, _BATCH, _PASSES = 300, 24, 6
 REPLICATES = 5
+FEWER_REPLICATES = (5, 3, 2, 1)
 
 Protocol = Literal["hold-out"]
 
@@ -45,8 +46,8 @@ def choose_protocol(n_documents: int) -> Choice:
     protocol: Protocol = "hold-out"
     return Choice(
         protocol,
-        "a part of the notes is kept for the test and nothing learns from it; to score every note "
-        "instead, in several times the time, see evaluate.protocol = 'cross-fit'",
+        "a part of the notes is kept for the test and nothing learns from it; init --cross-fit "
+        "keeps none and scores every note, with a generator for each fold",
     )
 
 

@@ -13,6 +13,7 @@ from notesmith.pipeline.begin.choices import Choice
 from notesmith.pipeline.begin.seen import Seen
 from notesmith.pipeline.begin.text import Line
 from notesmith.pipeline.draws import Sources
+from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.forecast.facts import split_facts, train_facts
 from notesmith.pipeline.forecast.resources import Resources
 from notesmith.pipeline.forecast.speeds import Speeds, reference_speeds
@@ -74,32 +75,36 @@ def compose(
     *,
     hub: bool,
     hours: float,
+    cross_fit: bool = False,
     speeds: Speeds | None = None,
 ) -> Composed:
     """Choose, and write the recipe.
 
     Args:
         seen: the whole corpus.
-        docs: documents by split, ``train`` and ``test`` at least.
+        docs: documents by split, ``train`` and ``test`` at least; ``train`` alone in cross-fit.
         given: names and paths.
         machine: where it will run.
         hub: whether a model may be named that has to be fetched.
-        hours: how long a run may take; decides the size of a draw and whether rewards are tried.
+        hours: how long a run may take; decides the size of a draw (in cross-fit the number of
+            replicates) and whether rewards are tried.
+        cross_fit: score every document by models that never saw its fold.
         speeds: of this machine, where they are known.
     """
     n_train = len(docs["train"])
     lm = choices.choose_lm(machine, hub=hub)
-    parts = _Parts(seen, given, machine, lm)
-    chosen: tuple[RecipeConfig, float | None, int, bool] | None = None
-    for size in choices.candidate_sizes(n_train):
-        config = parts.config(size, n_train, rewarded=False)
+    parts = _Parts(seen, given, machine, lm, cross_fit)
+    tries = (
+        [(n_train, n) for n in choices.FEWER_REPLICATES]
+        if cross_fit
+        else [(size, choices.REPLICATES) for size in choices.candidate_sizes(n_train)]
+    )
+    for size, n_replicates in tries:
+        config = parts.config(size, n_train, n_replicates, rewarded=False)
         seconds = _estimate(config, docs, machine, speeds)
-        chosen = (config, seconds, size, False)
         if seconds is None or seconds <= 3600 * hours:
             break
-    assert chosen is not None
-    config, seconds, size, _ = chosen
-    with_rewards = parts.config(size, n_train, rewarded=True)
+    with_rewards = parts.config(size, n_train, n_replicates, rewarded=True)
     longer = _estimate(with_rewards, docs, machine, speeds)
     rewarded = bool(machine.gpu) if longer is None else longer <= 3600 * hours
     if rewarded:
@@ -118,6 +123,8 @@ def _estimate(
     if speeds is None:
         speeds = Speeds() if machine.gpu else reference_speeds(config)
     held_out = {split: split_facts(found) for split, found in docs.items() if split != "train"}
+    if config.evaluate.protocol == "cross-fit":
+        held_out = {OUT_OF_FOLD: split_facts(docs["train"])}
     plan = make_plan(
         config, Sources(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
@@ -127,8 +134,11 @@ def _estimate(
 class _Parts:
     """The recipe's tables; values and text are made from the same choices."""
 
-    def __init__(self, seen: Seen, given: Given, machine: Resources, lm: Choice) -> None:
+    def __init__(
+        self, seen: Seen, given: Given, machine: Resources, lm: Choice, cross_fit: bool
+    ) -> None:
         self.seen, self.given, self.machine, self.lm = seen, given, machine, lm
+        self.cross_fit = cross_fit
         self.unit = choices.choose_unit(seen)
         self.encoder = choices.choose_encoder(seen)
         self.lora = choices.choose_lora(lm.value, machine)
@@ -140,7 +150,7 @@ class _Parts:
         n_units = round(self.seen.counts.n_sentences * size / max(1, self.seen.counts.n_documents))
         return choices.choose_steps(n_units, size)
 
-    def config(self, size: int, n_train: int, *, rewarded: bool) -> RecipeConfig:
+    def config(self, size: int, n_train: int, n_replicates: int, *, rewarded: bool) -> RecipeConfig:
         tuning = {name: choice.value for name, choice in self.tuning.items()}
         sft = {name: tuning[name] for name in ("epochs", "replaced_copies", "mark_words")}
         if self.lora:
@@ -151,7 +161,7 @@ class _Parts:
                 "corpus": {**self.given.paths, **self.given.how, "kind": self.kind},
                 "draws": {
                     "sizes": [size],
-                    "replicates": choices.REPLICATES,
+                    "replicates": n_replicates,
                     "curve": choices.curve_of(size, n_train),
                 },
                 "ner": {"encoder": self.encoder.value, "steps": self.steps(size).value},
@@ -169,7 +179,12 @@ class _Parts:
                 "filter": {"require_requested": True},
                 **({"rl": {"steps": 60, "learning_rate": 1e-5}} if rewarded else {}),
                 "arm": [values for values, _ in (*ARMS, *(REWARDED if rewarded else ()))],
-                "evaluate": {"comparator": "gold", "candidate": CANDIDATE, "against": AGAINST},
+                "evaluate": {
+                    **({"protocol": "cross-fit", "folds": 5} if self.cross_fit else {}),
+                    "comparator": "gold",
+                    "candidate": CANDIDATE,
+                    "against": AGAINST,
+                },
             }
         )
 
@@ -194,15 +209,27 @@ class _Parts:
             self._rewards(rewarded, hours, with_rewards),
             *(text.arm(arm, why) for arm, why in zip(config.arm, _reasons(), strict=False)),
             text.comment(
-                "The verdict is about both together against mention replacement, fixed before the "
-                "test set is opened."
+                "The verdict is about both together against mention replacement, fixed before "
+                + ("the first score." if self.cross_fit else "the test set is opened.")
             )
             + "[evaluate]\n"
+            + self._protocol(config)
             + text.assign("comparator", "gold")
             + text.assign("candidate", CANDIDATE)
             + text.inline("against", AGAINST),
         ]
         return "\n".join(block for block in blocks if block)
+
+    def _protocol(self, config: RecipeConfig) -> str:
+        if not self.cross_fit:
+            return ""
+        why = (
+            "every document is scored, by models that saw neither it nor text made from it: one "
+            "generator a fold and replicate"
+        )
+        protocol = Choice(config.evaluate.protocol, why)
+        folds = Line("folds", Choice(config.evaluate.folds, ""))
+        return text.table("", [Line("protocol", protocol), folds])
 
     def _head(self, seconds: float | None) -> str:
         counts, machine = self.seen.counts, self.machine
@@ -263,12 +290,15 @@ class _Parts:
         )
 
     def _draws(self, config: RecipeConfig, size: int, n_train: int, hours: float) -> str:
+        n = config.draws.replicates
+        why_size = choices.why_size(size, n_train, hours)
+        why_n = "fewer than five are a demonstration and no claim"
+        if self.cross_fit:
+            why_size = "all documents, divided into folds"
+            why_n = f"times they are divided anew, as many as fit into {hours:g} hours; {why_n}"
         lines = [
-            Line("sizes", Choice([size], choices.why_size(size, n_train, hours))),
-            Line(
-                "replicates",
-                Choice(choices.REPLICATES, "fewer than five are a demonstration and no claim"),
-            ),
+            Line("sizes", Choice([size], why_size)),
+            Line("replicates", Choice(n, why_n)),
         ]
         if config.draws.curve:
             why = choices.why_curve(size, n_train)
