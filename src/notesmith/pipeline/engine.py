@@ -23,6 +23,9 @@ from notesmith.progress import OnProgress, silent
 
 log = logging.getLogger(__name__)
 
+# Seconds from which a cell's memory is given back before the next one begins.
+_LONG = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -212,7 +215,6 @@ def _readers(targets: Sequence[Cell]) -> Mapping[str, list[Cell]]:
 def _compute(
     cell: Cell, store: CellStore, function: StageFunction, on_progress: OnProgress
 ) -> float:
-    release_memory()
     memory = PeakMemory()
     scratch = store.scratch(cell)
     make_folder(scratch)
@@ -234,4 +236,6 @@ def _compute(
             **measured,
         }
         atomic_write_text(out / METRICS, json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    if seconds > _LONG:  # a quick one has little to give back, and asking takes a while
+        release_memory()
     return seconds
