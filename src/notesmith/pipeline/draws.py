@@ -278,7 +278,9 @@ class Draw:
             "synthetic": lambda: self.synthetic(arm),
             "synthetic-unfiltered": lambda: self._cell(
                 "unfiltered",
-                config={k: v for k, v in self._filter(arm).items() if k == "keep_per_gold"},
+                config=_times(
+                    arm.amount, _values(self.config.filter, "keep_per_gold"), "keep_per_gold"
+                ),
                 inputs={"gold": self.gold, "candidates": self.candidates(arm)},
             ),
             "synthetic-relabelled": lambda: self._cell(

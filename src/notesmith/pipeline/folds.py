@@ -92,8 +92,7 @@ class CrossFit:
             for fold in range(config.evaluate.folds)
         ]
         # Not another draw a replicate: a team has the notes that it has.
-        self.whole = _Whole(config, sources, documents, 0)
-        self.whole.folds = self.folds
+        self.whole = _Whole(config, sources, documents, self.folds)
         self._size, self._replicate = size, replicate
 
     def score(self, arm: ArmConfig) -> Cell:
@@ -122,7 +121,11 @@ class CrossFit:
 class _Whole(Draw):
     """The cells of what ships. Text of a language model is that of the folds, put together."""
 
-    folds: list[FoldDraw]
+    def __init__(
+        self, config: RecipeConfig, sources: Sources, documents: int, folds: list[FoldDraw]
+    ) -> None:
+        super().__init__(config, sources, documents, 0)
+        self.folds = folds
 
     def made(self, source: Source, arm: ArmConfig) -> Cell:
         """The cell whose documents join gold as ``source`` in ``arm``."""

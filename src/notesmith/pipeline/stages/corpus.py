@@ -127,5 +127,6 @@ def _same_group(docs: Sequence[Document]) -> list[int]:
         shared += [] if patient is None else [("patient", str(patient))]
         for key in shared:
             old, new = group[first.setdefault(key, i)], group[i]
-            group = [min(old, new) if g in (old, new) else g for g in group]
+            if old != new:
+                group = [min(old, new) if g in (old, new) else g for g in group]
     return group
