@@ -181,14 +181,17 @@ def cpu_has_bf16() -> bool:
     return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "bf16"))
 
 
-def _use_bf16(dtype: str, device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
+    """Whether ``device`` multiplies bfloat16 matrices in hardware."""
     import torch
 
-    if dtype != "auto":
-        return dtype == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and cpu_has_bf16()
+
+
+def _use_bf16(dtype: str, device: torch.device) -> bool:
+    return has_bf16(device) if dtype == "auto" else dtype == "bfloat16"
 
 
 def find_reserved(tokenizer: PreTrainedTokenizerFast, n_rows: int) -> tuple[str, ...]:

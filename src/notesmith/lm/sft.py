@@ -21,7 +21,7 @@ import numpy as np
 from notesmith.config import SftConfig
 from notesmith.corpus.files import atomic_folder
 from notesmith.errors import MissingExtraError, StageError
-from notesmith.lm.load import LanguageModel, cpu_has_bf16, write_model_folder
+from notesmith.lm.load import LanguageModel, has_bf16, write_model_folder
 from notesmith.progress import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -147,9 +147,7 @@ def multiplies_bf16(lm: LanguageModel) -> bool:
     """Train in bfloat16 where the machine does; the master weights are float32 all the same."""
     import torch
 
-    if lm.device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return cpu_has_bf16() and lm.model.dtype == torch.bfloat16
+    return has_bf16(lm.device) and (lm.device.type == "cuda" or lm.model.dtype == torch.bfloat16)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.rows import Rows, Runner, Work
 from notesmith.lm.backends.weights import UnsupportedModelError
 from notesmith.lm.constrain import Constraint, MarkConstraint
-from notesmith.lm.load import cpu_has_bf16
+from notesmith.lm.load import has_bf16
 from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -248,9 +248,8 @@ def sampling_dtype(bf16: str, model: Any) -> torch.dtype | None:
     """bfloat16 where asked, or where the processor multiplies it; None leaves the model's own."""
     if bf16 == "yes":
         return torch.bfloat16
-    weight = next(model.parameters())
-    on_cpu = weight.device.type == "cpu"
-    return torch.bfloat16 if bf16 == "auto" and on_cpu and cpu_has_bf16() else None
+    device = next(model.parameters()).device
+    return torch.bfloat16 if bf16 == "auto" and has_bf16(device) else None
 
 
 def _one_each(constraint: Constraints, n: int) -> list[Constraint | None]:
