@@ -19,7 +19,9 @@ def test_saving_and_loading_keeps_logits_text_and_marks(architecture, tmp_path):
     lm = tiny_lm(architecture)
     lm.save(tmp_path / "model")
     again = load_lm(
-        LmConfig(model=str(tmp_path / "model"), trim=False, dtype="float32"), cache=tmp_path
+        LmConfig(model=str(tmp_path / "model"), trim=False, dtype="float32"),
+        cache=tmp_path,
+        device="cpu",
     )
     ids = torch.tensor([lm.encode(TEXTS[0])])
     assert torch.equal(again.model(input_ids=ids).logits, lm.model(input_ids=ids).logits)

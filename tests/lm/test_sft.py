@@ -22,8 +22,9 @@ def dev_loss(lm, examples):
     """Mean negative log-likelihood of a completion token, its end included."""
     rows = encode_examples(lm, examples)
     features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
+    batch = {k: v.to(lm.device) for k, v in collate(features, lm.pad_id).items()}
     with torch.no_grad():
-        return float(completion_losses(lm.model, collate(features, lm.pad_id)).mean())
+        return float(completion_losses(lm.model, batch).mean())
 
 
 def load(folder, tmp_path):

@@ -22,6 +22,7 @@ def test_packaged_recipes_have_names_and_a_line_each():
     found = packaged_recipes()
     assert list(found) == [
         "bc5cdr",
+        "bc5cdr-rl",
         "maccrobat",
         "ncbi-disease",
         "ncbi-disease-rl",

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
         if find_spec(package) is None:
             raise MissingExtraError(package, "onnx")
     export = Export(model.encoder.pad, max_positions(model.model))
-    with atomic_folder(Path(folder)) as temporary:
+    device = next(model.model.parameters()).device
+    with atomic_folder(Path(folder)) as temporary, _moved(model.model, "cpu", back=device):
         _write(model.model, temporary / MODEL_FILE)
         model.model.config.save_pretrained(temporary)
         model.tokenizer.save_pretrained(temporary)
@@ -63,6 +64,16 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
                 "probability; it cannot be exported with these versions of torch and onnx"
             )
     return difference
+
+
+@contextlib.contextmanager
+def _moved(model: Any, to: str, *, back: torch.device) -> Iterator[None]:
+    """The model on another device, for as long as this lasts."""
+    model.to(to)
+    try:
+        yield
+    finally:
+        model.to(back)
 
 
 class _Logits(torch.nn.Module):
