@@ -52,3 +52,8 @@ class MissingExtraError(NotesmithError, ImportError):
         super().__init__(
             f"{package} is not installed; install it with: pip install 'notesmith[{extra}]'"
         )
+        self._of = package, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """Pickle by what it was made of: errors travel between processes."""
+        return type(self), self._of

@@ -51,6 +51,7 @@ class Display:
         self._event = event
         if event.kind == "start":
             self._printed = time.monotonic()
+        if event.kind != "done":
             self._show(None)
         else:
             line = f"{_place(event)} {event.cell.title}: {duration(event.seconds)}"

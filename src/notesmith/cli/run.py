@@ -42,6 +42,9 @@ def run(
         str,
         typer.Option(metavar="REASON", help="Open the test set for another plan; it is counted."),
     ] = "",
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Cells to compute side by side, in a process each.")
+    ] = 1,
 ) -> None:
     """Run a recipe: corpus, generator, made text, students, scores, report. Goes on where it was.
 
@@ -73,6 +76,7 @@ def run(
                 max_minutes=max_minutes,
                 keep_models=keep_models,
                 another_opening=another_opening,
+                jobs=jobs,
                 on_progress=display.on_progress,
                 on_cell=display.on_cell,
             )

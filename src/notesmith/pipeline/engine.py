@@ -13,13 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from notesmith.corpus.files import atomic_write_text, make_folder
 from notesmith.errors import StageError
 from notesmith.pipeline.cells import METRICS, Cell, CellStore
 from notesmith.pipeline.machine import PeakMemory, release_memory
-from notesmith.progress import OnProgress, silent
+from notesmith.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from notesmith.pipeline.crew import Crew
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +57,12 @@ StageFunction = Callable[[Work], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class CellEvent:
-    """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished."""
+    """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished.
 
-    kind: Literal["start", "done"]
+    With a crew, progress may turn to another cell that runs: ``turn`` names it.
+    """
+
+    kind: Literal["start", "turn", "done"]
     cell: Cell
     n_done: int
     n_total: int
@@ -87,10 +93,6 @@ class Census:
     done: tuple[Cell, ...]
     left: tuple[Cell, ...]
     eta: float
-
-
-class _Stop(Exception):
-    """Raised between cells when the caller's time is up."""
 
 
 def count(targets: Sequence[Cell], store: CellStore) -> Census:
@@ -138,6 +140,7 @@ def run_cells(
     should_stop: Callable[[], bool] = lambda: False,
     may_discard: Callable[[Cell], bool] = lambda cell: False,
     plan: Sequence[Cell] | None = None,
+    crew: Crew | None = None,
 ) -> Outcome:
     """Finish ``targets`` in order.
 
@@ -151,6 +154,7 @@ def run_cells(
         may_discard: whether a cell's artefacts may go once every cell of ``plan`` that reads
             them is finished.
         plan: all targets of the run where ``targets`` is a part of them.
+        crew: computes cells side by side; without it, this process one after another.
 
     Raises:
         NotesmithError: whatever a stage raises; finished cells stay.
@@ -169,31 +173,90 @@ def run_cells(
     # A kill may have come between the last reader of an artefact and its removal.
     discard({cell.key: cell for target in plan or targets for cell in target.walk()}.values())
 
-    def ensure(cell: Cell) -> None:
-        if store.verify(cell):
-            return
-        for before in cell.inputs.values():
-            ensure(before)
-        if should_stop():
-            raise _Stop
+    def tell(kind: Literal["start", "turn", "done"], cell: Cell, seconds: float = 0.0) -> None:
         census = count(targets, store)
         n_total = len(census.done) + len(census.left)
-        on_cell(CellEvent("start", cell, len(census.done), n_total, census.eta))
-        seconds = _compute(cell, store, stages[cell.stage], on_progress)
+        on_cell(CellEvent(kind, cell, len(census.done), n_total, census.eta, seconds))
+
+    def finish(cell: Cell, seconds: float) -> None:
         computed.append(cell)
-        on_cell(CellEvent("done", cell, len(census.done) + 1, n_total, census.eta, seconds))
+        tell("done", cell, seconds)
         discard(cell.inputs.values())
 
-    try:
-        for target in targets:
-            if not _is_finished(target, store) or not (
-                store.state(target) == "discarded" or store.verify(target)
-            ):
-                ensure(target)
-    except _Stop:
-        log.info("stopped between cells")
+    missing = _missing(targets, store)
+    if crew is not None:
+        _side_by_side(missing, crew, tell, finish, on_progress, should_stop)
+    else:
+        for cell in missing:
+            if should_stop():
+                break
+            tell("start", cell)
+            finish(cell, compute(cell, store, stages[cell.stage], on_progress))
     left = tuple(target for target in targets if not _is_finished(target, store))
+    if left:
+        log.info("stopped between cells")
     return Outcome(tuple(computed), left, time.monotonic() - started)
+
+
+def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
+    """Cells to compute, inputs first; all that are in the list or whole need no others."""
+    missing: dict[str, Cell] = {}
+
+    def need(cell: Cell) -> None:
+        if cell.key in missing or store.verify(cell):
+            return
+        for before in cell.inputs.values():
+            need(before)
+        missing[cell.key] = cell
+
+    for target in targets:
+        if store.state(target) != "discarded":
+            need(target)
+    return list(missing.values())
+
+
+def _side_by_side(
+    cells: Sequence[Cell],
+    crew: Crew,
+    tell: Callable[[Literal["start", "turn"], Cell], None],
+    finish: Callable[[Cell, float], None],
+    on_progress: OnProgress,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Keep the crew busy with what is ready; of several cells that run, show the oldest."""
+    waiting = {cell.key: cell for cell in cells}
+    shown = ""
+    error: BaseException | None = None
+
+    def show(key: str, progress: Progress) -> None:
+        nonlocal shown
+        oldest = crew.running[0]
+        if key == oldest.key:
+            if key != shown:
+                tell("turn", oldest)
+            shown = key
+            on_progress(progress)
+
+    while True:
+        unfinished = {*waiting, *(cell.key for cell in crew.running)}
+        for cell in list(waiting.values()):
+            if error or not crew.has_room or should_stop():
+                break
+            if all(before.key not in unfinished for before in cell.inputs.values()):
+                del waiting[cell.key]
+                tell("start", cell)
+                shown = cell.key
+                crew.begin(cell)
+        if not crew.running:
+            break
+        for cell, result in crew.wait(show):
+            if isinstance(result, BaseException):
+                error = error or result  # what else runs may end first: nothing is lost
+            else:
+                shown = ""
+                finish(cell, result)
+    if error:
+        raise error
 
 
 def _is_finished(cell: Cell, store: CellStore) -> bool:
@@ -212,9 +275,10 @@ def _readers(targets: Sequence[Cell]) -> Mapping[str, list[Cell]]:
     return readers
 
 
-def _compute(
+def compute(
     cell: Cell, store: CellStore, function: StageFunction, on_progress: OnProgress
 ) -> float:
+    """Run a stage and write its cell; returns the seconds it took."""
     memory = PeakMemory()
     scratch = store.scratch(cell)
     make_folder(scratch)

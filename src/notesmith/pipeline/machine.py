@@ -28,6 +28,9 @@ def release_memory() -> None:
     The allocator settings of the command line keep freed memory for the next step's tensors.
     """
     gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # what else runs on the GPU needs it
     give_back_memory()
 
 
@@ -61,13 +64,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+def n_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory and system."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    facts: dict[str, Any] = {"cores": cores, "system": platform.system(), "cpu": _cpu()}
+    facts: dict[str, Any] = {"cores": n_cores(), "system": platform.system(), "cpu": _cpu()}
     with contextlib.suppress(ValueError, OSError):
         n_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         facts["memory_gib"] = round(n_bytes / 2**30, 1)

@@ -9,8 +9,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.evaluate import seal as sealing
 from notesmith.pipeline import outcome
 from notesmith.pipeline.cells import CellStore, canonical, hash_path
+from notesmith.pipeline.crew import crew
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.engine import (
     Census,
@@ -82,6 +85,7 @@ def run_recipe(
     max_minutes: float | None = None,
     keep_models: bool = False,
     another_opening: str = "",
+    jobs: int = 1,
     cache: Path | None = None,
     make_stages: Callable[[Surroundings], Mapping[str, StageFunction]] = stage_functions,
     on_progress: OnProgress = silent,
@@ -96,6 +100,7 @@ def run_recipe(
         max_minutes: stop between cells once this time is over.
         keep_models: keep the weights of every replicate, not of the first alone.
         another_opening: reason to open the test set for a plan other than the sealed one.
+        jobs: cells to compute side by side, each in a process of its own.
         cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
         make_stages: gives the function of every stage; the real ones if not given.
         on_progress: told about work inside a cell.
@@ -130,16 +135,19 @@ def run_recipe(
             cache=cache or home() / "cache",
             terms=_terms(config),
         )
-        outcome_ = run_cells(
-            targets,
-            store=store,
-            stages=make_stages(around),
-            on_progress=on_progress,
-            on_cell=on_cell,
-            should_stop=_clock(started, max_minutes),
-            may_discard=(lambda cell: False) if keep else may_discard,
-            plan=plan.cells,
-        )
+        side_by_side = crew(jobs, store.root, partial(make_stages, around))
+        with side_by_side if jobs > 1 else nullcontext() as workers:
+            outcome_ = run_cells(
+                targets,
+                store=store,
+                stages=make_stages(around),
+                on_progress=on_progress,
+                on_cell=on_cell,
+                should_stop=_clock(started, max_minutes),
+                may_discard=(lambda cell: False) if keep else may_discard,
+                plan=plan.cells,
+                crew=workers,
+            )
         census = count(targets, store)
         written = _write(config, plan, store, folder)
     return RunResult(
