@@ -184,6 +184,19 @@ def uninvited(case: Case) -> Document | None:
     return compose([case.honest.text.rstrip(". "), " in ", case.names[0], "."])
 
 
+def again(case: Case) -> Document | None:
+    """The honest text with a requested name two more times, as learning from rewards once did."""
+    if not case.request.mentions:
+        return None
+    label, mention = case.request.mentions[0]
+    text, entities = case.honest.text.rstrip(". "), list(case.honest.entities)
+    for before, after in ((" (", ")"), (", ", ".")):
+        start = len(text) + len(before)
+        entities.append(Entity(f"again-{start}", label, ((start, start + len(mention)),)))
+        text += before + mention + after
+    return replace(case.honest, text=text, entities=tuple(entities))
+
+
 def easy(case: Case) -> Document:
     """One sentence for all."""
     if not case.request.mentions:
@@ -232,6 +245,7 @@ HACKS: dict[str, Hack] = {
     "names without marks": plain_names,
     "known names left unmarked": unmarked,
     "a mention where none was asked": uninvited,
+    "a requested name, two more times": again,
 }
 REPEATED = {"one easy sentence, repeated"}
 

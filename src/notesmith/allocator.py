@@ -1,9 +1,16 @@
-"""glibc's memory allocator: keep freed memory for speed, and give it back where that is due."""
+"""Memory: glibc's allocator keeps what is freed, for speed, and gives it back where that is due.
+
+Processes that work side by side (``pipeline.crew``) also know here how many share the memory.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+
+# How many processes work side by side; set for each of them by the one that starts them.
+SIDE_BY_SIDE = "NOTESMITH_SIDE_BY_SIDE"
 
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -28,6 +35,11 @@ def tune_allocator() -> bool:
     return mallopt is not None and all(
         mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings
     )
+
+
+def n_side_by_side() -> int:
+    """Processes of a run that share this machine's memory and its GPU's."""
+    return int(os.environ.get(SIDE_BY_SIDE, "1"))
 
 
 def give_back_memory() -> None:

@@ -7,12 +7,14 @@ from functools import partial
 
 import pytest
 
+from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
 from notesmith.pipeline.cells import CellStore
 from notesmith.pipeline.crew import crew
 from notesmith.pipeline.engine import run_cells
+from notesmith.pipeline.machine import n_cores
 
-from .fakes import chain, fake, fake_stages
+from .fakes import STAGES, chain, fake, fake_stages
 
 
 def contents(store):
@@ -75,6 +77,26 @@ def test_a_killed_worker_is_an_error_with_a_remedy(tmp_path):
     assert run(chain(2), store, fake_stages).left == ()
 
 
+def shares():
+    """A stage that writes what its process may take."""
+
+    def function(work):
+        text = f"{n_side_by_side()} {os.environ['OMP_NUM_THREADS']}"
+        (work.out / "data.txt").write_text(text)
+        return {}
+
+    return dict.fromkeys(STAGES, function)
+
+
+def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    store, target = CellStore(tmp_path / "cells"), chain(1)[0]
+    run([target], store, shares, n=3)
+    written = (store.folder(target) / "data.txt").read_text()
+    assert written == f"3 {max(1, n_cores() // 3)}"
+    assert n_side_by_side() == 1 and "OMP_NUM_THREADS" not in os.environ
+
+
 def test_it_stops_between_cells(tmp_path):
     store = CellStore(tmp_path / "cells")
     asked = iter([False] * 3 + [True] * 99)
@@ -89,6 +111,7 @@ from pathlib import Path
 from notesmith.pipeline.cells import CellStore
 from notesmith.pipeline.crew import crew
 from notesmith.pipeline.engine import run_cells
+from notesmith.pipeline.machine import n_cores
 from tests.pipeline.fakes import chain, fake_stages
 if __name__ == "__main__":
     store = CellStore(Path(sys.argv[1]))

@@ -20,6 +20,7 @@ from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
+from notesmith.allocator import SIDE_BY_SIDE
 from notesmith.errors import StageError
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import StageFunction, compute
@@ -99,8 +100,8 @@ def crew(n: int, root: Path, make_stages: MakeStages) -> Iterator[Crew]:
     ``make_stages`` is called in every worker, so it must pickle.
     """
     share = str(max(1, n_cores() // n))
-    ours = [name for name in _THREADS if name not in os.environ]
-    os.environ |= dict.fromkeys(ours, share)
+    ours = [SIDE_BY_SIDE, *(name for name in _THREADS if name not in os.environ)]
+    os.environ |= {**dict.fromkeys(ours, share), SIDE_BY_SIDE: str(n)}
     found = Crew(n, root, make_stages)
     try:
         yield found

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from notesmith.allocator import n_side_by_side
 from notesmith.config import SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.backends.decoder import Decoder
@@ -116,14 +117,15 @@ class TransformersBackend:
                 yield from steps
 
     def _rows_that_fit(self, runner: Runner, work: Work) -> int:
-        """Rows whose cache takes no more than a part of the memory; the text is the same."""
+        """Rows whose cache takes no more than a part of our memory; the text is the same."""
         if not isinstance(runner, Decoder):
             return len(work.encoded)
         if self._lm.device.type == "cuda":
             memory = torch.cuda.mem_get_info(self._lm.device)[0]
         else:
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return max(1, int(_CACHE_RATIO * memory) // (runner.bytes_per_token * work.longest))
+        ours = int(_CACHE_RATIO * memory) // n_side_by_side()
+        return max(1, ours // (runner.bytes_per_token * work.longest))
 
     def _runner(self, config: SampleConfig) -> Runner:
         model = self._lm.model
