@@ -71,6 +71,9 @@ class DrawConfig(Config):
     replicates_by_size: dict[str, Positive] = Field(
         default_factory=dict, description="replicates of a size that differs, by size"
     )
+    students: Positive = Field(
+        1, description="students of an arm and draw that differ in their seed; counts are added up"
+    )
     curve: tuple[Positive, ...] = Field(
         (), description="more sizes at which only 'gold' is trained, for the learning curve"
     )

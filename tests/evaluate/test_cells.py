@@ -5,6 +5,7 @@ import pytest
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, score_cell
+from notesmith.evaluate.cells import add_students
 
 TEXT = "Gout and asthma today, on allopurinol."
 GOUT, ASTHMA, DRUG = ((0, 4),), ((9, 15),), ((26, 37),)
@@ -99,3 +100,19 @@ def test_missing_part_is_named():
 def test_predictions_for_other_documents_are_an_error():
     with pytest.raises(StageError, match="1 documents without prediction"):
         score_cell(GOLD, PREDICTED[:2], [], **NAMES)
+
+
+def test_students_of_a_draw_are_added_up_and_counted_as_their_mean():
+    right = score_cell(GOLD, GOLD, ["gout"], **NAMES, seconds=2.0, tokens=10)
+    both = add_students([cell(seconds=1.0, tokens=5), right])
+    # tp 1 and 4, fp 3 and 0, fn 3 and 0.
+    assert both.f1 == pytest.approx(2 * 5 / (2 * 5 + 3 + 3))
+    assert both.counts().tolist() == [[2, 1, 1], [0.5, 0, 0.5], [0, 0.5, 0]]
+    assert (
+        both.counts("unseen").sum() == (cell().counts("unseen") + right.counts("unseen")).sum() / 2
+    )
+    assert (both.students, both.seconds, both.tokens) == (2, 3.0, 15)
+    assert CellScores.from_json(json.loads(json.dumps(both.to_json()))) == both
+    assert "students" not in cell().to_json()
+    with pytest.raises(StageError, match="different documents"):
+        add_students([cell(), score_cell(GOLD[:2], GOLD[:2], [], **NAMES)])

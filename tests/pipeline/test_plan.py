@@ -3,7 +3,7 @@ import pytest
 from notesmith.errors import ConfigError
 from notesmith.pipeline.cells import hash_path
 from notesmith.pipeline.draws import Sources
-from notesmith.pipeline.plan import STAGES, make_plan
+from notesmith.pipeline.plan import STAGES, make_plan, may_discard
 from notesmith.pipeline.recipes import Filters, load_recipe, packaged_recipes
 from notesmith.pipeline.run import corpus_paths, fingerprint_model, sources_of
 
@@ -49,7 +49,8 @@ def test_order_is_replicates_first_then_cost():
 def test_the_plans_use_every_stage():
     arms = [*ARMS, *REWARDED]
     held_out = make_plan(tiny_recipe(PATHS, arm=arms), SOURCES)
-    evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": {"sizes": [10], "curve": [6]}}
+    draws = {"sizes": [10], "curve": [6], "students": 2}
+    evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": draws}
     folds = make_plan(tiny_recipe({"train": PATHS["train"]}, arm=arms, **evaluate), SOURCES)
     used = {
         stage
@@ -228,3 +229,19 @@ def test_label_descriptions_change_the_keys_of_what_is_told_of_them_alone():
         assert without[stage] == described[stage]
     for stage in ("sft", "sample"):
         assert not without[stage] & described[stage]
+
+
+def test_several_students_differ_in_their_seed_alone():
+    one = make_plan(tiny_recipe(PATHS), SOURCES)
+    two = make_plan(tiny_recipe(PATHS, draws={"students": 2}), SOURCES)
+    for before, after in zip(one.targets, two.targets, strict=True):
+        if before.cell.stage != "score":
+            assert before.cell.key == after.cell.key
+            continue
+        # What one student gave counts for the first of several.
+        first, second = (after.cell.inputs[f"student-{i}"] for i in (1, 2))
+        assert first.key == before.cell.key
+        models = [cell.inputs["model"] for cell in (first, second)]
+        assert models[0].inputs == models[1].inputs and models[0].config == models[1].config
+        assert models[0].seed != models[1].seed
+        assert may_discard(models[1]) and second.title.endswith("student 2")

@@ -203,3 +203,27 @@ def test_a_damaged_artefact_is_computed_again(paths, tmp_path):
     scores.write_text(before[:-20])
     assert run(config, tmp_path, only=["arm=gold", "size=6"]).n_computed == 2
     assert scores.read_text() == before
+
+
+def test_several_students_a_draw(paths, tmp_path):
+    arms = [{"name": "gold"}, {"name": "replacement", "made": ["replaced"]}]
+    config = tiny_recipe(
+        paths, arm=arms, draws={"students": 3, "curve": []}, evaluate={"against": {}}
+    )
+    result = run(config, tmp_path / "three")
+    rows = {row["stage"]: row["cells"] for row in result.results["stages"]}
+    assert rows["ner"] == 2 * 2 * 3 and rows["pool"] == 2 * 2 * 2
+    alone = run(
+        tiny_recipe(paths, arm=arms, draws={"curve": []}, evaluate={"against": {}}),
+        tmp_path / "one",
+    )
+    three, one = (found.results["arms"][0]["by_label"] for found in (result, alone))
+    assert {label: row["support"] for label, row in three.items()} == {
+        label: row["support"] for label, row in one.items()
+    }
+    models = json.loads((result.folder / "models.json").read_text())
+    assert len(models) == 2  # of the first replicate, one an arm
+    assert sealed_plan(config, corpus_paths(config)) != sealed_plan(
+        tiny_recipe(paths, arm=arms, draws={"curve": []}, evaluate={"against": {}}),
+        corpus_paths(config),
+    )

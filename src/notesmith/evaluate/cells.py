@@ -27,7 +27,7 @@ class CellScores:
     (same label, overlap), ``boundary`` (any label), ``unseen`` and ``seen`` (strict, by whether the
     gold draw has the mention string). ``groups`` numbers the patients, documents of one patient
     alike. ``ids_hash`` says which documents, in which order. ``seconds`` and ``tokens`` are those
-    of training.
+    of training. Of several ``students`` counts are added up, and ``counts`` gives the mean.
     """
 
     arm: str
@@ -44,6 +44,7 @@ class CellScores:
     seen: Counts
     seconds: float = 0.0
     tokens: int = 0
+    students: int = 1
 
     @property
     def n_documents(self) -> int:
@@ -53,19 +54,20 @@ class CellScores:
     def counts(self, view: View = "strict", *, label: str | None = None) -> Array:
         """Counts per document, shape (documents, 3); ``label`` picks one in the strict view."""
         if view != "strict":
-            return np.asarray(getattr(self, view), dtype=float).reshape(self.n_documents, 3)
+            rows = np.asarray(getattr(self, view), dtype=float)
+            return rows.reshape(self.n_documents, 3) / self.students
         wanted = list(self.strict.values()) if label is None else [self.strict.get(label, ())]
         total = np.zeros((self.n_documents, 3))
         for counts in wanted:
             if counts:
                 total += np.asarray(counts, dtype=float)
-        return total
+        return total / self.students
 
     @property
     def f1(self) -> float:
         """Strict micro-F1, 0 to 1."""
-        tp, fp, fn = self.counts().sum(axis=0)
-        return PRFScore(int(tp), int(fp), int(fn)).f1
+        tp, fp, fn = self.counts().sum(axis=0) * self.students
+        return PRFScore(round(tp), round(fp), round(fn)).f1
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value without text of documents."""
@@ -85,6 +87,7 @@ class CellScores:
             "seen": _to_lists(self.seen),
             "seconds": self.seconds,
             "tokens": self.tokens,
+            **({"students": self.students} if self.students > 1 else {}),
         }
 
     @classmethod
@@ -112,6 +115,7 @@ class CellScores:
                 seen=_to_counts(value["seen"]),
                 seconds=float(value["seconds"]),
                 tokens=int(value["tokens"]),
+                students=int(value.get("students", 1)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StageError(
@@ -211,6 +215,36 @@ def join_folds(
         seen=gathered([cell.seen for cell in cells]),
         seconds=sum(cell.seconds for cell in cells),
         tokens=sum(cell.tokens for cell in cells),
+    )
+
+
+def add_students(cells: Sequence[CellScores]) -> CellScores:
+    """One score of several students of the same arm and draw on the same documents.
+
+    Labels, seed and the like are those of the first; ``seconds`` and ``tokens`` are added up.
+
+    Raises:
+        StageError: they were scored on other documents.
+    """
+    if len({cell.ids_hash for cell in cells}) != 1:
+        raise StageError("students of one arm and draw were scored on different documents")
+    zero = ((0, 0, 0),) * cells[0].n_documents
+
+    def added(counts: Iterable[Counts]) -> Counts:
+        total = sum(np.asarray(rows or zero) for rows in counts)
+        return _to_counts(np.asarray(total).tolist())
+
+    labels = sorted({label for cell in cells for label in cell.strict})
+    return replace(
+        cells[0],
+        strict={x: added(cell.strict.get(x, ()) for cell in cells) for x in labels},
+        lenient=added(cell.lenient for cell in cells),
+        boundary=added(cell.boundary for cell in cells),
+        unseen=added(cell.unseen for cell in cells),
+        seen=added(cell.seen for cell in cells),
+        seconds=sum(cell.seconds for cell in cells),
+        tokens=sum(cell.tokens for cell in cells),
+        students=sum(cell.students for cell in cells),
     )
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 DONE = "done.json"
 METRICS = "metrics.json"
 # Stages whose files hold ids, offsets and counts alone.
-TEXT_FREE = frozenset({"score", "gather", "coverage"})
+TEXT_FREE = frozenset({"score", "pool", "gather", "coverage"})
 _KEY = re.compile(r"[0-9a-f]{24}")
 _OLD = ".old-"
 _SCRATCH = ".partial"
@@ -55,8 +55,8 @@ class Cell:
     """One piece of work; ``config``, ``seed``, ``inputs`` and ``sources`` determine its result.
 
     ``sources`` holds content hashes of what comes from outside the run (corpora, models).
-    ``arm``, ``size``, ``replicate`` and ``fold`` (-1: all) say where it belongs and are not in the
-    key.
+    ``arm``, ``size``, ``replicate``, ``fold`` (-1: all) and ``student`` (of several, from 0) say
+    where it belongs and are not in the key.
     """
 
     stage: str
@@ -69,6 +69,7 @@ class Cell:
     size: int = 0
     replicate: int = -1
     fold: int = -1
+    student: int = 0
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """A line for people: stage, arm, size, replicate and fold."""
+        """A line for people: stage, arm, size, replicate, fold and student."""
         parts = [self.stage]
         if self.arm:
             parts.append(self.arm)
@@ -95,6 +96,8 @@ class Cell:
             parts.append(f"replicate {self.replicate + 1}")
         if self.fold >= 0:
             parts.append(f"fold {self.fold + 1}")
+        if self.student:
+            parts.append(f"student {self.student + 1}")
         return " · ".join(parts)
 
     def walk(self) -> Iterator[Cell]:

@@ -37,6 +37,7 @@ STAGE_VERSION: dict[str, int] = {
     "thin": 1,
     "ner": 1,
     "score": 1,
+    "pool": 1,
     "gather": 1,
     "coverage": 1,
 }
@@ -109,6 +110,7 @@ class Draw:
         sources: Mapping[str, str] | None = None,
         seed: int | None = None,
         arm: str = "",
+        student: int = 0,
     ) -> Cell:
         if seed is None:
             seed = self._seed("generator")
@@ -123,6 +125,7 @@ class Draw:
             size=self.size,
             replicate=self.replicate,
             fold=self.fold,
+            student=student,
         )
 
     def _seed(self, purpose: str) -> int:
@@ -319,32 +322,41 @@ class Draw:
         """The arm that trains on gold alone."""
         return next(arm for arm in self.config.arm if arm.name == GOLD)
 
-    @property
-    def _student_seed(self) -> int:
-        # One seed for all arms of a draw: arms differ in what they train on, not in luck.
-        return self._seed("student")
+    def _student_seed(self, number: int) -> int:
+        # The same for all arms of a draw: arms differ in what they train on, not in luck.
+        return self._seed(f"student {number + 1}" if number else "student")
 
-    def student(self, arm: ArmConfig) -> Cell:
-        """The arm's NER model."""
+    def student(self, arm: ArmConfig, number: int = 0) -> Cell:
+        """The arm's NER model; of several, the first is the one that labels and that is kept."""
         student = student_of(self.config, arm)
         return self._cell(
             "ner",
             config={"ner": _values(student)},
             inputs={"gold": self.gold, **{source: self.made(source, arm) for source in arm.made}},
             sources=self._encoder(student),
-            seed=self._student_seed,
+            seed=self._student_seed(number),
             arm=arm.name,
+            student=number,
         )
 
     def score(self, arm: ArmConfig, split: str) -> Cell:
-        """Its scores on a split."""
+        """The arm's scores on a split, of all its students together."""
+        scores = [self._score(arm, split, n) for n in range(self.config.draws.students)]
+        if len(scores) == 1:
+            return scores[0]
+        students = {f"student-{n + 1}": cell for n, cell in enumerate(scores)}
+        inputs = {"gold": self.gold, **students}
+        return self._cell("pool", config={}, inputs=inputs, seed=0, arm=arm.name)
+
+    def _score(self, arm: ArmConfig, split: str, number: int) -> Cell:
         return self._cell(
             "score",
             config=self._documents(split),
-            inputs={"gold": self.gold, "model": self.student(arm)},
+            inputs={"gold": self.gold, "model": self.student(arm, number)},
             sources={"documents": getattr(self.sources, split)},
-            seed=self._student_seed,
+            seed=self._student_seed(number),
             arm=arm.name,
+            student=number,
         )
 
     def coverage(self, arm: ArmConfig, split: str) -> Cell:

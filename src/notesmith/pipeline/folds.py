@@ -53,14 +53,18 @@ class FoldDraw(Draw):
         """Hashes of the fold's documents."""
         return self._cell("held-out", config={}, inputs={"documents": self.documents}, seed=0)
 
-    def score(self, arm: ArmConfig, split: str = OUT_OF_FOLD) -> Cell:
-        """Scores of the fold's documents."""
+    def _score(self, arm: ArmConfig, split: str, number: int) -> Cell:
         return self._cell(
             "score",
             config={"split": split},
-            inputs={"gold": self.gold, "model": self.student(arm), "documents": self.documents},
-            seed=self._student_seed,
+            inputs={
+                "gold": self.gold,
+                "model": self.student(arm, number),
+                "documents": self.documents,
+            },
+            seed=self._student_seed(number),
             arm=arm.name,
+            student=number,
         )
 
     def coverage(self, arm: ArmConfig, split: str = OUT_OF_FOLD) -> Cell:
@@ -102,7 +106,7 @@ class CrossFit:
             version=STAGE_VERSION["gather"],
             inputs={
                 "gold": self.whole.gold,
-                **{f"fold-{draw.fold + 1}": draw.score(arm) for draw in self.folds},
+                **{f"fold-{draw.fold + 1}": draw.score(arm, OUT_OF_FOLD) for draw in self.folds},
             },
             arm=arm.name,
             size=self._size,

@@ -123,8 +123,11 @@ def models_of(
     for target in plan.targets:
         if target.split != (SHIPPED if cross_fit else config.evaluate.split):
             continue
-        student = target.cell if cross_fit else target.cell.inputs.get("model")
-        if student is None:
+        if cross_fit:
+            student = target.cell
+        elif target.cell.stage in ("score", "pool"):
+            student = _students(target.cell)[0]
+        else:
             continue
         model = store.folder(student) / MODEL
         if model.is_dir():
@@ -145,7 +148,7 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
     Each stands under its own arm, as arms with equal work share a cell.
     """
     for target in plan.targets:
-        if target.cell.stage not in ("score", "gather") or not store.verify(target.cell):
+        if target.cell.stage not in ("score", "pool", "gather") or not store.verify(target.cell):
             continue
         path = store.folder(target.cell) / SCORES
         found = CellScores.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -161,9 +164,11 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
 
 
 def _students(scored: Cell) -> list[Cell]:
-    """The student of a score; those of all folds where it was gathered."""
-    scores = [scored] if scored.stage == "score" else list(scored.inputs.values())
-    return [cell.inputs["model"] for cell in scores if "model" in cell.inputs]
+    """The students behind a score: one, or those of all folds and seeds."""
+    if scored.stage == "score":
+        return [scored.inputs["model"]]
+    scores = [cell for cell in scored.inputs.values() if cell.stage in ("score", "pool")]
+    return [student for cell in scores for student in _students(cell)]
 
 
 def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:

@@ -193,7 +193,8 @@ def n_replicates(config: RecipeConfig, size: int) -> int:
 
 def may_discard(cell: Cell) -> bool:
     """Whether a cell's weights may go once nothing needs them any more."""
-    return cell.stage in DISPOSABLE and (cell.replicate != 0 or cell.fold > 0)
+    later = cell.replicate != 0 or cell.fold > 0 or cell.student > 0
+    return cell.stage in DISPOSABLE and later
 
 
 def _splits(config: RecipeConfig, sources: Sources) -> tuple[str, ...]:

@@ -308,8 +308,11 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
         del values["evaluate"]["protocol"], values["evaluate"]["folds"]
     for split in ("train", "dev", "test"):
         values["corpus"][split] = hash_path(paths[split]) if split in paths else None
-    if config.corpus.label_descriptions is None:  # seals older than the field stay valid
+    # Seals older than a field stay valid.
+    if config.corpus.label_descriptions is None:
         del values["corpus"]["label_descriptions"]
+    if config.draws.students == 1:
+        del values["draws"]["students"]
     return sealing.Plan(
         arms=tuple(arm.name for arm in config.arm),
         comparator=config.evaluate.comparator,

@@ -54,6 +54,7 @@ def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
         "thin": rivals.thin,
         "ner": student.ner,
         "score": lambda work: student.score(work, around),
+        "pool": student.pool,
         "gather": student.gather,
         "coverage": lambda work: student.coverage(work, around),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from notesmith.config import NerConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document
-from notesmith.evaluate.cells import CellScores, join_folds, score_cell
+from notesmith.evaluate.cells import CellScores, add_students, join_folds, score_cell
 from notesmith.metrics import fold_mention
 from notesmith.pipeline import artefacts as files
+from notesmith.pipeline.cells import METRICS
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import (
     PREDICTIONS,
@@ -92,6 +94,25 @@ def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
         "split": work.config["split"],
         "f1": round(100 * scores.f1, 3),
         "corpus": describe(docs),
+    }
+
+
+def pool(work: Work) -> Mapping[str, Any]:
+    """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
+    folders = [folder for name, folder in work.inputs.items() if name != "gold"]
+    found = [
+        CellScores.from_json(json.loads((folder / SCORES).read_text(encoding="utf-8")))
+        for folder in folders
+    ]
+    scores = add_students(found)
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
+    first = json.loads((folders[0] / METRICS).read_text(encoding="utf-8"))
+    return {
+        "split": scores.split,
+        "f1": round(100 * scores.f1, 3),
+        "f1_of_students": [round(100 * cell.f1, 3) for cell in found],
+        "corpus": first["corpus"],
     }
 
 
