@@ -170,6 +170,10 @@ def test_hours_decide_on_rewards_and_on_the_size_of_a_draw(tmp_path):
     much, little = composed("much", hours=100), composed("little", hours=1)
     assert much[:2] == (210, True) and little[0] < 210 and not little[1]
     assert much[2] > little[2]
+    assert "the most that 5 draws do in about 1 hour here" in (tmp_path / "little.toml").read_text()
+    assert composed("hasty", hours=0.01)[0] == 25
+    hasty = (tmp_path / "hasty.toml").read_text()
+    assert "takes longer than the 0.01 hours given" in hasty.replace("\n# ", " ")
     assert composed("card", machine=CARD) == (210, True, None)  # nothing was measured on one
 
 

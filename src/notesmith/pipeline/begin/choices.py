@@ -173,14 +173,21 @@ def why_curve(size: int, n_train: int) -> str:
     return "sizes at which gold alone is trained: what a gain is worth in labelled notes"
 
 
-def why_size(size: int, n_train: int, hours: float) -> str:
+def why_size(size: int, n_train: int, hours: float, *, fits: bool) -> str:
     """The reason of a draw's size."""
     if size == n_train:
         return (
             f"all {n_train} of train in every draw: draws differ in seeds alone, and the result is "
             "one about these notes"
         )
-    return f"of {n_train}: the most that {REPLICATES} draws do in about {hours:g} hours here"
+    if not fits:
+        return f"of {n_train}: fewer teach a generator too little"
+    return f"of {n_train}: the most that {REPLICATES} draws do in about {in_hours(hours)} here"
+
+
+def in_hours(hours: float) -> str:
+    """Hours in words."""
+    return f"{hours:g} hour" + ("" if hours == 1 else "s")
 
 
 def plural(n_labels: int) -> str:

@@ -202,7 +202,7 @@ class _Parts:
             self._head(seconds),
             text.assign("name", self.given.name),
             self._corpus(),
-            self._draws(config, size, n_train, hours),
+            self._draws(config, size, n_train, hours, seconds),
             text.table("ner", [Line("encoder", self.encoder), Line("steps", self.steps(size))]),
             text.table("lm", [Line("model", self.lm)]),
             self._tuned(config),
@@ -289,13 +289,23 @@ class _Parts:
             + text.descriptions(self.seen.labels)
         )
 
-    def _draws(self, config: RecipeConfig, size: int, n_train: int, hours: float) -> str:
+    def _draws(
+        self, config: RecipeConfig, size: int, n_train: int, hours: float, seconds: float | None
+    ) -> str:
         n = config.draws.replicates
-        why_size = choices.why_size(size, n_train, hours)
+        fits = seconds is None or seconds <= 3600 * hours
+        given = choices.in_hours(hours)
+        why_size = choices.why_size(size, n_train, hours, fits=fits)
         why_n = "fewer than five are a demonstration and no claim"
         if self.cross_fit:
             why_size = "all documents, divided into folds"
-            why_n = f"times they are divided anew, as many as fit into {hours:g} hours; {why_n}"
+            many = f"as many as fit into {given}" if fits else "the fewest"
+            why_n = f"times they are divided anew, {many}; {why_n}"
+        if not fits:
+            why_n += (
+                f". All of it takes longer than the {given} given; --arms gold,replacement takes "
+                "minutes a draw"
+            )
         lines = [
             Line("sizes", Choice([size], why_size)),
             Line("replicates", Choice(n, why_n)),
@@ -335,8 +345,9 @@ class _Parts:
             rate = Choice(1e-5, "")
             return text.table("rl", [Line("steps", steps), Line("learning_rate", rate)])
         takes = f" ({_minutes(longer)} in all)" if longer is not None else ""
+        given = choices.in_hours(hours)
         return text.comment(
-            f"Learning from rewards is left out: it does not fit into {hours:g} hours{takes}. "
+            f"Learning from rewards is left out: it does not fit into {given}{takes}. "
             "docs/how-to/learn-from-rewards.md says how to add it; --hours allows more."
         )
 
