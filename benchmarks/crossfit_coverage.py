@@ -4,10 +4,12 @@
         [--replicates 1] [--steps 150] [--runs runs/crossfit] [--out crossfit.json]
 
 A team is a draw of notes from TRAIN. It compares two arms that need no language model (gold, and
-gold with mention replacement) twice: by cross-fit on its own notes, and by students trained on all
-its notes and scored on TEST. Printed is how often the interval of the first holds the difference
-that the second measured, and how often it holds once that measurement's own error is added, for a
-test set is a sample as well. OUT holds numbers only; teams that are in it are not computed again.
+gold with mention replacement) by cross-fit on its own notes, and by students trained on all its
+notes that are scored on two other sets: TEST, and the *rest* of TRAIN, which are notes of the same
+kind as the team's, as TEST need not be. Printed is how often the interval of the first holds the
+difference that was measured there, and how often it holds once that measurement's own error is
+added, for a test set is a sample as well. OUT holds numbers only; teams in it are not computed
+again.
 """
 
 from __future__ import annotations
@@ -49,28 +51,55 @@ def main() -> None:
             continue
         row = {"team": team, **one_team(args, team)}
         atomic_write_text(args.out, json.dumps([*done, row], indent=1) + "\n")
-        print(f"team {team}: {row['own']} by cross-fit, {row['test']} on test", flush=True)
+        print(
+            f"team {team}: {row['own']} by cross-fit, {row['test']} on test, {row['rest']} on rest",
+            flush=True,
+        )
     rows = json.loads(args.out.read_text())
-    for line in coverage(rows):
-        print(line)
+    for where in ("test", "rest"):
+        print(where)
+        for line in coverage(rows, where):
+            print("  " + line)
 
 
 def one_team(args: argparse.Namespace, team: int) -> dict[str, Any]:
-    """Difference and interval by cross-fit, difference and standard error on the test set."""
-    own = compared(args, team, {"protocol": "cross-fit", "folds": args.folds}, args.replicates)
-    test = compared(args, team, {}, 1)
+    """Difference and interval by cross-fit; difference and standard error on the other sets."""
+    evaluate = {"protocol": "cross-fit", "folds": args.folds}
+    own = compared(args, team, "folds", evaluate=evaluate, replicates=args.replicates)
+    test = compared(args, team, "test", test=args.test)
+    rest = compared(args, team, "rest", test=rest_of(args, team))
     return {
         "notes": args.notes,
         "replicates": args.replicates,
         "steps": args.steps,
         "own": {name: own[name] for name in ("delta", "low", "high")},
         "test": {"delta": test["delta"], "se": test["se_documents"]},
-        "gold": {"own": own["gold"], "test": test["gold"]},
+        "rest": {"delta": rest["delta"], "se": rest["se_documents"]},
+        "gold": {"own": own["gold"], "test": test["gold"], "rest": rest["gold"]},
     }
 
 
+def rest_of(args: argparse.Namespace, team: int) -> Path:
+    """Write the documents of TRAIN that the team did not draw."""
+    from notesmith.corpus import read_corpus, write_corpus
+    from notesmith.pipeline.artefacts import load_docs
+
+    (drawn,) = (args.runs / f"team-{team}-test" / "cells" / "draw").iterdir()
+    own = {doc.id for doc in load_docs(drawn)}
+    docs = read_corpus(args.train, format=args.format).docs
+    path = Path(args.runs / f"team-{team}-rest.txt")
+    write_corpus([doc for doc in docs if doc.id not in own], path, format=args.format)
+    return path
+
+
 def compared(
-    args: argparse.Namespace, team: int, evaluate: dict[str, Any], replicates: int
+    args: argparse.Namespace,
+    team: int,
+    name: str,
+    *,
+    test: Path | None = None,
+    evaluate: dict[str, Any] | None = None,
+    replicates: int = 1,
 ) -> dict[str, Any]:
     """The comparison of the two arms, and gold's own F1 with its interval."""
     from notesmith.config import RecipeConfig
@@ -79,8 +108,8 @@ def compared(
     corpus = {"train": str(args.train), "format": args.format, "kind": "note"}
     if args.one_label:
         corpus |= {"label_map": {"*": args.one_label}}
-    if not evaluate:
-        corpus |= {"test": str(args.test)}
+    if test is not None:
+        corpus |= {"test": str(test)}
     config = RecipeConfig.model_validate(
         {
             "name": "team",
@@ -89,13 +118,16 @@ def compared(
             "draws": {"sizes": [args.notes], "replicates": replicates, "seed": 1000 + team},
             "ner": {"encoder": "minilm", "steps": args.steps},
             "arm": ARMS,
-            "evaluate": evaluate,
+            "evaluate": evaluate or {},
         }
     )
-    name = f"team-{team}-{'folds' if evaluate else 'test'}"
+    folder = args.runs / f"team-{team}-{name}"
+    if name == "rest" and not folder.exists():  # another test set, the same students
+        folder.mkdir()
+        (folder / "cells").symlink_to((args.runs / f"team-{team}-test" / "cells").resolve())
     # What would ship is not asked for.
     only = ["stage=gather"] if evaluate else ()
-    results = run_recipe(config, args.runs / name, only=only).results
+    results = run_recipe(config, folder, only=only).results
     assert results is not None  # all cells are done
     gold = next(arm for arm in results["arms"] if arm["name"] == "gold")["f1"]
     return {
@@ -104,8 +136,8 @@ def compared(
     }
 
 
-def coverage(rows: list[dict[str, Any]]) -> list[str]:
-    """Coverage in words, with the binomial standard error."""
+def coverage(rows: list[dict[str, Any]], where: str) -> list[str]:
+    """Coverage of what was found on ``where``, in words, with the binomial standard error."""
 
     def line(what: str, held: list[bool]) -> str:
         share = float(np.mean(held))
@@ -113,23 +145,23 @@ def coverage(rows: list[dict[str, Any]]) -> list[str]:
         return f"{what}: {100 * share:.0f}% ± {100 * error:.0f} of {len(held)}"
 
     def widened(row: dict[str, Any]) -> bool:
-        own, test = row["own"], row["test"]
+        own, test = row["own"], row[where]
         half = (own["high"] - own["low"]) / 2
         reach = (half**2 + (1.96 * test["se"]) ** 2) ** 0.5
         return abs(own["delta"] - test["delta"]) <= reach
 
-    inside = [row["own"]["low"] <= row["test"]["delta"] <= row["own"]["high"] for row in rows]
+    inside = [row["own"]["low"] <= row[where]["delta"] <= row["own"]["high"] for row in rows]
     gold = [
-        row["gold"]["own"]["low"] <= row["gold"]["test"]["mean"] <= row["gold"]["own"]["high"]
+        row["gold"]["own"]["low"] <= row["gold"][where]["mean"] <= row["gold"]["own"]["high"]
         for row in rows
     ]
-    errors = [row["own"]["delta"] - row["test"]["delta"] for row in rows]
+    errors = [row["own"]["delta"] - row[where]["delta"] for row in rows]
     widths = [row["own"]["high"] - row["own"]["low"] for row in rows]
     return [
-        line("interval holds the difference on test", inside),
+        line(f"interval holds the difference on {where}", inside),
         line("with the error of that difference added", [widened(row) for row in rows]),
-        line("interval of gold's F1 holds that on test", gold),
-        f"cross-fit less test: mean {np.mean(errors):+.1f}, sd {np.std(errors, ddof=1):.1f} F1; "
+        line(f"interval of gold's F1 holds that on {where}", gold),
+        f"cross-fit less {where}: mean {np.mean(errors):+.1f}, sd {np.std(errors, ddof=1):.1f} F1; "
         f"mean width of the interval {np.mean(widths):.1f}",
     ]
 
