@@ -56,7 +56,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 def steps(page: Path) -> list[Step]:
     """Commands of fenced and indented blocks, continued lines joined, and Python, in order."""
     text = text_of(page)
-    found = [*_fenced(text), *_indented(FENCE.sub(_blank, text), 1)]
+    found = [*_fenced(text), *_indented(FENCE.sub(_blank, text))]
     return sorted(found, key=lambda step: step.line)
 
 
@@ -74,10 +74,9 @@ def _fenced(text: str) -> Iterator[Step]:
             yield from _lines(match.group(3), line)
 
 
-def _indented(text: str, first: int) -> Iterator[Step]:
-    for step in _lines(text, first):
-        if text.splitlines()[step.line - first].startswith("    "):
-            yield step
+def _indented(text: str) -> Iterator[Step]:
+    lines = text.splitlines()
+    return (step for step in _lines(text, 1) if lines[step.line - 1].startswith("    "))
 
 
 def _lines(body: str, first: int) -> Iterator[Step]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.docs.pages import PAGES, ROOT, Step, blocks, name_of, steps
-from tests.docs.shelf import PLACEHOLDERS, Shelf
+from tests.docs.shelf import OF_PAGE, PLACEHOLDERS, SHELF, Shelf
 from tests.docs.small import COMMAND, invoke, small
 
 # Pages of which nothing is run, and why.
@@ -132,3 +132,12 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 def test_no_exception_is_stale() -> None:
     assert {name for name in NOT_RUN if steps(ROOT / name)} == set(NOT_RUN)
+
+
+def test_nothing_lies_on_the_shelf_unused() -> None:
+    said = " ".join(name for page in RUN for step in steps(page) for name in names_in(step))
+    recipes = " ".join(body for page in RUN for body in blocks(page, "toml"))
+    assert [name for name in SHELF if name not in said + recipes] == []
+    for page, names in OF_PAGE.items():
+        said = " ".join(step.text for step in steps(ROOT / page))
+        assert [name for name in names if name not in said] == []
