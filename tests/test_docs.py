@@ -14,36 +14,12 @@ import typer
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
 from notesmith.pipeline.recipes import load_recipe, packaged_recipes, student_of
+from tests.docs.pages import FENCE, PAGES, ROOT, blocks, commands, name_of, text_of
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")])
-FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
-ENDS = re.compile(r"\s+(?:#|>|\|)\s")
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-
-
-def text_of(page):
-    return page.read_text(encoding="utf-8")
-
-
-def blocks(page, *languages):
-    return [body for _, language, body in FENCE.findall(text_of(page)) if language in languages]
-
-
-def commands(page):
-    """Command lines of ``notesmith`` in fenced and indented blocks, continued lines joined."""
-    text = text_of(page).replace("\\\n", " ")
-    for line in text.splitlines():
-        bare = line.strip().removeprefix("$ ")
-        if bare.startswith("notesmith ") and (line.startswith("    ") or in_fence(text, line)):
-            yield ENDS.split(bare)[0]
-
-
-def in_fence(text, line):
-    return any(line in body.splitlines() for _, _, body in FENCE.findall(text))
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def make_reference():

@@ -1,0 +1,125 @@
+"""The commands at a small scale: their own code, with tiny random models and few steps.
+
+Replaced are the places where a model's name becomes a folder, where the student's steps become
+batches, where a recipe is handed to the pipeline, and what is looked at of the machine and of pip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from notesmith import pipeline
+from notesmith.cli.app import app
+from notesmith.config import RecipeConfig
+from notesmith.errors import NotesmithError
+from notesmith.lm import source
+from notesmith.ner import encoder, train
+from notesmith.pipeline import bundle
+from notesmith.pipeline.begin import begin
+from notesmith.pipeline.forecast import checks, forecast
+from notesmith.pipeline.forecast.resources import Resources
+from tests.lm.tiny import save_tiny
+from tests.ner.tiny import tiny_encoder
+
+COMMAND: Any = typer.main.get_command(app)
+GIB = 2**30
+MACHINE = Resources(cores=2, threads=2, memory=16 * GIB, free=12 * GIB)
+_LEARNING = {
+    **{"steps": 2, "rounds": 1, "prompts": 2, "prompts_per_round": 4, "completions": 2},
+    **{"max_new_tokens": 8, "held_out": 2, "evaluate_every": 2, "save_every": 2},
+}
+
+
+def shrunk(config: RecipeConfig) -> RecipeConfig:
+    """``config`` with all its arms, one draw of its first size, and little of the rest.
+
+    What is asked for stays a part of what the recipe asks for, so that other recipes stay others.
+    """
+    values = config.model_dump(mode="json", exclude_none=True)
+    values["draws"] |= {
+        "sizes": config.draws.sizes[:1],
+        "curve": (),
+        "replicates": 1,
+        "replicates_by_size": {},
+        "dev_documents": 4,
+        "test_documents": 4,
+    }
+    values["sft"] |= {"epochs": 0.05, "batch_size": 4, "evaluations_per_epoch": 1}
+    values["sft"]["replaced_copies"] = min(1, config.sft.replaced_copies)
+    values["synthesize"]["units"] = max(1, config.synthesize.units // 300)
+    values["synthesize"].pop("units_per_gold", None)
+    values["synthesize"]["names"]["proposals"] = 4
+    values["sample"] |= {"max_new_tokens": 8, "batch_size": 8}
+    values["augment"]["copies"] = 1
+    values["rl"] |= _LEARNING
+    values["reward"]["members"] = 2
+    values["evaluate"] |= {"resamples": 100, "folds": 2}
+    for arm in values["arm"]:
+        if "rl" in arm:
+            arm["rl"] = {k: v for k, v in arm["rl"].items() if k not in _LEARNING}
+        arm["best_of"] = min(2, arm["best_of"])
+    return RecipeConfig.model_validate(values)
+
+
+@contextlib.contextmanager
+def small(folder: Path) -> Iterator[None]:
+    """Everything that ``invoke`` runs inside is small; models are written below ``folder``."""
+    lm = save_tiny("gemma3", folder / "lm", n_reserved=16)
+    settings = json.loads((lm / "config.json").read_text())
+    (lm / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 4096}))
+    bert = str(tiny_encoder(folder / "encoder"))
+    cells = folder / "cells"
+    cells.mkdir()
+    locate, plan, run = encoder.locate_encoder, train.plan_batches, pipeline.run_recipe
+
+    def located(name: str) -> str:
+        return locate(name) if Path(name).is_dir() else bert
+
+    def planned(*counts: Any, steps: int, **options: Any) -> Any:
+        return plan(*counts, steps=-(-steps // 150), **options)
+
+    def run_small(config: RecipeConfig, out: Path | str, **options: Any) -> Any:
+        here = Path(out) / "cells"
+        here.parent.mkdir(parents=True, exist_ok=True)
+        if not here.exists():
+            # Runs share their cells, as those of one folder do: equal work is done once.
+            here.symlink_to(cells)
+        return run(shrunk(config), out, **options)
+
+    def fetched(requirements: Sequence[str], wheels: Path) -> None:
+        (wheels / "notesmith.whl").write_bytes(b"")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOTESMITH_HOME", str(folder / "home"))
+        patch.setenv("COLUMNS", "120")
+        patch.setattr(encoder, "locate_encoder", located)
+        patch.setattr(source, "offline_folder", lambda name, *, cache: lm)
+        patch.setattr(source, "_download", lambda hub_id, cache: lm)
+        patch.setattr(train, "plan_batches", planned)
+        patch.setattr(pipeline, "run_recipe", run_small)
+        patch.setattr(bundle, "fetch_wheels", fetched)
+        patch.setattr(checks, "_installed", lambda name: True)
+        for module in (begin, forecast):
+            patch.setattr(module, "resources", lambda: MACHINE)
+        patch.setattr(forecast, "free_disk", lambda path: 100 * GIB)
+        yield
+
+
+def invoke(words: Sequence[str]) -> None:
+    """Run ``notesmith WORDS`` in this process; the test fails unless the exit code is 0."""
+    line = f"notesmith {shlex.join(words)}"
+    try:
+        COMMAND(list(words), prog_name="notesmith")
+    except NotesmithError as error:
+        pytest.fail(f"{line}\nnotesmith: {error}", pytrace=False)
+    except SystemExit as stopped:
+        if stopped.code:
+            pytest.fail(f"{line}\nexit code {stopped.code}", pytrace=False)
