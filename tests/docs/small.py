@@ -92,7 +92,8 @@ def small(folder: Path) -> Iterator[None]:
         if not here.exists():
             # Runs share their cells, as those of one folder do: equal work is done once.
             here.symlink_to(cells)
-        return run(shrunk(config), out, **options)
+        # Workers would be new processes, in which nothing is small (tests/pipeline/test_crew.py).
+        return run(shrunk(config), out, **{**options, "jobs": 1})
 
     def fetched(requirements: Sequence[str], wheels: Path) -> None:
         (wheels / "notesmith.whl").write_bytes(b"")
