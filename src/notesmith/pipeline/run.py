@@ -302,6 +302,8 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
         values["corpus"][split] = hash_path(paths[split]) if split in paths else None
     if config.corpus.label_descriptions is None:  # seals older than the field stay valid
         del values["corpus"]["label_descriptions"]
+    if config.ner.attributes is None:
+        del values["ner"]["attributes"]
     return sealing.Plan(
         arms=tuple(arm.name for arm in config.arm),
         comparator=config.evaluate.comparator,
