@@ -2,10 +2,11 @@
 
     python benchmarks/attributes.py NEGEX_TESTKIT --out cells.jsonl [--seeds 3] [--steps 300]
 
-NEGEX_TESTKIT is the folder of github.com/chapmanbe/negex that holds ``negex.python``: 2,376 mentions
-in sentences of 120 reports. Sentences of a report that differ only in which mention they show are
-one document. Five folds by report; one line of JSON a finished cell (fold, seed), and a second run
-goes on where the first stopped. ``--plain`` trains without the attribute, for the mentions alone.
+NEGEX_TESTKIT is the folder of github.com/chapmanbe/negex that holds ``negex.python``: 2,376
+mentions in sentences of 120 reports. Sentences of a report that differ only in which mention they
+show are one document. Five folds by report; one line of JSON a finished cell (fold, seed), and a
+second run goes on where the first stopped. ``--plain`` trains without the attribute, for the
+mentions alone.
 """
 
 from __future__ import annotations
@@ -205,7 +206,9 @@ def main() -> None:
     show("student: negated, on gold mentions", cells, "gold")
     show("student: negated, on mentions found exactly", cells, "found")
     show("student: mention, label and negated", cells, "end")
-    print(f"training took {statistics.mean(cell['seconds'] for cell in cells):.0f} s a student")
+    if cells:
+        seconds = statistics.mean(cell["seconds"] for cell in cells)
+        print(f"training took {seconds:.0f} s a student")
 
 
 if __name__ == "__main__":

@@ -228,3 +228,19 @@ def test_label_descriptions_change_the_keys_of_what_is_told_of_them_alone():
         assert without[stage] == described[stage]
     for stage in ("sft", "sample"):
         assert not without[stage] & described[stage]
+
+
+def test_attributes_change_the_keys_of_the_students_that_learn_them_alone():
+    def keys(**ner):
+        arms = [*ARMS, *REWARDED]
+        changes = {"steps": 3, "batch_size": 4, **ner}
+        plan = make_plan(tiny_recipe(PATHS, arm=arms, ner=changes), SOURCES)
+        cells = [cell for target in plan.targets for cell in target.cell.walk()]
+        students = {cell.key for cell in cells if cell.stage == "ner"}
+        others = {cell.key for cell in cells if cell.stage in ("committee", "sample", "rl")}
+        return students, others
+
+    without, learnt = keys(), keys(attributes=["negated"])
+    assert keys(attributes=[]) == without
+    assert not without[0] & learnt[0]
+    assert without[1] == learnt[1]
