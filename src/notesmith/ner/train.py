@@ -127,9 +127,9 @@ def _fit(
     began, tokens = perf_counter(), 0
     dropout = training_dropout(model, p=config.dropout, seed=seed, device=device)
     with dropout, compact_embeddings(model, units, pad) as row_of:
-        # The table of embeddings is another one in here.
         optimizer = _optimizer(model, head, config)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        # The table of embeddings is another one in here.
+        parameters = [*model.parameters(), *(head.parameters() if head is not None else ())]
         base = [group["lr"] for group in optimizer.param_groups]
         total = torch.zeros((), device=device)
         for step, chosen in enumerate(plan):
