@@ -8,6 +8,7 @@ from notesmith.metrics import (
     PRFScore,
     fold_mention,
     score,
+    score_attributes,
     score_document,
     score_seen,
     score_unseen,
@@ -112,6 +113,39 @@ def test_other_text_is_an_error_without_text():
     with pytest.raises(StageError) as raised:
         score_document(doc(), doc(text="Nothing of note."))
     assert str(raised.value) == "doc 'd': prediction is for another text ('d')"
+
+
+def test_attributes_on_mentions_found_and_end_to_end():
+    def side(*rows):
+        ents = [
+            Entity(f"T{i}", label, ((start, start + 2),), attributes)
+            for i, (label, start, attributes) in enumerate(rows)
+        ]
+        return [Document("a", "x" * 30, tuple(ents)), Document("b", "y")]
+
+    gold = side(
+        ("D", 0, ("negated",)),
+        ("D", 3, ("negated", "Certainty=low")),
+        ("D", 6, ("Certainty=low",)),
+        ("D", 9, ()),
+        ("D", 12, ("negated",)),
+    )
+    predicted = side(
+        ("D", 0, ("negated", "score=0.9")),
+        ("D", 3, ("Certainty=low",)),
+        ("D", 6, ("Certainty=high",)),
+        ("D", 9, ("negated",)),
+        ("E", 12, ("negated",)),
+        ("D", 20, ("negated",)),
+    )
+    found = score_attributes(gold, list(reversed(predicted)))
+    assert list(found) == ["Certainty", "negated"]
+    assert found["negated"].on_found == (PRFScore(1, 1, 1), PRFScore())
+    # A wrong label is a mention not found: one negated too many and one missed, as is [20, 22).
+    assert found["negated"].end_to_end == (PRFScore(1, 3, 2), PRFScore())
+    assert found["Certainty"].on_found[0] == PRFScore(1, 1, 1)
+    assert found["Certainty"].end_to_end == found["Certainty"].on_found
+    assert score_attributes([], []) == {}
 
 
 def test_folding():

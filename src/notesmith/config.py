@@ -113,9 +113,30 @@ class NerConfig(Config):
     )
     dropout: Ratio = Field(0.1, description="dropout of the encoder and the head in training")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
+    # None where empty: what is None is left out of keys, so recipes without it keep theirs.
+    attributes: tuple[str, ...] | None = Field(
+        None,
+        description="attributes of mentions to learn: flags ('negated') or names of NAME=VALUE",
+    )
     integration: IntegrationConfig = Field(
         default_factory=lambda: IntegrationConfig(), description="how made documents join"
     )
+
+    @field_validator("attributes")
+    @classmethod
+    def _names_alone(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in value or ():
+            if not name.strip() or "=" in name:
+                raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
+            if name == "score":
+                raise ValueError("'score' is what predictions carry; it cannot be learnt")
+        if len(set(value or ())) < len(value or ()):
+            raise ValueError("one name stands twice")
+        return value or None
+
+    def mentions_only(self) -> NerConfig:
+        """The same without attributes, for students whose mentions alone are asked for."""
+        return self.model_copy(update={"attributes": None})
 
 
 class LmConfig(Config):

@@ -166,6 +166,11 @@ class Document:
         return replace(self, entities=tuple(entities), relations=())
 
 
+def attribute_name(attribute: str) -> str:
+    """The name of an attribute: a flag itself, what stands before ``=`` in ``NAME=VALUE``."""
+    return attribute.partition("=")[0]
+
+
 def labels_of(docs: Iterable[Document]) -> tuple[str, ...]:
     """All entity labels of ``docs``, sorted."""
     return tuple(sorted({label for doc in docs for label in doc.labels}))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from notesmith.document import Document, Span
+from notesmith.document import Document, Span, attribute_name
 from notesmith.errors import StageError
 
 Matching = Literal["strict", "overlap", "boundary"]
@@ -135,6 +135,65 @@ def score(
         raise StageError(f"{len(missing)} documents without prediction, {len(extra)} without gold")
     rows = tuple(score_document(doc, by_id[doc.id], matching=matching) for doc in gold)
     return Scores(tuple(doc.id for doc in gold), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeScores:
+    """Counts of one attribute's values, a document each in the order of gold.
+
+    ``on_found``: on mentions found exactly (same spans and label), so that errors of mentions have
+    no part. ``end_to_end``: a value counts as right where spans, label and value agree. Mentions
+    without the attribute are right silently, as O is in tagging.
+    """
+
+    on_found: tuple[PRFScore, ...]
+    end_to_end: tuple[PRFScore, ...]
+
+
+def score_attributes(
+    gold: Sequence[Document], predicted: Sequence[Document]
+) -> dict[str, AttributeScores]:
+    """Score the attributes that mentions of ``gold`` have, by name, paired by id (any order).
+
+    A flag ``negated`` is a value of its own; ``Certainty=low`` is a value of ``Certainty``, and
+    ``Certainty=high`` in its place is a false positive and a false negative.
+
+    Raises:
+        StageError: gold and predictions are not the same documents.
+    """
+    score(gold, predicted)
+    by_id = {doc.id: doc for doc in predicted}
+    rows = [(_values(doc), _values(by_id[doc.id])) for doc in gold]
+    names = {attribute_name(x) for want, _ in rows for own in want.values() for x in own}
+    return {
+        name: AttributeScores(
+            tuple(_compare(want, have, want.keys() & have.keys(), name) for want, have in rows),
+            tuple(_compare(want, have, want.keys() | have.keys(), name) for want, have in rows),
+        )
+        for name in sorted(names)
+    }
+
+
+_Values = dict[tuple[Spans, str], set[str]]
+
+
+def _values(doc: Document) -> _Values:
+    found: _Values = {}
+    for ent in doc.entities:
+        found.setdefault((ent.spans, ent.label), set()).update(ent.attributes)
+    return found
+
+
+def _compare(
+    want: _Values, have: _Values, mentions: Iterable[tuple[Spans, str]], name: str
+) -> PRFScore:
+    total = PRFScore()
+    for mention in mentions:
+        mine, theirs = (
+            {x for x in side.get(mention, ()) if attribute_name(x) == name} for side in (want, have)
+        )
+        total += PRFScore(len(mine & theirs), len(theirs - mine), len(mine - theirs))
+    return total
 
 
 def fold_mention(mention: str) -> str:

@@ -51,6 +51,22 @@ def test_predicts_plain_texts(folder: Path) -> None:
     assert docs["n2"].provenance.kind == "silver"
 
 
+def test_attributes_are_learnt_and_predicted(folder: Path, tmp_path: Path) -> None:
+    ent = Entity("T1", "Problem", ((15, 20),), ("negated",))
+    other = Document("b", "Patient has fever.", (Entity("T1", "Problem", ((12, 17),)),))
+    gold = tmp_path / "gold.jsonl"
+    write_corpus([Document("a", TEXT, (ent,)), other], gold)
+    options = ("--set", f"ner.encoder={folder / 'encoder'}", "--set", "ner.steps=60")
+    options += ("--set", "ner.learning_rate=3e-3", "--set", 'ner.attributes=["negated"]')
+    done = run("train", gold, "--out", tmp_path / "model", *options)
+    assert done.exit_code == 0, done.output
+    assert "labels Problem, attributes negated, 60 steps" in done.output
+    done = run("predict", tmp_path / "model", gold, "--out", tmp_path / "out.jsonl")
+    assert done.exit_code == 0, done.output
+    found = [d.entities for d in read_corpus(tmp_path / "out.jsonl").docs]
+    assert [[e.attributes for e in ents] for ents in found] == [[("negated",)], [()]]
+
+
 def test_predicts_a_corpus_and_counts_labels_it_does_not_know(folder: Path) -> None:
     strange = Document("x", "aspirin", (Entity("T1", "Drug", ((0, 7),)),))
     write_corpus([DOC, strange], folder / "other.jsonl")

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -55,6 +56,31 @@ def test_evaluate_without_training_data_says_nothing_of_unseen(files):
     assert "unseen" not in output
     assert re.search(r"strict +100\.0 +50\.0 +66\.7 +66\.7 to 66\.7 +20 +0 +20", output)
     assert "Gout" not in output
+
+
+def test_evaluate_scores_attributes_where_predictions_have_them(files, tmp_path):
+    assert json.loads(call("evaluate", files["gold"], files["half"], "--json"))["attributes"] == []
+
+    def negated(which, n):
+        docs = [doc(i, *which) for i in range(20)]
+        for i, d in enumerate(docs[:n]):
+            first = replace(d.entities[0], attributes=("negated",))
+            docs[i] = replace(d, entities=(first, *d.entities[1:]))
+        return docs
+
+    gold, predicted = str(tmp_path / "g.jsonl"), str(tmp_path / "p.jsonl")
+    write_corpus(negated(["Disease", "Asthma"], 20), gold)
+    write_corpus([*negated(["Disease"], 10)[:15], *negated(["Asthma"], 0)[15:]], predicted)
+    # 20 are negated; 15 of them found, 10 of those as negated.
+    found = json.loads(call("evaluate", gold, predicted, "--json"))["attributes"]
+    assert [row["name"] for row in found] == ["negated"]
+    counts = [
+        [found[0][part][n] for n in ("tp", "fp", "fn")] for part in ("on_found", "end_to_end")
+    ]
+    assert counts == [[10, 0, 5], [10, 0, 10]]
+    output = call("evaluate", gold, predicted)
+    assert re.search(r"negated \(found\) +100\.0 +66\.7 +80\.0 .* 10 +0 +5", output)
+    assert re.search(r"negated \(end to end\) +100\.0 +50\.0 +66\.7 .* 10 +0 +10", output)
 
 
 def test_compare_says_which_is_higher(files):

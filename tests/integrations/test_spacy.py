@@ -26,6 +26,7 @@ class Fixed:
 
     def __init__(self, marks: dict[str, str]) -> None:
         self.marks = marks
+        self.attributes: tuple[str, ...] = ()
         self.batches: list[int] = []
 
     def predict(self, docs: list[Document], *, decision: Any) -> list[Document]:
@@ -36,7 +37,7 @@ class Fixed:
         found = []
         for mention, label in self.marks.items():
             if (at := text.find(mention)) >= 0:
-                attributes = ("score=0.9000",) if scores else ()
+                attributes = (*self.attributes, *(("score=0.9000",) if scores else ()))
                 span = ((at, at + len(mention)),)
                 found.append(Entity(f"T{len(found) + 1}", label, span, attributes))
         return found
@@ -109,6 +110,15 @@ def test_components_after_it_read_the_entities(monkeypatch: pytest.MonkeyPatch) 
 def test_scores_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     nlp = pipeline(monkeypatch, {"fever": "Problem"}, scores=True)
     assert [e._.notesmith_score for e in nlp("Had fever.").ents] == [0.9]
+
+
+def test_attributes_that_the_student_has_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    nlp = pipeline(monkeypatch, {"fever": "Problem"}, scores=True)
+    assert [e._.notesmith_attributes for e in nlp("Had fever.").ents] == [()]
+    nlp.get_pipe("notesmith")._loaded[0].attributes = ("Certainty=low", "negated")
+    found = nlp("Had fever.").ents[0]
+    assert found._.notesmith_attributes == ("Certainty=low", "negated")
+    assert found._.notesmith_score == 0.9
 
 
 def test_what_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

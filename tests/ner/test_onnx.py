@@ -69,6 +69,25 @@ def test_predictions_are_equal(model: NerModel, folder: Path) -> None:
 
 
 @needs_onnx
+def test_attributes_are_equal(model: NerModel, tmp_path: Path) -> None:
+    gold = [
+        Document("a", "Denies fever.", (Entity("T1", "Problem", ((7, 12),), ("negated",)),)),
+        Document("b", "Had fever.", (Entity("T1", "Problem", ((4, 9),), ("Certainty=low",)),)),
+    ]
+    config = model.config.model_copy(update={"attributes": ("negated", "Certainty")})
+    learnt = train_ner(gold, config=config, seed=1).model
+    assert export_onnx(learnt, tmp_path / "out") < 1e-4
+    exported = load_onnx(tmp_path / "out")
+    found = exported.predict([*gold, *DOCS])
+    assert [doc.entities[0].attributes for doc in found[:2]] == [("negated",), ("Certainty=low",)]
+    assert found == learnt.predict([*gold, *DOCS])
+    for mine, theirs in zip(
+        exported.predict_scores(DOCS), learnt.predict_scores(DOCS), strict=True
+    ):
+        np.testing.assert_allclose(mine.attributes, theirs.attributes, atol=1e-4)
+
+
+@needs_onnx
 def test_batches_do_not_matter(folder: Path) -> None:
     exported = load_onnx(folder, threads=1)
     assert exported.predict(DOCS, batch_tokens=50) == exported.predict(DOCS)

@@ -246,3 +246,19 @@ def test_several_students_differ_in_their_seed_alone():
         assert read[0] == read[1] and models[0].config == models[1].config
         assert models[0].seed != models[1].seed
         assert may_discard(models[1]) and second.title.endswith("student 2")
+
+
+def test_attributes_change_the_keys_of_the_students_that_learn_them_alone():
+    def keys(**ner):
+        arms = [*ARMS, *REWARDED]
+        changes = {"steps": 3, "batch_size": 4, **ner}
+        plan = make_plan(tiny_recipe(PATHS, arm=arms, ner=changes), SOURCES)
+        cells = [cell for target in plan.targets for cell in target.cell.walk()]
+        students = {cell.key for cell in cells if cell.stage == "ner"}
+        others = {cell.key for cell in cells if cell.stage in ("committee", "sample", "rl")}
+        return students, others
+
+    without, learnt = keys(), keys(attributes=["negated"])
+    assert keys(attributes=[]) == without
+    assert not without[0] & learnt[0]
+    assert without[1] == learnt[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,9 @@ def evaluate(
 
     strict: label and all boundaries; lenient: label and overlap; boundary: boundaries, any label;
     unseen and seen: strict, by whether the training data has the mention.
+
+    Where predictions carry attributes of gold: each one on mentions found (label and boundaries are
+    right), and end to end, where label, boundaries and value must be right.
     """
     from notesmith.corpus import read_corpus
     from notesmith.evaluate.predictions import rate
@@ -66,7 +70,12 @@ def evaluate(
     table.add_column("", no_wrap=True)
     for column in ("P", "R", "F1", "interval", "tp", "fp", "fn"):
         table.add_column(column, justify="right", no_wrap=True)
-    for i, rows in enumerate((found.views, found.labels)):
+    attributes = [
+        replace(row, part=f"{row.part} ({where})")
+        for each in found.attributes
+        for row, where in ((each.on_found, "found"), (each.end_to_end, "end to end"))
+    ]
+    for i, rows in enumerate((found.views, found.labels, attributes)):
         for row in rows:
             table.add_row(
                 escape(row.part),

@@ -84,8 +84,11 @@ def train(
     for what, n in sorted(result.counts.items()):
         typer.echo(f"{n} {what.replace('_', ' ')}", err=True)
     last = result.history[-1]
+    names = ", ".join(a.name for a in result.model.attributes)
+    attributes = f"attributes {names}, " if names else ""
     typer.echo(
         f"{out}: {len(gold)} + {len(extra)} documents, labels {', '.join(result.model.labels)}, "
+        f"{attributes}"
         f"{last['step']:.0f} steps, loss {last['loss']:.3g}, {result.seconds:.0f} s"
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
@@ -24,6 +26,7 @@ from notesmith.evaluate.bootstrap import (
 from notesmith.evaluate.cells import CellScores, View, score_cell
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
+from notesmith.metrics import AttributeScores, score_attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,24 @@ class Rating:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeRating:
+    """Scores of one attribute's values (see ``AttributeScores``)."""
+
+    name: str
+    on_found: Rating
+    end_to_end: Rating
+
+
+@dataclass(frozen=True, slots=True)
 class Ratings:
-    """All parts, and how many documents (patients, where the corpus names them) they rest on."""
+    """All parts, and how many documents (patients, where the corpus names them) they rest on.
+
+    ``attributes`` are those of gold, none where predictions carry none of them.
+    """
 
     views: tuple[Rating, ...]
     labels: tuple[Rating, ...]
+    attributes: tuple[AttributeRating, ...]
     n_documents: int
     n_groups: int
     confidence: float
@@ -144,9 +160,22 @@ def rate(
     views: list[View] = ["strict", "lenient", "boundary"]
     if seen is not None:
         views += ["unseen", "seen"]
+
+    def attribute(name: str, scores: AttributeScores) -> AttributeRating:
+        on_found, end_to_end = (
+            rating(name, np.array([[c.tp, c.fp, c.fn] for c in rows], dtype=float))
+            for rows in (scores.on_found, scores.end_to_end)
+        )
+        return AttributeRating(name, on_found, end_to_end)
+
+    attributes = score_attributes(gold, predicted)
+    is_predicted = any(c.tp + c.fp for own in attributes.values() for c in own.end_to_end)
     return Ratings(
         views=tuple(rating(view, cell.counts(view)) for view in views),
         labels=tuple(rating(label, cell.counts(label=label)) for label in cell.strict),
+        attributes=tuple(
+            attribute(name, scores) for name, scores in attributes.items() if is_predicted
+        ),
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,

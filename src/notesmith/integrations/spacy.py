@@ -58,6 +58,9 @@ def make_component(
             (``strict``), or moved to the tokens inside (``contract``) or around it (``expand``).
         thresholds: score from which mentions of a label count, as in ``notesmith predict``.
         scores: give each entity its score as ``ent._.notesmith_score``.
+
+    Attributes that the student has learnt are in ``ent._.notesmith_attributes``, a tuple of flags
+    and ``NAME=VALUE``.
     """
     return NotesmithNer(model, alignment_mode, thresholds, scores)
 
@@ -82,6 +85,8 @@ class NotesmithNer:
         self.scores = scores
         self.counts: Counter[str] = Counter()
         self._loaded: tuple[Student, Decision] | None = None
+        if not Span.has_extension("notesmith_attributes"):
+            Span.set_extension("notesmith_attributes", default=())
         if scores and not Span.has_extension("notesmith_score"):
             Span.set_extension("notesmith_score", default=None)
 
@@ -129,7 +134,7 @@ class NotesmithNer:
         return self._loaded
 
     def _set(self, doc: Doc, entities: Sequence[Entity]) -> None:
-        from notesmith.ner.decode import score_of
+        from notesmith.ner.decode import SCORE, score_of
 
         kept = list(doc.ents)
         taken = {token for span in kept for token in range(span.start, span.end)}
@@ -146,6 +151,8 @@ class NotesmithNer:
             self.counts["moved"] += (span.start_char, span.end_char) != (ent.start, ent.end)
             taken.update(range(span.start, span.end))
             kept.append(span)
+            if attributes := tuple(x for x in ent.attributes if not x.startswith(SCORE)):
+                span._.notesmith_attributes = attributes
             if self.scores:
                 span._.notesmith_score = score_of(ent)
         doc.set_ents(kept, default="outside")

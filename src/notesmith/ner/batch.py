@@ -13,12 +13,30 @@ from notesmith.ner.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
+class MentionBatch:
+    """Gold mentions whose attributes are learnt.
+
+    Word ``words[i]`` of the batch belongs to mention ``groups[i]``, whose classes are row
+    ``groups[i]`` of ``classes`` (mentions, attributes).
+    """
+
+    words: torch.Tensor
+    groups: torch.Tensor
+    classes: torch.Tensor
+
+    def to(self, device: torch.device | str) -> MentionBatch:
+        """Return the same on ``device``."""
+        return MentionBatch(self.words.to(device), self.groups.to(device), self.classes.to(device))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What the model takes, and where the words are in what it gives.
 
     ``places`` point into the output with its first two dimensions joined. With first pieces there
     is one a word and ``groups`` is None; else pieces of word k have ``groups == k`` and are
-    averaged. ``tags`` holds one tag a word (empty in prediction).
+    averaged. ``tags`` holds one tag a word (empty in prediction); ``mentions`` is None where no
+    attribute is learnt.
     """
 
     inputs: dict[str, Any]
@@ -26,6 +44,7 @@ class Batch:
     groups: torch.Tensor | None
     tags: torch.Tensor
     n_tokens: int
+    mentions: MentionBatch | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on ``device``."""
@@ -34,7 +53,10 @@ class Batch:
             for name, value in self.inputs.items()
         }
         groups = self.groups.to(device) if self.groups is not None else None
-        return Batch(inputs, self.places.to(device), groups, self.tags.to(device), self.n_tokens)
+        mentions = self.mentions.to(device) if self.mentions is not None else None
+        return Batch(
+            inputs, self.places.to(device), groups, self.tags.to(device), self.n_tokens, mentions
+        )
 
     def words(self, values: torch.Tensor) -> torch.Tensor:
         """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
@@ -85,4 +107,21 @@ def collate(
         torch.tensor(groups, dtype=torch.int64) if pieces == "mean" else None,
         torch.tensor([tag for w in windows for tag in w.tags], dtype=torch.int64),
         sum(len(row) for row in ids),
+        _mentions(windows),
     )
+
+
+def _mentions(windows: Sequence[Window]) -> MentionBatch | None:
+    words: list[int] = []
+    groups: list[int] = []
+    classes: list[tuple[int, ...]] = []
+    base = 0
+    for window in windows:
+        for mention in window.mentions:
+            words += range(base + mention.first, base + mention.stop)
+            groups += [len(classes)] * (mention.stop - mention.first)
+            classes.append(mention.classes)
+        base += len(window.word_index)
+    if not classes:
+        return None
+    return MentionBatch(torch.tensor(words), torch.tensor(groups), torch.tensor(classes))

@@ -90,7 +90,8 @@ def train_committee(
     Folds keep a patient's documents together (``metadata["patient"]``, else each document is its
     own patient). ``made`` joins each member's gold as ``config.integration`` says: a callable gets
     that gold; of given documents those made from a held-out one are left out (names that replaced
-    theirs may still be those of held-out gold, which a callable avoids).
+    theirs may still be those of held-out gold, which a callable avoids). Members learn no
+    attributes: it is their mentions that are asked for.
 
     Raises:
         StageError: fewer patients than members, fewer than two members, or a made document none of
@@ -110,7 +111,7 @@ def train_committee(
         result = train_ner(
             kept,
             made(kept) if callable(made) else made_without(made, gold, held),
-            config=config,
+            config=config.mentions_only(),
             labels=labels,
             seed=seed + fold,
             on_progress=on_progress,

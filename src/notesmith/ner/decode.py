@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.errors import ConfigError
+from notesmith.ner.attributes import Attribute, best_values
 from notesmith.ner.words import Run, best_tags, tag_runs, to_entities
 
 SCORE = "score="
@@ -26,13 +27,15 @@ class WordScores:
     """What the student thinks of each word of a document.
 
     ``words[i]`` is a character range; row i of ``probabilities`` (float32, tags in
-    ``NerModel.tags`` order) belongs to it, and row i of ``hidden`` (float32, last layer, the
-    head's input) where it was asked for.
+    ``NerModel.tags`` order) belongs to it, row i of ``hidden`` (float32, last layer, the head's
+    input) where it was asked for, and row i of ``attributes`` (float32 logits, the classes of all
+    attributes side by side) where the student has learnt some.
     """
 
     words: tuple[Span, ...]
     probabilities: NDArray[np.float32]
     hidden: NDArray[np.float32] | None = None
+    attributes: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +114,33 @@ def mention_score(marginals: NDArray[np.float64], run: Run) -> float:
     return float((label / np.maximum(label + rows[:, 0], _TINY)).min())
 
 
-def decide(scores: WordScores, labels: Sequence[str], decision: Decision = PLAIN) -> list[Entity]:
-    """The mentions of one document, as flat entities with exact offsets."""
+def decide(
+    scores: WordScores,
+    labels: Sequence[str],
+    decision: Decision = PLAIN,
+    attributes: Sequence[Attribute] = (),
+) -> list[Entity]:
+    """The mentions of one document, as flat entities with exact offsets and ``attributes``."""
     log_probs = np.log(np.maximum(scores.probabilities, _TINY))
     tags = best_tags(log_probs + _gains(labels, decision.thresholds))
-    if not decision.thresholds and not decision.scores:
-        return to_entities(tags, scores.words, labels)
+    entities = to_entities(tags, scores.words, labels)
+    logits = scores.attributes
+    scored = bool(decision.thresholds) or decision.scores
+    if not scored and (logits is None or not attributes):
+        return entities
     found: list[Entity] = []
-    marginals = legal_marginals(scores.probabilities)
-    for run in tag_runs(tags):
-        score = mention_score(marginals, run)
-        if score < decision.thresholds.get(labels[run.label], 0.0):
-            continue
-        span = (scores.words[run.first][0], scores.words[run.stop - 1][1])
-        attributes = (f"{SCORE}{math.floor(score * 1e4) / 1e4:.4f}",) if decision.scores else ()
-        found.append(Entity(f"T{len(found) + 1}", labels[run.label], (span,), attributes))
+    marginals = legal_marginals(scores.probabilities) if scored else None
+    for ent, run in zip(entities, tag_runs(tags), strict=True):
+        said: tuple[str, ...] = ()
+        if marginals is not None:
+            score = mention_score(marginals, run)
+            if score < decision.thresholds.get(ent.label, 0.0):
+                continue
+            if decision.scores:
+                said = (f"{SCORE}{math.floor(score * 1e4) / 1e4:.4f}",)
+        if logits is not None:
+            said += best_values(logits[run.first : run.stop], attributes)
+        found.append(replace(ent, id=f"T{len(found) + 1}", attributes=said))
     return found
 
 
@@ -145,13 +160,14 @@ def label_documents(
     *,
     model: str,
     decision: Decision = PLAIN,
+    attributes: Sequence[Attribute] = (),
 ) -> Iterator[Document]:
     """``docs`` with the mentions that ``scores`` decide in the place of whatever they carried."""
     decision.check(labels)
     for doc, score in zip(docs, scores, strict=True):
         yield replace(
             doc,
-            entities=tuple(decide(score, labels, decision)),
+            entities=tuple(decide(score, labels, decision, attributes)),
             relations=(),
             concept_relations=(),
             masked=(),

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document
 from notesmith.errors import ModelError
+from notesmith.ner.attribute_head import load_head, save_head
+from notesmith.ner.attributes import Attribute
 from notesmith.ner.batch import collate
 from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
 from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
@@ -28,11 +30,16 @@ from notesmith.progress import OnProgress, Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class NerModel:
-    """A token classification model of transformers, read word by word."""
+    """A token classification model of transformers, read word by word.
+
+    Where ``attributes`` were learnt, ``attribute_head`` gives their classes, side by side.
+    """
 
     encoder: Encoder
     labels: tuple[str, ...]
     config: NerConfig
+    attributes: tuple[Attribute, ...] = ()
+    attribute_head: torch.nn.Linear | None = None
 
     @property
     def model(self) -> Any:
@@ -62,13 +69,22 @@ class NerModel:
         batch_tokens: int = 4096,
         on_progress: OnProgress = silent,
     ) -> list[Document]:
-        """Label ``docs``: same ids and texts, flat entities with exact offsets.
+        """Label ``docs``: same ids and texts, flat entities with exact offsets and attributes.
 
         Entities that ``docs`` carry are not looked at.
         """
         decision.check(self.labels)
         scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        return list(label_documents(docs, scores, self.labels, model=self.name, decision=decision))
+        return list(
+            label_documents(
+                docs,
+                scores,
+                self.labels,
+                model=self.name,
+                decision=decision,
+                attributes=self.attributes,
+            )
+        )
 
     def predict_scores(
         self,
@@ -84,24 +100,33 @@ class NerModel:
         """
         encoded = encode(docs, self.tokenizer, self.config, max_positions=max_positions(self.model))
         n_tags, width = len(self.tags), int(self.model.config.hidden_size)
-        probabilities = [np.zeros((len(w), n_tags), np.float32) for w in encoded.words]
+        probabilities = _tables(encoded, n_tags)
         for rows in probabilities:
             rows[:, 0] = 1
-        states = [np.zeros((len(w), width), np.float32) for w in encoded.words] if hidden else None
-        for window, probs, state in self._run(encoded, hidden, batch_tokens, on_progress):
+        head = self.attribute_head
+        states = _tables(encoded, width) if hidden else None
+        classes = _tables(encoded, head.out_features) if head is not None else None
+        for window, found in self._run(encoded, hidden, batch_tokens, on_progress):
             index = list(window.word_index)
-            probabilities[window.doc][index] = probs
-            if states is not None and state is not None:
-                states[window.doc][index] = state
+            for tables, values in zip((probabilities, states, classes), found, strict=True):
+                if tables is not None and values is not None:
+                    tables[window.doc][index] = values
         return [
-            WordScores(w, probabilities[i], states[i] if states is not None else None)
+            WordScores(
+                w,
+                probabilities[i],
+                states[i] if states is not None else None,
+                classes[i] if classes is not None else None,
+            )
             for i, w in enumerate(encoded.words)
         ]
 
     def _run(
         self, encoded: Encoded, hidden: bool, batch_tokens: int, on_progress: OnProgress
-    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.float32] | None]]:
+    ) -> Iterator[tuple[Window, list[NDArray[np.float32] | None]]]:
+        """Windows with rows of their words: probabilities, states, logits of attributes."""
         device = next(self.model.parameters()).device
+        head = self.attribute_head.to(device) if self.attribute_head is not None else None
         self.model.eval()
         began, done, tokens = perf_counter(), 0, 0
         for windows in batches(encoded.windows, batch_tokens):
@@ -112,13 +137,20 @@ class NerModel:
                 packed_from=self.encoder.packed_from,
             ).to(device)
             with torch.inference_mode(), autocast(device.type, self.config.bf16):
-                out = self.model(**batch.inputs, output_hidden_states=hidden)
-                probs = batch.words(out.logits).softmax(-1).cpu().numpy()
-                states = batch.words(out.hidden_states[-1]).cpu().numpy() if hidden else None
+                needed = hidden or head is not None
+                out = self.model(**batch.inputs, output_hidden_states=needed)
+                probs = batch.words(out.logits).softmax(-1)
+                states = batch.words(out.hidden_states[-1]) if needed else None
+            with torch.inference_mode():
+                classes = head(states) if head is not None else None
+            found = [
+                x.cpu().numpy() if x is not None else None
+                for x in (probs, states if hidden else None, classes)
+            ]
             first = 0
             for window in windows:
                 rows = slice(first, first + len(window.word_index))
-                yield window, probs[rows], states[rows] if states is not None else None
+                yield window, [x[rows] if x is not None else None for x in found]
                 first = rows.stop
             tokens += batch.n_tokens
             done += len(windows)
@@ -137,7 +169,14 @@ class NerModel:
             with quiet_bars():
                 self.model.save_pretrained(temporary, safe_serialization=True)
             self.tokenizer.save_pretrained(temporary)
-            write_settings(Settings(self.labels, self.name, self.config), temporary)
+            if self.attribute_head is not None:
+                save_head(self.attribute_head, temporary)
+            settings = Settings(self.labels, self.name, self.config, attributes=self.attributes)
+            write_settings(settings, temporary)
+
+
+def _tables(encoded: Encoded, width: int) -> list[NDArray[np.float32]]:
+    return [np.zeros((len(words), width), np.float32) for words in encoded.words]
 
 
 @contextmanager
@@ -171,4 +210,7 @@ def load_ner(folder: Path | str) -> NerModel:
     tags = tuple(encoder.model.config.id2label[i] for i in range(encoder.model.config.num_labels))
     if tags != tag_names(settings.labels):
         raise ModelError(f"{folder}: the head's tags are not those of its labels")
-    return NerModel(encoder, settings.labels, settings.config)
+    head = None
+    if settings.attributes:
+        head = load_head(settings.attributes, encoder.model.config.hidden_size, folder)
+    return NerModel(encoder, settings.labels, settings.config, settings.attributes, head)

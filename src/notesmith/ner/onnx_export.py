@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.ner.encoder import max_positions
 from notesmith.ner.model import NerModel
-from notesmith.ner.onnx_model import INPUTS, MODEL_FILE, OUTPUT, load_onnx, softmax
+from notesmith.ner.onnx_model import ATTRIBUTES, INPUTS, MODEL_FILE, OUTPUT, load_onnx, softmax
 from notesmith.ner.settings import Export, Settings, write_settings
 
 TOLERANCE = 1e-3
-"""How far a tag's probability may be from the model's own, on made-up units."""
+"""How far a probability may be from the model's own, on made-up units."""
 _OPSET = 18
 # Weights beyond this many bytes do not fit one ONNX file and stand beside it.
 _ONE_FILE = 1_900_000_000
@@ -30,11 +31,12 @@ _ONE_FILE = 1_900_000_000
 def export_onnx(model: NerModel, folder: Path | str) -> float:
     """Write ``model`` as a folder that ``load_student`` runs without torch.
 
-    The folder holds ``model.onnx`` (token ids and attention mask in, logits out, any batch and
-    length), the tokenizer, the configuration and the settings; weights stay float32.
+    The folder holds ``model.onnx`` (token ids and attention mask in, logits out, of tags and, where
+    some were learnt, of attributes; any batch and length), the tokenizer, the configuration and the
+    settings; weights stay float32.
 
     Returns:
-        the largest difference of a tag's probability on made-up units.
+        the largest difference of a tag's or attribute class's probability on made-up units.
 
     Raises:
         MissingExtraError: what writes or runs ONNX is absent.
@@ -47,20 +49,24 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
             raise MissingExtraError(package, "onnx")
     export = Export(model.encoder.pad, max_positions(model.model))
     device = next(model.model.parameters()).device
-    with atomic_folder(Path(folder)) as temporary, _moved(model.model, "cpu", back=device):
-        _write(model.model, temporary / MODEL_FILE)
+    outputs = _Outputs(model.model, model.attribute_head).eval()
+    with atomic_folder(Path(folder)) as temporary, _moved(outputs, "cpu", back=device):
+        _write(outputs, temporary / MODEL_FILE)
         model.model.config.save_pretrained(temporary)
         model.tokenizer.save_pretrained(temporary)
-        write_settings(Settings(model.labels, model.name, model.config, export), temporary)
+        write_settings(
+            Settings(model.labels, model.name, model.config, export, model.attributes), temporary
+        )
         ids = _units(model, export)
         exported = load_onnx(temporary)
-        difference = max(
-            float(np.abs(softmax(exported.logits([row])[0]) - _plain(model.model, row)).max())
-            for row in ids
-        )
+        sizes = [len(model.tags), *(a.n_classes for a in model.attributes)]
+        pairs = [
+            (_chances(exported.outputs([row]), sizes), _plain(outputs, row, sizes)) for row in ids
+        ]
+        difference = max(float(np.abs(mine - theirs).max()) for mine, theirs in pairs)
         if not difference < TOLERANCE:
             raise ModelError(
-                f"encoder {model.name!r}: its ONNX form differs by {difference:.2g} in a tag's "
+                f"encoder {model.name!r}: its ONNX form differs by {difference:.2g} in a "
                 "probability; it cannot be exported with these versions of torch and onnx"
             )
     return difference
@@ -76,18 +82,25 @@ def _moved(model: Any, to: str, *, back: torch.device) -> Iterator[None]:
         model.to(back)
 
 
-class _Logits(torch.nn.Module):
-    """The model with positional arguments and the logits alone as its output."""
+class _Outputs(torch.nn.Module):
+    """The model with positional arguments; logits alone as its outputs, of tags and attributes."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, head: torch.nn.Linear | None) -> None:
         super().__init__()
         self.model = model
+        self.head = head
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        if self.head is None:
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        out = self.model(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
+        )
+        return out.logits, self.head(out.hidden_states[-1])
 
 
-def _write(model: Any, path: Path) -> None:
+def _write(outputs: _Outputs, path: Path) -> None:
+    model = outputs.model
     before = model.config._attn_implementation
     model.eval()
     # Two rows of unlike length: sizes of 1 would be taken for constants.
@@ -105,11 +118,11 @@ def _write(model: Any, path: Path) -> None:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _Logits(model).eval(),
+                outputs,
                 (ids, mask),
                 str(path),
                 input_names=list(INPUTS),
-                output_names=[OUTPUT],
+                output_names=[OUTPUT] if outputs.head is None else [OUTPUT, ATTRIBUTES],
                 dynamic_shapes=dict.fromkeys(INPUTS, sizes),
                 opset_version=_OPSET,
                 dynamo=True,
@@ -138,9 +151,17 @@ def _units(model: NerModel, export: Export) -> list[list[int]]:
     return rows
 
 
-def _plain(model: Any, row: Sequence[int]) -> Any:
+def _plain(outputs: _Outputs, row: Sequence[int], sizes: Sequence[int]) -> NDArray[np.float32]:
     """Probabilities of the plain model in float32."""
     ids = torch.tensor([list(row)])
     with torch.inference_mode():
-        out = model(input_ids=ids, attention_mask=torch.ones_like(ids))
-    return out.logits[0].float().softmax(-1).numpy()
+        out = outputs(ids, torch.ones_like(ids))
+    rows = [out] if outputs.head is None else out
+    return _chances([x.float().numpy() for x in rows], sizes)
+
+
+def _chances(outputs: Sequence[NDArray[np.float32]], sizes: Sequence[int]) -> NDArray[np.float32]:
+    """Probabilities of one row's pieces: of tags and of each attribute's classes, side by side."""
+    logits = np.concatenate([x[0] for x in outputs], axis=-1)
+    parts = np.split(logits, np.cumsum(sizes)[:-1], axis=-1)
+    return np.concatenate([softmax(part) for part in parts], axis=-1)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
@@ -23,6 +24,8 @@ from notesmith.progress import OnProgress, Progress, silent
 MODEL_FILE = "model.onnx"
 INPUTS = ("input_ids", "attention_mask")
 OUTPUT = "logits"
+ATTRIBUTES = "attributes"
+"""The second output, where attributes were learnt: their classes, side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class OnnxModel:
     name: str
     config: NerConfig
     export: Export
+    attributes: tuple[Attribute, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -52,7 +56,16 @@ class OnnxModel:
         """Label ``docs``, as ``NerModel.predict`` does."""
         decision.check(self.labels)
         scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        return list(label_documents(docs, scores, self.labels, model=self.name, decision=decision))
+        return list(
+            label_documents(
+                docs,
+                scores,
+                self.labels,
+                model=self.name,
+                decision=decision,
+                attributes=self.attributes,
+            )
+        )
 
     def predict_scores(
         self,
@@ -67,28 +80,37 @@ class OnnxModel:
         probabilities = [np.zeros((len(w), len(self.tags)), np.float32) for w in encoded.words]
         for rows in probabilities:
             rows[:, 0] = 1
-        for window, probs in self._run(encoded, batch_tokens, on_progress):
-            probabilities[window.doc][list(window.word_index)] = probs
+        n_classes = sum(a.n_classes for a in self.attributes)
+        classes = [np.zeros((len(w), n_classes), np.float32) for w in encoded.words]
+        for window, found in self._run(encoded, batch_tokens, on_progress):
+            index = list(window.word_index)
+            probabilities[window.doc][index] = softmax(found[0])
+            if self.attributes:
+                classes[window.doc][index] = found[1]
         return [
-            WordScores(words, rows)
-            for words, rows in zip(encoded.words, probabilities, strict=True)
+            WordScores(w, probabilities[i], attributes=classes[i] if self.attributes else None)
+            for i, w in enumerate(encoded.words)
         ]
 
     def _run(
         self, encoded: Encoded, batch_tokens: int, on_progress: OnProgress
-    ) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    ) -> Iterator[tuple[Window, list[NDArray[np.float32]]]]:
+        """Windows with rows of their words, of each output."""
         began, done, tokens = perf_counter(), 0, 0
         for windows in batches(encoded.windows, batch_tokens):
-            logits = self.logits([window.input_ids for window in windows])
-            for window, rows in zip(windows, logits, strict=True):
-                yield window, softmax(self._words(window, rows))
+            outputs = self.outputs([window.input_ids for window in windows])
+            for i, window in enumerate(windows):
+                yield window, [self._words(window, rows[i]) for rows in outputs]
             tokens += sum(map(len, windows))
             done += len(windows)
             total, seconds = len(encoded.windows), perf_counter() - began
             on_progress(Progress("predict", done, total, "units", tokens, seconds))
 
-    def logits(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """What the model gives for rows of token ids, padded to the longest."""
+    def outputs(self, ids: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """What the model gives for rows of token ids, padded to the longest: its logits.
+
+        First those of tags, then those of attributes where there are some.
+        """
         longest = max(map(len, ids))
         table = np.full((len(ids), longest), self.export.pad, np.int64)
         mask = np.zeros((len(ids), longest), np.int64)
@@ -96,7 +118,8 @@ class OnnxModel:
             table[i, : len(row)] = row
             mask[i, : len(row)] = 1
         fed = dict(zip(INPUTS, (table, mask), strict=True))
-        found: NDArray[np.float32] = self.session.run([OUTPUT], fed)[0]
+        names = [OUTPUT, ATTRIBUTES] if self.attributes else [OUTPUT]
+        found: list[NDArray[np.float32]] = self.session.run(names, fed)
         return found
 
     def _words(self, window: Window, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -171,5 +194,11 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
             "export the model anew"
         ) from error
     return OnnxModel(
-        session, tokenizer, settings.labels, settings.encoder, settings.config, settings.onnx
+        session,
+        tokenizer,
+        settings.labels,
+        settings.encoder,
+        settings.config,
+        settings.onnx,
+        settings.attributes,
     )

@@ -1,15 +1,16 @@
-"""The file beside a student's weights: labels, encoder, settings, and what an export needs."""
+"""The file beside a student's weights: labels, attributes, settings, what an export needs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.errors import ModelError
+from notesmith.ner.attributes import Attribute
 
 SETTINGS_FILE = "notesmith.json"
 SCHEMA = 1
@@ -35,6 +36,7 @@ class Settings:
     encoder: str
     config: NerConfig
     onnx: Export | None = None
+    attributes: tuple[Attribute, ...] = ()
 
 
 def read_settings(folder: Path) -> Settings:
@@ -52,6 +54,9 @@ def read_settings(folder: Path) -> Settings:
             encoder=str(values["encoder"]),
             config=NerConfig.model_validate(values["ner"]),
             onnx=Export(int(onnx["pad"]), onnx["max_positions"]) if onnx else None,
+            attributes=tuple(
+                Attribute(str(a["name"]), tuple(a["values"])) for a in values.get("attributes", ())
+            ),
         )
         schema = values["schema"]
     except FileNotFoundError as error:
@@ -71,8 +76,10 @@ def write_settings(settings: Settings, folder: Path) -> None:
         "schema": SCHEMA,
         "labels": list(settings.labels),
         "encoder": settings.encoder,
-        "ner": settings.config.model_dump(mode="json"),
+        "ner": settings.config.model_dump(mode="json", exclude_none=True),
     }
+    if settings.attributes:
+        values = {**values, "attributes": [asdict(a) for a in settings.attributes]}
     if settings.onnx is not None:
         onnx = {"pad": settings.onnx.pad, "max_positions": settings.onnx.max_positions}
         values = {**values, "onnx": onnx}

@@ -15,9 +15,11 @@ import torch
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
+from notesmith.ner.attribute_head import attribute_loss, make_head
+from notesmith.ner.attributes import choose_attributes
 from notesmith.ner.batch import collate
 from notesmith.ner.dropout import training_dropout
-from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
+from notesmith.ner.encoder import autocast, load_encoder, max_positions
 from notesmith.ner.integrate import plan_batches
 from notesmith.ner.model import NerModel
 from notesmith.ner.windows import Window, encode
@@ -57,11 +59,15 @@ def train_ner(
 
     Without ``labels`` they are those of the documents. The number of optimizer steps is
     ``config.steps`` whatever the documents are, under one schedule of the learning rate.
+    ``config.attributes`` are learnt from gold mentions, and from made ones whose kind of document
+    carries them (see ``classes_to_learn``).
 
     Raises:
         StageError: no labels or no words, or an entity's label is not in ``labels``.
         ModelError: the encoder cannot be loaded.
+        ConfigError: no gold mention has one of ``config.attributes``.
     """
+    attributes = choose_attributes(gold, config.attributes or ())
     labels = tuple(labels) if labels is not None else labels_of([*gold, *made])
     if not labels:
         raise StageError(
@@ -71,9 +77,17 @@ def train_ner(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         encoder = load_encoder(config.encoder, labels=labels)
+        head = make_head(attributes, encoder.model.config.hidden_size) if attributes else None
         limit = max_positions(encoder.model)
         parts = [
-            encode(docs, encoder.tokenizer, config, labels=labels, max_positions=limit)
+            encode(
+                docs,
+                encoder.tokenizer,
+                config,
+                labels=labels,
+                attributes=attributes,
+                max_positions=limit,
+            )
             for docs in (gold, made)
         ]
         units = [w for part in parts for w in part.windows]
@@ -86,30 +100,36 @@ def train_ner(
             seed=seed,
             by_length=encoder.packed_from is None,
         )
-        history, tokens = _fit(encoder, units, plan, config, seed=seed, on_progress=on_progress)
+        model = NerModel(encoder, labels, config, attributes, head)
+        history, tokens = _fit(model, units, plan, seed=seed, on_progress=on_progress)
     seconds = perf_counter() - began
     counts = parts[0].counts + parts[1].counts
     _log.info("trained %d steps on %d units in %.1f s", len(plan), len(units), seconds)
-    return NerResult(NerModel(encoder, labels, config), tuple(history), tokens, seconds, counts)
+    return NerResult(model, tuple(history), tokens, seconds, counts)
 
 
 def _fit(
-    encoder: Encoder,
+    student: NerModel,
     units: Sequence[Window],
     plan: Sequence[Sequence[int]],
-    config: NerConfig,
     *,
     seed: int,
     on_progress: OnProgress,
 ) -> tuple[list[dict[str, float]], int]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder, config, head = student.encoder, student.config, student.attribute_head
     model, pad = encoder.model, encoder.pad
     model.to(device).train()
+    if head is not None:
+        head.to(device).train()
+    wanted = {"output_hidden_states": True} if head is not None else {}
     history: list[dict[str, float]] = []
     began, tokens = perf_counter(), 0
     dropout = training_dropout(model, p=config.dropout, seed=seed, device=device)
     with dropout, compact_embeddings(model, units, pad) as row_of:
-        optimizer = _optimizer(model, config)
+        optimizer = _optimizer(model, head, config)
+        # The table of embeddings is another one in here.
+        parameters = [*model.parameters(), *(head.parameters() if head is not None else ())]
         base = [group["lr"] for group in optimizer.param_groups]
         total = torch.zeros((), device=device)
         for step, chosen in enumerate(plan):
@@ -125,13 +145,17 @@ def _fit(
             batch.inputs["input_ids"] = row_of[batch.inputs["input_ids"]]
             batch = batch.to(device)
             with autocast(device, config.bf16):
-                logits = batch.words(model(**batch.inputs).logits)
+                out = model(**batch.inputs, **wanted)
+                logits = batch.words(out.logits)
             # A sum over a count of at least one: a wholly masked batch gives 0, not NaN.
             loss = torch.nn.functional.cross_entropy(
                 logits, batch.tags, ignore_index=IGNORED, reduction="sum"
             ) / (batch.tags != IGNORED).sum().clamp(min=1)
+            if head is not None and batch.mentions is not None:
+                states = batch.words(out.hidden_states[-1])
+                loss = loss + attribute_loss(head, student.attributes, states, batch.mentions)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             total += loss.detach()
@@ -148,6 +172,8 @@ def _fit(
                     )
                 )
     model.eval()
+    if head is not None:
+        head.eval()
     return history, tokens
 
 
@@ -159,13 +185,15 @@ def schedule(step: int, steps: int, warmup_ratio: float) -> float:
     return (steps - step) / max(steps - warmup, 1)
 
 
-def _optimizer(model: Any, config: NerConfig) -> torch.optim.AdamW:
-    """AdamW with no decay on biases and norms, and a rate of its own for the new head."""
+def _optimizer(model: Any, head: torch.nn.Linear | None, config: NerConfig) -> torch.optim.AdamW:
+    """AdamW with no decay on biases and norms, and a rate of its own for the new heads."""
     prefix = model.base_model_prefix
     groups: dict[tuple[bool, bool], list[Any]] = {}
     for name, parameter in model.named_parameters():
         is_head = not name.startswith(f"{prefix}.")
         groups.setdefault((is_head, parameter.ndim > 1), []).append(parameter)
+    for parameter in head.parameters() if head is not None else ():
+        groups.setdefault((True, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {

@@ -6,15 +6,29 @@ from a border owns it: only the owner trains on it and decides it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
-from notesmith.ner.words import IGNORED, tag_words, words
+from notesmith.ner.attributes import Attribute, classes_to_learn
+from notesmith.ner.words import IGNORED, TaggedWords, tag_words, words
 from notesmith.segments import split
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Words ``[first, stop)`` of a mention, counted among the owned words of its window.
+
+    ``classes`` has one class an attribute, ``IGNORED`` where it is not known.
+    """
+
+    first: int
+    stop: int
+    classes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class Window:
 
     ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
+    ``mentions`` are those whose attributes are learnt.
     """
 
     doc: int
@@ -30,6 +45,7 @@ class Window:
     word_index: tuple[int, ...]
     pieces: tuple[Span, ...]
     tags: tuple[int, ...] = ()
+    mentions: tuple[Mention, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -53,11 +69,13 @@ def encode(
     config: NerConfig,
     *,
     labels: Sequence[str] | None = None,
+    attributes: Sequence[Attribute] = (),
     max_positions: int | None = None,
 ) -> Encoded:
     """Turn ``docs`` into windows; with ``labels``, into tagged ones to train on.
 
-    Entities of ``docs`` are looked at only with ``labels``. ``max_positions`` is what the encoder
+    Entities of ``docs`` are looked at only with ``labels``, and their attributes only with
+    ``attributes`` besides. ``max_positions`` is what the encoder
     can take at most, special tokens included.
 
     Raises:
@@ -71,6 +89,8 @@ def encode(
     counts: Counter[str] = Counter()
     units: list[tuple[int, Span, list[int]]] = []
     tags: list[tuple[int, ...]] = []
+    mentions: list[list[Mention]] = []
+    classes = classes_to_learn(docs, attributes) if attributes else None
     for i, doc in enumerate(docs):
         bare = doc if labels is not None else replace(doc, entities=(), relations=())
         spans = words(doc.text)
@@ -80,6 +100,8 @@ def encode(
             tagged = tag_words(doc, spans, labels)
             tags.append(tagged.tags)
             counts += tagged.counts
+            if classes is not None:
+                mentions.append(_known(tagged, classes[i]))
     for (i, unit, inside), encoded in zip(units, _tokenize(docs, units, tokenizer), strict=True):
         ids, offsets = encoded
         spans_of = _pieces_of_words(offsets, [all_words[i][w] for w in inside], unit[0])
@@ -92,13 +114,15 @@ def encode(
             end = min(end, start + budget)
             shift = len(prefix) - start
             owned = kept[own_first:own_stop]
+            word_index = tuple(w for w, _ in owned)
             windows.append(
                 Window(
                     doc=i,
                     input_ids=(*prefix, *ids[start:end], *suffix),
-                    word_index=tuple(w for w, _ in owned),
+                    word_index=word_index,
                     pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
-                    tags=tuple(tags[i][w] for w, _ in owned) if tags else (),
+                    tags=tuple(tags[i][w] for w in word_index) if tags else (),
+                    mentions=_inside(mentions[i], word_index) if mentions else (),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
@@ -172,6 +196,24 @@ def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tupl
     return found
 
 
+def _known(tagged: TaggedWords, classes: Mapping[str, tuple[int, ...]]) -> list[Mention]:
+    """Mentions in a document's words of which an attribute is known; masked ones are not."""
+    return [
+        Mention(first, stop, classes[ent.id])
+        for first, stop, ent in tagged.placed
+        if IGNORED not in tagged.tags[first:stop] and any(c != IGNORED for c in classes[ent.id])
+    ]
+
+
+def _inside(mentions: Sequence[Mention], word_index: Sequence[int]) -> tuple[Mention, ...]:
+    """The mentions among the words that a window owns, or what it owns of them."""
+    found = [
+        Mention(bisect_left(word_index, m.first), bisect_left(word_index, m.stop), m.classes)
+        for m in mentions
+    ]
+    return tuple(m for m in found if m.first < m.stop)
+
+
 def _tokenize(
     docs: Sequence[Document], units: Sequence[tuple[int, Span, list[int]]], tokenizer: Any
 ) -> list[tuple[list[int], list[Span]]]:
@@ -217,4 +259,4 @@ def _specials(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-__all__ = ["IGNORED", "Encoded", "Window", "batches", "cut_windows", "encode"]
+__all__ = ["IGNORED", "Encoded", "Mention", "Window", "batches", "cut_windows", "encode"]

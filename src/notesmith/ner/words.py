@@ -36,12 +36,14 @@ def tag_names(labels: Sequence[str]) -> tuple[str, ...]:
 class TaggedWords:
     """Tags of a document's words, and how many entities did not fit, by reason.
 
+    ``placed`` are the entities that tags hold, as ``(first, stop, entity)`` by word.
     ``nested`` (or crossing: a longer one holds the words), ``discontinuous`` (its hull is tagged),
     ``inside_word`` (a boundary falls inside a word, which is tagged whole), ``no_word``.
     """
 
     tags: tuple[int, ...]
     counts: Counter[str]
+    placed: tuple[tuple[int, int, Entity], ...] = ()
 
 
 def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> TaggedWords:
@@ -60,6 +62,7 @@ def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> Ta
     tags = [0] * len(spans)
     taken = [False] * len(spans)
     counts: Counter[str] = Counter()
+    placed: list[tuple[int, int, Entity]] = []
     starts = np.array([start for start, _ in spans], dtype=np.int64)
     ends = np.array([end for _, end in spans], dtype=np.int64)
     for ent in sorted(doc.entities, key=lambda e: (e.start - e.end, e.start, e.label)):
@@ -75,11 +78,12 @@ def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> Ta
         counts["inside_word"] += bool(starts[first] < ent.start or ends[stop - 1] > ent.end)
         tags[first:stop] = [first_tag[ent.label]] + [first_tag[ent.label] + 1] * (stop - first - 1)
         taken[first:stop] = [True] * (stop - first)
+        placed.append((first, stop, ent))
     for start, end in doc.masked:
         first = int(np.searchsorted(ends, start, side="right"))
         stop = int(np.searchsorted(starts, end, side="left"))
         tags[first:stop] = [IGNORED] * max(stop - first, 0)
-    return TaggedWords(tuple(tags), +counts)
+    return TaggedWords(tuple(tags), +counts, tuple(placed))
 
 
 def best_tags(log_probs: NDArray[np.float32]) -> list[int]:

@@ -165,7 +165,7 @@ class Draw:
         return self._cell(
             "committee",
             config={
-                "ner": _values(config.ner),
+                "ner": _values(config.ner.mentions_only()),
                 "members": config.reward.members,
                 "augment": _values(config.augment, "copies", "replace_ratio"),
             },
@@ -233,6 +233,10 @@ class Draw:
             more |= {"best_of": arm.best_of, "lm": _values(config.lm), **self._rewarding}
             inputs["committee"] = self.committee()
             sources = {**sources, "lm": self.sources.lm, "rewards": self.sources.rewards}
+        # The committee's students are those of [ner].
+        judging = (
+            {"ner": _values(config.ner.mentions_only())} if config.synthesize.agreement else {}
+        )
         return self._cell(
             "sample",
             config={
@@ -242,8 +246,7 @@ class Draw:
                 # No text is asked for that would be too short or too long to be kept.
                 "filter": _values(config.filter, "min_words", "max_words"),
                 **self._telling,
-                # The committee's students are those of [ner].
-                **({"ner": _values(config.ner)} if config.synthesize.agreement else {}),
+                **judging,
                 **more,
             },
             inputs=inputs,

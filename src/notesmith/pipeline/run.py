@@ -313,6 +313,8 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
         del values["corpus"]["label_descriptions"]
     if config.draws.students == 1:
         del values["draws"]["students"]
+    if config.ner.attributes is None:
+        del values["ner"]["attributes"]
     return sealing.Plan(
         arms=tuple(arm.name for arm in config.arm),
         comparator=config.evaluate.comparator,

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from notesmith.document import Document
+from notesmith.document import Document, Entity
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts, UnitFacts
 from notesmith.pipeline.lock import LOCK, run_lock
@@ -39,6 +39,18 @@ def test_draws_of_all_documents_and_few_replicates_are_noted():
     said = notes(checks.of_draws(recipe, TRAIN))
     assert said[0].startswith("every draw holds all 14 documents")
     assert said[1].startswith("2 replicates: the verdict will be a demonstration")
+
+
+def test_attributes_that_train_lacks():
+    ent = Entity("T1", "Sign", ((0, 5),), ("negated",))
+    train = [Document("a", "Cough.", (ent,))]
+    recipe = tiny_recipe(PATHS, ner={"attributes": ["negated"]})
+    assert not fatal(checks.of_attributes(recipe, train))
+    assert not fatal(checks.of_attributes(tiny_recipe(PATHS), train))
+    recipe = tiny_recipe(PATHS, ner={"attributes": ["negated", "family"]})
+    assert fatal(checks.of_attributes(recipe, train)) == [
+        "ner.attributes names 'family', which no gold mention has; gold has negated"
+    ]
 
 
 def test_labels_that_train_lacks():

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.errors import SealError
+from notesmith.errors import ConfigError, SealError
 from notesmith.evaluate import seal as sealing
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
+from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
 from notesmith.pipeline.lock import holder_of
 from notesmith.pipeline.plan import encoders_of, scored_split
-from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of
+from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of, student_of
 from notesmith.pipeline.run import read_seal, sealed_plan
 
 OFFLINE_EXTRA = "offline-weights-gemma-terms"
@@ -76,6 +77,15 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
 
 def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
+
+
+def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
+    """Attributes to learn that no mention of train has."""
+    for names in dict.fromkeys(student_of(config, arm).attributes or () for arm in config.arm):
+        try:
+            check_attributes(names, attributes_in(train) if names else {})
+        except ConfigError as error:
+            yield Problem(str(error), "correct ner.attributes, or leave the name out")
 
 
 def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:

@@ -101,6 +101,7 @@ def _of_corpora(
     if "train" not in corpus:
         return
     yield from checks.of_draws(config, corpus["train"])
+    yield from checks.of_attributes(config, docs["train"])
     for split in ("dev", "test"):
         if split in corpus:
             yield from checks.of_held_out(split, corpus[split], corpus["train"])

@@ -67,10 +67,15 @@ def read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
     )
 
 
+def info_in(work: Work) -> dict[str, Any]:
+    """What the draw wrote down of train as a whole: ``labels``, and names of ``attributes``."""
+    found: dict[str, Any] = json.loads((work.inputs["gold"] / INFO).read_text(encoding="utf-8"))
+    return found
+
+
 def labels_in(work: Work) -> tuple[str, ...]:
     """The whole label set, as the draw wrote it down."""
-    info = json.loads((work.inputs["gold"] / INFO).read_text(encoding="utf-8"))
-    return tuple(info["labels"])
+    return tuple(info_in(work)["labels"])
 
 
 def gold_in(work: Work) -> list[Document]:

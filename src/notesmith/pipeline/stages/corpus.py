@@ -14,6 +14,7 @@ from notesmith.corpus.splits import folds
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
 from notesmith.filters import fingerprints
+from notesmith.ner.attributes import attributes_in
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import (
@@ -22,7 +23,7 @@ from notesmith.pipeline.stages.common import (
     Surroundings,
     describe,
     gold_in,
-    labels_in,
+    info_in,
     read,
 )
 
@@ -70,7 +71,7 @@ def draw(work: Work, around: Surroundings) -> Mapping[str, Any]:
     docs = [corpus.docs[int(i)] for i in order[:n]]
     files.save_docs(docs, work.out)
     # The label set is part of the annotation scheme, so a small draw knows all of it.
-    info = {"labels": labels_of(corpus.docs)}
+    info = {"labels": labels_of(corpus.docs), "attributes": list(attributes_in(corpus.docs))}
     atomic_write_text(work.out / INFO, json.dumps(info))
     return {"corpus": describe(corpus.docs), "drawn": describe(docs), "reading": corpus.counts}
 
@@ -85,7 +86,7 @@ def fold(work: Work) -> Mapping[str, Any]:
         order = np.random.default_rng(work.cell.seed).permutation(len(docs))
         docs = [docs[int(i)] for i in order[:n]]
     files.save_docs(docs, work.out)
-    atomic_write_text(work.out / INFO, json.dumps({"labels": labels_in(work)}))
+    atomic_write_text(work.out / INFO, json.dumps(info_in(work)))
     return {"corpus": describe(gold), "drawn": describe(docs)}
 
 

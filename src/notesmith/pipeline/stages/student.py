@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document
 from notesmith.evaluate.cells import CellScores, add_students, join_folds, score_cell
 from notesmith.metrics import fold_mention
+from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.cells import METRICS
 from notesmith.pipeline.engine import Work
@@ -23,6 +24,7 @@ from notesmith.pipeline.stages.common import (
     describe,
     folded_mentions,
     gold_in,
+    info_in,
     labels_in,
     read,
 )
@@ -32,6 +34,7 @@ def ner(work: Work) -> Mapping[str, Any]:
     """Train the student on gold and what the arm adds."""
     from notesmith.ner import train_ner
 
+    gold = gold_in(work)
     made = [
         doc
         for name, folder in sorted(work.inputs.items())
@@ -39,9 +42,9 @@ def ner(work: Work) -> Mapping[str, Any]:
         for doc in files.load_docs(folder)
     ]
     result = train_ner(
-        gold_in(work),
+        gold,
         made,
-        config=NerConfig.model_validate(work.config["ner"]),
+        config=_of_draw(NerConfig.model_validate(work.config["ner"]), gold, work),
         labels=labels_in(work),
         seed=work.cell.seed,
         on_progress=work.on_progress,
@@ -57,6 +60,22 @@ def ner(work: Work) -> Mapping[str, Any]:
             "parameters": sum(p.numel() for p in result.model.model.parameters()),
         },
     }
+
+
+def _of_draw(config: NerConfig, gold: Sequence[Document], work: Work) -> NerConfig:
+    """``config`` with those attributes that the draw has: a small one may lack a rare one.
+
+    Raises:
+        ConfigError: train as a whole lacks one.
+    """
+    if not config.attributes:
+        return config
+    have = attributes_in(gold)
+    of_train = info_in(work).get("attributes", ())
+    check_attributes(config.attributes, dict.fromkeys([*of_train, *have]))
+    return config.model_copy(
+        update={"attributes": tuple(x for x in config.attributes if x in have) or None}
+    )
 
 
 def _open(work: Work, around: Surroundings) -> list[Document]:
