@@ -64,6 +64,9 @@ def predict(
     Texts, JSON lines (.gz and .xz too) and Parquet are read and written as a stream. After a kill
     the same command goes on where it stopped.
     """
+    from notesmith.cli.process import keep_few_kernels
+
+    keep_few_kernels()
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey

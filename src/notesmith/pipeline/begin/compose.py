@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.document import Document
+from notesmith.document import Document, attribute_name
 from notesmith.pipeline.begin import choices, text
 from notesmith.pipeline.begin.choices import Choice
 from notesmith.pipeline.begin.seen import Seen
@@ -252,6 +252,8 @@ class _Parts:
         )
         relations = sum(counts.relations.values()) + sum(counts.concept_relations.values())
         related = f"{relations:,} relations: a run does not use them. " if relations else ""
+        marked = ", ".join(dict.fromkeys(map(attribute_name, counts.attributes)))
+        marked = f"Mentions carry {marked}: ner.attributes learns them. " if marked else ""
         bare = (
             f"{self.seen.n_unmarked} documents hold no mention: make sure that they were labelled. "
             if self.seen.n_unmarked
@@ -267,7 +269,7 @@ class _Parts:
         return (
             text.comment(f"Made by notesmith init from {self.given.source}.")
             + text.comment(what + patients + language)
-            + (text.comment(nested + related + bare) if nested + related + bare else "")
+            + (text.comment(rest) if (rest := nested + related + marked + bare) else "")
             + text.comment(f"{machine.cores} cores, {where}. {time}")
         )
 
