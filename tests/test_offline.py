@@ -50,7 +50,7 @@ def recorded(opened, paths):
     """Note which stage reads which split."""
     by_path = {path: split for split, path in paths.items()}
     working: list[str] = []
-    read, compute = common.read_corpus, engine._compute
+    read, compute = common.read_corpus, engine.compute
 
     def reading(path, **options):
         opened.add((working[-1], by_path[Path(path)]))
@@ -62,7 +62,7 @@ def recorded(opened, paths):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(common, "read_corpus", reading)
-        patch.setattr(engine, "_compute", computing)
+        patch.setattr(engine, "compute", computing)
         yield
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,7 +21,7 @@ from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from notesmith.allocator import SIDE_BY_SIDE
+from notesmith.allocator import SIDE_BY_SIDE, tune_allocator
 from notesmith.errors import StageError
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import StageFunction, compute
@@ -131,12 +132,12 @@ _tell: Callable[[_Message], None]
 
 def _prepare(root: Path, make_stages: MakeStages, messages: SimpleQueue[_Message]) -> None:
     global _store, _stages, _tell
-    from notesmith.cli.process import prepare
-
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches all of a terminal's processes; the parent hears it and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    prepare()
+    # An end that is asked for unwinds, so that what was being written goes away.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    tune_allocator()
     _store, _stages, _tell = CellStore(root), make_stages(), messages.put
 
 
