@@ -5,7 +5,6 @@ Works on whatever is finished, so that a run can be looked at before its end.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,7 @@ from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.machine import machine, versions
 from notesmith.pipeline.plan import SHIPPED, STAGES, Plan, Target, scored_split
-from notesmith.pipeline.stages import SCORES
+from notesmith.pipeline.stages.common import load_scores
 
 VARIED = {
     "held-out": ("gold draw", "generator seed", "student seed"),
@@ -150,8 +149,7 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
     for target in plan.targets:
         if target.cell.stage not in ("score", "pool", "gather") or not store.verify(target.cell):
             continue
-        path = store.folder(target.cell) / SCORES
-        found = CellScores.from_json(json.loads(path.read_text(encoding="utf-8")))
+        found = load_scores(store.folder(target.cell))
         costs = [store.metrics(student) for student in _students(target.cell)]
         yield replace(
             found,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from notesmith.config import LmConfig
 from notesmith.corpus import CorpusRead, ReadOptions, read_corpus
 from notesmith.document import Document
+from notesmith.evaluate.cells import CellScores
 from notesmith.metrics import fold_mention
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
@@ -65,6 +66,11 @@ def read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
             feature=config.get("feature"),
         ),
     )
+
+
+def load_scores(folder: Path) -> CellScores:
+    """The scores that a ``score``, ``pool`` or ``gather`` cell holds."""
+    return CellScores.from_json(json.loads((folder / SCORES).read_text(encoding="utf-8")))
 
 
 def info_in(work: Work) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from notesmith.pipeline.stages.common import (
     gold_in,
     info_in,
     labels_in,
+    load_scores,
     read,
 )
 
@@ -119,10 +120,7 @@ def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
 def pool(work: Work) -> Mapping[str, Any]:
     """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
     folders = [folder for name, folder in work.inputs.items() if name != "gold"]
-    found = [
-        CellScores.from_json(json.loads((folder / SCORES).read_text(encoding="utf-8")))
-        for folder in folders
-    ]
+    found = [load_scores(folder) for folder in folders]
     scores = add_students(found)
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
@@ -143,8 +141,7 @@ def gather(work: Work) -> Mapping[str, Any]:
     for name, folder in work.inputs.items():
         if name != "gold":
             spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
-            found = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-            folds.append((list(spans), CellScores.from_json(found)))
+            folds.append((list(spans), load_scores(folder)))
             predicted |= spans
     scores = replace(
         join_folds(docs, folds),
