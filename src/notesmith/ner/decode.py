@@ -73,6 +73,19 @@ PLAIN = Decision({})
 """The most probable legal tags, no scores written."""
 
 
+def word_rows(docs: Sequence[Sequence[Span]], width: int) -> list[NDArray[np.float32]]:
+    """A table of zeros a document, one row a word, to be filled window by window."""
+    return [np.zeros((len(words), width), np.float32) for words in docs]
+
+
+def surely_outside(docs: Sequence[Sequence[Span]], n_tags: int) -> list[NDArray[np.float32]]:
+    """Tag probabilities before any window is read: what no window holds is O."""
+    tables = word_rows(docs, n_tags)
+    for rows in tables:
+        rows[:, 0] = 1
+    return tables
+
+
 def legal_marginals(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """Tag probabilities of each word among the legal sequences: ``I-x`` after ``B-x`` or ``I-x``.
 

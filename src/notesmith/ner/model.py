@@ -20,7 +20,14 @@ from notesmith.errors import ModelError
 from notesmith.ner.attribute_head import load_head, save_head
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.batch import collate
-from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
+from notesmith.ner.decode import (
+    PLAIN,
+    Decision,
+    WordScores,
+    label_documents,
+    surely_outside,
+    word_rows,
+)
 from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
 from notesmith.ner.settings import Settings, read_settings, write_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
@@ -100,12 +107,10 @@ class NerModel:
         """
         encoded = encode(docs, self.tokenizer, self.config, max_positions=max_positions(self.model))
         n_tags, width = len(self.tags), int(self.model.config.hidden_size)
-        probabilities = _tables(encoded, n_tags)
-        for rows in probabilities:
-            rows[:, 0] = 1
+        probabilities = surely_outside(encoded.words, n_tags)
         head = self.attribute_head
-        states = _tables(encoded, width) if hidden else None
-        classes = _tables(encoded, head.out_features) if head is not None else None
+        states = word_rows(encoded.words, width) if hidden else None
+        classes = word_rows(encoded.words, head.out_features) if head is not None else None
         for window, found in self._run(encoded, hidden, batch_tokens, on_progress):
             index = list(window.word_index)
             for tables, values in zip((probabilities, states, classes), found, strict=True):
@@ -173,10 +178,6 @@ class NerModel:
                 save_head(self.attribute_head, temporary)
             settings = Settings(self.labels, self.name, self.config, attributes=self.attributes)
             write_settings(settings, temporary)
-
-
-def _tables(encoded: Encoded, width: int) -> list[NDArray[np.float32]]:
-    return [np.zeros((len(words), width), np.float32) for words in encoded.words]
 
 
 @contextmanager

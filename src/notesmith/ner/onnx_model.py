@@ -15,7 +15,14 @@ from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
+from notesmith.ner.decode import (
+    PLAIN,
+    Decision,
+    WordScores,
+    label_documents,
+    surely_outside,
+    word_rows,
+)
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.ner.words import tag_names
@@ -77,11 +84,9 @@ class OnnxModel:
         """Tag probabilities of every word; one that the tokenizer drops is surely O."""
         limit = self.export.max_positions
         encoded = encode(docs, self.tokenizer, self.config, max_positions=limit)
-        probabilities = [np.zeros((len(w), len(self.tags)), np.float32) for w in encoded.words]
-        for rows in probabilities:
-            rows[:, 0] = 1
+        probabilities = surely_outside(encoded.words, len(self.tags))
         n_classes = sum(a.n_classes for a in self.attributes)
-        classes = [np.zeros((len(w), n_classes), np.float32) for w in encoded.words]
+        classes = word_rows(encoded.words, n_classes)
         for window, found in self._run(encoded, batch_tokens, on_progress):
             index = list(window.word_index)
             probabilities[window.doc][index] = softmax(found[0])
