@@ -151,12 +151,13 @@ class AttributeScores:
 
 
 def score_attributes(
-    gold: Sequence[Document], predicted: Sequence[Document]
+    gold: Sequence[Document], predicted: Sequence[Document], names: Iterable[str] | None = None
 ) -> dict[str, AttributeScores]:
-    """Score the attributes that mentions of ``gold`` have, by name, paired by id (any order).
+    """Score attributes by name, paired by id (any order): those that mentions of ``gold`` have.
 
     A flag ``negated`` is a value of its own; ``Certainty=low`` is a value of ``Certainty``, and
-    ``Certainty=high`` in its place is a false positive and a false negative.
+    ``Certainty=high`` in its place is a false positive and a false negative. ``names`` are scored
+    instead where they are given, also those that ``gold`` lacks.
 
     Raises:
         StageError: gold and predictions are not the same documents.
@@ -164,7 +165,8 @@ def score_attributes(
     score(gold, predicted)
     by_id = {doc.id: doc for doc in predicted}
     rows = [(_values(doc), _values(by_id[doc.id])) for doc in gold]
-    names = {attribute_name(x) for want, _ in rows for own in want.values() for x in own}
+    if names is None:
+        names = {attribute_name(x) for want, _ in rows for own in want.values() for x in own}
     return {
         name: AttributeScores(
             tuple(_compare(want, have, want.keys() & have.keys(), name) for want, have in rows),

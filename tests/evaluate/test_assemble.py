@@ -61,6 +61,30 @@ def test_arm_by_hand():
     assert (arm["seconds"], arm["tokens"]) == (10.5, 100)
 
 
+def test_attributes_by_hand():
+    # Of three negated mentions two are found; the value is right on one (draw 0), on both (draw 1).
+    cells = [
+        hand_cell(
+            "gold",
+            r,
+            [(2, 0, 1)],
+            end_to_end={"negated": ((right, 0, 3 - right),)},
+            on_found={"negated": ((right, 0, 2 - right),)},
+        )
+        for r, right in enumerate((1, 2))
+    ]
+    arm = assemble([*cells, hand_cell("plain", 0, [(2, 0, 1)])], CONFIG)["arms"][0]
+    assert arm["attributes"]["negated"]["on_found"] == {
+        "precision": 100.0,
+        "recall": 75.0,
+        "f1": pytest.approx((200 / 3 + 100) / 2, abs=1e-3),
+        "support": 2,
+    }
+    assert arm["attributes"]["negated"]["end_to_end"]["f1"] == pytest.approx(65.0)  # 50 and 80
+    assert arm["attributes"]["negated"]["end_to_end"]["support"] == 3
+    assert "attributes" not in assemble(cells[:0] + five("gold", [60]), CONFIG)["arms"][0]
+
+
 def test_identical_arms_have_no_difference():
     cells = five("gold", [60, 61, 62, 63, 64]) + five("twin", [60, 61, 62, 63, 64])
     found = assemble(cells, CONFIG)["comparisons"][0]

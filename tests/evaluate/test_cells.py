@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, score_cell
-from notesmith.evaluate.cells import add_students
+from notesmith.evaluate.cells import add_students, join_folds
 
 TEXT = "Gout and asthma today, on allopurinol."
 GOUT, ASTHMA, DRUG = ((0, 4),), ((9, 15),), ((26, 37),)
@@ -116,3 +117,39 @@ def test_students_of_a_draw_are_added_up_and_counted_as_their_mean():
     assert "students" not in cell().to_json()
     with pytest.raises(StageError, match="different documents"):
         add_students([cell(), score_cell(GOLD[:2], GOLD[:2], [], **NAMES)])
+
+
+def marked(doc, *values):
+    """``doc`` whose mentions carry one value each, '' for none."""
+    ents = [
+        replace(ent, attributes=(value,) if value else ())
+        for ent, value in zip(doc.entities, values, strict=True)
+    ]
+    return doc.with_entities(ents)
+
+
+def test_attributes_by_hand():
+    gold = [marked(GOLD[0], "negated", "negated", ""), marked(GOLD[1], "negated"), GOLD[2]]
+    # a: gout's value is right, asthma is not found; b: gout is found and not negated.
+    found_in_b = marked(doc("b", ("Disease", GOUT)), "family")
+    predicted = [PREDICTED[0], marked(PREDICTED[1], "negated", "negated", ""), found_in_b]
+    found = score_cell(gold, predicted, [], **NAMES, attributes=["family", "negated"])
+    assert found.on_found["negated"] == ((1, 0, 0), (0, 0, 1), (0, 0, 0))
+    assert found.end_to_end["negated"] == ((1, 1, 1), (0, 0, 1), (0, 0, 0))
+    # Gold has no family here, and the student was to learn it: what it says counts.
+    assert found.end_to_end["family"] == ((0, 0, 0), (0, 1, 0), (0, 0, 0))
+    assert found.counts("end_to_end", label="negated").sum(axis=0).tolist() == [1, 1, 2]
+    assert CellScores.from_json(json.loads(json.dumps(found.to_json()))) == found
+    twice = add_students([found, found])
+    assert twice.end_to_end["negated"][0] == (2, 2, 2)
+    assert twice.counts("end_to_end", label="negated").tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 0]]
+    folds = [
+        (["b"], score_cell(gold[1:2], predicted[2:], [], **NAMES, attributes=["negated"])),
+        (["a", "c"], score_cell(gold[::2], predicted[:2], [], **NAMES, attributes=["negated"])),
+    ]
+    joined = join_folds(gold, folds)
+    assert joined.on_found == {"negated": found.on_found["negated"]}
+
+
+def test_without_attributes_cells_are_as_before():
+    assert not {"end_to_end", "on_found"} & cell().to_json().keys()

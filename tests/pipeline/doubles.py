@@ -157,6 +157,7 @@ def doubles(around: Surroundings, pause: float = 0.0):
             replicate=work.cell.replicate,
             seed=work.cell.seed,
             split=split,
+            attributes=work.config.get("attributes", ()),
             seconds=1.0,
             tokens=10,
         )

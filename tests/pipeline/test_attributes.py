@@ -1,18 +1,21 @@
 """What the pipeline does with attributes of mentions that a draw may lack."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from notesmith.config import NerConfig
+from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError
+from notesmith.pipeline import run_recipe
 from notesmith.pipeline.run import corpus_paths, sealed_plan
 from notesmith.pipeline.stages.common import INFO
 from notesmith.pipeline.stages.student import _of_draw
 
-from .doubles import tiny_recipe, write_notes
+from .doubles import doubles, tiny_recipe, write_notes
 
 GOLD = [Document("a", "No cough.", (Entity("T1", "Sign", ((3, 8),), ("negated",)),))]
 
@@ -43,3 +46,34 @@ def test_a_seal_without_attributes_is_as_before(tmp_path):
         for ner in ({}, {"attributes": []}, {"attributes": ["negated"]})
     ]
     assert plans[0] == plans[1] != plans[2]
+
+
+@pytest.mark.parametrize("protocol", ["held-out", "cross-fit"])
+def test_a_run_scores_what_its_students_learn(tmp_path, protocol):
+    paths = write_notes(tmp_path)
+    for path in paths.values():
+        docs = [
+            doc.with_entities(
+                replace(ent, attributes=("negated", "family")) if ent.label == "Sign" else ent
+                for ent in doc.entities
+            )
+            for doc in read_corpus(path).docs
+        ]
+        write_corpus(docs, path)
+    config = tiny_recipe(
+        {"train": paths["train"]} if protocol == "cross-fit" else paths,
+        ner={"attributes": ["negated"]},
+        arm=[{"name": "gold"}, {"name": "replacement", "made": ["replaced"]}],
+        draws={"sizes": [14], "curve": [], "students": 2},
+        evaluate={"protocol": protocol, "folds": 3, "against": {}, "resamples": 200},
+    )
+    result = run_recipe(config, tmp_path / "run", make_stages=doubles, cache=tmp_path / "cache")
+    for arm in result.results["arms"]:
+        # What was not asked for is not scored.
+        assert list(arm["attributes"]) == ["negated"]
+        whole, found = (arm["attributes"]["negated"][x] for x in ("end_to_end", "on_found"))
+        assert whole["support"] == (14 if protocol == "cross-fit" else 6)
+        # The double keeps attributes of the mentions that it finds, seven in ten.
+        assert found["f1"] == 100 and 0 < whole["recall"] < 100 and whole["precision"] == 100
+    page = result.report.read_text()
+    assert 'id="attributes"' in page and "negated, " in page

@@ -8,6 +8,8 @@ from notesmith.errors import ConfigError
 from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
 from notesmith.report.reading import read_results
 
+from .conftest import with_attributes
+
 yaml = pytest.importorskip("yaml")
 
 
@@ -49,6 +51,13 @@ def test_model_card(view):
     assert result["metrics"][0]["value"] == pytest.approx(f1 / 100, abs=1e-4)
     assert "**Not tested.**" in card
     assert "+5.4 F1" in card
+
+
+def test_model_card_gives_scores_of_attributes(view, results):
+    assert "Attributes, end to end" not in model_card(view, CardFacts())
+    with_attributes(results)
+    card = model_card(read_results(results), CardFacts())
+    assert "| negated | 44 | 70.0 | 60.0 | 64.6 | 84.7 |" in card
 
 
 def test_gold_alone_carries_no_terms_of_the_language_model(view):

@@ -8,7 +8,7 @@ from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
 from notesmith.report.reading import read_results
 
-from .conftest import in_hours
+from .conftest import in_hours, with_attributes
 
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
@@ -95,6 +95,14 @@ def test_the_page_needs_nothing_from_elsewhere(view):
     }
     csp = [v for n, v in page.attributes if n == "content" and "default-src" in v]
     assert csp == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_attributes_have_a_part_where_students_learnt_some(view, results):
+    assert "On mentions found" not in render_report(view)
+    with_attributes(results)
+    page = Page(render_report(read_results(results)))
+    assert "negated, 44 mentions" in page.text and "84.7" in page.text and "64.6" in page.text
+    assert "#attributes" in [v for n, v in page.attributes if n == "href"]
 
 
 def test_links_go_where_something_is(view):

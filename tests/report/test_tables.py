@@ -7,7 +7,7 @@ import pytest
 from notesmith.report.reading import read_results
 from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
 
-from .conftest import in_hours
+from .conftest import in_hours, with_attributes
 
 
 def test_csv_holds_the_numbers(view):
@@ -30,6 +30,16 @@ def test_worth_has_columns_in_hours_where_minutes_are_known(results):
     # 31 notes at 12 minutes.
     assert (row["worth_notes"], row["worth_hours"], row["worth_hours_low"]) == ("31", "6.2", "1")
     assert row["claim"] == "better"
+
+
+def test_attributes_have_a_table(results):
+    with_attributes(results)
+    tables = {table.name: table for table in all_tables(read_results(results))}
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["attributes"]))))
+    assert len(rows) == len(results["arms"])
+    row = rows[0]
+    assert (row["attribute"], row["support"]) == ("negated", "44")
+    assert (row["on_found_f1"], row["end_to_end_f1"]) == ("84.7", "64.6")
 
 
 def test_latex_tables_are_rectangular(view):

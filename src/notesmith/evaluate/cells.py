@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,22 +12,35 @@ import numpy as np
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import Array
-from notesmith.metrics import PRFScore, Scores, score, score_seen, score_unseen
+from notesmith.metrics import (
+    PRFScore,
+    Scores,
+    score,
+    score_attributes,
+    score_seen,
+    score_unseen,
+)
 
 Counts = tuple[tuple[int, int, int], ...]
-View = Literal["strict", "lenient", "boundary", "unseen", "seen"]
+NamedView = Literal["strict", "end_to_end", "on_found"]
+PooledView = Literal["lenient", "boundary", "unseen", "seen"]
+View = NamedView | PooledView
 SCHEMA = 1
+_NAMED: tuple[NamedView, ...] = ("strict", "end_to_end", "on_found")
+_POOLED: tuple[PooledView, ...] = ("lenient", "boundary", "unseen", "seen")
 
 
 @dataclass(frozen=True, slots=True)
 class CellScores:
     """What one trained student scored on one set of documents.
 
-    ``strict`` maps label to (tp, fp, fn) per document; the other views pool the labels: ``lenient``
+    ``strict`` maps label to (tp, fp, fn) per document; these views pool the labels: ``lenient``
     (same label, overlap), ``boundary`` (any label), ``unseen`` and ``seen`` (strict, by whether the
-    gold draw has the mention string). ``groups`` numbers the patients, documents of one patient
-    alike. ``ids_hash`` says which documents, in which order. ``seconds`` and ``tokens`` are those
-    of training. Of several ``students`` counts are added up, and ``counts`` gives the mean.
+    gold draw has the mention string). ``end_to_end`` and ``on_found`` are those of
+    ``AttributeScores``, by name of the attribute, where the student is to learn some. ``groups``
+    numbers the patients, documents of one patient alike. ``ids_hash`` says which documents, in
+    which order. ``seconds`` and ``tokens`` are those of training. Of several ``students`` counts
+    are added up, and ``counts`` gives the mean.
     """
 
     arm: str
@@ -45,6 +58,8 @@ class CellScores:
     seconds: float = 0.0
     tokens: int = 0
     students: int = 1
+    end_to_end: dict[str, Counts] = field(default_factory=dict)
+    on_found: dict[str, Counts] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int:
@@ -52,11 +67,15 @@ class CellScores:
         return len(self.groups)
 
     def counts(self, view: View = "strict", *, label: str | None = None) -> Array:
-        """Counts per document, shape (documents, 3); ``label`` picks one in the strict view."""
-        if view != "strict":
+        """Counts per document, shape (documents, 3).
+
+        ``label`` picks one label, or one attribute, in the views that have them by name.
+        """
+        if view not in _NAMED:
             rows = np.asarray(getattr(self, view), dtype=float)
             return rows.reshape(self.n_documents, 3) / self.students
-        wanted = list(self.strict.values()) if label is None else [self.strict.get(label, ())]
+        named: dict[str, Counts] = getattr(self, view)
+        wanted = list(named.values()) if label is None else [named.get(label, ())]
         total = np.zeros((self.n_documents, 3))
         for counts in wanted:
             if counts:
@@ -80,11 +99,16 @@ class CellScores:
             "split": self.split,
             "ids_hash": self.ids_hash,
             "groups": list(self.groups),
-            "strict": {label: _to_lists(counts) for label, counts in self.strict.items()},
-            "lenient": _to_lists(self.lenient),
-            "boundary": _to_lists(self.boundary),
-            "unseen": _to_lists(self.unseen),
-            "seen": _to_lists(self.seen),
+            "strict": _to_named_lists(self.strict),
+            **{view: _to_lists(getattr(self, view)) for view in _POOLED},
+            **(
+                {
+                    "end_to_end": _to_named_lists(self.end_to_end),
+                    "on_found": _to_named_lists(self.on_found),
+                }
+                if self.end_to_end
+                else {}
+            ),
             "seconds": self.seconds,
             "tokens": self.tokens,
             **({"students": self.students} if self.students > 1 else {}),
@@ -108,11 +132,13 @@ class CellScores:
                 split=str(value["split"]),
                 ids_hash=str(value["ids_hash"]),
                 groups=tuple(int(g) for g in value["groups"]),
-                strict={label: _to_counts(rows) for label, rows in value["strict"].items()},
+                strict=_to_named_counts(value["strict"]),
                 lenient=_to_counts(value["lenient"]),
                 boundary=_to_counts(value["boundary"]),
                 unseen=_to_counts(value["unseen"]),
                 seen=_to_counts(value["seen"]),
+                end_to_end=_to_named_counts(value.get("end_to_end", {})),
+                on_found=_to_named_counts(value.get("on_found", {})),
                 seconds=float(value["seconds"]),
                 tokens=int(value["tokens"]),
                 students=int(value.get("students", 1)),
@@ -133,6 +159,7 @@ def score_cell(
     replicate: int,
     seed: int,
     split: str = "test",
+    attributes: Sequence[str] = (),
     seconds: float = 0.0,
     tokens: int = 0,
 ) -> CellScores:
@@ -148,6 +175,7 @@ def score_cell(
         replicate: number of the draw.
         seed: of the student.
         split: which documents these are.
+        attributes: names of those that the student is to learn.
         seconds: training time.
         tokens: trained on, padding left out.
 
@@ -157,6 +185,7 @@ def score_cell(
     known = set(train_mentions)
     strict = score(gold, predicted)
     labels = sorted({label for doc in strict.per_document for label in doc})
+    values = score_attributes(gold, predicted, attributes) if attributes else {}
     return CellScores(
         arm=arm,
         size=size,
@@ -170,6 +199,8 @@ def score_cell(
         boundary=_pooled(score(gold, predicted, matching="boundary")),
         unseen=_pooled(score_unseen(gold, predicted, known)),
         seen=_pooled(score_seen(gold, predicted, known)),
+        end_to_end={name: tuple(map(_triple, own.end_to_end)) for name, own in values.items()},
+        on_found={name: tuple(map(_triple, own.on_found)) for name, own in values.items()},
         seconds=seconds,
         tokens=tokens,
     )
@@ -203,16 +234,11 @@ def join_folds(
     def gathered(counts: Sequence[Counts]) -> Counts:
         return tuple(counts[fold][row] if counts[fold] else zero for fold, row in places)
 
-    labels = sorted({label for cell in cells for label in cell.strict})
     return replace(
         cells[0],
         ids_hash=hash_ids([doc.id for doc in gold]),
         groups=_groups(gold),
-        strict={x: gathered([cell.strict.get(x, ()) for cell in cells]) for x in labels},
-        lenient=gathered([cell.lenient for cell in cells]),
-        boundary=gathered([cell.boundary for cell in cells]),
-        unseen=gathered([cell.unseen for cell in cells]),
-        seen=gathered([cell.seen for cell in cells]),
+        **_combine(cells, gathered),
         seconds=sum(cell.seconds for cell in cells),
         tokens=sum(cell.tokens for cell in cells),
     )
@@ -230,22 +256,31 @@ def add_students(cells: Sequence[CellScores]) -> CellScores:
         raise StageError("students of one arm and draw were scored on different documents")
     zero = ((0, 0, 0),) * cells[0].n_documents
 
-    def added(counts: Iterable[Counts]) -> Counts:
+    def added(counts: Sequence[Counts]) -> Counts:
         total = sum(np.asarray(rows or zero) for rows in counts)
         return _to_counts(np.asarray(total).tolist())
 
-    labels = sorted({label for cell in cells for label in cell.strict})
     return replace(
         cells[0],
-        strict={x: added(cell.strict.get(x, ()) for cell in cells) for x in labels},
-        lenient=added(cell.lenient for cell in cells),
-        boundary=added(cell.boundary for cell in cells),
-        unseen=added(cell.unseen for cell in cells),
-        seen=added(cell.seen for cell in cells),
+        **_combine(cells, added),
         seconds=sum(cell.seconds for cell in cells),
         tokens=sum(cell.tokens for cell in cells),
         students=sum(cell.students for cell in cells),
     )
+
+
+def _combine(
+    cells: Sequence[CellScores], together: Callable[[Sequence[Counts]], Counts]
+) -> dict[str, Any]:
+    """Every view by its name, put ``together`` from those of ``cells``."""
+    found: dict[str, Any] = {
+        view: together([getattr(cell, view) for cell in cells]) for view in _POOLED
+    }
+    for view in _NAMED:
+        named: list[dict[str, Counts]] = [getattr(cell, view) for cell in cells]
+        names = sorted({name for each in named for name in each})
+        found[view] = {name: together([each.get(name, ()) for each in named]) for name in names}
+    return found
 
 
 def hash_ids(ids: Sequence[str]) -> str:
@@ -277,6 +312,14 @@ def _pooled(scores: Scores) -> Counts:
 
 def _to_lists(counts: Counts) -> list[list[int]]:
     return [list(row) for row in counts]
+
+
+def _to_named_lists(named: Mapping[str, Counts]) -> dict[str, list[list[int]]]:
+    return {name: _to_lists(counts) for name, counts in named.items()}
+
+
+def _to_named_counts(named: Mapping[str, Any]) -> dict[str, Counts]:
+    return {name: _to_counts(rows) for name, rows in named.items()}
 
 
 def _to_counts(rows: Iterable[Iterable[int]]) -> Counts:

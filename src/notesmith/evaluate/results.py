@@ -208,6 +208,13 @@ def _arm(board: _Board, dev: _Board, arm: str, size: int, made: Sequence[str]) -
         entry[name] = _stat(board.estimate(board.counts(arm, size, view), metric=metric))
     labels = sorted({label for cell in row.values() for label in cell.strict})
     entry["by_label"] = {label: _label(board, arm, size, label) for label in labels}
+    if names := sorted({name for cell in row.values() for name in cell.end_to_end}):
+        entry["attributes"] = {
+            name: {
+                view: _label(board, arm, size, name, view) for view in ("end_to_end", "on_found")
+            }
+            for name in names
+        }
     entry["dev_f1"] = (
         _stat(dev.estimate(dev.counts(arm, size, "strict"))) if (arm, size) in dev.cells else None
     )
@@ -216,8 +223,8 @@ def _arm(board: _Board, dev: _Board, arm: str, size: int, made: Sequence[str]) -
     return entry
 
 
-def _label(board: _Board, arm: str, size: int, label: str) -> dict[str, Any]:
-    totals = board.counts(arm, size, "strict", label=label).sum(axis=1)
+def _label(board: _Board, arm: str, size: int, label: str, view: View = "strict") -> dict[str, Any]:
+    totals = board.counts(arm, size, view, label=label).sum(axis=1)
     return {
         "precision": _points(float(precision(totals).mean())),
         "recall": _points(float(recall(totals).mean())),

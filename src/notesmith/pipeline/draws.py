@@ -354,13 +354,18 @@ class Draw:
     def _score(self, arm: ArmConfig, split: str, number: int) -> Cell:
         return self._cell(
             "score",
-            config=self._documents(split),
+            config={**self._documents(split), **self._attributes(arm)},
             inputs={"gold": self.gold, "model": self.student(arm, number)},
             sources={"documents": getattr(self.sources, split)},
             seed=self._student_seed(number),
             arm=arm.name,
             student=number,
         )
+
+    def _attributes(self, arm: ArmConfig) -> dict[str, Any]:
+        """Which attributes are scored: those that the student is to learn, in keys if any."""
+        names = student_of(self.config, arm).attributes
+        return {"attributes": list(names)} if names else {}
 
     def coverage(self, arm: ArmConfig, split: str) -> Cell:
         """How much of what gold lacks stands in the arm's synthetic text."""

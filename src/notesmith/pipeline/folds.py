@@ -56,7 +56,7 @@ class FoldDraw(Draw):
     def _score(self, arm: ArmConfig, split: str, number: int) -> Cell:
         return self._cell(
             "score",
-            config={"split": split},
+            config={"split": split, **self._attributes(arm)},
             inputs={
                 "gold": self.gold,
                 "model": self.student(arm, number),

@@ -27,7 +27,7 @@ from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
 from notesmith.report.reading import without_folders
 from notesmith.report.strips import claim_words
 from notesmith.report.svg import slug
-from notesmith.report.view import MadeText, View
+from notesmith.report.view import Arm, MadeText, View
 
 _TONE = {"use": "good", "do not use": "bad", "label more": "warn", "underpowered": "warn"}
 
@@ -80,6 +80,7 @@ def render_report(view: View) -> str:
             tone=_TONE.get(view.recommendation, "calm"),
             sizes=[view.main_size, *(s for s in view.sizes if s != view.main_size)],
             labels=_labels(view),
+            attributes=_attributes(view),
             made=_made(view),
             rl=view.rl,
             learnt={f"rl-{slug(run.arm)}": run.arm for run in view.rl},
@@ -148,6 +149,13 @@ def _labels(view: View) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _attributes(view: View) -> dict[str, list[Arm]]:
+    """The arms at the main size that learnt each attribute, by its name."""
+    arms = view.arms_at(view.main_size)
+    names = sorted({name for arm in arms for name in arm.attributes})
+    return {name: [arm for arm in arms if name in arm.attributes] for name in names}
 
 
 def _made(view: View) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from notesmith.errors import StageError
 from notesmith.report.view import (
     Arm,
+    AttributeScore,
     Comparison,
     Curve,
     Estimate,
@@ -150,18 +151,21 @@ def _arm(raw: Mapping[str, Any], unit: float) -> Arm:
         made=_strings(raw.get("made")),
         n_replicates=int(raw.get("n_replicates") or 0),
         scores={name: _estimate(raw[name], unit) for name in _SCORES if raw.get(name)},
-        by_label={
-            str(label): LabelScore(
-                _float(s.get("precision"), unit),
-                _float(s.get("recall"), unit),
-                _float(s.get("f1"), unit),
-                _float(s.get("support")),
-            )
-            for label, s in (raw.get("by_label") or {}).items()
-        },
+        by_label={str(label): _label(s, unit) for label, s in (raw.get("by_label") or {}).items()},
         seconds=_float(raw.get("seconds")),
         tokens=_float(raw.get("tokens")),
+        attributes={
+            str(name): AttributeScore(
+                _label(s.get("end_to_end") or {}, unit), _label(s.get("on_found") or {}, unit)
+            )
+            for name, s in (raw.get("attributes") or {}).items()
+        },
     )
+
+
+def _label(raw: Mapping[str, Any], unit: float) -> LabelScore:
+    precision, recall, f1 = (_float(raw.get(key), unit) for key in ("precision", "recall", "f1"))
+    return LabelScore(precision, recall, f1, _float(raw.get("support")))
 
 
 def _estimate(raw: Mapping[str, Any], unit: float) -> Estimate:

@@ -26,7 +26,8 @@ class Table:
 
 def all_tables(view: View) -> list[Table]:
     """Every table that has rows."""
-    made = [_arms(view), _comparisons(view), _labels(view), _made(view), _stages(view)]
+    made = [_arms(view), _comparisons(view), _labels(view), _attributes(view)]
+    made += [_made(view), _stages(view)]
     return [table for table in made if table.rows]
 
 
@@ -197,6 +198,25 @@ def _labels(view: View) -> Table:
     )
     header = ("gold_documents", "arm", "label", "support", "precision", "recall", "f1")
     return Table("labels", f"{view.recipe}: scores by label", header, rows, frozenset(header[4:]))
+
+
+def _attributes(view: View) -> Table:
+    scores = ("precision", "recall", "f1")
+    rows = tuple(
+        (
+            arm.size,
+            arm.name,
+            name,
+            found.end_to_end.support,
+            *(getattr(part, key) for part in (found.on_found, found.end_to_end) for key in scores),
+        )
+        for arm in view.arms
+        for name, found in arm.attributes.items()
+    )
+    columns = tuple(f"{part}_{key}" for part in ("on_found", "end_to_end") for key in scores)
+    header = ("gold_documents", "arm", "attribute", "support", *columns)
+    caption = f"{view.recipe}: scores by attribute, on mentions found and end to end"
+    return Table("attributes", caption, header, rows, frozenset(columns))
 
 
 def _made(view: View) -> Table:

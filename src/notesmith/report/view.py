@@ -31,6 +31,14 @@ class LabelScore:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeScore:
+    """Mean scores of one attribute's values: finding the mention included, and on those found."""
+
+    end_to_end: LabelScore
+    on_found: LabelScore
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """One way to train, at one gold size."""
 
@@ -42,6 +50,7 @@ class Arm:
     by_label: Mapping[str, LabelScore]
     seconds: float | None
     tokens: float | None
+    attributes: Mapping[str, AttributeScore] = field(default_factory=dict)
 
     @property
     def f1(self) -> Estimate:

@@ -104,6 +104,7 @@ def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
         replicate=work.cell.replicate,
         seed=work.cell.seed,
         split=str(work.config["split"]),
+        attributes=work.config.get("attributes", ()),
     )
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     spans = {
