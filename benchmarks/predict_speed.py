@@ -8,7 +8,10 @@ notes have gone through it:
 * ``pipeline``: ``pipeline("token-classification", aggregation_strategy="first", stride=64)`` of
   transformers on the same folder. Without a stride it would read the beginning of a note alone;
 * ``spacy``: ``nlp.pipe`` of a blank English pipeline with spaCy's own ``ner``: transitions on its
-  default tok2vec, a small convolutional network, with untrained weights.
+  default tok2vec, a small convolutional network, with untrained weights;
+* ``spacy-encoder``: the same ``ner`` on a BERT of the model's size and vocabulary in the place of
+  that network, by spacy-curated-transformers (``pip install spacy-curated-transformers``), with its
+  default strided spans; only if it is installed. Weights are untrained, which costs as much.
 
 Memory is the peak resident size of the command as a user runs it, on as many notes as named, the
 texts repeated under new ids and cut to ``--memory-chars``: what matters is whether it grows.
@@ -28,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -41,6 +45,7 @@ from notesmith.document import Document
 from notesmith.ner import Student, load_student
 
 WARM = 8
+CURATED = "spacy-curated-transformers"
 
 
 def texts(path: Path, fields: NoteFields) -> Iterator[str]:
@@ -90,13 +95,24 @@ def plain(model: Path, notes_path: Path, batch: int) -> dict[str, float]:
     return measured(began, worked, len(found), n_entities)
 
 
-def spacy_ner(notes_path: Path, labels: list[str]) -> dict[str, float]:
-    """spaCy's own NER, untrained: what it finds is chance, what it computes is not."""
+def spacy_ner(notes_path: Path, labels: list[str], encoder: Path | None = None) -> dict[str, float]:
+    """spaCy's own NER, untrained: what it finds is chance, what it computes is not.
+
+    With ``encoder`` it stands on a BERT of that folder's size and vocabulary.
+    """
     import spacy
     from spacy.training import Example
 
     nlp = spacy.blank("en")
-    ner: Any = nlp.add_pipe("ner")
+    on: dict[str, Any] = {}
+    if encoder is not None:
+        vocabulary = notes_path.with_name("vocab.txt")
+        add_encoder(nlp, encoder, vocabulary)
+        listener = {"@architectures": f"{CURATED}.LastTransformerLayerListener.v1"}
+        pooling = {"@layers": "reduce_mean.v1"}
+        width = json.loads((encoder / "config.json").read_text("utf-8"))["hidden_size"]
+        on = {"model": {"tok2vec": {**listener, "width": width, "pooling": pooling}}}
+    ner: Any = nlp.add_pipe("ner", config=on)
     for label in labels:
         ner.add_label(label)
     example = Example.from_dict(nlp.make_doc("Fever."), {"entities": [(0, 5, labels[0])]})
@@ -106,6 +122,37 @@ def spacy_ner(notes_path: Path, labels: list[str]) -> dict[str, float]:
     began, worked = time.perf_counter(), time.process_time()
     n_entities = sum(len(doc.ents) for doc in nlp.pipe(found))
     return measured(began, worked, len(found), n_entities)
+
+
+def add_encoder(nlp: Any, folder: Path, vocabulary: Path) -> None:
+    """Put a BERT with the size and the vocabulary of ``folder`` before what follows."""
+    from transformers import AutoTokenizer
+
+    known = AutoTokenizer.from_pretrained(folder, local_files_only=True).get_vocab()
+    vocabulary.write_text("\n".join(sorted(known, key=lambda piece: known[piece])) + "\n", "utf-8")
+    size = json.loads((folder / "config.json").read_text("utf-8"))
+    nlp.add_pipe(
+        "curated_transformer",
+        config={
+            "model": {
+                "@architectures": f"{CURATED}.BertTransformer.v1",
+                "vocab_size": size["vocab_size"],
+                "hidden_width": size["hidden_size"],
+                "intermediate_width": size["intermediate_size"],
+                "num_attention_heads": size["num_attention_heads"],
+                "num_hidden_layers": size["num_hidden_layers"],
+                "piece_encoder": {"@architectures": f"{CURATED}.BertWordpieceEncoder.v1"},
+                "with_spans": {"@architectures": f"{CURATED}.WithStridedSpans.v1"},
+            }
+        },
+    )
+    nlp.config["initialize"]["components"]["curated_transformer"] = {
+        "piecer_loader": {
+            "@model_loaders": f"{CURATED}.WordpieceLoader.v1",
+            "path": str(vocabulary),
+            "lowercase": True,
+        }
+    }
 
 
 def measured(began: float, worked: float, n_notes: int, n_entities: int) -> dict[str, float]:
@@ -161,6 +208,7 @@ def main() -> None:
         path = Path(temporary, "notes.jsonl")
         write_notes(path, source, args.n)
         sides = ["notesmith", *(["onnx"] if args.onnx else []), "pipeline", "spacy"]
+        sides += ["spacy-encoder"] if find_spec("spacy_curated_transformers") else []
         print(
             f"{args.n} notes, {sum(map(len, source[: args.n])):,} characters, "
             f"{args.threads} threads"
@@ -211,7 +259,7 @@ def side(args: argparse.Namespace) -> dict[str, float]:
     if args.side == "pipeline":
         return plain(args.model, args.notes, args.pipeline_batch)
     labels = json.loads((args.model / "notesmith.json").read_text("utf-8"))["labels"]
-    return spacy_ner(args.notes, labels)
+    return spacy_ner(args.notes, labels, args.model if args.side == "spacy-encoder" else None)
 
 
 if __name__ == "__main__":
