@@ -1,5 +1,6 @@
 import json
 import os
+from xml.etree import ElementTree as ET
 
 import pytest
 from typer.testing import CliRunner
@@ -42,6 +43,14 @@ def test_convert_prints_what_was_lost(corpus, tmp_path):
     assert "10 documents, 10 mentions: jsonl to conll" in out
     assert "not held by conll: 10 attributes left out" in out
     assert read_corpus(tmp_path / "c.conll").docs[0].labels == {"Problem"}
+
+
+def test_convert_to_label_studio_gives_the_configuration_too(corpus, tmp_path):
+    out = run("convert", corpus, tmp_path / "tasks.json", "--to", "label-studio")
+    assert "tasks.labeling-config.xml" in out
+    root = ET.parse(tmp_path / "tasks.labeling-config.xml").getroot()
+    assert [label.get("value") for label in root.iter("Label")] == ["P"]
+    assert [group.get("name") for group in root.iter("Choices")] == ["negated"]
 
 
 def test_convert_needs_a_format(corpus, tmp_path):

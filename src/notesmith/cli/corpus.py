@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.files import atomic_folder
+from notesmith.corpus.files import atomic_folder, atomic_write_text
 from notesmith.corpus.formats import READABLE
 from notesmith.corpus.formats.conll import Columns
+from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError
@@ -156,6 +157,10 @@ def convert(
     console.print(f"{len(read.docs)} documents, {n} mentions: {read.format} to {to}")
     print_counts(console, "while reading", read.counts)
     print_counts(console, f"not held by {to}", lost)
+    if to == "label-studio":
+        configuration = target.with_name(f"{target.stem}.labeling-config.xml")
+        atomic_write_text(configuration, config_for(read.docs))
+        console.print(f"{configuration}: paste it into the project (Labeling Interface, Code)")
 
 
 @app.command()
