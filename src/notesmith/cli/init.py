@@ -61,6 +61,7 @@ def init(
     from rich.console import Console
 
     from notesmith.pipeline.begin.begin import Reading, begin_recipe
+    from notesmith.pipeline.begin.compose import in_words
 
     begun = begin_recipe(
         corpus,
@@ -97,5 +98,13 @@ def init(
     else:
         line(f"Notes: {parts} documents, read where they are")
     line(f"Recipe: {begun.recipe}; every choice in it says why")
+    seconds = begun.composed.seconds
+    if seconds is not None:
+        line(f"Time: roughly {in_words(seconds)} on this machine; notesmith plan measures")
+    if seconds is not None and seconds > 3600 * hours:
+        line(
+            f"      longer than the {hours:g} hours given: begin with --arms gold,replacement, "
+            "which takes minutes a draw"
+        )
     line(f"Next: notesmith plan {begun.recipe}")
     line(f"      notesmith run {begun.recipe}")

@@ -263,7 +263,7 @@ class _Parts:
         time = (
             "Nothing was measured on such a GPU: notesmith plan measures."
             if seconds is None
-            else f"A run takes roughly {_minutes(seconds)} by figures known so far; notesmith plan "
+            else f"A run takes roughly {in_words(seconds)} by figures known so far; notesmith plan "
             "measures, and says what your test set can show."
         )
         return (
@@ -346,7 +346,7 @@ class _Parts:
             steps = Choice(60, "steps of learning from rewards, as in the project's own screen")
             rate = Choice(1e-5, "")
             return text.table("rl", [Line("steps", steps), Line("learning_rate", rate)])
-        takes = f" ({_minutes(longer)} in all)" if longer is not None else ""
+        takes = f" ({in_words(longer)} in all)" if longer is not None else ""
         given = choices.in_hours(hours)
         return text.comment(
             f"Learning from rewards is left out: it does not fit into {given}{takes}. "
@@ -363,6 +363,7 @@ def _shown(labels: Sequence[str], most: int = 12) -> str:
     return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
 
 
-def _minutes(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """A time as one would say it: ``40 minutes``, ``2.2 hours``."""
     minutes = max(1, round(seconds / 60))
     return f"{minutes} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
