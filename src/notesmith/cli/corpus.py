@@ -151,16 +151,17 @@ def convert(
         metadata=metadata,
         patient_from=patient_from,
     )
+    configuration = config_for(read.docs) if to == "label-studio" else None
     lost = write_corpus(read.docs, target, format=to)
     console = Console()
     n = sum(len(doc.entities) for doc in read.docs)
     console.print(f"{len(read.docs)} documents, {n} mentions: {read.format} to {to}")
     print_counts(console, "while reading", read.counts)
     print_counts(console, f"not held by {to}", lost)
-    if to == "label-studio":
-        configuration = target.with_name(f"{target.stem}.labeling-config.xml")
-        atomic_write_text(configuration, config_for(read.docs))
-        console.print(f"{configuration}: paste it into the project (Labeling Interface, Code)")
+    if configuration is not None:
+        beside = target.with_name(f"{target.stem}.labeling-config.xml")
+        atomic_write_text(beside, configuration)
+        console.print(f"{beside}: paste it into the project (Labeling Interface, Code)")
 
 
 @app.command()

@@ -61,6 +61,7 @@ def init(
     from rich.console import Console
 
     from notesmith.pipeline.begin.begin import Reading, begin_recipe
+    from notesmith.pipeline.begin.choices import in_hours
     from notesmith.pipeline.begin.compose import in_words
 
     begun = begin_recipe(
@@ -103,7 +104,7 @@ def init(
         line(f"Time: roughly {in_words(seconds)} on this machine; notesmith plan measures")
     if seconds is not None and seconds > 3600 * hours:
         line(
-            f"      longer than the {hours:g} hours given: begin with --arms gold,replacement, "
+            f"      longer than the {in_hours(hours)} given: begin with --arms gold,replacement, "
             "which takes minutes a draw"
         )
     line(f"Next: notesmith plan {begun.recipe}")
