@@ -159,7 +159,7 @@ def score_cell(
     replicate: int,
     seed: int,
     split: str = "test",
-    attributes: Sequence[str] = (),
+    attributes: Sequence[str] | None = (),
     seconds: float = 0.0,
     tokens: int = 0,
 ) -> CellScores:
@@ -175,7 +175,7 @@ def score_cell(
         replicate: number of the draw.
         seed: of the student.
         split: which documents these are.
-        attributes: names of those that the student is to learn.
+        attributes: names of those that the student is to learn; None for all that gold has.
         seconds: training time.
         tokens: trained on, padding left out.
 
@@ -185,7 +185,8 @@ def score_cell(
     known = set(train_mentions)
     strict = score(gold, predicted)
     labels = sorted({label for doc in strict.per_document for label in doc})
-    values = score_attributes(gold, predicted, attributes) if attributes else {}
+    wanted = attributes is None or len(attributes) > 0
+    values = score_attributes(gold, predicted, attributes) if wanted else {}
     return CellScores(
         arm=arm,
         size=size,

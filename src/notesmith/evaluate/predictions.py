@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
@@ -26,7 +24,6 @@ from notesmith.evaluate.bootstrap import (
 from notesmith.evaluate.cells import CellScores, View, score_cell
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
-from notesmith.metrics import AttributeScores, score_attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class AttributeRating:
-    """Scores of one attribute's values (see ``AttributeScores``)."""
+    """Scores of one attribute's values (see ``metrics.AttributeScores``)."""
 
     name: str
     on_found: Rating
@@ -140,7 +137,7 @@ def rate(
     Raises:
         StageError: there is no document, or they are not the same on both sides.
     """
-    cell = _cell(gold, predicted, seen or ())
+    cell = _cell(gold, predicted, seen or (), attributes=None)
     weights = document_weights(len(set(cell.groups)), resamples, seed=seed)
 
     def rating(part: str, counts: Array) -> Rating:
@@ -160,21 +157,18 @@ def rate(
     views: list[View] = ["strict", "lenient", "boundary"]
     if seen is not None:
         views += ["unseen", "seen"]
-
-    def attribute(name: str, scores: AttributeScores) -> AttributeRating:
-        on_found, end_to_end = (
-            rating(name, np.array([[c.tp, c.fp, c.fn] for c in rows], dtype=float))
-            for rows in (scores.on_found, scores.end_to_end)
-        )
-        return AttributeRating(name, on_found, end_to_end)
-
-    attributes = score_attributes(gold, predicted)
-    is_predicted = any(c.tp + c.fp for own in attributes.values() for c in own.end_to_end)
+    is_predicted = cell.counts("end_to_end")[:, :2].any()
     return Ratings(
         views=tuple(rating(view, cell.counts(view)) for view in views),
         labels=tuple(rating(label, cell.counts(label=label)) for label in cell.strict),
         attributes=tuple(
-            attribute(name, scores) for name, scores in attributes.items() if is_predicted
+            AttributeRating(
+                name,
+                rating(name, cell.counts("on_found", label=name)),
+                rating(name, cell.counts("end_to_end", label=name)),
+            )
+            for name in cell.end_to_end
+            if is_predicted
         ),
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
@@ -236,11 +230,16 @@ def compare(
 
 
 def _cell(
-    gold: Sequence[Document], predicted: Sequence[Document], seen: Iterable[str]
+    gold: Sequence[Document],
+    predicted: Sequence[Document],
+    seen: Iterable[str],
+    attributes: Sequence[str] | None = (),
 ) -> CellScores:
     if not gold:
         raise StageError("there is no document to score")
-    return score_cell(gold, predicted, seen, arm="", size=0, replicate=0, seed=0)
+    return score_cell(
+        gold, predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
+    )
 
 
 def _points(value: float) -> float:
