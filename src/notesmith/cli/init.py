@@ -61,7 +61,7 @@ def init(
     from rich.console import Console
 
     from notesmith.pipeline.begin.begin import Reading, begin_recipe
-    from notesmith.pipeline.begin.choices import in_hours
+    from notesmith.pipeline.begin.choices import in_hours, in_time
     from notesmith.pipeline.begin.compose import in_words
 
     begun = begin_recipe(
@@ -102,7 +102,7 @@ def init(
     seconds = begun.composed.seconds
     if seconds is not None:
         line(f"Time: roughly {in_words(seconds)} on this machine; notesmith plan measures")
-    if seconds is not None and seconds > 3600 * hours:
+    if not in_time(seconds, hours):
         line(
             f"      longer than the {in_hours(hours)} given: begin with --arms gold,replacement, "
             "which takes minutes a draw"

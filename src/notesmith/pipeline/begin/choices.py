@@ -185,6 +185,11 @@ def why_size(size: int, n_train: int, hours: float, *, fits: bool) -> str:
     return f"of {n_train}: the most that {REPLICATES} draws do in about {in_hours(hours)} here"
 
 
+def in_time(seconds: float | None, hours: float) -> bool:
+    """Whether a run ends within ``hours``; one of unknown length is taken to."""
+    return seconds is None or seconds <= 3600 * hours
+
+
 def in_hours(hours: float) -> str:
     """Hours in words."""
     return f"{hours:g} hour" + ("" if hours == 1 else "s")

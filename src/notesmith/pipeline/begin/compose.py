@@ -102,7 +102,7 @@ def compose(
     for size, n_replicates in tries:
         config = parts.config(size, n_train, n_replicates, rewarded=False)
         seconds = _estimate(config, docs, machine, speeds)
-        if seconds is None or seconds <= 3600 * hours:
+        if choices.in_time(seconds, hours):
             break
     with_rewards = parts.config(size, n_train, n_replicates, rewarded=True)
     longer = _estimate(with_rewards, docs, machine, speeds)
@@ -295,7 +295,7 @@ class _Parts:
         self, config: RecipeConfig, size: int, n_train: int, hours: float, seconds: float | None
     ) -> str:
         n = config.draws.replicates
-        fits = seconds is None or seconds <= 3600 * hours
+        fits = choices.in_time(seconds, hours)
         given = choices.in_hours(hours)
         why_size = choices.why_size(size, n_train, hours, fits=fits)
         why_n = "fewer than five are a demonstration and no claim"
