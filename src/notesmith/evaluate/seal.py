@@ -143,8 +143,10 @@ def _other_plan(seal: Seal, plan: Plan) -> str:
         for name in ("arms", "comparator", "against", "config_hash", "test_hash", "n_documents")
         if getattr(seal.plan, name) != getattr(plan, name)
     ]
+    times = "once" if seal.opened == 1 else f"{seal.opened} times"
     return (
-        f"the test set is sealed under plan {seal.plan.hash[:12]}, opened {seal.opened} times; "
-        f"this plan {plan.hash[:12]} differs in {', '.join(changed)}: make choices on dev, or "
-        "record another opening with its reason (--another-opening)"
+        f"the test set is sealed under plan {seal.plan.hash[:12]}, opened {times}; "
+        f"this plan {plan.hash[:12]} differs in {', '.join(changed)}: make choices on dev, "
+        "compute a part of one plan by --only, or record another opening with its reason "
+        "(--another-opening)"
     )
