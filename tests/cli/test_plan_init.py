@@ -27,8 +27,10 @@ def test_init_then_plan(folder):
     assert done.exit_code == 0, done.output
     assert "Notes: recipe-notes (12 train, 8 test; they hold note text" in done.output
     assert "Next: notesmith plan recipe.toml" in done.output
+    assert "notesmith run recipe.toml --preview" in done.output
+    assert "notesmith run recipe.toml --only arm=gold,replacement" in done.output
     assert "Time: roughly " in done.output
-    assert "longer than the 0.5 hours given: begin with --arms gold,replacement" in done.output
+    assert "longer than the 0.5 hours given: begin with --only arm=gold,replacement" in done.output
     done = run("plan", "recipe.toml", "--no-probe")
     assert done.exit_code == 0, done.output
     for said in (

@@ -102,10 +102,13 @@ def init(
     seconds = begun.composed.seconds
     if seconds is not None:
         line(f"Time: roughly {in_words(seconds)} on this machine; notesmith plan measures")
+    first = ""
     if not in_time(seconds, hours):
         line(
-            f"      longer than the {in_hours(hours)} given: begin with --arms gold,replacement, "
-            "which takes minutes a draw"
+            f"      longer than the {in_hours(hours)} given: begin with "
+            "--only arm=gold,replacement, which takes minutes a draw"
         )
+        first = " --only arm=gold,replacement"
     line(f"Next: notesmith plan {begun.recipe}")
-    line(f"      notesmith run {begun.recipe}")
+    line(f"      notesmith run {begun.recipe} --preview")
+    line(f"      notesmith run {begun.recipe}{first}")

@@ -31,6 +31,24 @@ def test_the_unit_follows_the_length_of_sentences(text, unit):
     assert choice.value == unit and "mentions a sentence" in choice.why
 
 
+@pytest.mark.parametrize(
+    ("kinds", "kind"),
+    [
+        (["ward note", "ward note", "letter"], "ward note"),
+        (["ward note", "ward note", "letter", "report"], "clinical note"),
+        ([None, None, "letter"], "clinical note"),
+    ],
+)
+def test_the_generator_writes_the_kind_of_most_notes(kinds, kind):
+    docs = [
+        Document(str(i), LONG, metadata={"kind": name} if name else {})
+        for i, name in enumerate(kinds)
+    ]
+    choice = choices.choose_kind(look(docs))
+    assert choice.value == kind
+    assert ("No kind is that of most" in choice.why) == (kind == "clinical note")
+
+
 def test_without_leave_nothing_is_fetched():
     choice = choices.choose_lm(CARD, hub=False)
     assert choice.value == OFFLINE_DEFAULT and "Gemma" in choice.why

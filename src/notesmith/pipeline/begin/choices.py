@@ -74,6 +74,18 @@ def choose_unit(seen: Seen) -> Choice:
     return Choice(unit, f"{measured}: too short to stand alone, so three go together")
 
 
+def choose_kind(seen: Seen) -> Choice:
+    """What the generator is told it writes: the kind of most notes, if there is one."""
+    why = "what the generator is told it writes; your own word for the notes"
+    kinds, n = seen.counts.kinds, seen.counts.n_documents
+    most = next(iter(kinds), "")  # the kind of the most documents stands first
+    if most and 2 * kinds[most] > n:
+        return Choice(most, why)
+    if most:
+        why += ". No kind is that of most notes, and a run does not tell kinds apart"
+    return Choice("clinical note", why)
+
+
 def fits(preset: Preset, machine: Resources) -> Literal["full", "lora", ""]:
     """Whether a model can be tuned here, wholly or by LoRA."""
     have = 0.8 * machine.model_memory / GIB - _BESIDE_GIB

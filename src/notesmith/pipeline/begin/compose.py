@@ -143,7 +143,7 @@ class _Parts:
         self.encoder = choices.choose_encoder(seen)
         self.lora = choices.choose_lora(lm.value, machine)
         self.tuning = choices.tuning(len(seen.labels))
-        self.kind = next(iter(seen.counts.kinds), "") or "clinical note"
+        self.kind = choices.choose_kind(seen)
         self.max_new_tokens = 256 if self.unit.value == "sentence" else 320
 
     def steps(self, size: int) -> Choice:
@@ -158,7 +158,7 @@ class _Parts:
         return RecipeConfig.model_validate(
             {
                 "name": self.given.name,
-                "corpus": {**self.given.paths, **self.given.how, "kind": self.kind},
+                "corpus": {**self.given.paths, **self.given.how, "kind": self.kind.value},
                 "draws": {
                     "sizes": [size],
                     "replicates": n_replicates,
@@ -278,15 +278,12 @@ class _Parts:
             text.inline(key, value) if isinstance(value, Mapping) else text.assign(key, value)
             for key, value in self.given.how.items()
         )
-        kind = Choice(
-            self.kind, "what the generator is told it writes; your own word for the notes"
-        )
         return (
             text.comment(self.given.why_paths)
             + "[corpus]\n"
             + "".join(text.assign(split, path) for split, path in self.given.paths.items())
             + how
-            + text.table("", [Line("kind", kind)])
+            + text.table("", [Line("kind", self.kind)])
             + "\n"
             + text.descriptions(self.seen.labels)
         )
@@ -305,8 +302,8 @@ class _Parts:
             why_n = f"times they are divided anew, {many}; {why_n}"
         if not fits:
             why_n += (
-                f". All of it takes longer than the {given} given; --arms gold,replacement takes "
-                "minutes a draw"
+                f". All of it takes longer than the {given} given; --only arm=gold,replacement "
+                "takes minutes a draw"
             )
         lines = [
             Line("sizes", Choice([size], why_size)),
