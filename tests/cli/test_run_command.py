@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from notesmith.cli import app as table
 from notesmith.cli.app import app
-from notesmith.cli.progress import Display, describe, duration
+from notesmith.cli.progress import Display, describe, duration, print_preview, time_left
 from notesmith.errors import CorpusError
 from notesmith.pipeline.cells import Cell
 from notesmith.pipeline.engine import CellEvent
+from notesmith.pipeline.run import RunResult
 from notesmith.progress import Progress
 
 LIGHT = ["run", "ncbi-disease", "--set", "corpus.train=/no/such/file"]
@@ -90,6 +91,32 @@ def test_durations_in_words():
 def test_progress_in_words():
     progress = Progress("sft", 5, 20, "steps", 1000, 10.0, {"loss": 2.5})
     assert describe(progress) == "sft 5 of 20 steps, 100 tokens/s, 30 s left, loss 2.5"
+
+
+@pytest.mark.parametrize(
+    ("eta", "n_untimed", "words"),
+    [
+        (1500, 0, "about 25 min"),
+        (1500, 3, "more than 25 min"),
+        (8, 3, ""),  # a draw was quick; that says nothing of the training to come
+        (0, 0, ""),
+    ],
+)
+def test_what_is_not_known_of_the_time_left_is_not_said(eta, n_untimed, words):
+    assert time_left(eta, n_untimed) == words
+
+
+@pytest.mark.parametrize("n_left", [0, 2])
+def test_a_preview_shows_no_scores(tmp_path, capsys, n_left):
+    (tmp_path / "examples.html").touch()
+    results = {"verdict": {"headline": "Demonstration, no claim: +3.0 F1", "sentences": []}}
+    print_preview(RunResult(tmp_path, results, tmp_path / "report.html", 5, n_left, 1.0))
+    said = capsys.readouterr().out
+    assert "report.html" in said
+    if n_left:
+        assert "2 cells are left" in said and "every stage ran" not in said
+    else:
+        assert "every stage ran" in said and "examples.html" in said and "F1" not in said
 
 
 @pytest.mark.parametrize("terminal", [True, False])

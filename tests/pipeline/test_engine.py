@@ -111,6 +111,11 @@ def test_events_count_up(store):
     done = [e for e in events if e.kind == "done"]
     assert [e.n_done for e in done] == list(range(1, 9))
     assert {e.n_total for e in events} == {8}
+    first, last = events[0], events[-1]
+    assert (first.eta, first.n_untimed) == (0, 8) and (last.eta, last.n_untimed) == (0, 0)
+    # After one of each stage the other four are known.
+    middle = next(e for e in done if e.n_done == 4)
+    assert middle.n_untimed == 0
 
 
 def test_metrics_file_is_json_without_text(store):

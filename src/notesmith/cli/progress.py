@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from notesmith.pipeline.run import RunResult
 
 PLAIN_EVERY = 60.0
+# Seconds; a smaller part of what is left says nothing of the whole.
+_TELLING = 60.0
 
 
 class Display:
@@ -71,8 +73,8 @@ class Display:
         line = f"{_place(self._event)} {self._event.cell.title}"
         if progress is not None:
             line += f" · {describe(progress)}"
-        if self._event.eta:
-            line += f" · run: about {duration(self._event.eta)} left"
+        if said := time_left(self._event.eta, self._event.n_untimed):
+            line += f" · run: {said} left"
         if self._live is not None:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
         elif progress is not None:
@@ -104,6 +106,30 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def time_left(eta: float, n_untimed: int) -> str:
+    """``about 3 min 20 s``; ``more than`` while ``eta`` seconds leave out ``n_untimed`` cells.
+
+    Empty where that says nothing: the first cells of a run are quick, and others are not.
+    """
+    if not n_untimed:
+        return f"about {duration(eta)}" if eta else ""
+    return f"more than {duration(eta)}" if eta >= _TELLING else ""
+
+
+def print_preview(result: RunResult) -> None:
+    """Print what a preview is good for; its scores are noise and not shown."""
+    if result.report is None or result.n_left:
+        print_outcome(result)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("Preview: every stage ran. Its scores mean nothing.", style="bold")
+    examples = result.report.parent / "examples.html"
+    if examples.exists():
+        console.print(escape(f"What was made: {examples}"))
+    console.print(escape(f"Report: {result.report}"))
+    console.print("Next: the same command without --preview")
 
 
 def print_outcome(result: RunResult) -> None:

@@ -50,7 +50,7 @@ def run(
 
     Stop it with Ctrl-C or a kill at any moment; the same command goes on.
     """
-    from notesmith.cli.progress import Display, print_outcome
+    from notesmith.cli.progress import Display, print_outcome, print_preview
     from notesmith.pipeline import load_recipe, run_recipe, write_results
     from notesmith.pipeline import preview as shrink
 
@@ -83,4 +83,7 @@ def run(
     except KeyboardInterrupt:
         typer.echo("notesmith: interrupted; the same command goes on where it was", err=True)
         raise typer.Exit(130) from None
-    print_outcome(result)
+    if preview:
+        print_preview(result)
+    else:
+        print_outcome(result)

@@ -16,7 +16,7 @@ def status(
     from rich.markup import escape
     from rich.table import Table
 
-    from notesmith.cli.progress import duration
+    from notesmith.cli.progress import time_left
     from notesmith.pipeline import status_of
 
     found = status_of(folder)
@@ -30,5 +30,5 @@ def status(
     table.add_row("all", str(found.n_done), str(found.n_left) if found.n_left else "")
     console = Console()
     console.print(table)
-    if found.n_left and found.eta:
-        console.print(f"About {duration(found.eta)} left, going by finished cells.")
+    if found.n_left and (said := time_left(found.eta, found.n_untimed)):
+        console.print(f"{said[0].upper()}{said[1:]} left, going by finished cells.")

@@ -59,7 +59,8 @@ StageFunction = Callable[[Work], Mapping[str, Any]]
 class CellEvent:
     """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished.
 
-    With a crew, progress may turn to another cell that runs: ``turn`` names it.
+    ``eta`` leaves out ``n_untimed`` of the cells that are left. With a crew, progress may turn to
+    another cell that runs: ``turn`` names it.
     """
 
     kind: Literal["start", "turn", "done"]
@@ -68,6 +69,7 @@ class CellEvent:
     n_total: int
     eta: float
     seconds: float = 0.0
+    n_untimed: int = 0
 
 
 OnCell = Callable[[CellEvent], None]
@@ -88,18 +90,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Cells of a plan that are finished and that are left to compute, with an estimate."""
+    """Cells of a plan that are finished and that are left to compute, with an estimate.
+
+    ``eta`` are the seconds that those take whose stage is known; ``n_untimed`` are the others.
+    """
 
     done: tuple[Cell, ...]
     left: tuple[Cell, ...]
     eta: float
+    n_untimed: int
 
 
 def count(targets: Sequence[Cell], store: CellStore) -> Census:
     """Count the finished and missing cells of ``targets``, and estimate the seconds left.
 
-    A stage's cells are expected to take as long as the mean of its finished ones; a stage of
-    which none is finished counts as nothing.
+    A stage's cells are expected to take as long as the mean of its finished ones.
     """
     done: dict[str, Cell] = {}
     left: dict[str, Cell] = {}
@@ -120,14 +125,11 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
     for cell in done.values():
         if (spent := store.metrics(cell).get("seconds")) is not None:
             seconds[cell.stage].append(float(spent))
-    eta = sum(
-        sum(seconds[cell.stage]) / len(seconds[cell.stage])
-        for cell in left.values()
-        if seconds[cell.stage]
-    )
+    timed = [cell for cell in left.values() if seconds[cell.stage]]
+    eta = sum(sum(seconds[cell.stage]) / len(seconds[cell.stage]) for cell in timed)
     # A finished cell whose inputs were never made (or went) does not need them.
     present = tuple(cell for cell in done.values() if store.state(cell) != "absent")
-    return Census(present, tuple(left.values()), eta)
+    return Census(present, tuple(left.values()), eta, len(left) - len(timed))
 
 
 def run_cells(
@@ -176,7 +178,8 @@ def run_cells(
     def tell(kind: Literal["start", "turn", "done"], cell: Cell, seconds: float = 0.0) -> None:
         census = count(targets, store)
         n_total = len(census.done) + len(census.left)
-        on_cell(CellEvent(kind, cell, len(census.done), n_total, census.eta, seconds))
+        n_done, eta, n_untimed = len(census.done), census.eta, census.n_untimed
+        on_cell(CellEvent(kind, cell, n_done, n_total, eta, seconds, n_untimed))
 
     def finish(cell: Cell, seconds: float) -> None:
         computed.append(cell)

@@ -68,13 +68,17 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Cells of a run by stage: (finished, left), with an estimate of the seconds left."""
+    """Cells of a run by stage: (finished, left), with an estimate of the seconds left.
+
+    ``eta`` leaves out ``n_untimed`` cells, of stages of which none is finished.
+    """
 
     folder: Path
     stages: Mapping[str, tuple[int, int]]
     n_done: int
     n_left: int
     eta: float
+    n_untimed: int
 
 
 def run_recipe(
@@ -203,6 +207,7 @@ def status_of(folder: Path | str) -> Status:
         n_done=len(census.done),
         n_left=len(census.left),
         eta=census.eta,
+        n_untimed=census.n_untimed,
     )
 
 
