@@ -99,7 +99,7 @@ def test_too_little_memory(recipe, tmp_path):
     )
     said = [p.what for p in found.problems if not p.fatal]
     assert any("9.6 GiB are needed and 7.0 are free now" in what for what in said)
-    assert any("other work wanted 1.5 of 2 cores" in what for what in said)
+    assert any("other work took 1.5 of 2 cores" in what for what in said)
 
 
 def test_a_model_that_is_far_too_large_is_known_before_it_is_loaded(recipe, tmp_path, monkeypatch):

@@ -262,9 +262,9 @@ def _of_size(config: RecipeConfig, machine: Resources) -> Iterable[Problem]:
 def _of_speeds(speeds: Speeds, machine: Resources) -> Iterable[Problem]:
     if speeds.busy >= BUSY:
         yield Problem(
-            f"other work wanted {speeds.busy:g} of {machine.cores} cores while speeds were "
-            "measured, so the time is that of processors and holds for an idle machine",
-            "stop the other work before the run, or count on longer",
+            f"other work took {speeds.busy:g} of {machine.cores} cores while speeds were "
+            "measured; that is taken out of the time, roughly",
+            "stop the other work and measure again (--again)",
             fatal=False,
         )
 

@@ -6,6 +6,7 @@ is deleted; what it returns are numbers.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +21,8 @@ from notesmith.augment import gold_names
 from notesmith.config import RecipeConfig
 from notesmith.corpus.files import make_folder
 from notesmith.document import Document, labels_of
-from notesmith.pipeline.forecast.resources import Resources
-from notesmith.pipeline.forecast.speeds import BUSY, LmSpeeds, Speeds, StudentSpeeds
+from notesmith.pipeline.forecast.resources import Resources, busy_seconds
+from notesmith.pipeline.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
 from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import Progress
 
@@ -67,8 +68,8 @@ def run_probe(
         with_lm: whether any arm needs the language model.
         cache: folder for converted models.
         scratch: folder to work in; it is deleted.
-        machine: where other work takes cores, time is taken from the processor and not from the
-            clock, so that speeds are those of the machine when it is idle.
+        machine: cores and threads. What other work takes of them meanwhile is taken out, so that
+            speeds are those of the machine when it is idle.
         tell: told what is being measured.
         seed: chooses the documents.
     """
@@ -78,7 +79,7 @@ def run_probe(
     make_folder(scratch)
     try:
         tell("measuring the student on this machine (once; --no-probe leaves it out)")
-        clock = _Clock(0 if machine.gpu or machine.busy < BUSY else machine.threads)
+        clock = _Clock(0 if machine.gpu else machine.threads)
         student = _student(config, some, labels, scratch, seed, clock)
         lm = None
         if with_lm:
@@ -88,28 +89,76 @@ def run_probe(
         shutil.rmtree(scratch, ignore_errors=True)
         release_memory()
     today = datetime.now(tz=UTC).date().isoformat()
-    return Speeds(lm, student, "measured", today, machine.busy)
+    return Speeds(lm, student, "measured", today, round(clock.others, 1))
 
 
 class _Clock:
     """How much longer work took by the clock than it would alone; 1 on an idle machine."""
 
-    def __init__(self, busy_threads: int) -> None:
-        """With 0 threads the clock is believed."""
-        self._threads = busy_threads
+    def __init__(self, threads: int) -> None:
+        """Of work on ``threads``; with 0, or where nothing is known of other work, 1 always."""
+        self._threads = threads
+        self._began = _Instant.now()
         self.start()
 
     def start(self) -> None:
-        self._wall, self._cpu = time.monotonic(), time.process_time()
+        self._since = _Instant.now()
+
+    @property
+    def others(self) -> float:
+        """Cores that other work took since this clock was made."""
+        return _Instant.now().others(self._began)
 
     def stretch(self) -> float:
         """Since the last start."""
-        wall, cpu = time.monotonic() - self._wall, time.process_time() - self._cpu
-        return max(1.0, wall * self._threads / cpu) if self._threads and cpu > 0 else 1.0
+        now = _Instant.now()
+        return stretch(
+            wall=now.wall - self._since.wall,
+            cpu=now.cpu - self._since.cpu,
+            others=now.others(self._since),
+            threads=self._threads,
+            cores=os.cpu_count() or 1,
+        )
 
     def seconds(self) -> float:
         """Since the last start, as alone."""
-        return (time.monotonic() - self._wall) / self.stretch()
+        return (time.monotonic() - self._since.wall) / self.stretch()
+
+
+@dataclass(frozen=True, slots=True)
+class _Instant:
+    """Seconds: of the clock, of this process's processor time, of all processes'."""
+
+    wall: float
+    cpu: float
+    all_cpu: float
+
+    @classmethod
+    def now(cls) -> _Instant:
+        return cls(time.monotonic(), time.process_time(), busy_seconds())
+
+    def others(self, since: _Instant) -> float:
+        """Cores that other processes took between ``since`` and this instant."""
+        wall, all_cpu = self.wall - since.wall, self.all_cpu - since.all_cpu
+        return max(0.0, all_cpu - (self.cpu - since.cpu)) / wall if wall > 0 else 0.0
+
+
+def stretch(*, wall: float, cpu: float, others: float, threads: int, cores: int) -> float:
+    """Times that work took longer than alone, 1 or more.
+
+    Other work takes ``others`` of the ``cores``, so ``threads`` of ours share what is left; and
+    ours was not held up by more than it falls short of ``threads`` full cores.
+
+    Args:
+        wall: seconds of the clock.
+        cpu: seconds of the processor, of all our threads.
+        others: cores that other work took.
+        threads: of ours; 0 to believe the clock.
+        cores: of the machine.
+    """
+    if not threads or cpu <= 0 or cores - others >= threads:
+        return 1.0
+    return max(1.0, min(wall * threads / cpu, threads / max(1e-9, cores - others)))
 
 
 class _Peak:

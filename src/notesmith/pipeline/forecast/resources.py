@@ -21,7 +21,7 @@ class Resources:
     """A machine; ``memory`` is what this process may use, ``free`` what nobody uses now.
 
     ``threads`` is how many of the ``cores`` PyTorch takes. ``gpu`` is empty where there is none,
-    and 0 bytes are unknown ones. ``busy`` are cores that other work takes (load of a minute).
+    and 0 bytes are unknown ones.
     """
 
     cores: int
@@ -31,7 +31,6 @@ class Resources:
     cpu: str = ""
     gpu: str = ""
     gpu_memory: int = 0
-    busy: float = 0.0
 
     @property
     def model_memory(self) -> int:
@@ -49,8 +48,7 @@ def resources() -> Resources:
     cores = int(found["cores"])
     memory, free = _memory(int(found.get("memory_gib", 0) * 2**30))
     gpu, gpu_memory = _gpu()
-    threads, busy = _threads(cores), _load()
-    return Resources(cores, threads, memory, free, str(found["cpu"]), gpu, gpu_memory, busy)
+    return Resources(cores, _threads(cores), memory, free, str(found["cpu"]), gpu, gpu_memory)
 
 
 def free_disk(path: Path) -> int:
@@ -61,11 +59,16 @@ def free_disk(path: Path) -> int:
     return shutil.disk_usage(at).free
 
 
-def _load() -> float:
-    try:
-        return round(os.getloadavg()[0], 1)
-    except (AttributeError, OSError):
-        return 0.0
+def busy_seconds() -> float:
+    """Processor seconds of all processes since the machine started; 0 where it is not known.
+
+    Time that a hypervisor took away counts too. Linux only.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        user, nice, system, _idle, _waits, irq, softirq, stolen = map(int, first.split()[1:9])
+        return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def _threads(cores: int) -> int:
