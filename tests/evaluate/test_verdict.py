@@ -151,6 +151,14 @@ def test_underpowered_says_what_would_be_needed():
     )
 
 
+def test_no_advice_before_the_arm_that_the_plan_is_about_is_scored():
+    found = write_verdict(results(comparison()), "synthetic+replaced", awaited="sft+rl")
+    assert found.recommendation == "unfinished" and "better than replaced" in found.headline
+    assert found.sentences[-1] == (
+        "Recommendation: none yet; sft + rl, which the plan is about, is not scored."
+    )
+
+
 def test_named_rival_comes_before_the_comparator():
     common = comparison(against="gold", family="comparator", delta=5.0)
     verdict = write_verdict(results(common, comparison()), "synthetic+replaced")

@@ -100,6 +100,7 @@ def test_a_part_of_the_run_by_filters(paths, tmp_path):
     result = run(config, tmp_path, only=["arm=gold,replacement", "replicate=1", "size=6"])
     assert result.n_left == 0
     assert {arm["name"] for arm in result.results["arms"]} == {"gold", "replacement"}
+    assert result.results["verdict"]["recommendation"] == "unfinished"
     assert status_of(tmp_path).n_left > 0
     with pytest.raises(ConfigError, match="no cell of the plan"):
         run(config, tmp_path, only=["arm=silver"])

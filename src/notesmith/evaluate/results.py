@@ -119,6 +119,7 @@ def assemble(
     dev_cells: Iterable[CellScores] = (),
     curve_arm: str = "gold",
     seed: int = 13,
+    awaited: str = "",
 ) -> dict[str, Any]:
     """Turn the scores of all cells into the results of a run.
 
@@ -130,6 +131,7 @@ def assemble(
         dev_cells: the same students scored on dev.
         curve_arm: the arm whose sizes make the learning curve.
         seed: of the bootstrap.
+        awaited: the arm that the plan is about, where it is not scored yet.
 
     Returns:
         The part of ``results.json`` that follows from scores. Scores and differences are in points
@@ -169,7 +171,7 @@ def assemble(
         "learning_curve": _learning_curve(board, curve_arm, main),
         "power": _power(board, comparisons, about, main),
     }
-    results["verdict"] = write_verdict(results, about).to_json()
+    results["verdict"] = write_verdict(results, about, awaited).to_json()
     return results
 
 

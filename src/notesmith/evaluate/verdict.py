@@ -15,7 +15,7 @@ from notesmith.evaluate.phrases import needed_words, points, worth_words
 
 Claim = Literal["better", "worse", "no difference shown", "demonstration"]
 Recommendation = Literal[
-    "use", "do not use", "label more", "underpowered", "demonstration", "no claim"
+    "use", "do not use", "label more", "underpowered", "demonstration", "no claim", "unfinished"
 ]
 
 MIN_REPLICATES = 5
@@ -98,8 +98,12 @@ class Verdict:
         }
 
 
-def write_verdict(results: Mapping[str, Any], arm: str | None) -> Verdict:
-    """Put the assembled ``results`` into words; ``arm`` is the one the verdict is about."""
+def write_verdict(results: Mapping[str, Any], arm: str | None, awaited: str = "") -> Verdict:
+    """Put the assembled ``results`` into words; ``arm`` is the one the verdict is about.
+
+    ``awaited`` is the arm that it is to be about once that is scored: until then there are
+    figures, and no recommendation.
+    """
     about = [
         c for c in results["comparisons"] if c["arm"] == arm and c["size"] == results["main_size"]
     ]
@@ -108,12 +112,19 @@ def write_verdict(results: Mapping[str, Any], arm: str | None) -> Verdict:
     # A rival named for this arm is the sterner test than the common comparator.
     main = next((c for c in about if c["family"] == "against"), about[0])
     power = results["power"]
-    advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
+    advice: Recommendation = "unfinished"
+    if not awaited:
+        advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
     minutes = results.get("minutes_per_note")
     sentences = [_sentence(c, minutes) for c in about if c is not main]
     sentences += _other_arms(results, arm)
     sentences.append(_power_sentence(power))
-    sentences.append(_advice_sentence(advice, main, power))
+    if awaited:
+        sentences.append(
+            f"Recommendation: none yet; {_name(awaited)}, which the plan is about, is not scored."
+        )
+    else:
+        sentences.append(_advice_sentence(advice, main, power))
     return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
 
 

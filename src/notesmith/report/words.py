@@ -87,6 +87,7 @@ _ADVICE = {
     "underpowered": "Underpowered: this run cannot tell",
     "demonstration": "No recommendation: a demonstration",
     "no claim": "No recommendation",
+    "unfinished": "No recommendation yet",
 }
 
 
