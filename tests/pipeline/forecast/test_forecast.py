@@ -159,6 +159,24 @@ def test_finished_cells_cost_nothing_and_another_plan_is_refused(recipe, tmp_pat
     assert "the test set is sealed under plan" in what
 
 
+def test_what_finished_cells_took_corrects_the_rest(recipe, tmp_path):
+    def ner(found):
+        return next(stage for stage in found.stages if stage.stage == "ner")
+
+    before = ner(forecast(recipe, tmp_path))
+    run_recipe(recipe, tmp_path / "run", only=["arm=gold", "replicate=1"], make_stages=doubles)
+    took = [
+        json.loads(path.read_text())["seconds"]
+        for path in (tmp_path / "run" / "cells" / "ner").glob("*/metrics.json")
+    ]
+    after = ner(forecast(recipe, tmp_path))
+    assert after.n_done == len(took) > 0
+    # Students of one recipe take the same steps, so each of the rest takes what those took.
+    each = sum(took) / len(took)
+    assert after.seconds == pytest.approx(each * (after.n_cells - after.n_done))
+    assert after.seconds < before.seconds / 10  # the doubles train nothing
+
+
 def test_json_holds_no_text(recipe, tmp_path):
     docs = [Document(f"d{i}", f"Quillfeather number {i}.") for i in range(6)]
     write_corpus(docs, tmp_path / "dev.jsonl")

@@ -195,8 +195,9 @@ def forecast_run(
         train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
-        census = count(opened.plan.cells, CellStore(folder / "cells"))
-        stages = _stages(opened.plan, census, config, Corpus(train_, held_out), speeds)
+        store = CellStore(folder / "cells")
+        census = count(opened.plan.cells, store)
+        stages = _stages(opened.plan, census, store, config, Corpus(train_, held_out), speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)
         memory = None if peak is None else round(peak * _SPARE)
         keep = (folder / KEEP).exists()
@@ -295,19 +296,25 @@ def _of_disk(disk: int | None, free: int) -> Iterable[Problem]:
 
 
 def _stages(
-    plan: Plan, census: Census, config: RecipeConfig, corpus: Corpus, speeds: Speeds
+    plan: Plan,
+    census: Census,
+    store: CellStore,
+    config: RecipeConfig,
+    corpus: Corpus,
+    speeds: Speeds,
 ) -> tuple[StageForecast, ...]:
     everything = {cell.key: cell for target in plan.cells for cell in target.walk()}
     left: dict[str, list[Cell]] = defaultdict(list)
     for cell in census.left:
         left[cell.stage].append(cell)
+    found = _corrections(census, store, corpus, speeds)
     rows = []
     for stage in STAGES:
         n_cells = sum(cell.stage == stage for cell in everything.values())
         if not n_cells:
             continue
         times = [seconds_of(amount_of(cell, corpus), speeds) for cell in left[stage]]
-        known = [seconds for seconds in times if seconds is not None]
+        known = [seconds * found.get(stage, 1.0) for seconds in times if seconds is not None]
         rows.append(
             StageForecast(
                 stage,
@@ -318,6 +325,21 @@ def _stages(
             )
         )
     return tuple(rows)
+
+
+def _corrections(
+    census: Census, store: CellStore, corpus: Corpus, speeds: Speeds
+) -> dict[str, float]:
+    """By stage, how much longer its finished cells took than they would have been expected to."""
+    took: dict[str, float] = defaultdict(float)
+    expected: dict[str, float] = defaultdict(float)
+    for cell in census.done:
+        spent = store.metrics(cell).get("seconds")
+        foreseen = seconds_of(amount_of(cell, corpus), speeds)
+        if spent is not None and foreseen is not None:
+            took[cell.stage] += float(spent)
+            expected[cell.stage] += foreseen
+    return {stage: took[stage] / expected[stage] for stage in took if expected[stage] > 0}
 
 
 def _written(
