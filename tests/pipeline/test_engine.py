@@ -76,6 +76,18 @@ def test_a_discarded_input_comes_back_when_a_reader_needs_it(store):
     assert calls == ["train", "score"]
 
 
+def test_what_lies_below_a_finished_cell_is_not_waited_for(store):
+    """As in a run that was unpacked from its text-free part."""
+    targets = chain(2)
+    run_cells(targets, store=store, stages=fake_stages())
+    below = targets[0].inputs["model"]
+    store.remove(below)
+    census = count(targets, store)
+    assert not census.left and len(census.done) == 7
+    store.remove(targets[0])
+    assert {c.key for c in count(targets, store).left} == {targets[0].key, below.key}
+
+
 def test_it_stops_between_cells(store):
     calls: list[str] = []
     outcome = run_cells(

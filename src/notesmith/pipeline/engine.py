@@ -108,12 +108,14 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
     """
     done: dict[str, Cell] = {}
     left: dict[str, Cell] = {}
+    wanted = {target.key for target in targets}
 
     def visit(cell: Cell, needed: bool) -> None:
         if cell.key in left or (cell.key in done and not needed):
             return
         state = store.state(cell)
-        finished = state == "done" or (state == "discarded" and not needed)
+        gone = state == "discarded" or (state == "absent" and cell.key not in wanted)
+        finished = state == "done" or (gone and not needed)
         done.pop(cell.key, None)
         (done if finished else left)[cell.key] = cell
         for before in cell.inputs.values():
