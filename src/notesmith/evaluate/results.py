@@ -119,7 +119,6 @@ def assemble(
     dev_cells: Iterable[CellScores] = (),
     curve_arm: str = "gold",
     seed: int = 13,
-    awaited: str = "",
 ) -> dict[str, Any]:
     """Turn the scores of all cells into the results of a run.
 
@@ -127,11 +126,10 @@ def assemble(
         cells: of the split that is reported, all on the same documents.
         config: comparator, further comparisons, resamples, confidence.
         main_size: the gold size of the verdict; the one with most arms if not given.
-        made: made sources by arm, in the recipe's order.
+        made: made sources by arm, in the recipe's order, of arms that are not scored yet too.
         dev_cells: the same students scored on dev.
         curve_arm: the arm whose sizes make the learning curve.
         seed: of the bootstrap.
-        awaited: the arm that the plan is about, where it is not scored yet.
 
     Returns:
         The part of ``results.json`` that follows from scores. Scores and differences are in points
@@ -154,6 +152,12 @@ def assemble(
     any_cell = next(iter(board.cells[keys[0]].values()))
     comparisons = _comparisons(board, keys, curve_arm)
     about = config.candidate or candidate(sources, config.comparator)
+    scored = {arm for arm, _ in keys}
+    awaited = about if about not in scored else None
+    if awaited:
+        # Speak about what is there.
+        there = {arm: own for arm, own in sources.items() if arm in scored}
+        about = candidate(there, config.comparator)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "scale": 100,

@@ -98,7 +98,9 @@ class Verdict:
         }
 
 
-def write_verdict(results: Mapping[str, Any], arm: str | None, awaited: str = "") -> Verdict:
+def write_verdict(
+    results: Mapping[str, Any], arm: str | None, awaited: str | None = None
+) -> Verdict:
     """Put the assembled ``results`` into words; ``arm`` is the one the verdict is about.
 
     ``awaited`` is the arm that it is to be about once that is scored: until then there are
@@ -112,18 +114,17 @@ def write_verdict(results: Mapping[str, Any], arm: str | None, awaited: str = ""
     # A rival named for this arm is the sterner test than the common comparator.
     main = next((c for c in about if c["family"] == "against"), about[0])
     power = results["power"]
-    advice: Recommendation = "unfinished"
-    if not awaited:
-        advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
     minutes = results.get("minutes_per_note")
     sentences = [_sentence(c, minutes) for c in about if c is not main]
     sentences += _other_arms(results, arm)
     sentences.append(_power_sentence(power))
+    advice: Recommendation = "unfinished"
     if awaited:
         sentences.append(
             f"Recommendation: none yet; {_name(awaited)}, which the plan is about, is not scored."
         )
     else:
+        advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
         sentences.append(_advice_sentence(advice, main, power))
     return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
 

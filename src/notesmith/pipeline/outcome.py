@@ -15,7 +15,6 @@ from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.seal import Seal
-from notesmith.evaluate.verdict import candidate
 from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.machine import machine, versions
@@ -50,22 +49,13 @@ def results_of(
     if not cells:
         raise StageError("nothing was scored yet; run the recipe first")
     main = config.draws.sizes[0]
-    evaluate = config.evaluate
-    scored = {cell.arm for cell in cells}
-    made = {arm.name: arm.made for arm in config.arm}
-    about = evaluate.candidate or candidate(made, evaluate.comparator) or ""
-    awaited = "" if about in scored else about
-    if awaited:
-        # Speak about what is there.
-        evaluate = evaluate.model_copy(update={"candidate": ""})
     results = assemble(
         cells,
-        evaluate,
+        config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
-        made={arm: sources for arm, sources in made.items() if arm in scored},
+        made={arm.name: arm.made for arm in config.arm},
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         seed=config.draws.seed,
-        awaited=awaited,
     )
     unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
     metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
