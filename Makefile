@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: env check lint types test quickstart clean
+.PHONY: env check lint types test faults quickstart clean
 
 env: $(STAMP)
 
@@ -25,6 +25,12 @@ types: env
 
 test: env
 	$(BIN)/python -m pytest -n 2
+
+# Everything that tests/faults does to the project, at full size, and its table (docs/reliability.md).
+faults: env
+	rm -rf runs/faults
+	$(BIN)/python -m pytest -n 2 tests/faults --full --fault-table runs/faults
+	$(BIN)/python tests/faults/table.py runs/faults
 
 check: lint types test
 

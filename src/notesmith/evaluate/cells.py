@@ -26,6 +26,8 @@ NamedView = Literal["strict", "end_to_end", "on_found"]
 PooledView = Literal["lenient", "boundary", "unseen", "seen"]
 View = NamedView | PooledView
 SCHEMA = 1
+# The split of train documents that a draw did not use.
+OUT_OF_DRAW = "out-of-draw"
 _NAMED: tuple[NamedView, ...] = ("strict", "end_to_end", "on_found")
 _POOLED: tuple[PooledView, ...] = ("lenient", "boundary", "unseen", "seen")
 
@@ -40,7 +42,9 @@ class CellScores:
     ``AttributeScores``, by name of the attribute, where the student is to learn some. ``groups``
     numbers the patients, documents of one patient alike. ``ids_hash`` says which documents, in
     which order. ``seconds`` and ``tokens`` are those of training. Of several ``students`` counts
-    are added up, and ``counts`` gives the mean.
+    are added up, and ``counts`` gives the mean. ``left_out`` are the positions of documents that
+    were not scored because the draw, or a document of it by text or patient, holds them: their
+    counts are 0 (out-of-draw scores stand over all of train, so that draws can be put together).
     """
 
     arm: str
@@ -60,6 +64,7 @@ class CellScores:
     students: int = 1
     end_to_end: dict[str, Counts] = field(default_factory=dict)
     on_found: dict[str, Counts] = field(default_factory=dict)
+    left_out: tuple[int, ...] = ()
 
     @property
     def n_documents(self) -> int:
@@ -112,6 +117,7 @@ class CellScores:
             "seconds": self.seconds,
             "tokens": self.tokens,
             **({"students": self.students} if self.students > 1 else {}),
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
         }
 
     @classmethod
@@ -142,6 +148,7 @@ class CellScores:
                 seconds=float(value["seconds"]),
                 tokens=int(value["tokens"]),
                 students=int(value.get("students", 1)),
+                left_out=tuple(int(i) for i in value.get("left_out", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StageError(

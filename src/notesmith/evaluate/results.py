@@ -117,6 +117,9 @@ def assemble(
     main_size: int | None = None,
     made: Mapping[str, Sequence[str]] | None = None,
     dev_cells: Iterable[CellScores] = (),
+    out_of_draw_cells: Iterable[CellScores] = (),
+    planned: Mapping[int, int] | None = None,
+    pool: int | None = None,
     curve_arm: str = "gold",
     seed: int = 13,
 ) -> dict[str, Any]:
@@ -128,6 +131,10 @@ def assemble(
         main_size: the gold size of the verdict; the one with most arms if not given.
         made: made sources by arm, in the recipe's order, of arms that are not scored yet too.
         dev_cells: the same students scored on dev.
+        out_of_draw_cells: the same students scored on the train documents that their draw did not
+            use, each over all of train with its draw ``left_out``.
+        planned: replicates by size that were sealed; no claim before they are there.
+        pool: train documents that draws are taken from.
         curve_arm: the arm whose sizes make the learning curve.
         seed: of the bootstrap.
 
