@@ -11,7 +11,7 @@ def test_a_lost_trial_is_named():
     tried = Tried()
     tried.count("flip", True)
     tried.count("flip", False)
-    with pytest.raises(AssertionError, match="flip.*1 of 2"):
+    with pytest.raises(AssertionError, match=r"flip.*1 of 2"):
         tried.check()
 
 
