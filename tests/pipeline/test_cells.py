@@ -10,7 +10,6 @@ import pytest
 
 from notesmith.corpus.processes import Owner
 from notesmith.errors import NotesmithError, StageError
-
 from notesmith.pipeline.cells import DONE, METRICS, Cell, CellStore, canonical, hash_path, seed_for
 
 from .fakes import chain, fake_stages

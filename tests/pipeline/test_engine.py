@@ -59,7 +59,7 @@ def test_what_a_stage_reads_is_checked_when_it_reads_it(store):
         if event.kind == "start" and event.cell.stage == "train":
             (store.folder(target.inputs["gold"]) / "data.txt").write_text("damaged")
 
-    with pytest.raises(StageError, match="what it reads, draw.* is damaged.*same command"):
+    with pytest.raises(StageError, match=r"what it reads, draw.* is damaged.*same command"):
         run_cells([target], store=store, stages=fake_stages(), on_cell=damage)
     assert run_cells([target], store=store, stages=fake_stages()).left == ()
 

@@ -45,21 +45,37 @@ def claim_folder(folder: Path) -> str:
         CorpusError: a link stands in the place of a file of ours, or nothing can be written there.
     """
     make_folder(folder)
-    with explained(folder):
-        names = [name for name in os.listdir(folder) if not _is_of_marker(name)]
-    if names:
-        found = run_id(folder)
-        if not found:
-            raise ConfigError(
-                f"{folder}: is not empty and no run folder (no {MARKER}); name another folder "
-                "with --out"
-            )
-    else:
+    found = check_folder(folder)
+    if not found:
         found = secrets.token_hex(16)
         marker = {"schema": _SCHEMA, "kind": "notesmith run", "id": found}
         atomic_write_text(folder / MARKER, dumps_checked(marker))
-    check_kinds(folder)
     sweep(folder)
+    return found
+
+
+def check_folder(folder: Path) -> str:
+    """The id of a run folder; empty of a folder that is new or empty. Writes nothing.
+
+    Raises:
+        ConfigError: it holds something and is no run folder, or its marker is damaged.
+        CorpusError: it is no folder, or a link stands in the place of a file of ours.
+    """
+    with explained(folder):
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return ""
+    found = run_id(folder)
+    if not found and any(not _is_of_marker(name) for name in names):
+        raise ConfigError(
+            f"{folder}: is not empty and no run folder (no {MARKER}); name another folder with "
+            "--out"
+        )
+    for name in _FOLDERS:
+        refuse_odd(folder / name, folder=True)
+    for name in _FILES:
+        refuse_odd(folder / name, folder=False)
     return found
 
 
@@ -81,18 +97,6 @@ def run_id(folder: Path) -> str:
             "another folder with --out"
         )
     return str(marker.get("id"))
-
-
-def check_kinds(folder: Path) -> None:
-    """Refuse a link, or a file of another kind, in the place of a file or folder of ours.
-
-    Raises:
-        CorpusError: there is one.
-    """
-    for name in _FOLDERS:
-        refuse_odd(folder / name, folder=True)
-    for name in _FILES:
-        refuse_odd(folder / name, folder=False)
 
 
 def _is_of_marker(name: str) -> bool:

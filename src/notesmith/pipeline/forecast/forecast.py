@@ -15,6 +15,7 @@ from typing import Any
 from notesmith.config import RecipeConfig
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import Census, count
+from notesmith.pipeline.folder import CELLS, KEEP
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.checks import Problem, needs_lm
 from notesmith.pipeline.forecast.facts import (
@@ -45,7 +46,6 @@ from notesmith.pipeline.forecast.speeds import (
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.plan import STAGES, Plan, scored_split
-from notesmith.pipeline.run import KEEP
 
 # A run's process holds on to some of what earlier cells used.
 _SPARE = 1.2
@@ -195,7 +195,7 @@ def forecast_run(
         train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
-        store = CellStore(folder / "cells")
+        store = CellStore(folder / CELLS)
         census = count(opened.plan.cells, store)
         stages = _stages(opened.plan, census, store, config, Corpus(train_, held_out), speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)
