@@ -79,7 +79,7 @@ def test_a_folder_that_holds_something_and_no_marker_is_left_as_it_is(paths, tmp
     for name, text in mine.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigError, match="is not empty and no run folder.*name another folder"):
+    with pytest.raises(ConfigError, match=r"is not empty and no run folder.*name another folder"):
         run(tiny_recipe(paths), tmp_path)
     found = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*.*")}
     assert found == {name: text for name, text in mine.items() if "." in name}

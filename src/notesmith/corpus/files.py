@@ -213,19 +213,6 @@ def must_be_new(path: Path) -> None:
         raise CorpusError(f"{path}: exists already; name another file, or remove it first")
 
 
-def write_signed(path: Path, text: str, sign: str) -> None:
-    """Write ``text``, which holds ``sign``, under a name that the user did not give.
-
-    Raises:
-        CorpusError: what stands there does not hold ``sign``: it is the user's.
-    """
-    if os.path.lexists(path) and sign.encode() not in read_regular(path):
-        raise CorpusError(
-            f"{path}: stands there and is not of notesmith; move it away, or name another --out"
-        )
-    atomic_write_text(path, text)
-
-
 def read_regular(path: Path) -> bytes:
     """The content of a file of ours; a link is not followed, and a pipe is not waited for.
 

@@ -99,6 +99,16 @@ def run_id(folder: Path) -> str:
     return str(marker.get("id"))
 
 
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run folder, so that files by our names in it are ours.
+
+    Raises:
+        ConfigError: its marker is damaged.
+        CorpusError: a link stands in the place of a file of ours.
+    """
+    return bool(run_id(folder)) and bool(check_folder(folder))
+
+
 def _is_of_marker(name: str) -> bool:
     """Whether a kill left it while the marker was being written."""
     return is_temporary(name) and name.startswith(f".{MARKER}.")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from notesmith.config import ArmConfig, NerConfig, RecipeConfig, RlConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.errors import ConfigError
 from notesmith.pipeline.folder import RECIPE as RECIPE
+from notesmith.pipeline.folder import SEAL
+
+log = logging.getLogger(__name__)
 
 _LARGEST = 1 << 20
 _DEEPEST = 20
@@ -75,16 +79,18 @@ def load_saved(folder: Path) -> RecipeConfig:
     """Load what ``save_recipe`` wrote.
 
     Raises:
-        ConfigError: it is gone, or was changed since: it no longer says what the cells were made
-            from.
+        ConfigError: it was changed since, and no seal says what the run was.
     """
     path = folder / RECIPE
     first, _, text = _text_of(path, str(path)).partition("\n")
     if first != f"{_SUM}{_sha256(text)}":
-        raise ConfigError(
+        said = (
             f"{path}: was changed since the run wrote it; copy it elsewhere to change it, and run "
             "the recipe of this run again to have it back"
         )
+        if not (folder / SEAL).exists():
+            raise ConfigError(said)
+        log.warning("%s", said)
     return load_recipe(str(path))
 
 

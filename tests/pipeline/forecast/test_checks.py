@@ -4,9 +4,9 @@ import json
 import pytest
 
 from notesmith.document import Document, Entity
+from notesmith.pipeline.folder import LOCK, claim_folder
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts, UnitFacts
-from notesmith.pipeline.folder import LOCK, claim_folder
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.recipes import save_recipe
 
