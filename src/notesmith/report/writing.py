@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.leftovers import sweep
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report
@@ -36,6 +37,8 @@ def write_report(
     """
     view = read_results(results)
     make_folder(folder)
+    for place in (folder, folder / "tables", folder / "figures"):
+        sweep(place)
     for table in all_tables(view):
         atomic_write_text(folder / "tables" / f"{table.name}.csv", to_csv(table))
         atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.files import scratch_beside
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import Census, count
 from notesmith.pipeline.folder import CELLS, KEEP
@@ -180,16 +181,16 @@ def forecast_run(
         if stored is not None and (stored.lm is not None or not with_lm):
             speeds = stored
         elif probe and not _stops(problems) and _may_measure(config, speeds, machine, hub, tell):
-            train, scratch = opened.docs["train"], probes / f"{key}.tmp"
-            speeds = measure(
-                config,
-                train,
-                with_lm=with_lm,
-                cache=cache,
-                scratch=scratch,
-                machine=machine,
-                tell=tell,
-            )
+            with scratch_beside(probes / key) as scratch:
+                speeds = measure(
+                    config,
+                    opened.docs["train"],
+                    with_lm=with_lm,
+                    cache=cache,
+                    scratch=scratch,
+                    machine=machine,
+                    tell=tell,
+                )
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
         train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
