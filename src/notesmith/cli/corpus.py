@@ -20,7 +20,7 @@ from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, CorpusError
 
 app = typer.Typer(
     no_args_is_help=True, help="Convert, count, check, compare, correct and divide corpora."
@@ -164,7 +164,11 @@ def convert(
     print_counts(console, "while reading", read.counts)
     print_counts(console, f"not held by {to}", lost)
     if configuration is not None:
-        atomic_write_text(beside, configuration)
+        try:
+            atomic_write_text(beside, configuration)
+        except CorpusError:
+            target.unlink(missing_ok=True)  # both or none
+            raise
         console.print(f"{beside}: paste it into the project (Labeling Interface, Code)")
 
 

@@ -138,19 +138,27 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
     make_folder(path.parent)
     temp = hidden_beside(path)
-    with explained(path):
+    with explained(path), _by_name(temp, path):
         try:
             temp.mkdir(mode=FOLDER_MODE)
             yield temp
             _make_private(temp)
             _swap(temp, path)
-        except BaseException as error:
+        except BaseException:
             shutil.rmtree(temp, ignore_errors=True)
-            if isinstance(error, CorpusError) and str(temp) in str(error):
-                # The caller knows the place by its own name.
-                raise type(error)(str(error).replace(str(temp), str(path))) from error
             raise
         sync_folder(path.parent)
+
+
+@contextmanager
+def _by_name(temp: Path, path: Path) -> Iterator[None]:
+    """Let an error name a place as the caller knows it."""
+    try:
+        yield
+    except CorpusError as error:
+        if str(temp) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(temp), str(path))) from error
 
 
 def _swap(temp: Path, path: Path) -> None:
@@ -195,7 +203,7 @@ def scratch_beside(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     sweep(path.parent, path.name)
     temp = hidden_beside(path)
-    with explained(path):
+    with explained(path), _by_name(temp, path):
         try:
             temp.mkdir(mode=FOLDER_MODE)
             yield temp

@@ -6,6 +6,7 @@ ignores ``flock``. Nothing is corrupted if both fail: cells are atomic. It only 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -42,8 +43,10 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         with explained(path):
             _take(folder, path, descriptor)
-        yield
-        os.ftruncate(descriptor, 0)
+        try:
+            yield
+        finally:
+            _forget(descriptor)
     finally:
         os.close(descriptor)
 
@@ -71,15 +74,25 @@ def _take(folder: Path, path: Path, descriptor: int) -> None:
     owner, me = _read(descriptor), Owner.me()
     if has_lock is False or (owner and owner != me and owner.life == "alive"):
         raise _busy(folder, owner)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
-    os.fsync(descriptor)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
+        os.fsync(descriptor)
+    except OSError:
+        _forget(descriptor)
+        raise
     if not _excludes(path):
         # Of two that began together the later writer stays.
         time.sleep(_SETTLED)
         owner = _read(descriptor)
         if owner and owner != me:
             raise _busy(folder, owner)
+
+
+def _forget(descriptor: int) -> None:
+    """Take this process's name out: a program that goes on after its run holds nothing."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
 
 
 def _flock(descriptor: int, how: int) -> bool | None:

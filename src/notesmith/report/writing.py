@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.files import atomic_file, atomic_write_text, make_folder
 from notesmith.corpus.leftovers import sweep
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
@@ -61,7 +61,9 @@ def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) ->
         facts: what the run cannot know.
     """
     draft = draft_methods(view, facts)
-    make_folder(path.parent)
-    atomic_write_text(path.parent / REFERENCES, draft.bibtex)
-    atomic_write_text(path, draft.methods)
+    # Both are on the disk before either has its name.
+    with atomic_file(path) as methods, atomic_file(path.parent / REFERENCES) as references:
+        for file, text in ((methods, draft.methods), (references, draft.bibtex)):
+            file.write(text.encode())
+            file.flush()
     return path
