@@ -210,7 +210,7 @@ def _text_of(path: Path, name: str) -> str:
     with path.open("rb") as file:
         data = file.read(_LARGEST + 1)
     if len(data) > _LARGEST:
-        raise ConfigError(f"recipe {name!r}: is larger than 1 MiB; name a recipe")
+        raise ConfigError(f"recipe {name!r}: is larger than 1 MiB; notesmith init writes a recipe")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -227,7 +227,7 @@ def _parsed(text: str, what: str) -> dict[str, Any]:
     except ValueError as error:  # of the syntax, or of a number with thousands of digits
         raise ConfigError(f"{what} is not TOML: {error}") from error
     except RecursionError:
-        raise ConfigError(f"{what}: is nested too deep; a recipe has tables in tables") from None
+        raise ConfigError(f"{what}: is nested deeper than any recipe; notesmith init writes one") from None
     return values
 
 
