@@ -227,7 +227,9 @@ def _parsed(text: str, what: str) -> dict[str, Any]:
     except ValueError as error:  # of the syntax, or of a number with thousands of digits
         raise ConfigError(f"{what} is not TOML: {error}") from error
     except RecursionError:
-        raise ConfigError(f"{what}: is nested deeper than any recipe; notesmith init writes one") from None
+        raise ConfigError(
+            f"{what}: is nested deeper than any recipe; notesmith init writes one"
+        ) from None
     return values
 
 
