@@ -20,6 +20,7 @@ from pathlib import Path
 from notesmith.corpus.files import make_folder
 from notesmith.errors import ConfigError
 from notesmith.pipeline.cells import CellStore
+from notesmith.pipeline.folder import CELLS, claim_folder
 from notesmith.pipeline.plan import make_plan
 from notesmith.pipeline.recipes import load_recipe
 from notesmith.pipeline.run import corpus_paths, sources_of
@@ -47,7 +48,7 @@ def pack(run: Path, archive: Path) -> int:
     plan = make_plan(config, sources_of(config, corpus_paths(config)))
     cells = {cell.key: cell for target in plan.cells for cell in target.walk()}
     with tempfile.TemporaryDirectory() as temporary:
-        store, copy = CellStore(run / "cells"), CellStore(Path(temporary) / "cells")
+        store, copy = CellStore(run / CELLS), CellStore(Path(temporary) / "cells")
         n = sum(store.copy_text_free(cell, copy) for cell in cells.values())
         if not n:
             raise ConfigError(f"{run}: no cell is finished")
@@ -57,12 +58,13 @@ def pack(run: Path, archive: Path) -> int:
 
 
 def unpack(archive: Path, run: Path) -> int:
-    """Put cells that a run lacks into its folder; returns how many."""
+    """Put cells that a run lacks into its folder, made if it is new; returns how many."""
+    claim_folder(run)
     n = 0
     with tempfile.TemporaryDirectory() as temporary, tarfile.open(archive) as tar:
         tar.extractall(temporary, filter="data")
         for cell in sorted(Path(temporary).glob("cells/*/*")):
-            target = run / "cells" / cell.parent.name / cell.name
+            target = run / CELLS / cell.parent.name / cell.name
             if not target.exists():
                 make_folder(target.parent)
                 shutil.move(cell, target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_cards_of_a_damaged_run(place, one_line, content, message):
 @pytest.mark.parametrize(
     "command",
     [
-        ("corpus", "convert", "gold.jsonl", "out.jsonl"),
+        ("corpus", "convert", "gold.jsonl", "new.jsonl"),
         ("corpus", "convert", "gold.jsonl", "out", "--to", "brat"),
         ("corpus", "convert", "gold.jsonl", "out", "--to", "inline"),
         ("corpus", "split", "gold.jsonl", "out"),
@@ -258,6 +259,35 @@ def test_a_full_disk_leaves_what_was_there(place, monkeypatch, one_line, command
     assert "disk full, not written; free some space and run again" in one_line(*command)
     assert sorted(os.listdir(place)) == ["gold.jsonl", "out.jsonl"]
     assert (place / "out.jsonl").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("corpus", "convert", "gold.jsonl", "mine"),
+        ("corpus", "convert", "gold.jsonl", "gold.jsonl"),
+        ("corpus", "split", "gold.jsonl", "mine"),
+        ("corpus", "corrected", "gold.jsonl", "gold.jsonl", "--out", "mine.jsonl"),
+        ("corpus", "adjudicate", "gold.jsonl", "--out", "mine.jsonl"),
+        ("corpus", "agreement", "gold.jsonl", "--page", "mine.jsonl"),
+        ("show", "gold.jsonl", "--html", "mine.jsonl"),
+        ("predict", "model", "gold.jsonl", "--out", "mine.jsonl"),
+        ("train", "gold.jsonl", "--out", "mine"),
+        ("export", "model", "--out", "mine"),
+        ("bundle", "mine.jsonl"),
+        ("init", "gold.jsonl", "--out", "mine.jsonl"),
+        ("run", "quickstart", "--out", "mine"),
+    ],
+)
+def test_what_is_there_is_never_written_over(place, one_line, command):
+    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "mine.jsonl").write_text("mine")
+    (place / "mine").mkdir()
+    (place / "mine" / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in place.rglob("*.*")}
+    options = ("--to", "brat") if command[:2] == ("corpus", "convert") and "mine" in command else ()
+    assert re.search(r"exists already|is not empty|stands there", one_line(*command, *options))
+    assert {path: path.read_bytes() for path in place.rglob("*.*")} == before
 
 
 def test_a_path_that_cannot_be(place, one_line, notesmith):

@@ -1,6 +1,9 @@
 import errno
 import os
+import resource
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +14,7 @@ from notesmith.corpus.files import (
     make_folder,
     write_part,
 )
+from notesmith.corpus.leftovers import hidden_beside
 from notesmith.errors import CorpusError
 
 
@@ -166,3 +170,45 @@ def test_failed_swap_keeps_the_old_folder(tmp_path, monkeypatch):
         pass
     assert (out / "old").read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_replaced_folder_comes_back_if_its_writer_died_in_between(tmp_path):
+    out = tmp_path / "out"
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    name = hidden_beside(out, "old").name.replace(f".{os.getpid()}-", f".{child.pid}-")
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "old").write_text("old")
+    with pytest.raises(RuntimeError), atomic_folder(out, replace=True) as folder:
+        (folder / "new").write_text("new")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (out / "old").read_text() == "old"
+
+
+def test_long_names_leave_room_for_a_temporary_one(tmp_path):
+    path = tmp_path / ("å" * 120 + ".jsonl")
+    atomic_write_text(path, "x")
+    atomic_write_text(path, "y")
+    assert path.read_text() == "y" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_size_limit_is_one_line_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    atomic_write_text(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(CorpusError, match=r"a.txt: larger than a file may be here"):
+            atomic_write_text(path, "new" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_a_folder_is_not_written_through(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorpusError, match="out: exists already"), atomic_folder(tmp_path / "out"):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []

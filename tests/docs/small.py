@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from notesmith.lm import source
 from notesmith.ner import encoder, train
 from notesmith.pipeline import bundle
 from notesmith.pipeline.begin import begin
+from notesmith.pipeline.folder import CELLS, claim_folder
 from notesmith.pipeline.forecast import checks, forecast
 from notesmith.pipeline.forecast.resources import Resources
 from tests.lm.tiny import save_tiny
@@ -69,6 +72,14 @@ def shrunk(config: RecipeConfig) -> RecipeConfig:
     return RecipeConfig.model_validate(values)
 
 
+def share(there: Path, here: Path) -> None:
+    """Link the files of finished cells that ``here`` lacks."""
+    for cell in there.glob("*/*"):
+        target = here / cell.relative_to(there)
+        if len(cell.name) == 24 and not target.exists():
+            shutil.copytree(cell, target, copy_function=os.link)
+
+
 @contextlib.contextmanager
 def small(folder: Path) -> Iterator[None]:
     """Everything that ``invoke`` runs inside is small; models are written below ``folder``."""
@@ -87,13 +98,13 @@ def small(folder: Path) -> Iterator[None]:
         return plan(*counts, steps=-(-steps // 150), **options)
 
     def run_small(config: RecipeConfig, out: Path | str, **options: Any) -> Any:
-        here = Path(out) / "cells"
-        here.parent.mkdir(parents=True, exist_ok=True)
-        if not here.exists():
-            # Runs share their cells, as those of one folder do: equal work is done once.
-            here.symlink_to(cells)
+        claim_folder(Path(out))
+        # Runs share their cells, as those of one folder do: equal work is done once.
+        share(cells, Path(out) / CELLS)
         # Workers would be new processes, in which nothing is small (tests/pipeline/test_crew.py).
-        return run(shrunk(config), out, **{**options, "jobs": 1})
+        result = run(shrunk(config), out, **{**options, "jobs": 1})
+        share(Path(out) / CELLS, cells)
+        return result
 
     def fetched(requirements: Sequence[str], wheels: Path) -> None:
         (wheels / "notesmith.whl").write_bytes(b"")

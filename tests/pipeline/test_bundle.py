@@ -1,4 +1,5 @@
 import hashlib
+import stat
 import tarfile
 from importlib import metadata
 
@@ -68,6 +69,7 @@ def test_every_file_has_its_sum(packed):
     for name, digest in listed.items():
         assert hashlib.sha256(files[name].read_bytes()).hexdigest() == digest
     assert hashlib.sha256(made.path.read_bytes()).hexdigest() == made.sha256
+    assert stat.S_IMODE(made.path.stat().st_mode) == 0o600
 
 
 def test_extras_bring_their_own_needs():

@@ -1,9 +1,15 @@
 import json
+import os
 import random
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 
+from notesmith.corpus.processes import Owner
+from notesmith.errors import NotesmithError, StageError
 from notesmith.pipeline.cells import DONE, METRICS, Cell, CellStore, canonical, hash_path, seed_for
 
 from .fakes import chain, fake_stages
@@ -110,27 +116,104 @@ def test_discard_keeps_metrics(store, cell):
     assert not store.verify(cell)
 
 
-def test_clean_removes_leftovers_and_keeps_cells_and_scratch(store, cell):
+def dead():
+    """The number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def left_by(pid, path):
+    """The temporary name that a process with this number would have given."""
+    me = Owner.me()
+    return path.with_name(f".{path.name}.{pid}-{me.started}-{me.place}-0123abcd.tmp")
+
+
+def test_clean_removes_leftovers_and_keeps_cells_scratch_and_what_is_not_ours(store, cell):
     finish(cell, store)
     stage = store.root / "draw"
-    (stage / f".{cell.key}.0123456789ab.tmp").mkdir()
-    (stage / f".old-{cell.key}").mkdir()
+    left_by(dead(), stage / cell.key).mkdir()
+    alive = left_by(os.getpid(), stage / cell.key)
+    alive.mkdir()
     (stage / ".stray").write_text("x")
+    (stage / "notes").mkdir()
+    (stage / "notes" / "mine.txt").write_text("x")
+    (store.root / "mine.txt").write_text("x")
+    (stage / f".{cell.key}.0123456789ab.tmp").mkdir()
     (stage / f"{'0' * 24}.partial").mkdir()
     # Killed between finishing the cell and deleting its scratch.
     (stage / f"{cell.key}.partial").mkdir()
-    assert store.clean() == 4
-    assert sorted(p.name for p in stage.iterdir()) == sorted([cell.key, f"{'0' * 24}.partial"])
+    cleaned = store.clean()
+    assert cleaned.n_removed == 2
+    strangers = [stage / f".{cell.key}.0123456789ab.tmp", stage / ".stray", stage / "notes"]
+    assert set(cleaned.strangers) == {*strangers, store.root / "mine.txt"}
+    assert (stage / "notes" / "mine.txt").read_text() == "x"
+    assert {p.name for p in stage.iterdir()} == {
+        *(cell.key, f"{'0' * 24}.partial", alive.name),
+        *(path.name for path in strangers),
+    }
 
 
 def test_clean_finishes_an_interrupted_discard(store, cell, monkeypatch):
-    finish(cell, store)
-    monkeypatch.setattr("notesmith.pipeline.cells._keep_metrics_only", lambda folder: None)
+    with store.write(cell) as out:
+        (out / METRICS).write_text("{}")
+        (out / "model").mkdir()
+        (out / "model" / "weights.bin").write_text("w")
+    monkeypatch.setattr("notesmith.pipeline.cells.drop", lambda folder, names: None)
     store.discard(cell)
     monkeypatch.undo()
-    assert (store.folder(cell) / "data.txt").exists()
+    (store.folder(cell) / "mine.txt").write_text("x")
+    assert (store.folder(cell) / "model" / "weights.bin").exists()
     store.clean()
-    assert not (store.folder(cell) / "data.txt").exists()
+    assert {p.name for p in store.folder(cell).iterdir()} == {DONE, METRICS, "mine.txt"}
+
+
+def test_a_file_that_is_not_of_the_cell_is_never_used_and_never_deleted(store, cell):
+    finish(cell, store)
+    mine = store.folder(cell) / "mine.txt"
+    mine.write_text("x")
+    assert store.state(cell) == "broken"
+    with pytest.raises(StageError, match=r"mine.txt: is not of the cell.*move it away"):
+        finish(cell, store)
+    assert mine.read_text() == "x"
+    mine.unlink()
+    assert store.state(cell) == "done"
+
+
+@pytest.mark.parametrize("part", ["root", "stage", "cell", "file"])
+def test_a_link_in_the_place_of_a_cell_is_refused(store, cell, tmp_path, part):
+    finish(cell, store)
+    folder = store.folder(cell)
+    path = {"root": store.root, "stage": folder.parent, "cell": folder, "file": folder / METRICS}
+    elsewhere = tmp_path / "elsewhere"
+    path[part].rename(elsewhere)
+    path[part].symlink_to(elsewhere)
+    before = elsewhere.read_bytes() if part == "file" else sorted(elsewhere.rglob("*"))
+    with pytest.raises(NotesmithError, match=r"a link or another kind|is not of the cell"):
+        if store.state(cell) == "broken":
+            store.remove(cell)
+    after = elsewhere.read_bytes() if part == "file" else sorted(elsewhere.rglob("*"))
+    assert before == after
+
+
+def test_metrics_of_a_damaged_cell_are_not_read(store, cell):
+    finish(cell, store)
+    path = store.folder(cell) / METRICS
+    path.write_text(path.read_text().replace("1.5", "9.5"))
+    assert store.metrics(cell) == {}
+
+
+def test_a_change_with_equal_size_and_time_is_seen_in_the_same_process(store, cell):
+    finish(cell, store)
+    path = store.folder(cell) / "data.txt"
+    for wait in (0, 0.15):
+        time.sleep(wait)
+        assert store.state(cell) == "done"
+        before = path.stat()
+        path.write_text("tex7")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert store.state(cell) == "broken"
+        path.write_text("text")
 
 
 def test_hash_path_follows_names_and_contents(tmp_path):

@@ -34,19 +34,53 @@ def test_metrics_hold_seconds_memory_and_what_the_stage_measured(store):
     assert metrics["seconds"] >= 0 and metrics["peak_memory_bytes"] > 1e6
 
 
-def test_a_damaged_input_is_recomputed_only_when_needed(store):
+def test_a_damaged_cell_is_computed_again_and_its_readers_keep_what_they_have(store):
     calls: list[str] = []
     target = chain(1)[0]
     run_cells([target], store=store, stages=fake_stages(calls=calls))
+    train, score = store.folder(target.inputs["model"]), store.folder(target)
+    before = (train / "data.txt").read_text(), (score / "data.txt").read_text()
+    written = (score / "data.txt").stat().st_mtime_ns
+    (train / "data.txt").write_text("damaged")
+    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert calls[4:] == ["train"]
+    (score / "data.txt").write_text("damaged")
+    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    assert calls[5:] == ["score"]
+    assert ((train / "data.txt").read_text(), (score / "data.txt").read_text()) == before
+    assert (score / "data.txt").stat().st_mtime_ns > written
+
+
+def test_what_a_stage_reads_is_checked_when_it_reads_it(store):
+    """Damaged after it was finished, in the same run."""
+    target = chain(1)[0]
+
+    def damage(event):
+        if event.kind == "start" and event.cell.stage == "train":
+            (store.folder(target.inputs["gold"]) / "data.txt").write_text("damaged")
+
+    with pytest.raises(StageError, match=r"what it reads, draw.* is damaged.*same command"):
+        run_cells([target], store=store, stages=fake_stages(), on_cell=damage)
+    assert run_cells([target], store=store, stages=fake_stages()).left == ()
+
+
+def test_a_damaged_cell_that_was_thrown_away_comes_back_and_goes_again(store):
+    target = chain(1)[0]
     train = target.inputs["model"]
-    (store.folder(train) / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
-    assert len(calls) == 4
-    before = (store.folder(target) / "data.txt").read_text()
-    (store.folder(target) / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
-    assert calls[4:] == ["train", "score"]
-    assert (store.folder(target) / "data.txt").read_text() == before
+
+    def run():
+        return run_cells(
+            [target],
+            store=CellStore(store.root),
+            stages=fake_stages(),
+            may_discard=lambda cell: cell.stage == "train",
+        )
+
+    run()
+    metrics = store.folder(train) / "metrics.json"
+    metrics.write_text(metrics.read_text().replace("10", "11"))
+    assert [cell.stage for cell in run().computed] == ["train"]
+    assert store.state(train) == "discarded" and store.metrics(train)["tokens"] == 10
 
 
 def test_weights_go_when_their_readers_are_done(store):

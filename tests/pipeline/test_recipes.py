@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,30 @@ def test_parts_of_a_run_are_named_by_field():
 def test_a_label_description_is_one_line(said):
     with pytest.raises(ConfigError, match="'Sign' must be one line"):
         load_recipe("quickstart", changes=[f"corpus.label_descriptions.Sign={json.dumps(said)}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 5000 + "]" * 5000, "nested deeper than any recipe"),
+        ("a = " + "{a = " * 3000 + "1" + "}" * 3000, "nested deeper than any recipe"),
+        ("a = " + "[" * 50 + "]" * 50, "nested deeper than any recipe"),
+        (".".join(["a"] * 100_000) + " = 1", "nested deeper than any recipe"),
+        ("[" + ".".join(['"a"'] * 100_000) + "]", "nested deeper than any recipe"),
+        ("#" * (2 << 20), "larger than 1 MiB"),
+        ("a = " + "9" * 5000, "is not TOML: Exceeds the limit"),
+        ("a = '\0'", "is not TOML: Found invalid character"),
+    ],
+)
+def test_what_no_recipe_looks_like_is_one_quick_line(tmp_path, text, said):
+    (tmp_path / "r.toml").write_text(text)
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=said) as error:
+        load_recipe(str(tmp_path / "r.toml"))
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+    assert time.monotonic() - began < 3
+
+
+def test_a_change_that_is_nested_too_deep_is_a_string():
+    with pytest.raises(ConfigError, match=r"draws.replicates: Input should be a valid integer"):
+        load_recipe("quickstart", changes=["draws.replicates=" + "[" * 5000 + "]" * 5000])

@@ -3,8 +3,9 @@ import stat
 
 import pytest
 
-from notesmith.errors import ConfigError, SealError, StageError
+from notesmith.errors import ConfigError, NotesmithError, SealError, StageError
 from notesmith.pipeline import run_recipe, status_of, write_results
+from notesmith.pipeline.folder import claim_folder
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.run import corpus_paths, sealed_plan
 
@@ -71,6 +72,61 @@ def test_a_second_run_computes_nothing(finished):
     result, config = finished
     again = run(config, result.folder)
     assert again.n_computed == 0 and again.n_left == 0
+
+
+def test_a_folder_that_holds_something_and_no_marker_is_left_as_it_is(paths, tmp_path):
+    mine = {"cells/draw/mine.txt": "a", "run.lock": "b", "recipe.toml": "c", "keep-models": "d"}
+    for name, text in mine.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=r"is not empty and no run folder.*name another folder"):
+        run(tiny_recipe(paths), tmp_path)
+    found = {p.relative_to(tmp_path).as_posix(): p.read_text() for p in tmp_path.rglob("*.*")}
+    assert found == {name: text for name, text in mine.items() if "." in name}
+    assert (tmp_path / "keep-models").read_text() == "d"
+
+
+@pytest.mark.parametrize(
+    "name", ["run.lock", "cells", "results.json", "seal.json", "recipe.toml", "tables"]
+)
+def test_a_link_in_the_place_of_a_file_of_ours_is_refused(paths, tmp_path, name):
+    claim_folder(tmp_path / "run")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("x")
+    target = elsewhere if name in ("cells", "tables") else elsewhere / "mine.txt"
+    (tmp_path / "run" / name).symlink_to(target)
+    with pytest.raises(NotesmithError, match=f"{name}: a link or another kind of file"):
+        run(tiny_recipe(paths), tmp_path / "run")
+    assert [p.read_text() for p in elsewhere.iterdir()] == ["x"]
+
+
+def test_a_changed_recipe_is_not_reported_on(paths, tmp_path):
+    config = tiny_recipe(paths)
+    run(config, tmp_path, only=["arm=gold"])
+    path = tmp_path / "recipe.toml"
+    path.write_text(path.read_text().replace("replicates = 2", "replicates = 1"))
+    with pytest.raises(ConfigError, match=r"recipe.toml: was changed since the run wrote it"):
+        write_results(tmp_path)
+    run(config, tmp_path, only=["arm=gold"])
+    assert write_results(tmp_path).n_left > 0
+
+
+def test_a_changed_seal_is_an_error(paths, tmp_path):
+    config = tiny_recipe(paths)
+    run(config, tmp_path, only=["arm=gold"])
+    path = tmp_path / "seal.json"
+    path.write_text(path.read_text().replace('"when": "20', '"when": "19'))
+    with pytest.raises(SealError, match=r"seal.json: the seal was changed or is damaged"):
+        run(config, tmp_path, only=["arm=gold"])
+
+
+def test_a_damaged_model_is_not_listed(paths, tmp_path):
+    run(tiny_recipe(paths), tmp_path, only=["arm=gold", "size=6"])
+    (weights,) = tmp_path.glob("cells/ner/*/model/weights.bin")
+    weights.write_bytes(b"v" * 5000)
+    write_results(tmp_path)
+    assert json.loads((tmp_path / "models.json").read_text()) == []
 
 
 def test_status_counts_cells(finished):
@@ -165,8 +221,8 @@ def test_dev_runs_do_not_touch_the_seal(paths, tmp_path):
     assert not (tmp_path / "seal.json").exists()
 
 
-def test_a_second_process_is_refused(paths, tmp_path, monkeypatch):
-    monkeypatch.setattr("notesmith.pipeline.lock._is_alive", lambda owner: True)
+def test_a_second_process_is_refused(paths, tmp_path):
+    claim_folder(tmp_path)
     with run_lock(tmp_path), pytest.raises(StageError, match="another notesmith"):
         run(tiny_recipe(paths), tmp_path)
 

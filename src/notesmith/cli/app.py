@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import sys
 from typing import Annotated, Any
 
@@ -33,7 +35,12 @@ from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = "disk full; free some space"
+_NO_ROOM = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "a file would be larger than may be here; raise the limit (ulimit -f)",
+}
 # What a user's path or disk can do; any other error of the system is a bug and keeps its traceback.
 _PLACE = frozenset(
     {
@@ -107,12 +114,15 @@ app.command()(bundle)
 def run() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except NotesmithError as error:
         _stop(f"notesmith: {error}", 1)
     except OSError as error:
-        if error.errno in _FULL:
-            _stop("notesmith: disk full; free some space and run the same command again", 1)
+        if error.errno in _NO_ROOM:
+            _stop(f"notesmith: {_NO_ROOM[error.errno]} and run the same command again", 1)
         if error.errno not in _PLACE or error.filename is None:
             raise
         _stop(f"notesmith: {error.filename}: {error.strerror}; name another path", 1)
@@ -121,6 +131,17 @@ def run() -> None:
         if package not in _MODEL_PACKAGES:
             raise
         _stop(f"notesmith: {MissingExtraError(package, 'models')}", 1)
+
+
+def _flush() -> None:
+    """Write out what was printed: at exit it is too late to say on one line that it cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What could not be written is not tried again when Python ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _stop(line: str, code: int) -> None:

@@ -26,8 +26,10 @@ def bundle(
     The packages are those installed here, in their versions; pip fetches their wheels. Run it on a
     machine of the same system, processor and Python as the one that it is for.
     """
+    from notesmith.corpus.files import must_be_new
     from notesmith.pipeline.bundle import make_bundle
 
+    must_be_new(out)
     typer.echo("Fetching wheels of what is installed here …", err=True)
     made = make_bundle(
         out,

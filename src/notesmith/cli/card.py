@@ -37,7 +37,7 @@ def dataset(
     from notesmith.report.reading import read_run
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(dataset_card(read_run(run), facts), out or run / "cards" / "dataset")
+    _write(dataset_card(read_run(run), facts), run, out, "dataset")
 
 
 @card.command("model")
@@ -57,12 +57,15 @@ def model(
     from notesmith.report.reading import read_run
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(model_card(read_run(run), facts, arm=arm, size=size), out or run / "cards" / "model")
+    _write(model_card(read_run(run), facts, arm=arm, size=size), run, out, "model")
 
 
-def _write(text: str, folder: Path) -> None:
-    from notesmith.corpus.files import atomic_write_text
+def _write(text: str, run: Path, out: Path | None, kind: str) -> None:
+    from notesmith.corpus.files import atomic_write_text, must_be_new
+    from notesmith.pipeline.folder import is_run
 
-    path = folder / "README.md"
+    path = (out or run / "cards" / kind) / "README.md"
+    if out is not None or not is_run(run):
+        must_be_new(path)
     atomic_write_text(path, text)
     typer.echo(str(path))

@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.files import atomic_folder, atomic_write_text
+from notesmith.corpus.files import atomic_folder, atomic_write_text, must_be_new
 from notesmith.corpus.formats import READABLE
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, CorpusError
 
 app = typer.Typer(
     no_args_is_help=True, help="Convert, count, check, compare, correct and divide corpora."
@@ -134,6 +134,11 @@ def convert(
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
     if to is None:
         raise ConfigError(f"{target}: name the format with --to: {', '.join(FORMATS)}")
+    beside = target.with_name(f"{target.stem}.labeling-config.xml")
+    if not target.is_dir():
+        must_be_new(target)
+    if to == "label-studio":
+        must_be_new(beside)
     read = read_corpus(
         source,
         format=format,
@@ -159,8 +164,11 @@ def convert(
     print_counts(console, "while reading", read.counts)
     print_counts(console, f"not held by {to}", lost)
     if configuration is not None:
-        beside = target.with_name(f"{target.stem}.labeling-config.xml")
-        atomic_write_text(beside, configuration)
+        try:
+            atomic_write_text(beside, configuration)
+        except CorpusError:
+            target.unlink(missing_ok=True)  # both or none
+            raise
         console.print(f"{beside}: paste it into the project (Labeling Interface, Code)")
 
 

@@ -30,6 +30,7 @@ from notesmith.corpus import ReadOptions, write_corpus
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
 from notesmith.corpus.agreement import words
+from notesmith.corpus.files import must_be_new
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
@@ -77,6 +78,7 @@ def adjudicate(
             f"--out {out.name}: name a .jsonl file, which holds masks and provenance; "
             "convert it afterwards"
         )
+    must_be_new(out)
     read = read_places(
         paths,
         annotators,

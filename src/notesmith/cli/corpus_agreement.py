@@ -31,6 +31,7 @@ from notesmith.corpus import ReadOptions
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
 from notesmith.corpus.annotators import AnnotatorsRead, Place, read_annotators
+from notesmith.corpus.files import atomic_write_text, must_be_new
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
@@ -75,6 +76,8 @@ def agreement(
 
     strict: label and all boundaries; lenient: label and overlap. F1 is the same both ways.
     """
+    if page is not None:
+        must_be_new(page)
     read = read_places(
         paths,
         annotators,
@@ -87,7 +90,6 @@ def agreement(
     )
     found = compare_annotators(read.docs, tally=Tally(on_problem), confidence=confidence, seed=seed)
     if page is not None:
-        from notesmith.corpus.files import atomic_write_text
         from notesmith.report.disagreements import render_disagreements
 
         title = f"Where {', '.join(found.sizes)} differ"

@@ -24,6 +24,7 @@ from notesmith.cli.corpus import (
 )
 from notesmith.corpus import ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.corrected import HOLDING, merge_corrections
+from notesmith.corpus.files import must_be_new
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
 
@@ -57,6 +58,7 @@ def corrected(
         raise ConfigError(
             f"--out {out.name}: name a .jsonl file, which holds provenance; convert it afterwards"
         )
+    must_be_new(out)
     read = read_corpus(
         gold,
         format=format,

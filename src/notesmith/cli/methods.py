@@ -19,9 +19,15 @@ def methods(
     source: Annotated[str, typer.Option(help="Source corpus, its version and agreement.")] = "",
 ) -> None:
     """Write methods, BibTeX and a TRIPOD-LLM draft of what is in results.json."""
+    from notesmith.corpus.files import must_be_new
+    from notesmith.pipeline.folder import is_run
     from notesmith.report.methods import PaperFacts
     from notesmith.report.reading import read_run
-    from notesmith.report.writing import METHODS, write_methods
+    from notesmith.report.writing import METHODS, REFERENCES, write_methods
 
+    if out is not None or not is_run(run):
+        draft = out or run / METHODS
+        must_be_new(draft)
+        must_be_new(draft.parent / REFERENCES)
     path = write_methods(read_run(run), out or run / METHODS, facts=PaperFacts(source))
     typer.echo(str(path))

@@ -67,6 +67,7 @@ def predict(
     from notesmith.cli.process import keep_few_kernels
 
     keep_few_kernels()
+    from notesmith.corpus.files import must_be_new
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey
@@ -79,6 +80,7 @@ def predict(
         raise ConfigError("--scores: Parquet has no place for them; end --out in .jsonl")
     if out.exists() and source.exists() and out.samefile(source):
         raise CorpusError(f"{out}: is the input; name another file with --out")
+    must_be_new(out)
     on_problem: OnProblem = "count" if skip_bad else "raise"
     fields = NoteFields(text_field, id_field)
     notes = find_notes(source, format=file_format, fields=fields, on_problem=on_problem)

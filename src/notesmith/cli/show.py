@@ -25,12 +25,14 @@ def show(
     from rich.console import Console
 
     from notesmith.corpus import read_corpus
-    from notesmith.corpus.files import atomic_write_text
+    from notesmith.corpus.files import atomic_write_text, must_be_new
     from notesmith.errors import CorpusError
     from notesmith.report.html import render_documents
     from notesmith.report.marked import hues
     from notesmith.report.show import legend, select, terminal_text
 
+    if html is not None:
+        must_be_new(html)
     found = read_corpus(path, format=format).docs
     docs = select(found, ids=ids or (), limit=0 if ids else limit)
     if not docs:

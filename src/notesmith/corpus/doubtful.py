@@ -147,8 +147,9 @@ def write_for_correction(
     ]
     if tool == "brat":
         docs = [_without_scores(doc) for doc in docs]  # They stand in the notes.
-        brat.write(docs, path)
-        atomic_write_text(path / "annotation.conf", annotation_conf(docs, labels))
+        with atomic_folder(path) as folder:
+            brat.write(docs, folder)
+            atomic_write_text(folder / "annotation.conf", annotation_conf(docs, labels))
     elif tool == "uima":
         uima_write.write(bare, path)
     else:

@@ -10,22 +10,32 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from notesmith.errors import CorpusError
+from notesmith.corpus.leftovers import hidden_beside, sweep
+from notesmith.errors import CorpusError, NotesmithError
 
 _UNSAFE = re.compile(r"[\x00-\x1f\\]")
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_ROOM = {
+    errno.ENOSPC: "disk full, not written; free some space and run again",
+    errno.EDQUOT: "disk full, not written; free some space and run again",
+    errno.EFBIG: "larger than a file may be here, not written; raise the limit (ulimit -f) "
+    "and run again",
+}
+_WHAT_STANDS = (
+    "a link or another kind of file stands in the place of one of notesmith's; move it away, or "
+    "name another folder"
+)
 _FORBIDDEN = frozenset(
     {
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EEXIST),
         *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
     }
 )
@@ -60,6 +70,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         CorpusError: the disk is full, or the file may not be written.
     """
     make_folder(path.parent)
+    sweep(path.parent, path.name)
     temp = hidden_beside(path)
     with explained(path):
         try:
@@ -119,31 +130,42 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         CorpusError: ``path`` is taken, the disk is full, or the place may not be written.
     """
+    sweep(path.parent, path.name)
     with explained(path):
-        if path.exists() and (not path.is_dir() or (not replace and any(path.iterdir()))):
+        if os.path.lexists(path) and (
+            path.is_symlink() or not path.is_dir() or (not replace and any(path.iterdir()))
+        ):
             raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
     make_folder(path.parent)
     temp = hidden_beside(path)
-    with explained(path):
+    with explained(path), _by_name(temp, path):
         try:
             temp.mkdir(mode=FOLDER_MODE)
             yield temp
             _make_private(temp)
             _swap(temp, path)
-        except BaseException as error:
+        except BaseException:
             shutil.rmtree(temp, ignore_errors=True)
-            if isinstance(error, CorpusError) and str(temp) in str(error):
-                # The caller knows the place by its own name.
-                raise type(error)(str(error).replace(str(temp), str(path))) from error
             raise
         sync_folder(path.parent)
+
+
+@contextmanager
+def _by_name(temp: Path, path: Path) -> Iterator[None]:
+    """Let an error name a place as the caller knows it."""
+    try:
+        yield
+    except CorpusError as error:
+        if str(temp) not in str(error):
+            raise
+        raise type(error)(str(error).replace(str(temp), str(path))) from error
 
 
 def _swap(temp: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temp, path)
         return
-    old = hidden_beside(path)
+    old = hidden_beside(path, "old")
     os.replace(path, old)
     try:
         os.replace(temp, path)
@@ -154,12 +176,15 @@ def _swap(temp: Path, path: Path) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Set modes and flush to disk what other libraries wrote under ``folder``."""
+    """Set modes and flush to disk what other libraries wrote under ``folder``; links stay."""
     for root, folders, names in os.walk(folder):
         for name in folders:
-            os.chmod(os.path.join(root, name), FOLDER_MODE)
+            if not os.path.islink(os.path.join(root, name)):
+                os.chmod(os.path.join(root, name), FOLDER_MODE)
         for name in names:
             file = os.path.join(root, name)
+            if not stat.S_ISREG(os.lstat(file).st_mode):
+                continue
             os.chmod(file, FILE_MODE)
             fd = os.open(file, os.O_RDONLY)
             try:
@@ -168,9 +193,62 @@ def _make_private(folder: Path) -> None:
                 os.close(fd)
 
 
-def hidden_beside(path: Path) -> Path:
-    """A new hidden name beside ``path``, for a temporary file or folder."""
-    return path.parent / f".{path.name[:80]}.{secrets.token_hex(6)}.tmp"
+@contextmanager
+def scratch_beside(path: Path) -> Iterator[Path]:
+    """Give a hidden folder beside ``path`` that is deleted when the block ends.
+
+    Raises:
+        CorpusError: the disk is full, or the place may not be written.
+    """
+    make_folder(path.parent)
+    sweep(path.parent, path.name)
+    temp = hidden_beside(path)
+    with explained(path), _by_name(temp, path):
+        try:
+            temp.mkdir(mode=FOLDER_MODE)
+            yield temp
+        finally:
+            shutil.rmtree(temp, ignore_errors=True)
+
+
+def must_be_new(path: Path) -> None:
+    """Refuse a target that the user names and that is there: it may be anything of theirs.
+
+    Raises:
+        CorpusError: something is there.
+    """
+    if os.path.lexists(path):
+        raise CorpusError(f"{path}: exists already; name another file, or remove it first")
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file of ours; a link is not followed, and a pipe is not waited for.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        CorpusError: it is no regular file.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise CorpusError(f"{path}: {_WHAT_STANDS}")
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+def refuse_odd(path: Path, *, folder: bool) -> bool:
+    """Whether ``path`` is there, as a file of ours or a folder; a link or anything else is refused.
+
+    Raises:
+        CorpusError: it is a link, or of another kind.
+    """
+    with explained(path):
+        try:
+            mode = os.lstat(path).st_mode
+        except FileNotFoundError:
+            return False
+    if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
+        raise CorpusError(f"{path}: {_WHAT_STANDS}")
+    return True
 
 
 def sync_folder(folder: Path) -> None:
@@ -190,15 +268,25 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if said := no_room(error):
+            raise CorpusError(f"{path}: {said}") from error
         code = error.errno if isinstance(error, OSError) else None
-        # Libraries that are not written in Python have errors of their own for a full disk.
-        if code in _FULL or (code is None and os.strerror(errno.ENOSPC) in str(error)):
-            raise CorpusError(
-                f"{path}: disk full, not written; free some space and run again"
-            ) from error
         if code is not None and code in _FORBIDDEN:
             raise CorpusError(f"{path}: cannot be written ({os.strerror(code)})") from error
         raise
+
+
+def no_room(error: BaseException) -> str:
+    """What to say of an error that means a full disk or a file-size limit; empty for any other.
+
+    Libraries that are not written in Python have errors of their own, with the system's words.
+    """
+    if isinstance(error, NotesmithError):
+        return ""
+    if isinstance(error, OSError) and error.errno is not None:
+        return _NO_ROOM.get(error.errno, "")
+    said = str(error)
+    return next((what for code, what in _NO_ROOM.items() if os.strerror(code) in said), "")
 
 
 def file_name(doc_id: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from notesmith.corpus.files import FILE_MODE, explained, make_folder, sync_folder
+from notesmith.corpus.files import FILE_MODE, explained, make_folder, refuse_odd, sync_folder
 from notesmith.corpus.formats import jsonl, parquet
 from notesmith.corpus.notes import Digest, Notes, Survey
 from notesmith.corpus.problems import Tally
@@ -138,21 +139,21 @@ def chunks(docs: Iterable[Document]) -> Iterator[list[Document]]:
 @contextmanager
 def _part(output: Output) -> Iterator[IO[bytes]]:
     """The part, opened at its beginning and locked; parts of other work that nobody holds go."""
-    for other in output.path.parent.glob(f".{_literal(output.path.name[:80])}.*.part"):
-        if other != output.part:
+    ours = re.compile(re.escape(f".{output.path.name[:80]}.") + r"[0-9a-f]{16}\.part")
+    for name in os.listdir(output.path.parent):
+        other = output.path.parent / name
+        if ours.fullmatch(name) and other != output.part:
             with _locked(other):
                 other.unlink()
     with _locked(output.part) as file:
         yield file
 
 
-def _literal(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    refuse_odd(path, folder=False)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, FILE_MODE)
     with os.fdopen(descriptor, "r+b") as file:
         busy = False
         try:

@@ -129,6 +129,8 @@ def _write(outputs: _Outputs, path: Path) -> None:
                 external_data=n_bytes > _ONE_FILE,
                 verbose=False,
             )
+    except OSError:  # of the disk, which whoever made the folder explains
+        raise
     except Exception as error:  # The exporter's errors have no common root.
         raise ModelError(
             f"encoder {model.config.model_type!r} cannot be exported to ONNX with torch "

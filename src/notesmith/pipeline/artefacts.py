@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from notesmith.corpus.checked import CHECKSUM, checksum, loads_checked
 from notesmith.corpus.files import FILE_MODE, atomic_write_text
 from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
@@ -66,7 +67,10 @@ def load_names(folder: Path) -> NameSet:
 
 
 class SampleLog:
-    """Samples of an unfinished cell, appended batch by batch; a torn last line is cut off."""
+    """Samples of an unfinished cell, appended batch by batch.
+
+    Each line holds its checksum: from the first that is torn or damaged on they are cut off.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read ``path`` where an earlier attempt left it, and go on from there."""
@@ -74,12 +78,10 @@ class SampleLog:
         self.finished: dict[int, Sample] = {}
         whole = 0
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-            try:
-                sample = _sample(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            record = loads_checked(line)
+            if record is None or not line.endswith(b"\n"):
                 break
-            if not line.endswith(b"\n"):
-                break
+            sample = _sample(record)
             whole += len(line)
             self.finished[sample.index] = sample
         if path.exists():
@@ -87,14 +89,13 @@ class SampleLog:
 
     def append(self, samples: Sequence[Sample]) -> None:
         """Add finished samples and flush them to disk."""
-        lines = [
-            json.dumps(
-                {"index": s.index, "text": s.text, "ids": list(s.token_ids), "ended": s.ended},
-                ensure_ascii=True,
-            )
+        records: list[dict[str, Any]] = [
+            {"index": s.index, "text": s.text, "ids": list(s.token_ids), "ended": s.ended}
             for s in samples
         ]
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+        lines = [json.dumps({**r, CHECKSUM: checksum(r)}, ensure_ascii=True) for r in records]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        descriptor = os.open(self.path, flags, FILE_MODE)
         with os.fdopen(descriptor, "ab") as file:
             file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
             file.flush()

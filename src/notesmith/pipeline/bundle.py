@@ -6,7 +6,6 @@ ones. Fetching them is the only step that uses the network, and pip does it, as 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -23,7 +21,13 @@ from pathlib import Path
 from string import Template
 from urllib.parse import unquote, urlparse
 
-from notesmith.corpus.files import make_folder
+from notesmith.corpus.checked import hash_file
+from notesmith.corpus.files import (
+    FILE_MODE,
+    make_folder,
+    scratch_beside,
+    sync_folder,
+)
 from notesmith.errors import ConfigError, StageError
 from notesmith.pipeline.recipes import packaged_recipes
 
@@ -66,6 +70,7 @@ def make_bundle(
 
     Raises:
         ConfigError: an extra, a recipe or a model is not there.
+        CorpusError: the disk is full.
         StageError: a package is missing here, or could not be fetched.
     """
     pins = requirements_of(extras)
@@ -76,9 +81,8 @@ def make_bundle(
     for model in models:
         if not (model / "config.json").is_file():
             raise ConfigError(f"{model}: no model folder (no config.json)")
-    make_folder(out.parent)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bundle-") as temporary:
-        top = Path(temporary) / _TOP
+    with scratch_beside(out) as temporary:
+        top = temporary / _TOP
         wheels = make_folder(top / "wheels")
         (fetch or fetch_wheels)([*pins, _own_source()], wheels)
         wanted = [f"{PACKAGE}[{','.join(extras)}]" if extras else PACKAGE, *pins]
@@ -89,14 +93,19 @@ def make_bundle(
             _copy_model(model, make_folder(top / "models" / model.resolve().name))
         (top / "INSTALL.md").write_text(_instructions(recipes, models), encoding="utf-8")
         files = sorted(path for path in top.rglob("*") if path.is_file())
-        sums = [f"{_sha256(path)}  {path.relative_to(top).as_posix()}\n" for path in files]
+        sums = [f"{hash_file(path)}  {path.relative_to(top).as_posix()}\n" for path in files]
         (top / SUMS).write_text("".join(sums), encoding="ascii")
-        archive = Path(temporary) / "bundle.tar"
+        archive = temporary / "bundle.tar"
         # Wheels and weights are compressed already.
-        with tarfile.open(archive, "w") as tar:
-            tar.add(top, arcname=_TOP)
-        digest, size = _sha256(archive), archive.stat().st_size
+        with archive.open("xb") as file:
+            with tarfile.open(fileobj=file, mode="w") as tar:
+                tar.add(top, arcname=_TOP)
+            os.fchmod(file.fileno(), FILE_MODE)
+            file.flush()
+            os.fsync(file.fileno())
+        digest, size = hash_file(archive), archive.stat().st_size
         os.replace(archive, out)
+        sync_folder(out.parent)
     return Bundle(out, tuple(pins), len(files) + 1, size, digest)
 
 
@@ -194,8 +203,3 @@ def _instructions(recipes: Sequence[str], models: Sequence[Path]) -> str:
         recipe=first if first in packaged_recipes() else f"recipes/{Path(first).name}",
         models="".join(f"- `models/{m.resolve().name}`\n" for m in models) or "- none\n",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

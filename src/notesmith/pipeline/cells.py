@@ -22,26 +22,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from notesmith.corpus.files import atomic_folder, atomic_write_text, make_folder
+from notesmith.corpus.checked import canonical as canonical
+from notesmith.corpus.checked import hash_file as hash_file
+from notesmith.corpus.checked import hash_path as hash_path
+from notesmith.corpus.files import atomic_folder, explained, make_folder, refuse_odd
+from notesmith.corpus.leftovers import delete, hidden_beside, is_temporary, sweep
+from notesmith.errors import StageError
+from notesmith.pipeline.contents import DONE as DONE
+from notesmith.pipeline.contents import METRICS as METRICS
+from notesmith.pipeline.contents import (
+    Listing,
+    State,
+    check,
+    drop,
+    finish_discard,
+    hashes_of,
+    is_settled,
+    list_files,
+    read_marker,
+    strangers_in,
+    write_marker,
+)
 
 log = logging.getLogger(__name__)
 
-DONE = "done.json"
-METRICS = "metrics.json"
 # Stages whose files hold ids, offsets and counts alone.
 TEXT_FREE = frozenset({"score", "pool", "gather", "coverage"})
 _KEY = re.compile(r"[0-9a-f]{24}")
-_OLD = ".old-"
 _SCRATCH = ".partial"
-
-State = Literal["absent", "done", "discarded", "broken"]
-
-
-def canonical(value: Any) -> str:
-    """JSON of ``value`` with sorted keys and no spaces: equal values give equal strings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def seed_for(root: int, *parts: str | int) -> int:
@@ -85,6 +95,11 @@ class Cell:
         object.__setattr__(self, "key", digest[:24])
 
     @property
+    def identity(self) -> Mapping[str, Any]:
+        """What its marker on disk says of it."""
+        return {"stage": self.stage, "version": self.version, "key": self.key}
+
+    @property
     def title(self) -> str:
         """A line for people: stage, arm, size, replicate, fold and student."""
         parts = [self.stage]
@@ -121,7 +136,8 @@ class CellStore:
     def __init__(self, root: Path) -> None:
         """Keep cells under ``root``; nothing is made until something is written."""
         self.root = root
-        self._verified: set[str] = set()
+        self._checked: dict[str, tuple[Listing, State]] = {}
+        self._told: set[str] = set()
 
     def folder(self, cell: Cell) -> Path:
         """Where ``cell`` is, or would be."""
@@ -132,59 +148,52 @@ class CellStore:
         return self.root / cell.stage / f"{cell.key}{_SCRATCH}"
 
     def state(self, cell: Cell) -> State:
-        """What is on disk, by marker and file sizes; contents are checked by ``verify``."""
-        folder = self.folder(cell)
-        if not folder.is_dir():
+        """What is on disk; a cell whose files are not all as they were when finished is broken.
+
+        Every file is hashed once in a process, and again when its inode, size or one of its times
+        (that of the node too, which no program can set) is another than it was then.
+
+        Raises:
+            CorpusError: a link or a file stands in the place of the folder.
+        """
+        listing = self._listing(cell)
+        if listing is None:
             return "absent"
-        marker = _read_marker(folder, cell)
-        if marker is None:
-            return "broken"
-        if marker["state"] == "discarded":
-            return "discarded"
-        sizes_agree = all(
-            _size(folder / name) == entry["size"] for name, entry in marker["files"].items()
-        )
-        return "done" if sizes_agree else "broken"
+        before = self._checked.get(cell.key)
+        if before is not None and before[0] == listing:
+            return before[1]
+        settled = is_settled(listing)
+        state, damage = check(self.folder(cell), cell.key, listing)
+        if damage and cell.key not in self._told:
+            self._told.add(cell.key)
+            log.warning("%s (cells/%s/%s): %s", cell.title, cell.stage, cell.key, damage)
+        if settled:
+            self._checked[cell.key] = listing, state
+        return state
 
     def verify(self, cell: Cell) -> bool:
         """Whether ``cell`` is done and each of its files has the content it had when finished."""
-        if cell.key in self._verified:
-            return True
-        if self.state(cell) != "done":
-            return False
-        folder = self.folder(cell)
-        marker = _read_marker(folder, cell)
-        if marker is None:
-            return False
-        for name, entry in marker["files"].items():
-            if hash_file(folder / name) != entry["sha256"]:
-                log.warning("cell %s %s: %s is damaged", cell.stage, cell.key, name)
-                return False
-        self._verified.add(cell.key)
-        return True
+        return self.state(cell) == "done"
 
     @contextmanager
     def write(self, cell: Cell) -> Iterator[Path]:
         """Give a temporary folder that becomes the cell when the block ends without an error."""
         folder = self.folder(cell)
-        make_folder(folder.parent)
         self.remove(cell)
+        make_folder(folder.parent)
         with atomic_folder(folder) as temporary:
             yield temporary
             files = {
-                path.relative_to(temporary).as_posix(): {
-                    "size": path.stat().st_size,
-                    "sha256": hash_file(path),
-                }
-                for path in sorted(temporary.rglob("*"))
-                if path.is_file()
+                name: {"size": os.lstat(temporary / name).st_size, "sha256": digest}
+                for name, digest in hashes_of(temporary)
             }
-            _write_marker(temporary, cell, "done", files)
-        self._verified.add(cell.key)
+            write_marker(temporary, cell.identity, "done", files)
         shutil.rmtree(self.scratch(cell), ignore_errors=True)
 
     def metrics(self, cell: Cell) -> dict[str, Any]:
         """The text-free metrics of a finished (or discarded) cell; empty if it is not there."""
+        if self.state(cell) not in ("done", "discarded"):
+            return {}
         try:
             value = json.loads((self.folder(cell) / METRICS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -194,16 +203,17 @@ class CellStore:
     def discard(self, cell: Cell) -> None:
         """Drop the artefacts of a done ``cell`` to free the disk; its metrics stay.
 
-        The marker changes first, so that a kill in between leaves a discarded cell with files
-        that ``clean`` deletes.
+        The marker changes first and names what goes, so that a kill in between leaves a discarded
+        cell with files that ``clean`` deletes.
         """
         folder = self.folder(cell)
         if self.state(cell) != "done":
             return
-        entry = {"size": _size(folder / METRICS), "sha256": hash_file(folder / METRICS)}
-        _write_marker(folder, cell, "discarded", {METRICS: entry})
-        self._verified.discard(cell.key)
-        _keep_metrics_only(folder)
+        marker = read_marker(folder, cell.key)
+        files = marker["files"] if marker else {}
+        gone = sorted(files.keys() - {METRICS})
+        write_marker(folder, cell.identity, "discarded", {METRICS: files[METRICS]}, gone)
+        drop(folder, gone)
 
     def copy_text_free(self, cell: Cell, to: CellStore) -> bool:
         """Put what may be shared of ``cell`` into another store; False if it is not finished.
@@ -218,107 +228,69 @@ class CellStore:
                 shutil.copytree(self.folder(cell), temporary, dirs_exist_ok=True)
             else:
                 metrics = shutil.copyfile(self.folder(cell) / METRICS, temporary / METRICS)
-                entry = {"size": _size(metrics), "sha256": hash_file(metrics)}
-                _write_marker(temporary, cell, "discarded", {METRICS: entry})
+                entry = {"size": os.lstat(metrics).st_size, "sha256": hash_file(metrics)}
+                write_marker(temporary, cell.identity, "discarded", {METRICS: entry})
         return True
 
     def remove(self, cell: Cell) -> None:
-        """Delete ``cell`` (a damaged or discarded one, before it is computed again)."""
+        """Delete ``cell`` (a damaged or discarded one, before it is computed again).
+
+        Raises:
+            StageError: something stands in it that is not of the cell: it stays as it is.
+        """
+        listing = self._listing(cell)
+        if listing is None:
+            return
         folder = self.folder(cell)
-        self._verified.discard(cell.key)
-        if folder.exists():
-            old = folder.with_name(f"{_OLD}{cell.key}")
-            shutil.rmtree(old, ignore_errors=True)
+        strangers = strangers_in(read_marker(folder, cell.key), listing)
+        if strangers:
+            raise StageError(
+                f"{folder / strangers[0]}: is not of the cell, which has to be computed again; "
+                "move it away, then run again"
+            )
+        self._checked.pop(cell.key, None)
+        self._told.discard(cell.key)
+        with explained(folder):
+            old = hidden_beside(folder)
             os.rename(folder, old)
-            shutil.rmtree(old, ignore_errors=True)
+        delete(old)
 
-    def clean(self) -> int:
-        """Delete what killed processes left half-written; returns how many of them went."""
+    def clean(self) -> Cleaned:
+        """Delete what killed processes left half-written; what is not of notesmith stays."""
         n_removed = 0
-        for stage in self.root.iterdir() if self.root.is_dir() else ():
-            names = {path.name for path in stage.iterdir()}
-            for name in names:
+        strangers: list[Path] = []
+        for stage in sorted(self.root.iterdir()) if refuse_odd(self.root, folder=True) else ():
+            if stage.is_symlink() or not stage.is_dir():
+                strangers.append(stage)
+                continue
+            n_removed += sweep(stage)
+            names = set(os.listdir(stage))
+            for name in sorted(names):
                 path = stage / name
-                if _KEY.fullmatch(name):
-                    for torn in path.glob(".*.tmp"):  # a marker whose writer was killed
-                        torn.unlink(missing_ok=True)
-                    if _is_discarded(path):
-                        _keep_metrics_only(path)
-                    continue
                 key = name.removesuffix(_SCRATCH)
-                if _KEY.fullmatch(key) and key not in names:
-                    continue  # the scratch of a cell that is still to be finished
-                _delete(path)
-                n_removed += 1
-        return n_removed
+                if is_temporary(name):
+                    continue  # of a process that lives
+                if not _KEY.fullmatch(key) or path.is_symlink() or not path.is_dir():
+                    strangers.append(path)
+                elif key == name:
+                    n_removed += sweep(path)  # a marker whose writer was killed
+                    finish_discard(path)
+                elif key in names:  # a cell that was finished before its scratch went
+                    delete(path)
+                    n_removed += 1
+        return Cleaned(n_removed, tuple(strangers))
+
+    def _listing(self, cell: Cell) -> Listing | None:
+        folder = self.folder(cell)
+        for part in (self.root, folder.parent, folder):
+            if not refuse_odd(part, folder=True):
+                return None
+        return list_files(folder)
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """How many leftovers went, and what stands among the cells that is not of notesmith."""
 
-
-def hash_path(path: Path) -> str:
-    """SHA-256 over a file, or over the names and contents of all files below a folder."""
-    if path.is_file():
-        return hash_file(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{hash_file(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _marker_hash(marker: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in marker.items() if name != "hash"}
-    return hashlib.sha256(canonical(rest).encode()).hexdigest()
-
-
-def _write_marker(
-    folder: Path, cell: Cell, state: State, files: Mapping[str, Mapping[str, Any]]
-) -> None:
-    marker: dict[str, Any] = {
-        "stage": cell.stage,
-        "version": cell.version,
-        "key": cell.key,
-        "state": state,
-        "files": dict(files),
-    }
-    marker["hash"] = _marker_hash(marker)
-    atomic_write_text(folder / DONE, json.dumps(marker, indent=1, sort_keys=True) + "\n")
-
-
-def _read_marker(folder: Path, cell: Cell) -> dict[str, Any] | None:
-    try:
-        marker = json.loads((folder / DONE).read_text(encoding="utf-8"))
-        whole = marker["hash"] == _marker_hash(marker) and marker["key"] == cell.key
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return marker if whole else None
-
-
-def _is_discarded(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / DONE).read_text("utf-8"))["state"] == "discarded")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _keep_metrics_only(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name not in (DONE, METRICS):
-            _delete(path)
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    n_removed: int
+    strangers: tuple[Path, ...]

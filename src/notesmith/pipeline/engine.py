@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.files import atomic_write_text, make_folder, no_room
 from notesmith.errors import StageError
 from notesmith.pipeline.cells import METRICS, Cell, CellStore
+from notesmith.pipeline.contents import check_scratch
 from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -49,8 +50,6 @@ class Work:
         """The cell's configuration."""
         return self.cell.config
 
-
-_FULL = "No space left on device"
 
 StageFunction = Callable[[Work], Mapping[str, Any]]
 
@@ -161,10 +160,12 @@ def run_cells(
         crew: computes cells side by side; without it, this process one after another.
 
     Raises:
-        NotesmithError: whatever a stage raises; finished cells stay.
+        NotesmithError: whatever a stage raises, or a finished cell is damaged while the run goes
+            on; finished cells stay.
     """
     started = time.monotonic()
-    store.clean()
+    for path in store.clean().strangers:
+        log.warning("%s: is not of notesmith; it is left alone", path)
     computed: list[Cell] = []
     readers = _readers(plan or targets)
 
@@ -186,7 +187,8 @@ def run_cells(
     def finish(cell: Cell, seconds: float) -> None:
         computed.append(cell)
         tell("done", cell, seconds)
-        discard(cell.inputs.values())
+        # The cell itself too: a damaged one may have been computed again after its readers.
+        discard([cell, *cell.inputs.values()])
 
     missing = _missing(targets, store)
     if crew is not None:
@@ -204,7 +206,11 @@ def run_cells(
 
 
 def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
-    """Cells to compute, inputs first; all that are in the list or whole need no others."""
+    """Cells to compute, inputs first; all that are in the list or whole need no others.
+
+    A damaged cell is computed again though all that read it are finished: what reads it keeps what
+    it has, for its key says that it was made from the same content.
+    """
     missing: dict[str, Cell] = {}
 
     def need(cell: Cell) -> None:
@@ -217,6 +223,9 @@ def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
     for target in targets:
         if store.state(target) != "discarded":
             need(target)
+        for cell in target.walk():
+            if store.state(cell) == "broken":
+                need(cell)
     return list(missing.values())
 
 
@@ -285,7 +294,14 @@ def compute(
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
     memory = PeakMemory()
+    for before in cell.inputs.values():
+        if not store.verify(before):
+            raise StageError(
+                f"{cell.title}: what it reads, {before.title}, is damaged since it was finished; "
+                "the same command computes it again"
+            )
     scratch = store.scratch(cell)
+    check_scratch(scratch)
     make_folder(scratch)
     started = time.monotonic()
     with store.write(cell) as out:
@@ -293,8 +309,8 @@ def compute(
         try:
             measured = function(Work(cell, inputs, out, scratch, on_progress))
         except Exception as error:
-            if _FULL in str(error):  # safetensors says so in an error of its own
-                raise StageError(f"{cell.title}: disk full; free some space, run again") from error
+            if said := no_room(error):
+                raise StageError(f"{cell.title}: {said}") from error
             raise
         seconds = time.monotonic() - started
         metrics = {

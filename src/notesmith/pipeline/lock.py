@@ -6,18 +6,25 @@ ignores ``flock``. Nothing is corrupted if both fail: cells are atomic. It only 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from notesmith.corpus.files import make_folder
+from notesmith.corpus.files import FILE_MODE, explained, make_folder, refuse_odd
+from notesmith.corpus.processes import Owner
 from notesmith.errors import StageError
+from notesmith.pipeline.folder import LOCK
 
-LOCK = "run.lock"
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# Seconds in which another process that began together with this one has written its name.
+_SETTLED = 0.3
 
 
 @contextmanager
@@ -26,83 +33,103 @@ def run_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StageError: another live process holds it.
+        CorpusError: a link or another kind of file is in the lock's place.
     """
     make_folder(folder)
     path = folder / LOCK
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    refuse_odd(path, folder=False)
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, FILE_MODE)
     try:
+        with explained(path):
+            _take(folder, path, descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _busy(folder, _read(descriptor)) from None
-        except OSError:  # a file system without flock: the owner below decides
-            pass
-        owner = _read(descriptor)
-        if owner and _is_alive(owner):
-            raise _busy(folder, owner)
-        me = {"pid": os.getpid(), "started": _started(os.getpid())}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(me).encode(), 0)
-        os.fsync(descriptor)
-        yield
-        os.ftruncate(descriptor, 0)
+            yield
+        finally:
+            _forget(descriptor)
     finally:
         os.close(descriptor)
 
 
 def holder_of(folder: Path) -> str:
     """Who runs in ``folder``, such as `` (process 7)``; empty where nobody does. Writes nothing."""
+    path = folder / LOCK
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return ""
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     except OSError:
         return ""
     try:
         owner = _read(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return f" (process {owner['pid']})" if "pid" in owner else " process"
-        except OSError:
-            pass
-        return f" (process {owner['pid']})" if owner and _is_alive(owner) else ""
+        if _flock(descriptor, fcntl.LOCK_SH) is False:
+            return _named(owner) or " process"
+        return _named(owner) if owner and owner.life == "alive" else ""
     finally:
         os.close(descriptor)
 
 
-def _read(descriptor: int) -> dict[str, Any]:
+def _take(folder: Path, path: Path, descriptor: int) -> None:
+    has_lock = _flock(descriptor, fcntl.LOCK_EX)
+    owner, me = _read(descriptor), Owner.me()
+    if has_lock is False or (owner and owner != me and owner.life == "alive"):
+        raise _busy(folder, owner)
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
-        return {}
-    return owner if isinstance(owner, dict) else {}
-
-
-def _busy(folder: Path, owner: dict[str, Any]) -> StageError:
-    who = f" (process {owner['pid']})" if "pid" in owner else ""
-    return StageError(f"another notesmith{who} is running in {folder}; wait for it or stop it")
-
-
-def _is_alive(owner: dict[str, Any]) -> bool:
-    """Whether the very process that wrote ``owner`` lives, not one that got its number since."""
-    pid = owner.get("pid")
-    if not isinstance(pid, int) or pid <= 0 or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    started = _started(pid)
-    return not started or started == owner.get("started")
-
-
-def _started(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty where there is no ``/proc``."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(me)).encode(), 0)
+        os.fsync(descriptor)
     except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    # A zombie holds nothing any more.
-    return "" if len(fields) < 20 else ("dead" if fields[0] in "ZX" else fields[19])
+        _forget(descriptor)
+        raise
+    if not _excludes(path):
+        # Of two that began together the later writer stays.
+        time.sleep(_SETTLED)
+        owner = _read(descriptor)
+        if owner and owner != me:
+            raise _busy(folder, owner)
+
+
+def _forget(descriptor: int) -> None:
+    """Take this process's name out: a program that goes on after its run holds nothing."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+
+
+def _flock(descriptor: int, how: int) -> bool | None:
+    """Whether the kernel gave the lock; None on a file system without."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _excludes(path: Path) -> bool:
+    """Whether a lock that is held shuts others out here, seen from a second opening."""
+    second = os.open(path, os.O_RDONLY | _FLAGS)
+    try:
+        return _flock(second, fcntl.LOCK_EX) is False
+    finally:
+        os.close(second)
+
+
+def _read(descriptor: int) -> Owner | None:
+    """Who is written into the lock; None for anything but an owner."""
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+        owner = Owner(found["pid"], found["started"], found["place"])
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return owner if type(owner.pid) is int and owner.pid > 0 else None
+
+
+def _busy(folder: Path, owner: Owner | None) -> StageError:
+    return StageError(
+        f"another notesmith{_named(owner)} is running in {folder}; wait for it or stop it"
+    )
+
+
+def _named(owner: Owner | None) -> str:
+    return f" (process {owner.pid})" if owner else ""

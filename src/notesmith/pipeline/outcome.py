@@ -124,7 +124,7 @@ def models_of(
         else:
             continue
         model = store.folder(student) / MODEL
-        if model.is_dir():
+        if store.verify(student):
             found.append(
                 {
                     "arm": target.arm,

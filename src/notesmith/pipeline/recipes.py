@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +21,16 @@ from pydantic import ValidationError
 from notesmith.config import ArmConfig, NerConfig, RecipeConfig, RlConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.errors import ConfigError
+from notesmith.pipeline.folder import RECIPE as RECIPE
+from notesmith.pipeline.folder import SEAL
 
-RECIPE = "recipe.toml"
+log = logging.getLogger(__name__)
+
+_LARGEST = 1 << 20
+_DEEPEST = 20
+# The parser's time is quadratic in the length of a dotted key.
+_MOST_DOTS = 500
+_SUM = "# Written by notesmith run. SHA-256 of the lines below: "
 DEMO = "demo:"
 
 
@@ -60,9 +70,32 @@ def load_recipe(
 def save_recipe(config: RecipeConfig, folder: Path) -> Path:
     """Write the resolved recipe, every default spelled out, as ``folder/recipe.toml``."""
     path = folder / RECIPE
-    values = config.model_dump(mode="json", exclude_none=True)
-    atomic_write_text(path, tomli_w.dumps(values))
+    text = tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    atomic_write_text(path, f"{_SUM}{_sha256(text)}\n{text}")
     return path
+
+
+def load_saved(folder: Path) -> RecipeConfig:
+    """Load what ``save_recipe`` wrote.
+
+    Raises:
+        ConfigError: it was changed since, and no seal says what the run was.
+    """
+    path = folder / RECIPE
+    first, _, text = _text_of(path, str(path)).partition("\n")
+    if first != f"{_SUM}{_sha256(text)}":
+        said = (
+            f"{path}: was changed since the run wrote it; copy it elsewhere to change it, and run "
+            "the recipe of this run again to have it back"
+        )
+        if not (folder / SEAL).exists():
+            raise ConfigError(said)
+        log.warning("%s", said)
+    return load_recipe(str(path))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _LITTLE_LEARNING = {
@@ -163,17 +196,50 @@ class Filters:
 def _read(name_or_path: str) -> dict[str, Any]:
     packaged = packaged_recipes()
     path = Path(name_or_path)
+    if name_or_path in packaged:
+        entry = resources.files("notesmith.pipeline") / "recipes" / f"{name_or_path}.toml"
+        return tomllib.loads(entry.read_text(encoding="utf-8"))
+    if not path.is_file():
+        raise ConfigError(
+            f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(packaged)}"
+        )
+    return _parsed(_text_of(path, name_or_path), f"recipe {name_or_path!r}")
+
+
+def _text_of(path: Path, name: str) -> str:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ConfigError(f"recipe {name!r}: is larger than 1 MiB; notesmith init writes a recipe")
     try:
-        if name_or_path in packaged:
-            entry = resources.files("notesmith.pipeline") / "recipes" / f"{name_or_path}.toml"
-            return tomllib.loads(entry.read_text(encoding="utf-8"))
-        if not path.is_file():
-            raise ConfigError(
-                f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(packaged)}"
-            )
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {name_or_path!r} is not TOML: {error}") from error
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"recipe {name!r} is not TOML: {error}") from error
+
+
+def _parsed(text: str, what: str) -> dict[str, Any]:
+    try:
+        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+            raise RecursionError
+        values = tomllib.loads(text)
+        if _depth(values) > _DEEPEST:
+            raise RecursionError
+    except ValueError as error:  # of the syntax, or of a number with thousands of digits
+        raise ConfigError(f"{what} is not TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(
+            f"{what}: is nested deeper than any recipe; notesmith init writes one"
+        ) from None
+    return values
+
+
+def _depth(value: Any) -> int:
+    """How many tables and lists stand in one another; no recursion, for a dotted key is deep."""
+    depth, level = 0, [value]
+    while level := [x for x in level if isinstance(x, dict | list)]:
+        depth += 1
+        level = [y for x in level for y in (x.values() if isinstance(x, dict) else x)]
+    return depth
 
 
 def _has_shape(values: Mapping[str, Any]) -> bool:
@@ -220,8 +286,8 @@ def _arm(values: Mapping[str, Any], name: str, change: str) -> dict[str, Any]:
 
 def _toml_value(raw: str) -> Any:
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+        return _parsed(f"value = {raw}", "value")["value"]
+    except ConfigError:
         return raw
 
 

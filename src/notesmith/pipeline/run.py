@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.checked import dumps_checked, loads_checked
+from notesmith.corpus.files import atomic_write_text, read_regular
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.evaluate import seal as sealing
@@ -34,20 +35,25 @@ from notesmith.pipeline.engine import (
     unheard,
 )
 from notesmith.pipeline.examples import examples_of
+from notesmith.pipeline.folder import (
+    CELLS,
+    KEEP,
+    MODELS,
+    RESULTS,
+    SEAL,
+    check_folder,
+    claim_folder,
+)
 from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.plan import Plan, encoders_of, make_plan, may_discard
-from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_recipe, save_recipe
+from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
 from notesmith.pipeline.stages import Surroundings, stage_functions
 from notesmith.progress import OnProgress, silent
 
 log = logging.getLogger(__name__)
 
-RESULTS = "results.json"
-MODELS = "models.json"
-KEEP = "keep-models"
-SEAL = "seal.json"
 _WEIGHT_SAMPLE = 1 << 20
 
 
@@ -124,12 +130,13 @@ def run_recipe(
             raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
     plan = make_plan(config, sources)
     targets = plan.select(Filters.parse(only))
+    claim_folder(folder)
     with run_lock(folder):
         save_recipe(config, folder)
         if keep_models:  # and whenever this folder is run again
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()
-        store = CellStore(folder / "cells")
+        store = CellStore(folder / CELLS)
         gate = _Gate(folder, config, paths, another_opening)
         gate.write_down()
         around = Surroundings(
@@ -297,7 +304,7 @@ class _Gate:
         return self.paths["train" if split == OUT_OF_FOLD else split]
 
     def _keep(self, seal: sealing.Seal) -> None:
-        atomic_write_text(self.path, json.dumps(seal.to_json(), indent=1) + "\n")
+        atomic_write_text(self.path, dumps_checked(seal.to_json()))
 
 
 def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan:
@@ -337,12 +344,12 @@ def read_seal(folder: Path) -> sealing.Seal | None:
         SealError: the file is damaged.
     """
     path = folder / SEAL
-    if not path.exists():
-        return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise SealError(f"{path}: the seal is damaged") from None
+        value = loads_checked(read_regular(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if value is None:
+        raise SealError(f"{path}: the seal was changed or is damaged; put a copy of it back")
     return sealing.Seal.from_json(value)
 
 
@@ -355,8 +362,7 @@ def _write(
     except StageError as error:
         log.info("no results yet: %s", error)
         return None, None
-    make_folder(folder)
-    atomic_write_text(folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    atomic_write_text(folder / RESULTS, dumps_checked(results))
     models = outcome.models_of(config, plan, store, folder)
     atomic_write_text(folder / MODELS, json.dumps(models, indent=1) + "\n")
     return results, _report(results, plan, store, folder)
@@ -372,9 +378,10 @@ def _report(results: Mapping[str, Any], plan: Plan, store: CellStore, folder: Pa
 def _open_run(folder: Path) -> tuple[RecipeConfig, Plan, CellStore]:
     if not (folder / RECIPE).is_file():
         raise ConfigError(f"{folder}: no run here (no {RECIPE})")
-    config = load_recipe(str(folder / RECIPE))
+    check_folder(folder)
+    config = load_saved(folder)
     plan = make_plan(config, sources_of(config, corpus_paths(config)))
-    return config, plan, CellStore(folder / "cells")
+    return config, plan, CellStore(folder / CELLS)
 
 
 def _terms(config: RecipeConfig) -> dict[str, list[str]]:

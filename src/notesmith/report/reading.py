@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from notesmith.errors import StageError
+from notesmith.corpus.checked import CHECKSUM, checksum
+from notesmith.corpus.files import read_regular
+from notesmith.errors import CorpusError, StageError
 from notesmith.report.view import (
     Arm,
     AttributeScore,
@@ -45,13 +47,20 @@ def read_run(folder: Path) -> View:
     """
     path = folder / "results.json"
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        results = json.loads(read_regular(path))
+    except (FileNotFoundError, NotADirectoryError):
         raise StageError(f"{folder}: no results.json; finish the run first") from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, CorpusError):
+            raise
         raise StageError(f"{path}: is not JSON; write it again with notesmith report") from None
     if not isinstance(results, dict):
         raise StageError(f"{path}: holds no results")
+    if CHECKSUM in results and results[CHECKSUM] != checksum(results):
+        raise StageError(
+            f"{path}: is damaged or was changed (its checksum is of other content); write it again "
+            "with notesmith report"
+        )
     return read_results(results)
 
 

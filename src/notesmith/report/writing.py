@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_text, make_folder
+from notesmith.corpus.files import atomic_file, atomic_write_text, make_folder
+from notesmith.corpus.leftovers import sweep
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report
@@ -36,6 +37,8 @@ def write_report(
     """
     view = read_results(results)
     make_folder(folder)
+    for place in (folder, folder / "tables", folder / "figures"):
+        sweep(place)
     for table in all_tables(view):
         atomic_write_text(folder / "tables" / f"{table.name}.csv", to_csv(table))
         atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))
@@ -58,7 +61,9 @@ def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) ->
         facts: what the run cannot know.
     """
     draft = draft_methods(view, facts)
-    make_folder(path.parent)
-    atomic_write_text(path.parent / REFERENCES, draft.bibtex)
-    atomic_write_text(path, draft.methods)
+    # Both are on the disk before either has its name.
+    with atomic_file(path) as methods, atomic_file(path.parent / REFERENCES) as references:
+        for file, text in ((methods, draft.methods), (references, draft.bibtex)):
+            file.write(text.encode())
+            file.flush()
     return path

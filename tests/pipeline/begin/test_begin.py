@@ -91,6 +91,26 @@ def test_nothing_is_overwritten_without_force(export, tmp_path):
     (tmp_path / "recipe-notes" / "mine.txt").write_text("x")
     with pytest.raises(ConfigError, match="was not written by init"):
         begin(export, out, force=True)
+    assert (tmp_path / "recipe-notes" / "mine.txt").read_text() == "x"
+
+
+def test_corrected_notes_and_other_files_are_not_overwritten_by_force(export, tmp_path):
+    out = tmp_path / "recipe.toml"
+    begin(export, out)
+    notes = tmp_path / "recipe-notes" / "train.jsonl"
+    corrected = notes.read_text().replace("patient", "Patient")
+    notes.write_text(corrected)
+    with pytest.raises(ConfigError, match="was changed since; name another --out"):
+        begin(export, out, force=True)
+    assert notes.read_text() == corrected
+    (tmp_path / "paper.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"paper.txt: was not written by init"):
+        begin(export, tmp_path / "paper.txt", force=True)
+    (tmp_path / "more-notes").mkdir()
+    (tmp_path / "more-notes" / "train.jsonl").write_text("mine")
+    with pytest.raises(ConfigError, match="more-notes: was not written by init"):
+        begin(export, tmp_path / "more.toml", force=True)
+    assert (tmp_path / "more-notes" / "train.jsonl").read_text() == "mine"
 
 
 def test_a_divided_folder_is_taken_as_it_is(tmp_path):

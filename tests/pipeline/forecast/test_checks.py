@@ -4,9 +4,10 @@ import json
 import pytest
 
 from notesmith.document import Document, Entity
+from notesmith.pipeline.folder import LOCK, claim_folder
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts, UnitFacts
-from notesmith.pipeline.lock import LOCK, run_lock
+from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.recipes import save_recipe
 
 from ..doubles import tiny_recipe
@@ -114,6 +115,7 @@ def test_model_folders_that_are_not_there():
 def test_a_folder_that_another_process_runs_in(tmp_path):
     recipe = tiny_recipe(PATHS, evaluate={"split": "dev"})
     assert not list(checks.of_folder(tmp_path, recipe, {}))
+    claim_folder(tmp_path)
     with run_lock(tmp_path):
         (problem,) = checks.of_folder(tmp_path, recipe, {})
         assert problem.fatal and "another notesmith (process " in problem.what
@@ -129,7 +131,16 @@ def test_looking_for_a_holder_writes_nothing(tmp_path):
         assert checks.holder_of(tmp_path) == " process"
 
 
+def test_a_folder_that_is_not_ours_is_a_problem(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    (problem,) = checks.of_folder(tmp_path, tiny_recipe(PATHS), {})
+    assert problem.fatal and problem.what == (
+        f"{tmp_path}: is not empty and no run folder (no notesmith-run.json)"
+    )
+
+
 def test_a_folder_of_another_recipe_is_noted(tmp_path):
+    claim_folder(tmp_path)
     save_recipe(tiny_recipe(PATHS, evaluate={"split": "dev"}), tmp_path)
     other = tiny_recipe(PATHS, evaluate={"split": "dev"}).model_copy(update={"name": "other"})
     assert notes(checks.of_folder(tmp_path, other, {})) == [

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_folder, atomic_write_text
+from notesmith.corpus.checked import CHECKSUM, dumps_checked, hash_file, loads_checked
+from notesmith.corpus.files import atomic_folder, atomic_write_text, read_regular
 from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.problems import OnProblem
 from notesmith.corpus.reading import read_corpus, write_corpus
@@ -17,14 +18,15 @@ from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.pipeline.begin.choices import choose_protocol, test_ratio
-from notesmith.pipeline.begin.compose import Composed, Given, compose
+from notesmith.pipeline.begin.compose import MADE_BY, Composed, Given, compose
 from notesmith.pipeline.begin.seen import Seen, look
 from notesmith.pipeline.forecast.resources import Resources, resources
 
 FEWEST = 10
 _SEED = 13
 _TRIES = 20
-_PARTS = frozenset({"train.jsonl", "test.jsonl"})
+# In a folder of divided notes: the hash of each, so that --force replaces no corrected ones.
+_WRITTEN = ".notesmith-init.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ def begin_recipe(
         with atomic_folder(notes, replace=force) as folder:
             for split, part in parts.items():
                 write_corpus(part, folder / f"{split}.jsonl")
+            hashes = {path.name: hash_file(path) for path in folder.iterdir()}
+            atomic_write_text(folder / _WRITTEN, dumps_checked(hashes))
     atomic_write_text(out, composed.text)
     return Begun(
         out,
@@ -196,10 +200,22 @@ def _may_write(out: Path, notes: Path | None, *, force: bool) -> None:
             raise ConfigError(f"{path}: exists already; name another with --out, or use --force")
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; name a file with --out")
-    if notes is not None and notes.exists():
-        ours = notes.is_dir() and {p.name for p in notes.iterdir()} <= {*_PARTS, "dev.jsonl"}
-        if not ours:
-            raise ConfigError(f"{notes}: was not written by init; name another --out")
+    if out.exists() and not read_regular(out).startswith(f"# {MADE_BY}".encode()):
+        raise ConfigError(f"{out}: was not written by init; name another with --out")
+    if notes is not None and notes.exists() and not _is_as_written(notes):
+        raise ConfigError(
+            f"{notes}: was not written by init, or was changed since; name another --out"
+        )
+
+
+def _is_as_written(notes: Path) -> bool:
+    """Whether a folder holds what an earlier ``init`` wrote and nothing else."""
+    try:
+        hashes = loads_checked(read_regular(notes / _WRITTEN)) or {}
+        found = {p.name: hash_file(p) for p in notes.iterdir() if p.name != _WRITTEN}
+    except (OSError, CorpusError):
+        return False
+    return {name: part for name, part in hashes.items() if name != CHECKSUM} == found
 
 
 def _divide(

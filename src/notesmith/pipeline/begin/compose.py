@@ -46,6 +46,9 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
 CANDIDATE = "sft+filter + replacement"
 AGAINST = {CANDIDATE: "replacement"}
 
+# How a recipe of init begins; --force overwrites no other file.
+MADE_BY = "Made by notesmith init"
+
 
 @dataclass(frozen=True, slots=True)
 class Composed:
@@ -267,7 +270,7 @@ class _Parts:
             "measures, and says what your test set can show."
         )
         return (
-            text.comment(f"Made by notesmith init from {self.given.source}.")
+            text.comment(f"{MADE_BY} from {self.given.source}.")
             + text.comment(what + patients + language)
             + (text.comment(rest) if (rest := nested + related + marked + bare) else "")
             + text.comment(f"{machine.cores} cores, {where}. {time}")

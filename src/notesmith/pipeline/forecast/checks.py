@@ -10,11 +10,12 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.errors import ConfigError, SealError
+from notesmith.errors import ConfigError, NotesmithError, SealError
 from notesmith.evaluate import seal as sealing
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.pipeline.folder import check_folder
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
 from notesmith.pipeline.lock import holder_of
 from notesmith.pipeline.plan import encoders_of, scored_split
@@ -210,7 +211,12 @@ def lm_window(name: str) -> int | None:
 
 
 def of_folder(folder: Path, config: RecipeConfig, paths: Mapping[str, Path]) -> Iterator[Problem]:
-    """A run folder that is in use, or that another plan has opened the test set in."""
+    """A folder that is not ours, that is in use, or in which another plan opened the test set."""
+    try:
+        check_folder(folder)
+    except NotesmithError as error:
+        yield Problem(str(error).partition("; ")[0], "name another folder with --out")
+        return
     if holder := holder_of(folder):
         yield Problem(
             f"{folder}: another notesmith{holder} is running there",

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.files import scratch_beside
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import Census, count
+from notesmith.pipeline.folder import CELLS, KEEP
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.checks import Problem, needs_lm
 from notesmith.pipeline.forecast.facts import (
@@ -45,7 +47,6 @@ from notesmith.pipeline.forecast.speeds import (
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.plan import STAGES, Plan, scored_split
-from notesmith.pipeline.run import KEEP
 
 # A run's process holds on to some of what earlier cells used.
 _SPARE = 1.2
@@ -180,22 +181,22 @@ def forecast_run(
         if stored is not None and (stored.lm is not None or not with_lm):
             speeds = stored
         elif probe and not _stops(problems) and _may_measure(config, speeds, machine, hub, tell):
-            train, scratch = opened.docs["train"], probes / f"{key}.tmp"
-            speeds = measure(
-                config,
-                train,
-                with_lm=with_lm,
-                cache=cache,
-                scratch=scratch,
-                machine=machine,
-                tell=tell,
-            )
+            with scratch_beside(probes / key) as scratch:
+                speeds = measure(
+                    config,
+                    opened.docs["train"],
+                    with_lm=with_lm,
+                    cache=cache,
+                    scratch=scratch,
+                    machine=machine,
+                    tell=tell,
+                )
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
         train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
-        store = CellStore(folder / "cells")
+        store = CellStore(folder / CELLS)
         census = count(opened.plan.cells, store)
         stages = _stages(opened.plan, census, store, config, Corpus(train_, held_out), speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)

@@ -1,0 +1,52 @@
+"""A quick run of every kind of cell: stages by rules, few arms, and what of it must not change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from notesmith.pipeline import run_recipe
+from notesmith.pipeline.cells import DONE, METRICS
+from tests.pipeline.doubles import doubles, tiny_recipe, write_notes
+
+ARMS = [
+    {"name": "gold"},
+    {"name": "replacement", "made": ["replaced"]},
+    {"name": "synthetic", "made": ["synthetic"]},
+]
+# Times, and what machine and day it was.
+PASSING = ("created", "stages", "machine", "checksum")
+
+
+def recipe(folder: Path, **changes):
+    """Two draws, three arms, in a few hundredths of a second."""
+    folder.mkdir(exist_ok=True)
+    values = {"arm": ARMS, "draws": {"curve": []}, "evaluate": {"against": {}, "resamples": 100}}
+    return tiny_recipe(write_notes(folder), **{**values, **changes})
+
+
+def run(config, out: Path, **options):
+    """Run it in this process."""
+    return run_recipe(config, out, make_stages=doubles, cache=out.parent / "cache", **options)
+
+
+def kept(out: Path) -> dict[str, str]:
+    """Hash of every file of every cell but those that hold times."""
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (out / "cells").rglob("*")
+        if path.is_file() and path.name not in (METRICS, DONE)
+    }
+
+
+def lasting(results) -> str:
+    """Results without times, to be compared."""
+    value = json.loads(json.dumps(results))
+    for name in PASSING:
+        value.pop(name, None)
+    for arm in value["arms"]:
+        arm.pop("seconds", None)
+    for made in value["made"]:
+        made.pop("seconds", None)
+    return json.dumps(value, sort_keys=True)
