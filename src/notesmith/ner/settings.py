@@ -10,9 +10,10 @@ from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.errors import ModelError
+from notesmith.models.manifest import OURS
 from notesmith.ner.attributes import Attribute
 
-SETTINGS_FILE = "notesmith.json"
+SETTINGS_FILE = OURS
 SCHEMA = 1
 
 
@@ -61,7 +62,15 @@ def read_settings(folder: Path) -> Settings:
         schema = values["schema"]
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ModelError(f"{path}: damaged ({type(error).__name__})") from error
     if schema != SCHEMA:
         raise ModelError(
