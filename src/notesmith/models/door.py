@@ -23,6 +23,11 @@ TOKENIZER = "tokenizer.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
+SETTINGS = (
+    *(CONFIG, "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"),
+    *("processor_config.json", "preprocessor_config.json"),
+)
+"""The files of settings that transformers reads."""
 
 # Fields that name code, or files and models outside the folder.
 _CODE = frozenset(
@@ -32,6 +37,7 @@ _CODE = frozenset(
         *("base_model_name_or_path", "use_pretrained_backbone", "distributed_config"),
     }
 )
+_TYPE = re.compile(r"[A-Za-z0-9_.-]+")
 # Fields by which transformers chooses an implementation: a plain name is built in, a path is not.
 _IMPLEMENTATION = re.compile(r"_?(attn|experts)_implementation(_internal)?")
 _BUILT_IN = frozenset({"eager", "sdpa", "flex_attention", "grouped_mm", "batched_mm"})
@@ -77,10 +83,10 @@ def check_folder(folder: Path) -> None:
         )
     if not (folder / CONFIG).exists():
         raise ModelError(f"{folder}: not a model folder (no {CONFIG})")
-    for path in sorted(folder.glob("*.json")):
-        if "config" in path.name or path.name == "special_tokens_map.json":
-            refuse_code(path.name, read_json(path), folder)
+    _refuse_code(folder)
     config = read_json(folder / CONFIG)
+    if not _TYPE.fullmatch(str(config.get("model_type"))):
+        raise ModelError(f"{folder}: {CONFIG} names no type of model that transformers knows")
     if config.get("quantization_config"):
         raise ModelError(f"{folder}: quantised weights are not supported; name the plain model")
     _check_sizes(config, read_headers(folder), folder)
@@ -93,9 +99,7 @@ def check_tokenizer_folder(folder: Path) -> None:
         ModelError: a file of settings asks for code or cannot be read.
     """
     _only_files(folder)
-    for path in sorted(folder.glob("*.json")):
-        if "config" in path.name or path.name == "special_tokens_map.json":
-            refuse_code(path.name, read_json(path), folder)
+    _refuse_code(folder)
     if (folder / TOKENIZER).exists():
         read_json(folder / TOKENIZER)
 
@@ -119,9 +123,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def refuse_code(name: str, value: object, folder: Path) -> None:
-    """Raise ModelError where settings ask for code, at any depth."""
-    for key, found in _fields(value):
+def _refuse_code(folder: Path) -> None:
+    """Raise ModelError where a file of settings asks for code, at any depth."""
+    for name in SETTINGS:
+        if (folder / name).exists():
+            _refuse_code_in(name, read_json(folder / name), folder)
+
+
+def _refuse_code_in(name: str, settings: Mapping[str, Any], folder: Path) -> None:
+    for key, found in _fields(settings):
         if key in _CODE and found:
             raise ModelError(
                 f"{folder}: {name} has {key!r}, which makes libraries load code or files from "

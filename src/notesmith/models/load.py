@@ -142,14 +142,17 @@ def check_finite(model: Any, folder: Path, *, but: frozenset[str] = frozenset())
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from drawing progress bars; progress is reported by us."""
+    """Keep transformers from drawing bars and tables: telling is ours."""
     from transformers.utils import logging as transformers_logging
 
     shown = transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if shown:
             transformers_logging.enable_progress_bar()
 
