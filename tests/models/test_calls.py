@@ -8,18 +8,22 @@ from pathlib import Path
 import notesmith
 
 SOURCE = Path(notesmith.__file__).parent
+TREES = {
+    path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(SOURCE.rglob("*.py"))
+}
 
 
 def calls(name: str) -> list[tuple[str, ast.Call]]:
     """Calls of anything called ``name``, as a function or a method, with the file they are in."""
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call):
                 called = node.func.attr if isinstance(node.func, ast.Attribute) else None
                 called = node.func.id if isinstance(node.func, ast.Name) else called
                 if called == name:
-                    found.append((path.relative_to(SOURCE).as_posix(), node))
+                    found.append((path, node))
     return found
 
 
@@ -57,8 +61,7 @@ def test_nothing_unpickles_and_nothing_trusts():
     for path, call in calls("load"):
         if isinstance(call.func, ast.Attribute) and ast.dump(call.func.value).find("'torch'") >= 0:
             assert path == "lm/rl_policy.py" and options(call)["weights_only"] is True
-    for path in SOURCE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for path, tree in TREES.items():
         for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -153,7 +153,9 @@ def fetch(name: str, presets: Mapping[str, str]) -> bool:
     target = model.root / commit
     partial = make_folder(target.with_name(f"{commit}.partial"))
     download(model.hub_id, commit, partial)
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    for path in partial.iterdir():
+        if path.is_dir():  # the library's own notes, and other forms of the model
+            shutil.rmtree(path)
     check_folder(partial)
     _make_private(partial)
     write_manifest(partial)
