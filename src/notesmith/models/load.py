@@ -133,8 +133,12 @@ def check_vocabulary(tokenizer: Any, n_rows: int, folder: Path) -> None:
 
 def check_finite(model: Any, folder: Path, *, but: frozenset[str] = frozenset()) -> None:
     """Raise ModelError where a weight is infinite or not a number."""
+    import torch
+
     for name, weight in model.named_parameters():
-        if name not in but and not bool(weight.isfinite().all()):
+        # A sum is no number if a term is none, and takes a third of the time of looking at each.
+        suspect = name not in but and not bool(weight.sum(dtype=torch.float32).isfinite())
+        if suspect and not bool(weight.isfinite().all()):
             raise ModelError(
                 f"{folder}: {name} holds values that are no numbers; the folder is damaged"
             )
