@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from notesmith.config import NerConfig
+from notesmith.config import LmConfig, NerConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import ModelError
-from notesmith.lm.load import open_folder
+from notesmith.lm.load import load_lm, open_folder
 from notesmith.models import load as loading
 from notesmith.models.manifest import MANIFEST, write_manifest
 from notesmith.ner import load_ner, train_ner
@@ -270,6 +270,27 @@ def test_while_a_model_loads_the_hubs_library_is_offline(tmp_path):
 
     assert loading.pretrained(Loader, tmp_path) is True
     assert not is_offline_mode()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("generation_config.json", {"eos_token_id": "end"}),
+        ("generation_config.json", {"eos_token_id": [1, "x"]}),
+        ("tokenizer_config.json", {"eos_token": None}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"a": 3}}),
+        ("config.json", {"pad_token_id": 10**6}),
+        ("config.json", {"hidden_act": "none-such"}),
+        ("tokenizer.json", {"model": []}),
+        ("tokenizer.json", {"model": {}}),
+    ],
+)
+@pytest.mark.parametrize("trim", [True, False])
+def test_odd_settings_of_a_language_model_are_one_line(name, values, trim, good, tmp_path):
+    folder = edited(good["lm"], tmp_path / "m", name, **values)
+    with pytest.raises(ModelError) as error:
+        load_lm(LmConfig(model=str(folder), trim=trim), cache=tmp_path / "cache", device="cpu")
+    assert "\n" not in str(error.value)
 
 
 def test_a_language_models_folder_that_is_none(good, tmp_path):

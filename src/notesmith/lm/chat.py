@@ -36,7 +36,7 @@ def plain_turns(tokenizer: PreTrainedTokenizerFast) -> Turns:
     """
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     if eos is None:
-        raise ModelError("the tokenizer has no end-of-text token")
+        raise ModelError(f"{tokenizer.name_or_path}: the tokenizer has no end-of-text token")
     return Turns(() if bos is None else (int(bos),), (), (int(eos),))
 
 
@@ -61,7 +61,10 @@ def chat_turns(tokenizer: PreTrainedTokenizerFast) -> Turns:
     before, found, between = asked.partition(_PROMPT)
     _, ended, after = text.partition(_COMPLETION)
     if not (found and ended):
-        raise ModelError("the chat template does not print a prompt and its answer as they are")
+        raise ModelError(
+            f"{tokenizer.name_or_path}: the chat template does not print a prompt and its answer "
+            "as they are"
+        )
 
     def ids(part: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(part, add_special_tokens=False))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notesmith.config import LmConfig
 from notesmith.corpus.files import atomic_folder
+from notesmith.errors import ModelError
 from notesmith.lm import vocabulary
 from notesmith.lm.chat import Turns, chat_turns, plain_turns
 from notesmith.lm.folder import Card, fingerprint_folder
@@ -168,7 +169,21 @@ def open_folder(
     model.eval()
     tokenizer = read_tokenizer(folder, as_written=True)
     card = card or Card.read(folder)
-    return LanguageModel(
+    try:
+        return _made(model, tokenizer, card, folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{folder}: its tokenizer or generation settings are not those of a language model "
+            f"({type(error).__name__}); copy it anew"
+        ) from error
+
+
+def _made(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, card: Card, folder: Path
+) -> LanguageModel:
+    lm = LanguageModel(
         model,
         tokenizer,
         name=card.name,
@@ -178,6 +193,8 @@ def open_folder(
         fingerprint=fingerprint_folder(folder),
         chat=card.chat,
     )
+    lm.pad_id, lm.eos_ids  # noqa: B018 - whether they are numbers is seen here
+    return lm
 
 
 def cpu_has_bf16() -> bool:

@@ -112,7 +112,10 @@ def trimmed_folder(source: Source, cache: Path, sample_texts: Sequence[str]) -> 
     """Folder of the model with its vocabulary cut, made and proved once; or the model as it is."""
     path = source.folder / "tokenizer.json"
     tokenizer_json = read_json(path) if path.exists() else None
-    kept = vocabulary.shipped_tokens(tokenizer_json) if tokenizer_json else None
+    try:
+        kept = vocabulary.shipped_tokens(tokenizer_json) if tokenizer_json is not None else None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ModelError(f"{path}: no tokenizer ({type(error).__name__}); copy it anew") from error
     if kept is None:
         log.info("vocabulary not trimmed: no list of tokens for this tokenizer")
         return source.folder

@@ -121,8 +121,14 @@ def read_tokenizer(folder: Path, *, as_written: bool = False) -> PreTrainedToken
     return found
 
 
-def check_vocabulary(tokenizer: Any, n_rows: int, folder: Path) -> None:
+def check_vocabulary(tokenizer: Any, model: Any, folder: Path) -> None:
     """Raise ModelError where a token has no row in the embedding: the two are not of one model."""
+    try:
+        n_rows = model.get_input_embeddings().weight.shape[0]
+    except (NotImplementedError, AttributeError) as error:
+        raise ModelError(
+            f"{folder}: an encoder without a table of tokens cannot be used"
+        ) from error
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= n_rows:
         raise ModelError(

@@ -94,7 +94,7 @@ def open_encoder(folder: Path, name: str, *, tags: Sequence[str] | None = None) 
     """
     model = read_tagger(folder, tags)
     tokenizer = read_tokenizer(folder)
-    check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0], folder)
+    check_vocabulary(tokenizer, model, folder)
     # On a CPU padding costs what it weighs, and plain matrix products beat the fused attention
     # kernel, whose backward pass takes 3 to 6 times as long on sentences (docs/speed.md).
     packed = not torch.cuda.is_available() and enable_packing(model)
