@@ -171,7 +171,7 @@ def test_shards_are_all_needed(good, tmp_path):
         open_folder(folder)
 
 
-@pytest.mark.parametrize("where", ["../m/x.safetensors", "/etc/passwd", 3, None])
+@pytest.mark.parametrize("where", ["../m/x.safetensors", "/etc/passwd", 3, None, []])
 def test_an_index_names_files_of_its_folder(where, good, tmp_path):
     folder = sharded(good["lm"], tmp_path / "m")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": where}}))
@@ -203,6 +203,7 @@ def test_weights_are_floating_point(good, tmp_path):
         ({"vocab_size": 10**9}, "asks for vocab_size = 1000000000"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised weights"),
         ({"model_type": "../bert"}, "names no type of model"),
+        ({"model_type": None}, "names no type of model"),
         ({"model_type": "t5-of-tomorrow"}, "cannot be loaded: The checkpoint"),
     ],
 )

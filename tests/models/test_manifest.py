@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from notesmith.errors import ModelError
@@ -20,9 +22,18 @@ def folder(tmp_path):
 
 def test_a_whole_folder_passes_with_what_people_put_beside_it(folder):
     check_manifest(folder)
-    for name in ("README.md", "LICENSE", "NOTICE.txt", ".gitattributes"):
+    (folder / ".git").mkdir()
+    for name in ("README.md", "LICENSE", "NOTICE.txt", ".gitattributes", ".git/config"):
         (folder / name).write_text("for people")
     assert is_whole(folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "config.json"])
+def test_a_pipe_is_not_waited_for(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError):
+        check_manifest(folder)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Card:
             return cls._of(read_json(path), path)
         text = readme.read_text(errors="replace") if readme.is_file() else ""
         licence = re.search(r"^license:\s*(\S+)", text, re.MULTILINE)
-        return cls(folder.resolve().name, licence.group(1) if licence else "unknown")
+        return cls(folder.name or folder.resolve().name, licence.group(1) if licence else "unknown")
 
     @classmethod
     def _of(cls, values: dict[str, object], path: Path) -> Card:

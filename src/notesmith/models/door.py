@@ -86,7 +86,8 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"{folder}: not a model folder (no {CONFIG})")
     _refuse_code(folder)
     config = read_json(folder / CONFIG)
-    if not _TYPE.fullmatch(str(config.get("model_type"))):
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
         raise ModelError(f"{folder}: {CONFIG} names no type of model that transformers knows")
     if config.get("quantization_config"):
         raise ModelError(f"{folder}: quantised weights are not supported; name the plain model")
@@ -179,9 +180,10 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder}: no safetensors weights ({WEIGHTS}); other formats are not loaded"
         )
     shards = read_json(folder / INDEX).get("weight_map")
-    names = set(shards.values()) if isinstance(shards, dict) else set()
-    if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
+    listed = list(shards.values()) if isinstance(shards, dict) else []
+    if not listed or any(not isinstance(n, str) or Path(n).name != n for n in listed):
         raise ModelError(f"{folder / INDEX}: names no files of its folder")
+    names = set(listed)
     absent = sorted(n for n in names if not (folder / n).exists())
     if absent:
         raise ModelError(

@@ -31,7 +31,7 @@ from notesmith.models.manifest import hash_file
 
 SETTLED = 3.0
 """Seconds; the coarsest clock of a file system in ``_LOCAL`` ticks every 0.01."""
-_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
+_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs"})
 _MOST = 4096
 # Below this a look-up costs as much as the hash.
 _SMALL = 1 << 20

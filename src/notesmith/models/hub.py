@@ -8,6 +8,7 @@ fetched first is written down there and used ever after, until another is named,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -23,7 +24,8 @@ from notesmith.home import home
 from notesmith.models.door import check_folder
 from notesmith.models.manifest import check_manifest, is_whole, write_manifest
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# Two dashes stand for the slash in the name of its folder.
+_HUB_ID = re.compile(r"(?!.*--)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CHOSEN = "commit.json"
 _PATTERNS = (
@@ -65,8 +67,9 @@ class HubModel:
 def hub_model(name: str, presets: Mapping[str, str]) -> HubModel | None:
     """What ``name`` means on a hub; None for folders and for what can be no name there.
 
-    ``presets`` gives the hub's name of a short one. A folder of that name, or a folder whose child
-    it would be, comes first: a mistyped path is no name on a hub.
+    ``presets`` gives the hub's name of a short one, with ``@COMMIT`` where one is pinned. A folder
+    of that name, or a folder whose child it would be, comes first: a mistyped path is no name on a
+    hub.
 
     Raises:
         ModelError: what follows ``@`` is no commit.
@@ -74,14 +77,14 @@ def hub_model(name: str, presets: Mapping[str, str]) -> HubModel | None:
     short, at, commit = name.partition("@")
     if Path(name).expanduser().is_dir():
         return None
-    hub_id = presets.get(short, short)
+    hub_id, _, of_preset = presets.get(short, short).partition("@")
     if not _HUB_ID.fullmatch(hub_id):
         return None
     if short not in presets and Path(short).parent.is_dir():
         return None
     if at and not _COMMIT.fullmatch(commit):
         raise ModelError(f"{name!r}: after @ a commit is needed, all 40 hex digits of it")
-    return HubModel(hub_id, commit or None)
+    return HubModel(hub_id, commit or of_preset or None)
 
 
 def locate(name: str, presets: Mapping[str, str], known: tuple[str, ...] = ()) -> Path:
@@ -156,7 +159,11 @@ def fetch(name: str, presets: Mapping[str, str]) -> bool:
     for path in partial.iterdir():
         if path.is_dir():  # the library's own notes, and other forms of the model
             shutil.rmtree(path)
-    check_folder(partial)
+    try:
+        check_folder(partial)
+    except ModelError:
+        shutil.rmtree(partial)
+        raise
     _make_private(partial)
     write_manifest(partial)
     shutil.rmtree(target, ignore_errors=True)
@@ -190,6 +197,8 @@ def _explained(hub_id: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise MissingExtraError("huggingface-hub", "models") from error
     except Exception as error:  # HTTP, sockets, the file system: they have no common root.
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise ModelError(
             f"cannot fetch {hub_id!r} from the hub ({type(error).__name__}); accept its terms "
             "there and log in, or name a local folder"

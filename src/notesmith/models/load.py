@@ -97,9 +97,12 @@ def read_tagger(folder: Path, tags: Sequence[str] | None = None) -> Any:
         use_safetensors=True,
         output_loading_info=True,
     )
-    base = f"{model.base_model_prefix}."
-    may_be_new = () if tags is None else tuple(n for n in _own(model) if not n.startswith(base))
-    _check_report(report, _own(model), folder, may_be_new, exact=tags is None)
+    own, base = _own(model), f"{model.base_model_prefix}."
+    head_names = tuple(name for name in own if not name.startswith(base))
+    if len(head_names) == len(own):
+        raise ModelError(f"{folder}: {config.model_type!r} has no encoder that a head stands on")
+    may_be_new = () if tags is None else head_names
+    _check_report(report, own, folder, may_be_new, exact=tags is None)
     check_finite(model, folder, but=frozenset(may_be_new))
     return model
 
@@ -186,8 +189,8 @@ def _own(model: Any) -> frozenset[str]:
 
 def _refuse_other_head(folder: Path, tags: Sequence[str]) -> None:
     config = read_json(folder / CONFIG)
-    kinds = config.get("architectures") or ()
-    if not any(isinstance(kind, str) and kind.endswith(_TAGGER) for kind in kinds):
+    kinds = config.get("architectures")
+    if not isinstance(kinds, list) or not any(str(kind).endswith(_TAGGER) for kind in kinds):
         return
     has = config.get("id2label")
     if not isinstance(has, dict) or list(has.values()) != list(tags):

@@ -16,8 +16,8 @@ MANIFEST = "notesmith-files.json"
 OURS = "notesmith.json"
 """What ``lm`` and ``ner`` write about a model; a folder that has it must have the list too."""
 SCHEMA = 1
-# What people put beside a model, and no library reads.
-_BESIDE = ("*.md", "LICENSE*", "LICENCE*", "NOTICE*", ".*")
+# What people put beside a model, and no library reads; hidden files and folders too.
+_BESIDE = ("*.md", "LICENSE*", "LICENCE*", "NOTICE*")
 
 
 def hash_file(path: Path) -> str:
@@ -48,7 +48,7 @@ def check_manifest(folder: Path, *, remedy: str = "copy it anew, or make it agai
         ModelError: one was changed, cut, removed or added, or the list itself is damaged.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    if not path.is_file():
         raise ModelError(
             f"{folder}: no list of its files ({MANIFEST}): made by an earlier version, or damaged; "
             f"{remedy}"
@@ -68,13 +68,13 @@ def check_manifest(folder: Path, *, remedy: str = "copy it anew, or make it agai
         file = folder / name
         try:
             # The size first: it costs nothing.
-            if file.stat().st_size != size or hash_file(file) != digest:
+            if not file.is_file() or file.stat().st_size != size or hash_file(file) != digest:
                 raise ModelError(f"{file}: not as it was written (changed or cut off); {remedy}")
         except OSError as error:
             raise ModelError(
                 f"{file}: cannot be read ({type(error).__name__}); {remedy}"
             ) from error
-    if added := sorted(_names(folder) - set(listed)):
+    if added := sorted(names_in(folder) - set(listed)):
         raise ModelError(
             f"{folder}: {added[0]!r} was not there when the folder was written; remove it, or "
             f"{remedy}"
@@ -90,20 +90,22 @@ def is_whole(folder: Path) -> bool:
     return True
 
 
-def _names(folder: Path) -> set[str]:
+def names_in(folder: Path) -> set[str]:
     """Files below ``folder``, but for the list and what people put beside a model."""
     found = set()
     for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        beside = any(fnmatch.fnmatch(path.name, pattern) for pattern in _BESIDE)
-        if not path.is_dir() and name != MANIFEST and not beside:
-            found.add(name)
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        beside = hidden or any(fnmatch.fnmatch(path.name, pattern) for pattern in _BESIDE)
+        if not path.is_dir() and name.as_posix() != MANIFEST and not beside:
+            found.add(name.as_posix())
     return found
 
 
 def _found(folder: Path) -> dict[str, tuple[int, str]]:
     return {
-        name: ((folder / name).stat().st_size, hash_file(folder / name)) for name in _names(folder)
+        name: ((folder / name).stat().st_size, hash_file(folder / name))
+        for name in names_in(folder)
     }
 
 

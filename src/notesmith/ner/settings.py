@@ -47,6 +47,8 @@ def read_settings(folder: Path) -> Settings:
         ModelError: the folder is not a student of this project or cannot be read.
     """
     path = folder / SETTINGS_FILE
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ModelError(f"{path}: is no file; remove it")
     try:
         values = json.loads(path.read_text("utf-8"))
         onnx = values.get("onnx")

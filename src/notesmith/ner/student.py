@@ -53,8 +53,8 @@ def copy_student(folder: Path, target: Path) -> None:
     if folder.resolve() == target.resolve():
         return
     check_manifest(folder)
-    if target.exists() and any(target.iterdir()):
-        read_settings(target)
+    if target.is_dir() and any(target.iterdir()):
+        read_settings(target)  # nobody else's folder
     with atomic_folder(target, replace=True) as temporary:
         shutil.copytree(folder, temporary, dirs_exist_ok=True)
         check_manifest(temporary)
