@@ -67,8 +67,10 @@ def check_manifest(folder: Path, *, remedy: str = "copy it anew, or make it agai
     for name, (size, digest) in listed.items():
         file = folder / name
         try:
+            if not file.is_file():
+                raise ModelError(f"{file}: absent, or no file; {remedy}")
             # The size first: it costs nothing.
-            if not file.is_file() or file.stat().st_size != size or hash_file(file) != digest:
+            if file.stat().st_size != size or hash_file(file) != digest:
                 raise ModelError(f"{file}: not as it was written (changed or cut off); {remedy}")
         except OSError as error:
             raise ModelError(
