@@ -45,8 +45,8 @@ def cli_page() -> str:
         "",
         "An expected error is one line on stderr and exit code 1; wrong usage is exit code 2; an",
         "interrupt is 130. Everything outside the run folder goes below `$NOTESMITH_HOME`",
-        "(`~/.notesmith` if not set). No command sends anything anywhere; a model is fetched from",
-        "the Hugging Face hub only where its hub id, or a preset that stands for one, is named.",
+        "(`~/.notesmith` if not set). No command sends anything anywhere; a model that is named is",
+        "fetched from the Hugging Face hub only with `--hub`, or with `hub = true` in the recipe.",
         "",
     ]
     for path, command in _commands(typer.main.get_command(app), ()):
@@ -135,7 +135,7 @@ def recipe_page() -> str:
     lines += [
         "## Names that stand for models",
         "",
-        "`lm.model` is one of these, a folder, or a hub id. Memory is arithmetic (weights,",
+        "`lm.model` is one of these, a folder, or a hub's `ORG/NAME`. Memory is arithmetic (weights,",
         "gradients and optimizer, without activations), not a measurement.",
         "",
         "| preset | hub id | parameters, millions | licence | sample, train, LoRA: GiB |",
@@ -154,7 +154,7 @@ def recipe_page() -> str:
     lines += [
         "",
         "`ner.encoder` is `minilm` (a Python package, no network), `biomedbert`, `biobert`,",
-        "`bioclinical-modernbert` (hub), a folder, or a hub id.",
+        "`bioclinical-modernbert` (hub), a folder, or a hub's `ORG/NAME`. A hub's models need `--hub`.",
         "",
         f"`corpus.format` is one of {', '.join(formats)}.",
     ]

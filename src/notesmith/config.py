@@ -97,7 +97,7 @@ class IntegrationConfig(Config):
 class NerConfig(Config):
     """The student: an encoder with a linear head on words."""
 
-    encoder: str = Field("minilm", description="preset, folder or hub id")
+    encoder: str = Field("minilm", description="preset, folder, or a hub's ORG/NAME[@COMMIT]")
     unit: Unit = Field("sentence", description="what one training example is")
     steps: Positive = Field(300, description="optimizer steps")
     batch_size: Positive = Field(24, description="units a step")
@@ -142,7 +142,9 @@ class NerConfig(Config):
 class LmConfig(Config):
     """The local language model."""
 
-    model: str = Field("gemma3-270m-offline", description="preset, folder or hub id")
+    model: str = Field(
+        "gemma3-270m-offline", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
+    )
     trim: bool = Field(True, description="cut the vocabulary to biomedical English")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="weights in memory")
 
@@ -412,6 +414,7 @@ class RecipeConfig(Config):
     """A whole experiment: ``notesmith run`` reads one of these."""
 
     name: str = Field(description="name of the run in its report")
+    hub: bool = Field(False, description="may fetch the models it names from a model hub")
     corpus: CorpusConfig = Field(description="documents")
     draws: DrawConfig = Field(default_factory=lambda: DrawConfig(), description="replicates")
     ner: NerConfig = Field(default_factory=lambda: NerConfig(), description="student")

@@ -13,7 +13,7 @@ from notesmith.lm.backends.server import ServerBackend, resolve
 from notesmith.lm.backends.vllm import VllmBackend
 from notesmith.lm.constrain import MarkConstraint
 from notesmith.lm.sample import Sample
-from tests.lm.tiny import tiny_lm
+from tests.lm.tiny import save_tiny, tiny_lm
 
 CONFIG = SampleConfig(batch_size=2, max_new_tokens=9)
 RULE = MarkConstraint((5,), 6, (1,))
@@ -172,13 +172,13 @@ def test_backends_that_cannot_constrain_say_so(backend):
             backend.sample(["a"], CONFIG, seed=0, constraint=constraint)
 
 
-def test_vllm_is_an_extra(monkeypatch):
+def test_vllm_is_an_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(MissingExtraError, match=r"notesmith\[vllm\]"):
-        VllmBackend(None, "folder")
+        VllmBackend(None, save_tiny("llama", tmp_path / "model"))
 
 
-def test_vllm_is_asked_for_the_same(monkeypatch):
+def test_vllm_is_asked_for_the_same(monkeypatch, tmp_path):
     lm = tiny_lm("gemma3")
     asked = {}
 
@@ -195,7 +195,8 @@ def test_vllm_is_asked_for_the_same(monkeypatch):
 
     fake = SimpleNamespace(LLM=Engine, SamplingParams=lambda **options: options)
     monkeypatch.setitem(sys.modules, "vllm", fake)
-    result = VllmBackend(lm, "folder").sample(["The", "A"], CONFIG, seed=3)
+    backend = VllmBackend(lm, save_tiny("llama", tmp_path / "model"))
+    result = backend.sample(["The", "A"], CONFIG, seed=3)
     ids = tuple(lm.encode("chest pain"))
     assert result.samples == (
         Sample(0, "chest pain", ids, True),

@@ -11,6 +11,7 @@ from notesmith.lm import source
 from notesmith.lm.folder import Card, fingerprint_folder
 from notesmith.lm.load import load_lm, open_folder
 from notesmith.lm.presets import PRESETS
+from notesmith.models.manifest import write_manifest
 from tests.lm.tiny import ARCHITECTURES, TEXTS, save_tiny, tiny_lm
 
 
@@ -90,17 +91,20 @@ def test_unknown_names_list_the_presets(tmp_path):
 def test_pickled_weights_are_refused(tmp_path):
     folder = save_tiny("llama", tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    write_manifest(folder)
     with pytest.raises(ModelError, match="no safetensors"):
         open_folder(folder)
 
 
-def test_remote_code_does_not_run(tmp_path):
+def test_a_folder_that_brings_code_is_refused(tmp_path):
     folder = save_tiny("llama", tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     config["auto_map"] = {"AutoModelForCausalLM": "evil.Evil"}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    open_folder(folder)
+    write_manifest(folder)
+    with pytest.raises(ModelError, match=r"model: config\.json has 'auto_map'"):
+        open_folder(folder)
     assert not (tmp_path / "ran").exists()
 
 

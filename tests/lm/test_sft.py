@@ -108,6 +108,7 @@ def test_fine_tuning_lowers_the_loss_and_saves_what_it_measured(architecture, tm
         "config.json",
         "generation_config.json",
         "model.safetensors",
+        "notesmith-files.json",
         "notesmith.json",
         "tokenizer.json",
         "tokenizer_config.json",

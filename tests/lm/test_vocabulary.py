@@ -9,7 +9,6 @@ import torch
 from notesmith.config import LmConfig
 from notesmith.errors import ModelError
 from notesmith.lm import vocabulary
-from notesmith.lm.folder import read_tokenizer
 from notesmith.lm.load import load_lm
 from notesmith.lm.vocabulary import (
     KeptTokens,
@@ -22,6 +21,7 @@ from notesmith.lm.vocabulary import (
     trim_model,
     trim_tokenizer,
 )
+from notesmith.models.load import read_tokenizer
 from tests.lm.tiny import ARCHITECTURES, TEXTS, save_tiny, tiny_lm
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from notesmith.config import IntegrationConfig, NerConfig
 from notesmith.document import Document, Entity, Provenance
 from notesmith.errors import ConfigError, ModelError
+from notesmith.models.manifest import write_manifest
 from notesmith.ner import Decision, load_ner, train_committee, train_ner
 from notesmith.ner.attribute_head import HEAD_FILE, attribute_loss, make_head
 from notesmith.ner.attributes import (
@@ -108,9 +109,11 @@ def test_a_damaged_head_is_one_clear_error(result, tmp_path) -> None:
     settings = json.loads((folder / SETTINGS_FILE).read_text())
     settings["attributes"][0]["values"] = ["negated", "other"]
     (folder / SETTINGS_FILE).write_text(json.dumps(settings))
+    write_manifest(folder)
     with pytest.raises(ModelError, match=HEAD_FILE):
         load_ner(folder)
     (folder / HEAD_FILE).unlink()
+    write_manifest(folder)
     with pytest.raises(ModelError, match="is absent, damaged"):
         load_ner(folder)
 

@@ -14,6 +14,7 @@ import pytest
 from notesmith.config import NerConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.models.manifest import write_manifest
 from notesmith.ner import NerModel, export_onnx, load_ner, load_student, train_ner
 from notesmith.ner import onnx_export as exporting
 from notesmith.ner.decode import Decision
@@ -124,6 +125,7 @@ def test_a_damaged_export_is_an_error(folder: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / MODEL_FILE).write_bytes(b"x")
+    write_manifest(broken)
     with pytest.raises(ModelError, match=r"model\.onnx or tokenizer\.json cannot be loaded"):
         load_onnx(broken)
 

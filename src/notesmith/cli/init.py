@@ -99,6 +99,11 @@ def init(
     else:
         line(f"Notes: {parts} documents, read where they are")
     line(f"Recipe: {begun.recipe}; every choice in it says why")
+    if begun.composed.config.hub:
+        line(
+            f"Fetches: {begun.composed.config.lm.model} from the model hub, once, when it is run; "
+            "no text"
+        )
     seconds = begun.composed.seconds
     if seconds is not None:
         line(f"Time: roughly {in_words(seconds)} on this machine; notesmith plan measures")

@@ -39,6 +39,10 @@ def plan(
     again: Annotated[
         bool, typer.Option("--again", help="Measure, though speeds are stored.")
     ] = False,
+    hub: Annotated[
+        bool,
+        typer.Option("--hub", help="Plan for notesmith run --hub; a plan itself fetches nothing."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run takes and can show, before it; exit code 1 if it cannot succeed.
@@ -53,7 +57,7 @@ def plan(
 
     config = load_recipe(
         recipe,
-        changes=changes or (),
+        changes=[*(changes or ()), *(["hub=true"] if hub else [])],
         arms=[name.strip() for name in arms.split(",") if name.strip()],
     )
     aside = Console(stderr=True, highlight=False)
@@ -92,7 +96,10 @@ def show(found: Forecast, console: Console) -> None:
     line(_gain(found))
     fetched = [f"{model.hub_id} ({model.field})" for model in found.hub if not model.here]
     if fetched:
-        line(f"Leaves the machine: a request to the model hub for {', '.join(fetched)}; no text.")
+        line(
+            f"Leaves the machine: a request to the model hub for {', '.join(fetched)}, once; "
+            "no text."
+        )
         if gated := [model.hub_id for model in found.hub if model.gated and not model.here]:
             line(f"  {', '.join(gated)}: accept the terms on the hub and log in first.")
     else:

@@ -42,6 +42,10 @@ def run(
         str,
         typer.Option(metavar="REASON", help="Open the test set for another plan; it is counted."),
     ] = "",
+    hub: Annotated[
+        bool,
+        typer.Option("--hub", help="May fetch the models that the recipe names from a model hub."),
+    ] = False,
     jobs: Annotated[
         int, typer.Option(min=1, help="Cells to compute side by side, in a process each.")
     ] = 1,
@@ -56,7 +60,7 @@ def run(
 
     config = load_recipe(
         recipe,
-        changes=changes or (),
+        changes=[*(changes or ()), *(["hub=true"] if hub else [])],
         arms=[name.strip() for name in arms.split(",") if name.strip()],
     )
     name = Path(recipe).stem

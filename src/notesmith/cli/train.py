@@ -43,6 +43,9 @@ def train(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Drop and count bad records instead of stopping.")
     ] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="May fetch the encoder from a model hub.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of head, order and dropout.")] = 13,
 ) -> None:
     """Train the student: an encoder with a tagging head, saved as a folder transformers can load.
@@ -70,7 +73,9 @@ def train(
     gold = read(corpus)
     extra = [doc for path in made or () for doc in read(path)]
     from notesmith.ner import train_ner
+    from notesmith.ner.encoder import have_encoder
 
+    config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
     with moving_line() as on_progress:
         result = train_ner(
             gold,

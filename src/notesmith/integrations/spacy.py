@@ -7,7 +7,6 @@ first document.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -159,11 +158,10 @@ class NotesmithNer:
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write the model into the pipeline's folder, so that it can be moved as one."""
+        from notesmith.ner.student import copy_student
+
         self._load()
-        source, target = Path(self.folder).resolve(), Path(path).resolve() / _FOLDER
-        if source != target:
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target)
+        copy_student(Path(self.folder), Path(path) / _FOLDER)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> NotesmithNer:
         """Load the model that ``to_disk`` wrote, wherever the folder is now."""

@@ -36,7 +36,7 @@ def plain_turns(tokenizer: PreTrainedTokenizerFast) -> Turns:
     """
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     if eos is None:
-        raise ModelError("the tokenizer has no end-of-text token")
+        raise ModelError(f"{tokenizer.name_or_path}: the tokenizer has no end-of-text token")
     return Turns(() if bos is None else (int(bos),), (), (int(eos),))
 
 
@@ -44,19 +44,27 @@ def chat_turns(tokenizer: PreTrainedTokenizerFast) -> Turns:
     """Cut the chat template's text at a placeholder prompt and completion, and encode the rest.
 
     Raises:
-        ModelError: the template does not print both as they are.
+        ModelError: the template does not print both as they are, or reaches out of its sandbox.
     """
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _PROMPT}, {"role": "assistant", "content": _COMPLETION}],
-        tokenize=False,
-    )
-    asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _PROMPT}], tokenize=False, add_generation_prompt=True
-    )
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _PROMPT}, {"role": "assistant", "content": _COMPLETION}],
+            tokenize=False,
+        )
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": _PROMPT}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # Whatever the template does wrong, in Jinja's sandbox.
+        raise ModelError(
+            f"{tokenizer.name_or_path}: its chat template cannot be used ({type(error).__name__})"
+        ) from error
     before, found, between = asked.partition(_PROMPT)
     _, ended, after = text.partition(_COMPLETION)
     if not (found and ended):
-        raise ModelError("the chat template does not print a prompt and its answer as they are")
+        raise ModelError(
+            f"{tokenizer.name_or_path}: the chat template does not print a prompt and its answer "
+            "as they are"
+        )
 
     def ids(part: str) -> tuple[int, ...]:
         return tuple(tokenizer.encode(part, add_special_tokens=False))

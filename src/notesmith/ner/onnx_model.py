@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.models.manifest import check_manifest
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import (
     PLAIN,
@@ -182,6 +183,7 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
         import tokenizers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "onnxruntime", "onnx") from error
+    check_manifest(folder, remedy="export the model anew")
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -198,7 +200,7 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
             f"{folder}: {MODEL_FILE} or tokenizer.json cannot be loaded ({type(error).__name__}); "
             "export the model anew"
         ) from error
-    return OnnxModel(
+    model = OnnxModel(
         session,
         tokenizer,
         settings.labels,
@@ -207,3 +209,24 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
         settings.onnx,
         settings.attributes,
     )
+    _check_outputs(model, folder)
+    return model
+
+
+def _check_outputs(model: OnnxModel, folder: Path) -> None:
+    """Raise ModelError unless the file computes what the settings speak of, in numbers."""
+    sizes = [len(model.tags)]
+    sizes += [sum(a.n_classes for a in model.attributes)] if model.attributes else []
+    try:
+        found = model.outputs([[model.export.pad + 1], [model.export.pad]])
+        fits = [rows.shape[-1] for rows in found] == sizes
+    except Exception as error:  # Those of onnxruntime have no common root.
+        raise ModelError(
+            f"{folder}: {MODEL_FILE} does not compute ({type(error).__name__}); export the model "
+            "anew"
+        ) from error
+    if not fits or not all(np.isfinite(rows).all() for rows in found):
+        raise ModelError(
+            f"{folder}: {MODEL_FILE} is not of these labels, or gives no numbers; export the model "
+            "anew"
+        )

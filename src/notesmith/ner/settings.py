@@ -10,9 +10,10 @@ from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.errors import ModelError
+from notesmith.models.manifest import OURS
 from notesmith.ner.attributes import Attribute
 
-SETTINGS_FILE = "notesmith.json"
+SETTINGS_FILE = OURS
 SCHEMA = 1
 
 
@@ -46,6 +47,8 @@ def read_settings(folder: Path) -> Settings:
         ModelError: the folder is not a student of this project or cannot be read.
     """
     path = folder / SETTINGS_FILE
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ModelError(f"{path}: is no file; remove it")
     try:
         values = json.loads(path.read_text("utf-8"))
         onnx = values.get("onnx")
@@ -61,7 +64,15 @@ def read_settings(folder: Path) -> Settings:
         schema = values["schema"]
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ModelError(f"{path}: damaged ({type(error).__name__})") from error
     if schema != SCHEMA:
         raise ModelError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from notesmith.document import Document
+from notesmith.models.manifest import check_manifest
 from notesmith.ner.decode import PLAIN, Decision, WordScores
 from notesmith.ner.settings import read_settings
 from notesmith.progress import OnProgress, silent
@@ -37,6 +39,25 @@ class Student(Protocol):
         self, docs: Sequence[Document], *, on_progress: OnProgress = silent
     ) -> list[WordScores]:
         """Tag probabilities of every word."""
+
+
+def copy_student(folder: Path, target: Path) -> None:
+    """Copy a student's folder to ``target``, whole; another student that stands there goes.
+
+    Raises:
+        ModelError: ``folder`` is damaged, or ``target`` is no student's folder.
+        CorpusError: it cannot be written.
+    """
+    from notesmith.corpus.files import atomic_folder
+
+    if folder.resolve() == target.resolve():
+        return
+    check_manifest(folder)
+    if target.is_dir() and any(target.iterdir()):
+        read_settings(target)  # nobody else's folder
+    with atomic_folder(target, replace=True) as temporary:
+        shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        check_manifest(temporary)
 
 
 def load_student(folder: Path | str) -> Student:

@@ -35,7 +35,10 @@ PACKAGE = "notesmith"
 EXTRAS = ("models", "offline-weights-gemma-terms")
 SUMS = "SHA256SUMS"
 _TOP = "notesmith-bundle"
-_MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "LICENSE*", "README*")
+_MODEL_FILES = (
+    *("*.json", "*.safetensors", "*.onnx", "*.data", "*.txt", "*.model", "*.jinja"),
+    *("LICENSE*", "README*"),
+)
 
 Fetch = Callable[[Sequence[str], Path], None]
 

@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.allocator import give_back_memory
+from notesmith.home import home as home
 
 _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
-
-
-def home() -> Path:
-    """Folder for everything cached outside a run: ``$NOTESMITH_HOME`` or ``~/.notesmith``."""
-    return Path(os.environ.get("NOTESMITH_HOME") or Path.home() / ".notesmith")
 
 
 def release_memory() -> None:

@@ -22,6 +22,7 @@ from notesmith.corpus.files import atomic_write_text, read_regular
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, SealError, StageError
 from notesmith.evaluate import seal as sealing
+from notesmith.models.fingerprint import fingerprint_model
 from notesmith.pipeline import outcome
 from notesmith.pipeline.cells import CellStore, canonical, hash_path
 from notesmith.pipeline.crew import crew
@@ -47,14 +48,13 @@ from notesmith.pipeline.folder import (
 from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.machine import home
+from notesmith.pipeline.models import have_models
 from notesmith.pipeline.plan import Plan, encoders_of, make_plan, may_discard
 from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
 from notesmith.pipeline.stages import Surroundings, stage_functions
 from notesmith.progress import OnProgress, silent
 
 log = logging.getLogger(__name__)
-
-_WEIGHT_SAMPLE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,13 @@ def run_recipe(
 
     Raises:
         ConfigError: a path, an arm or a filter is wrong.
+        ModelError: a model is not on this machine, and ``config.hub`` does not allow to fetch it.
         SealError: the test set is sealed under another plan.
         StageError: another process runs here, or a stage cannot do its work.
     """
     folder = Path(out)
     started = time.monotonic()
+    config = have_models(config)
     paths = corpus_paths(config)
     sources = sources_of(config, paths)
     for split in ("dev", "test"):
@@ -244,25 +246,6 @@ def fingerprint_reward(spec: str) -> list[str]:
     return [spec, hash_path(path) if path.suffix == ".py" and path.is_file() else ""]
 
 
-def fingerprint_model(name: str) -> str:
-    """A model's identity for keys: its name, or for a folder a hash of what is in it.
-
-    Of large files only size, beginning and end are hashed, so that it takes no time.
-    """
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        return name
-    parts = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(_WEIGHT_SAMPLE)
-            file.seek(max(0, size - _WEIGHT_SAMPLE))
-            tail = file.read()
-        parts[path.relative_to(folder).as_posix()] = [size, _hash(head), _hash(tail)]
-    return _hash(canonical(parts).encode())
-
-
 class _Gate:
     """Keeps the seal's file and hands out dev and test: test only under the plan written down."""
 
@@ -312,9 +295,10 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan
     scored = "train" if config.evaluate.protocol == "cross-fit" else "test"
     if scored not in paths:
         raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
-    # Minutes a note turn worth into hours and touch no score: they are no part of a plan.
+    # Minutes a note turn worth into hours and touch no score: they are no part of a plan. Nor is
+    # the way by which a model came here.
     values = config.model_dump(
-        mode="json", exclude={"name": True, "evaluate": {"minutes_per_note": True}}
+        mode="json", exclude={"name": True, "hub": True, "evaluate": {"minutes_per_note": True}}
     )
     if scored == "test":  # nor are the settings of the other protocol
         del values["evaluate"]["protocol"], values["evaluate"]["folds"]

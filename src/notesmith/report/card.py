@@ -88,7 +88,7 @@ def model_card(view: View, facts: CardFacts, *, arm: str = "", size: int = 0) ->
         "language": [facts.language],
         "library_name": "transformers",
         "pipeline_tag": "token-classification",
-        **({"base_model": view.encoder.name} if "/" in view.encoder.name else {}),
+        **({"base_model": view.encoder.name.partition("@")[0]} if "/" in view.encoder.name else {}),
         "tags": ["token-classification", "medical", "notesmith"]
         + (["synthetic", *_model_tags(view)] if found.made else []),
         "metrics": ["f1", "precision", "recall"],

@@ -81,7 +81,8 @@ def test_without_a_probe_figures_are_those_of_another_machine(recipe, tmp_path):
     asked = []
     found = forecast(recipe, tmp_path, asked=asked, probe=False)
     assert found.speeds.origin == "reference" and found.seconds and not asked
-    unknown = recipe.model_copy(update={"lm": recipe.lm.model_copy(update={"model": "qwen3-0.6b"})})
+    lm = recipe.lm.model_copy(update={"model": "qwen3-0.6b"})
+    unknown = recipe.model_copy(update={"lm": lm, "hub": True})
     found = forecast(unknown, tmp_path, asked=asked)
     assert found.seconds is None and not asked  # a plan fetches nothing
     assert [(m.hub_id, m.here) for m in found.hub] == [("Qwen/Qwen3-0.6B-Base", False)]
@@ -105,7 +106,8 @@ def test_too_little_memory(recipe, tmp_path):
 def test_a_model_that_is_far_too_large_is_known_before_it_is_loaded(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "free_disk", lambda path: 900 * GIB)
     asked = []
-    large = recipe.model_copy(update={"lm": recipe.lm.model_copy(update={"model": "qwen3-8b"})})
+    lm = recipe.lm.model_copy(update={"model": "qwen3-8b"})
+    large = recipe.model_copy(update={"lm": lm, "hub": True})
     found = forecast(large, tmp_path, asked=asked)
     assert fatal(found) == ["fine-tuning 'qwen3-8b' takes 122 GiB at least and there are 24"]
     assert not asked

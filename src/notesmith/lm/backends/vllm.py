@@ -15,6 +15,7 @@ from notesmith.config import SampleConfig
 from notesmith.errors import MissingExtraError
 from notesmith.lm.backends import refuse_constraint, seed_of
 from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.models.door import check_folder
 from notesmith.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ class VllmBackend:
     def __init__(
         self, lm: LanguageModel, folder: Path, *, own_process: bool = True, **options: Any
     ) -> None:
-        """Start the engine on ``folder``; ``options`` go to ``vllm.LLM``.
+        """Start the engine on ``folder``, which was checked; ``options`` go to ``vllm.LLM``.
 
         ``load_weights`` needs an engine without a process of its own.
 
         Raises:
             MissingExtraError: vLLM is not installed.
+            ModelError: the folder is refused (see ``notesmith.models.door``).
         """
+        check_folder(folder)
         if not own_process:
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         try:
@@ -46,7 +49,11 @@ class VllmBackend:
             raise MissingExtraError("vllm", "vllm") from error
         self._lm, self._vllm = lm, vllm
         self._engine = vllm.LLM(
-            model=str(folder), skip_tokenizer_init=True, trust_remote_code=False, **options
+            model=str(folder),
+            skip_tokenizer_init=True,
+            trust_remote_code=False,
+            load_format="safetensors",
+            **options,
         )
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:

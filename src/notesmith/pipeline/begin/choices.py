@@ -107,7 +107,7 @@ def choose_lm(machine: Resources, *, hub: bool) -> Choice:
             else f"{p.gib_to_train_lora + _BESIDE_GIB:.0f} GiB with sft.lora_rank = 16"
         )
         + (", gated" if p.gated else "")
-        + "; fetched from the hub"
+        + "; fetched from the hub: needs hub = true"
         for p in able
     )
     place = machine.gpu or "no GPU"
@@ -148,7 +148,7 @@ def choose_encoder(seen: Seen) -> Choice:
             f". It read English, and these notes look {seen.language}: name a folder with an "
             "encoder of that language"
         )
-    more = ('encoder = "bioclinical-modernbert"  # or biomedbert, biobert: fetched from the hub',)
+    more = ('encoder = "bioclinical-modernbert"  # or biomedbert, biobert: fetched, hub = true',)
     return Choice("minilm", why, more)
 
 

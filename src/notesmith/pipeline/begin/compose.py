@@ -8,6 +8,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attribute_name
+from notesmith.lm.presets import PRESETS
 from notesmith.pipeline.begin import choices, text
 from notesmith.pipeline.begin.choices import Choice
 from notesmith.pipeline.begin.seen import Seen
@@ -161,6 +162,7 @@ class _Parts:
         return RecipeConfig.model_validate(
             {
                 "name": self.given.name,
+                "hub": PRESETS[self.lm.value].hub_id is not None,
                 "corpus": {**self.given.paths, **self.given.how, "kind": self.kind.value},
                 "draws": {
                     "sizes": [size],
@@ -203,7 +205,7 @@ class _Parts:
         rewarded = any(arm.rl is not None for arm in config.arm)
         blocks = [
             self._head(seconds),
-            text.assign("name", self.given.name),
+            text.assign("name", self.given.name) + self._hub(config),
             self._corpus(),
             self._draws(config, size, n_train, hours, seconds),
             text.table("ner", [Line("encoder", self.encoder), Line("steps", self.steps(size))]),
@@ -275,6 +277,12 @@ class _Parts:
             + (text.comment(rest) if (rest := nested + related + marked + bare) else "")
             + text.comment(f"{machine.cores} cores, {where}. {time}")
         )
+
+    def _hub(self, config: RecipeConfig) -> str:
+        if not config.hub:
+            return ""
+        why = f"{self.lm.value} is fetched from the model hub, once: no text leaves the machine."
+        return text.comment(why) + text.assign("hub", True)
 
     def _corpus(self) -> str:
         how = "".join(

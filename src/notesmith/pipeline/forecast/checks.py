@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.errors import ConfigError, NotesmithError, SealError
+from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate import seal as sealing
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
@@ -18,12 +18,12 @@ from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline.folder import check_folder
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
 from notesmith.pipeline.lock import holder_of
+from notesmith.pipeline.models import models_of, needs_lm
 from notesmith.pipeline.plan import encoders_of, scored_split
 from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of, student_of
 from notesmith.pipeline.run import read_seal, sealed_plan
 
 OFFLINE_EXTRA = "offline-weights-gemma-terms"
-_LM_SOURCES = ("replaced-proposed",)
 # Labels that train lacks may hold this share of what is scored: above it names do not agree.
 _FEW = 0.05
 _SENTENCE_PIECES = 0.02
@@ -40,12 +40,6 @@ class Problem:
     def to_json(self) -> dict[str, object]:
         """JSON values."""
         return {"what": self.what, "remedy": self.remedy, "fatal": self.fatal}
-
-
-def needs_lm(config: RecipeConfig) -> bool:
-    """Whether any arm trains on what the language model wrote or proposed."""
-    sources = {source for arm in config.arm for source in arm.made}
-    return any(s.startswith("synthetic") or s in _LM_SOURCES for s in sources)
 
 
 def of_software(config: RecipeConfig) -> Iterator[Problem]:
@@ -67,13 +61,12 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
         yield Problem(
             "rl.rollouts = 'vllm' and vllm is not installed", "pip install 'notesmith[vllm]'"
         )
-    names = {"ner.encoder": encoders_of(config)}
-    names |= {"lm.model": (config.lm.model,)} if needs_lm(config) else {}
-    for field, values in names.items():
-        for value in values:
-            looks_like_folder = value.startswith(("/", ".", "~")) or value.count("/") > 1
-            if looks_like_folder and not Path(value).expanduser().is_dir():
-                yield Problem(f"{field} {value!r}: no such folder", f"correct {field}")
+    for model in models_of(config):
+        if not (config.hub and model.on_hub is not None):
+            try:
+                model.check()
+            except ModelError as error:
+                yield Problem(f"{model.field} {error}", f"correct {model.field}")
 
 
 def _installed(name: str) -> bool:

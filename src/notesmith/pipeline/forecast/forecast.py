@@ -18,14 +18,14 @@ from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import Census, count
 from notesmith.pipeline.folder import CELLS, KEEP
 from notesmith.pipeline.forecast import checks
-from notesmith.pipeline.forecast.checks import Problem, needs_lm
+from notesmith.pipeline.forecast.checks import Problem
 from notesmith.pipeline.forecast.facts import (
     USUAL_TOKENS_PER_WORD,
     SplitFacts,
     train_facts,
 )
 from notesmith.pipeline.forecast.needs import (
-    HubModel,
+    ToFetch,
     disk_of,
     hub_models,
     least_memory,
@@ -46,6 +46,7 @@ from notesmith.pipeline.forecast.speeds import (
 )
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
 from notesmith.pipeline.machine import home
+from notesmith.pipeline.models import needs_lm, pin_models
 from notesmith.pipeline.plan import STAGES, Plan, scored_split
 
 # A run's process holds on to some of what earlier cells used.
@@ -79,7 +80,7 @@ class Forecast:
     memory: int | None
     disk: int | None
     disk_free: int
-    hub: tuple[HubModel, ...]
+    hub: tuple[ToFetch, ...]
     written: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...]
 
@@ -163,8 +164,9 @@ def forecast_run(
     """
     folder, cache = Path(out), home() / "cache"
     machine = machine or resources()
+    config = pin_models(config)
     opened = open_recipe(config)
-    hub = hub_models(config, cache)
+    hub = hub_models(config) if config.hub else ()
     problems = [
         *checks.of_software(config),
         *opened.problems,
@@ -232,7 +234,7 @@ def _may_measure(
     config: RecipeConfig,
     speeds: Speeds,
     machine: Resources,
-    hub: Sequence[HubModel],
+    hub: Sequence[ToFetch],
     tell: Told,
 ) -> bool:
     """Whether a probe fetches nothing and takes no memory that others use."""
@@ -344,7 +346,7 @@ def _corrections(
 
 
 def _written(
-    folder: Path, config: RecipeConfig, hub: Sequence[HubModel]
+    folder: Path, config: RecipeConfig, hub: Sequence[ToFetch]
 ) -> tuple[tuple[str, str], ...]:
     places = [
         (f"{folder}/cells", "drawn, made and dropped text, models: restricted as the notes are"),
@@ -356,6 +358,6 @@ def _written(
     ]
     if needs_lm(config):
         places.append((f"{home()}/cache", "the language model, converted: nothing of the notes"))
-    if any(model.field == "ner.encoder" for model in hub):
-        places.append((f"{home()}/huggingface", "the encoder, as fetched: nothing of the notes"))
+    if hub:
+        places.append((f"{home()}/hub", "models of a hub, as fetched: nothing of the notes"))
     return tuple(places)

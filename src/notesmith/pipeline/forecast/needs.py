@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,9 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
-from notesmith.ner.presets import HUB_PRESETS
 from notesmith.pipeline.cells import Cell
-from notesmith.pipeline.forecast.checks import needs_lm
 from notesmith.pipeline.forecast.speeds import GIB, Speeds
-from notesmith.pipeline.plan import encoders_of
+from notesmith.pipeline.models import models_of, needs_lm
 
 # Bytes of activations, batches and libraries beside the weights, where nothing was measured.
 _BESIDE = 2 * GIB
@@ -25,7 +22,7 @@ _PEAK_OF = {"committee": "ner", "relabelled": "score"}
 
 
 @dataclass(frozen=True, slots=True)
-class HubModel:
+class ToFetch:
     """A model that the recipe names and that lies on a hub; ``here`` if it was fetched before."""
 
     field: str
@@ -34,33 +31,21 @@ class HubModel:
     gated: bool = False
 
 
-def hub_models(config: RecipeConfig, cache: Path) -> tuple[HubModel, ...]:
+def hub_models(config: RecipeConfig) -> tuple[ToFetch, ...]:
     """Models that are not folders or packages of this machine."""
-    found: list[HubModel] = []
-    name = config.lm.model
-    if needs_lm(config) and name != OFFLINE_DEFAULT and not Path(name).expanduser().is_dir():
-        preset = PRESETS.get(name)
-        hub_id = (preset.hub_id if preset else None) or name
-        here = _fetched(hub_id, cache / "hub")
-        found.append(HubModel("lm.model", hub_id, here, bool(preset and preset.gated)))
-    for name in encoders_of(config):
-        if name != "minilm" and not Path(name).expanduser().is_dir():
-            hub_id = HUB_PRESETS.get(name, name)
-            found.append(HubModel("ner.encoder", hub_id, _fetched(hub_id, None)))
+    found: list[ToFetch] = []
+    for model in models_of(config):
+        if (on_hub := model.on_hub) is not None:
+            preset = PRESETS.get(model.name.partition("@")[0])
+            gated = preset is not None and preset.gated
+            here = on_hub.folder() is not None
+            found.append(ToFetch(model.field, on_hub.hub_id, here, gated))
     return tuple(found)
-
-
-def _fetched(hub_id: str, cache: Path | None) -> bool:
-    if importlib.util.find_spec("huggingface_hub") is None or hub_id.count("/") != 1:
-        return False
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(hub_id, "config.json", cache_dir=cache), str)
 
 
 def n_parameters(config: RecipeConfig) -> int | None:
     """Parameters of the language model: as its preset says, or going by its folder's weights."""
-    if preset := PRESETS.get(config.lm.model):
+    if preset := PRESETS.get(config.lm.model.partition("@")[0]):
         return preset.n_parameters * 1_000_000
     folder = Path(config.lm.model).expanduser()
     if not folder.is_dir():
