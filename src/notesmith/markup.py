@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, shown_id, shown_name
 
 FaultReason = Literal[
     "unknown mark",
@@ -79,7 +79,7 @@ class Marks:
         try:
             return self.opens[self.labels.index(label)]
         except ValueError:
-            raise ConfigError(f"label {label!r} has no mark; known: {list(self.labels)}") from None
+            raise ConfigError(f"label {shown_name(label)} has no mark; give it one") from None
 
     def pattern(self) -> re.Pattern[str]:
         """Matches an escape or a mark; longer marks first."""
@@ -176,7 +176,9 @@ def _details_block(ent: Entity) -> str:
     words = [f"#{ent.id}", *ent.attributes]
     for word in (ent.id, *ent.attributes):
         if not _WORD.fullmatch(word):
-            raise ConfigError(f"entity {ent.id!r}: {word!r} cannot be written in a details block")
+            raise ConfigError(
+                f"entity {shown_id(ent.id)}: id or attribute cannot be written in a details block"
+            )
     return "{" + " ".join(words) + "}"
 
 

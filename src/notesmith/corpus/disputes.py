@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_name
 
 Kind = Literal["only", "label", "boundary", "boundary and label", "attributes"]
 Version = tuple[str, tuple[Span, ...]]
@@ -73,7 +73,8 @@ def by_document(
         for name, other in others:
             if other.text != doc.text:
                 error = CorpusError(
-                    f"doc {doc_id!r}: the texts of {first} and {name} differ from offset "
+                    f"{shown_doc(doc_id)}: the texts of {shown_name(first)} and "
+                    f"{shown_name(name)} differ from offset "
                     f"{first_difference(doc.text, other.text)}; give files of the same text"
                 )
                 tally.drop("document whose texts differ", error)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 
 Table = Mapping[str, Mapping[str, str]]
 
@@ -35,7 +35,9 @@ def read_metadata(path: Path) -> Table:
     for row in rows:
         doc_id = row.pop("id")
         if doc_id in table:
-            raise CorpusError(f"{path}:{rows.line_num}: doc {doc_id!r} stands twice; remove one")
+            raise CorpusError(
+                f"{path}:{rows.line_num}: {shown_doc(doc_id)} stands twice; remove one"
+            )
         if None in row:
             raise CorpusError(f"{path}:{rows.line_num}: more cells than columns; quote the cells")
         table[doc_id] = {name: value for name, value in row.items() if value}

@@ -19,7 +19,7 @@ from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.problems import OnProblem, Tally, read_text
 from notesmith.corpus.reading import CorpusRead, choose_format, find_sources, read_corpus
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 from notesmith.progress import OnProgress, Progress, silent
 
 Notes = Callable[[Tally], Iterator[Document]]
@@ -149,7 +149,7 @@ def _records(
             elif seen[key] == content:
                 tally.note("identical records collapsed")
             else:
-                error = f"{path}: doc {doc.id!r} stands twice with different content"
+                error = f"{path}: {shown_doc(doc.id)} stands twice with different content"
                 tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
 
 

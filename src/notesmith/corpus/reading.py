@@ -11,7 +11,7 @@ from notesmith.corpus.formats import FORMATS, READABLE, Format, ReadOptions, Sou
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 
 _HEAD_BYTES = 65_536
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
@@ -199,7 +199,7 @@ def collapse(doc: Document, docs: dict[str, Document], path: Path, tally: Tally)
     if known == doc:
         tally.note("identical records collapsed")
     else:
-        error = f"{path}: doc {doc.id!r} stands twice with different content"
+        error = f"{path}: {shown_doc(doc.id)} stands twice with different content"
         tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
 
 

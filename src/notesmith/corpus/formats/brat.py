@@ -20,13 +20,12 @@ from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
 from notesmith.corpus.problems import Tally, read_lines, read_text
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 NOTES = "notes"
 _SPANS = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
 _KINDS = "TEAMNR*#"
 _NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
-_ID = re.compile(r"[A-Za-z*#]{0,2}[0-9]+")
 
 
 def claims(path: Path) -> bool:
@@ -121,7 +120,7 @@ class _Reading:
         """The entity that ``ref``, a mention or an event, stands for."""
         ent_id = self.triggers.get(ref, ref)
         if ent_id not in self.entities:
-            raise CorpusError(f"names unknown {_named(ref)}; add it, or remove this line")
+            raise CorpusError(f"names unknown {shown_id(ref)}; add it, or remove this line")
         return ent_id
 
     def _entity(self, row: list[str]) -> None:
@@ -129,14 +128,14 @@ class _Reading:
         match = _SPANS.fullmatch(body.rstrip(" "))
         if match is None or len(row) < 3:
             raise CorpusError(
-                f"{_named(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
+                f"{shown_id(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
             )
         if ent_id in self.entities:
-            raise CorpusError(f"{_named(ent_id)} stands twice; number one anew")
+            raise CorpusError(f"{shown_id(ent_id)} stands twice; number one anew")
         label = match.group(1)
         pairs = [pair.split(" ") for pair in match.group(2).split(";")]
         spans = tuple(sorted((int(start), int(end)) for start, end in pairs))
-        where = f"{_named(ent_id)} {label} [{spans[0][0]}, {spans[-1][1]})"
+        where = f"{shown_id(ent_id)} [{spans[0][0]}, {spans[-1][1]})"
         if spans[-1][1] > len(self.text):
             raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
         entity = Entity(ent_id, label, spans)
@@ -156,7 +155,7 @@ class _Reading:
         for argument in row[1].split()[1:]:
             role, _, ref = argument.partition(":")
             if row[0] not in self.triggers:
-                raise CorpusError(f"event {_named(row[0])} was dropped with its trigger")
+                raise CorpusError(f"event {shown_id(row[0])} was dropped with its trigger")
             n = len(self.relation_ids) + 1
             while (rel_id := f"R{n}") in self.relation_ids:
                 n += 1
@@ -166,7 +165,7 @@ class _Reading:
     def _attribute(self, row: list[str]) -> None:
         words = row[1].split()
         if len(words) not in (2, 3):
-            raise CorpusError(f"{_named(row[0])}: an attribute needs a name and what it is of")
+            raise CorpusError(f"{shown_id(row[0])}: an attribute needs a name and what it is of")
         if words[1].startswith("R") and words[1] not in self.entities:
             self.tally.note("attributes of relations left out")
             return
@@ -178,7 +177,7 @@ class _Reading:
         words = row[1].split()
         if len(words) != 3:
             raise CorpusError(
-                f"{_named(row[0])}: a normalisation needs a kind, a mention and a concept"
+                f"{shown_id(row[0])}: a normalisation needs a kind, a mention and a concept"
             )
         ent = self.entities[self._target(words[1])]
         self.entities[ent.id] = replace(ent, normalized=(*ent.normalized, words[2]))
@@ -196,9 +195,11 @@ class _Reading:
             return
         ends = [self._target(ref.partition(":")[2]) for ref in refs]
         if len(ends) != 2:
-            raise CorpusError(f"{_named(row[0])}: a relation needs two ends; is the file cut off?")
+            raise CorpusError(
+                f"{shown_id(row[0])}: a relation needs two ends; is the file cut off?"
+            )
         if row[0] in self.relation_ids:
-            raise CorpusError(f"{_named(row[0])} stands twice; number one anew")
+            raise CorpusError(f"{shown_id(row[0])} stands twice; number one anew")
         self._add(Relation(row[0], label, ends[0], ends[1]))
 
     def _add(self, relation: Relation) -> None:
@@ -212,11 +213,6 @@ class _Reading:
         self.tally.note("notes kept")
 
 
-def _named(ref: str) -> str:
-    """``ref`` for a message: quoted if it is an id, for a mangled line may hold note text there."""
-    return repr(ref) if _ID.fullmatch(ref) else "an id of an unknown kind"
-
-
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     """Write ``docs`` to the folder ``path``; returns what the format cannot hold, counted."""
     lost: Counter[str] = Counter()
@@ -224,7 +220,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     for doc in docs:
         name = file_name(doc.id)
         if names.setdefault(name, doc.id) != doc.id:
-            raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: two documents would share a file; use jsonl")
     with atomic_folder(path) as folder:
         for doc in docs:
             base = folder / file_name(doc.id)
@@ -277,7 +273,7 @@ def _notes(doc: Document) -> list[tuple[str, str, str]]:
 def _word(doc: Document, word: str) -> str:
     if not word or re.search(r"\s", word):
         raise CorpusError(
-            f"doc {doc.id!r}: a label, attribute or concept is empty or holds white space, "
+            f"{shown_doc(doc.id)}: a label, attribute or concept is empty or holds white space, "
             "which brat cannot hold; rename it with a label map, or use jsonl"
         )
     return word

@@ -25,7 +25,7 @@ from notesmith.corpus.formats.iob import (
 )
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.segments import join_over_entities, split
 
 SUFFIXES = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})
@@ -71,7 +71,7 @@ def read(
         if group.broken:
             tally.note("dropped: document with an unreadable line")
             continue
-        with tally.dropping("document", f"{path}: doc {group.id!r}"):
+        with tally.dropping("document", f"{path}: {shown_doc(group.id)}"):
             yield _document(group, scheme, path, tally)
 
 
@@ -99,7 +99,7 @@ def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_
                 n += 1
                 group = _Sentences(f"{stem}-{n}")
         else:
-            where = f"{path}:{line.number}: doc {group.id!r}"
+            where = f"{path}:{line.number}: {shown_doc(group.id)}"
             try:
                 group.sentences[-1].append(_token(line.number, line.text, columns))
             except CorpusError as error:
@@ -150,7 +150,9 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     for doc in docs:
         name = doc.id
         if name != name.strip() or re.search(r"[\t\r\n]", name) or _FILLER.fullmatch(name):
-            raise CorpusError(f"doc {name!r}: the id cannot stand after {_DOCSTART}; use jsonl")
+            raise CorpusError(
+                f"{shown_doc(name)}: the id cannot stand after {_DOCSTART}; use jsonl"
+            )
         lines += [f"{_DOCSTART} {name}\tO", "", *_lines(doc, lost)]
     atomic_write_text(path, "".join(f"{line}\n" for line in lines))
     return lost
@@ -174,7 +176,9 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
             if ent is not None:
                 held.add(ent.id)
             if doc.text[start:end].startswith(_DOCSTART):
-                raise CorpusError(f"doc {doc.id!r}: [{start}, {end}) is {_DOCSTART}; use jsonl")
+                raise CorpusError(
+                    f"{shown_doc(doc.id)}: [{start}, {end}) is {_DOCSTART}; use jsonl"
+                )
             yield f"{doc.text[start:end]}\t{tag}"
         yield ""
     lost["mentions of white space left out"] += len(entities) - len(held)

@@ -24,7 +24,7 @@ from notesmith.corpus.files import atomic_write_bytes
 from notesmith.corpus.formats import jsonl
 from notesmith.corpus.problems import Tally, read_bytes
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError, MissingExtraError
+from notesmith.errors import ConfigError, CorpusError, MissingExtraError, shown_doc
 from notesmith.markup import nest
 
 SUFFIX = ".spacy"
@@ -64,7 +64,9 @@ def read(path: Path, stem: str, tally: Tally, *, group: str = GROUP) -> Iterator
             with tally.dropping("document", where):
                 known = _known(doc, f"{stem}-{number}")
                 _note_others(doc, group, tally)
-                yield _merged(known, _mentions(doc, group), f"{where}: doc {known.id!r}", tally)
+                yield _merged(
+                    known, _mentions(doc, group), f"{where}: {shown_doc(known.id)}", tally
+                )
 
 
 def _require(module: str) -> Any:
@@ -218,7 +220,7 @@ def write(
             docbin.add(_made(doc, outer, nlp, None if flat else group))
         except UnicodeEncodeError:
             raise CorpusError(
-                f"doc {doc.id!r}: holds a lone surrogate; write the text anew"
+                f"{shown_doc(doc.id)}: holds a lone surrogate; write the text anew"
             ) from None
     atomic_write_bytes(path, docbin.to_bytes())
     return Counter()

@@ -44,7 +44,7 @@ from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 Labels = Literal["type", "tag"]
 Layout = Literal["2012", "2014"]
@@ -308,7 +308,7 @@ class _Reading:
         label = tag.name if self.labels == "tag" else _type(attributes) or tag.name
         start, end = _span(tag, self.shift)
         ent_id = attributes.get("id") or _free(f"T{len(self.entities) + 1}", self.entities)
-        where = f"{ent_id!r} {label} [{start}, {end})"
+        where = f"{shown_id(ent_id)} [{start}, {end})"
         if end > len(self.text):
             raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
         own = _OWN - _TYPES if self.labels == "tag" else _OWN
@@ -325,7 +325,7 @@ class _Reading:
             return
         if ent_id in self.entities:
             if not tag.inner:
-                raise CorpusError(f"{ent_id!r} stands twice; number one anew")
+                raise CorpusError(f"{shown_id(ent_id)} stands twice; number one anew")
             ent_id = _free(ent_id, self.entities)
             self.tally.note("ids that stood twice in document-level tags, numbered anew")
         self.entities[ent_id] = replace(entity, id=ent_id)
@@ -413,12 +413,15 @@ def write(docs: Sequence[Document], path: Path, *, layout: Layout | None = None)
         for doc in docs:
             name = file_name(doc.id)
             if name in names:
-                raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
+                raise CorpusError(
+                    f"{shown_doc(doc.id)}: two documents would share a file; use jsonl"
+                )
             names.add(name)
             content = _content(doc, layout, lost)
             if found := _NOT_XML.search(content):
                 raise CorpusError(
-                    f"doc {doc.id!r}: text or annotation holds U+{ord(found[0]):04X}, which XML "
+                    f"{shown_doc(doc.id)}: text or annotation holds U+{ord(found[0]):04X}, which "
+                    "XML "
                     "cannot hold; use jsonl"
                 )
             write_part(folder / f"{name}.xml", content)

@@ -34,7 +34,7 @@ from pathlib import Path
 from notesmith.corpus.files import atomic_folder, write_part
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 from notesmith.markup import Fault, Marks, nest, parse, render
 from notesmith.segments import sections
 
@@ -97,7 +97,7 @@ def _parse(content: str, stem: str) -> Document:
         elif key == "id":
             doc_id = value
         elif key in metadata:
-            raise CorpusError(f"line {number}: {key!r} stands twice; remove one")
+            raise CorpusError(f"line {number}: its key stands twice; remove one")
         else:
             metadata[key] = value
     labels = sorted(set(_MARK.findall(body)))
@@ -105,7 +105,7 @@ def _parse(content: str, stem: str) -> Document:
     if isinstance(found, Fault):
         line_number = first_line + body.count("\n", 0, found.offset)
         raise CorpusError(
-            f"line {line_number}: doc {doc_id!r}: {found.reason}; {_REMEDIES[found.reason]}"
+            f"line {line_number}: {shown_doc(doc_id)}: {found.reason}; {_REMEDIES[found.reason]}"
         )
     return Document(
         id=found.id,
@@ -186,11 +186,11 @@ def dumps(doc: Document, lost: Counter[str] | None = None) -> str:
     for line in header:
         entry = _KEY.fullmatch(line)
         if entry is None or "\r" in line:
-            raise CorpusError(f"doc {doc.id!r}: id or relation holds a line end; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: id or relation holds a line end; use jsonl")
         if entry[1] == "relation" and not _RELATION.fullmatch(entry[2]):
-            raise CorpusError(f"doc {doc.id!r}: a relation holds white space; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: a relation holds white space; use jsonl")
         if entry[1] == "id" and entry[2] != doc.id:
-            raise CorpusError(f"doc {doc.id!r}: the id has outer white space; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: the id has outer white space; use jsonl")
     return "\n".join([*header, "---", _body(doc, entities), ""])
 
 
@@ -198,13 +198,15 @@ def _body(doc: Document, entities: Sequence[Entity]) -> str:
     labels = {ent.label for ent in entities}
     for label in sorted(labels):
         if not _MARK.fullmatch(f"<{label}>"):
-            raise CorpusError(f"doc {doc.id!r}: label {label!r} cannot be a mark; rename it")
+            raise CorpusError(
+                f"{shown_doc(doc.id)}: label {shown_name(label)} cannot be a mark; rename it"
+            )
     # What looks like a mark in the text is escaped, because a reader takes it for one.
     marks = Marks.plain(sorted(labels | set(_MARK.findall(doc.text))))
     try:
         return render(doc, marks, details=True, brief=_brief(doc, entities)).text
     except ConfigError as error:
-        raise CorpusError(f"doc {doc.id!r}: {error}") from error
+        raise CorpusError(f"{shown_doc(doc.id)}: {error}") from error
 
 
 def _brief(doc: Document, entities: Sequence[Entity]) -> frozenset[str]:

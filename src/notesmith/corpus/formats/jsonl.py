@@ -25,7 +25,7 @@ from notesmith.document import (
     Section,
     Span,
 )
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 
 SCHEMA = 1
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
@@ -88,7 +88,7 @@ def dumps(doc: Document) -> str:
     try:
         return json.dumps(to_record(doc), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CorpusError(f"doc {doc.id!r}: metadata is not JSON ({error})") from error
+        raise CorpusError(f"{shown_doc(doc.id)}: metadata is not JSON ({error})") from error
 
 
 def loads(line: str) -> Document:
@@ -160,10 +160,12 @@ def from_record(record: object) -> Document:
             f"schema {schema} is not {SCHEMA}, the one this version reads; upgrade notesmith"
         )
     doc_id = fields.take("id", str)
-    fields.name = f"doc {doc_id!r}"
+    fields.name = f"{shown_doc(doc_id)}"
     text = fields.take("text", str)
     if (bad := _surrogate(text)) is not None:
-        raise CorpusError(f"doc {doc_id!r}: lone surrogate at offset {bad}; write the text anew")
+        raise CorpusError(
+            f"{shown_doc(doc_id)}: lone surrogate at offset {bad}; write the text anew"
+        )
     doc = Document(
         id=doc_id,
         text=text,

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notesmith.corpus.formats.json_values import listed, offsets, plain, take_id
-from notesmith.corpus.formats.label_studio_write import CONCEPT, REGION_ID, SCORE
+from notesmith.corpus.formats.label_studio_write import CONCEPT, SCORE
 from notesmith.corpus.problems import Tally
 from notesmith.document import Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_id
 
 _NO_LABEL = "relation"
 _DISPLAYED = re.compile(r"\\n|\s+")
-_TYPE = re.compile(r"[a-z]{1,24}")
+_TYPES = frozenset(
+    "brush choices datetime ellipse keypoint number pairwise paragraphlabels paragraphs polygon "
+    "ranker rating rectangle taxonomy textarea timeserieslabels video videorectangle".split()
+)
 
 
 @dataclass(slots=True)
@@ -68,8 +71,8 @@ class Results:
             region.concepts += [x for x in _strings(result, "text") if x not in region.concepts]
         else:
             kind = result.get("type")
-            known = isinstance(kind, str) and _TYPE.fullmatch(kind)
-            self.tally.note(f"results of type {kind if known else 'unknown'} left out")
+            known = kind if isinstance(kind, str) and kind in _TYPES else "unknown"
+            self.tally.note(f"results of type {known} left out")
 
     def _region(self, result: dict[str, Any]) -> None:
         key = take_id([{"id": result.get("id")}]) or self._new_id("T", len(self.regions) + 1)
@@ -77,7 +80,9 @@ class Results:
         span = self._span(result.get("value", {}))
         region = self.regions.setdefault(key, _Region(span, []))
         if region.span != span:
-            raise OffsetError(f"{_named(key)} stands twice, at other offsets; number one anew")
+            raise OffsetError(
+                f"region {shown_id(key)} stands twice, at other offsets; number one anew"
+            )
         self.tally.note("regions without a label left out", not labels and not region.labels)
         region.labels += [label for label in labels if label not in region.labels]
         score = plain({SCORE: result.get(SCORE)}).get(SCORE)
@@ -185,11 +190,6 @@ def _strings(result: Mapping[str, Any], name: str) -> list[str]:
     if not all(isinstance(step, str) for path in paths for step in path):
         raise CorpusError(f"{name!r} must be a list of strings")
     return ["/".join(path) for path in paths]
-
-
-def _named(key: str) -> str:
-    """``key`` for a message: quoted if it is an id, for a mangled one may hold note text."""
-    return f"region {key!r}" if REGION_ID.fullmatch(key) and len(key) < 40 else "a region"
 
 
 def written(value: Mapping[str, Any]) -> str | None:

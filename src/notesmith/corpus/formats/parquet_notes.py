@@ -16,7 +16,7 @@ from notesmith.corpus.formats.json_values import NoteFields, check_text
 from notesmith.corpus.formats.parquet import Table, layout
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_name
 
 _BATCH = 128
 _TOKENS = ("tokens", "offsets", "spaces")
@@ -62,7 +62,7 @@ def _columns(names: Sequence[str], fields: NoteFields) -> tuple[str | None, str 
     Raises:
         CorpusError: a named column is absent, or there is neither text nor tokens.
     """
-    listed = ", ".join(names[:20])
+    listed = ", ".join(map(shown_name, names[:20]))
     for name in (fields.text, fields.id):
         if name is not None and name not in names:
             raise CorpusError(f"no column {name!r}; it has {listed}")

@@ -38,7 +38,7 @@ from notesmith.corpus.formats.json_values import (
 from notesmith.corpus.formats.pubtator import check_mention
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
 # Runs of letters and digits, and every other mark by itself.
 _WORD = re.compile(r"[^\W_]+|\S")
@@ -97,7 +97,7 @@ def read(
     """
     lines = list(_accepted(path, tally))
     chosen = [line for line in lines if annotator in (None, line.annotator)]
-    names = ", ".join(sorted({line.annotator for line in lines}))
+    names = ", ".join(sorted({shown_name(line.annotator) for line in lines}))
     if annotator is not None and not chosen:
         raise CorpusError(f"{path}: no annotator {annotator!r}; there are {names or 'none'}")
     if len({(x.text, x.annotator) for x in chosen}) > len({x.text for x in chosen}):
@@ -166,7 +166,7 @@ def _ids(lines: Iterable[_Line], stem: str) -> dict[int, str]:
 
 def _documents(line: _Line, doc_id: str, tally: Tally) -> Iterator[Document]:
     """The document of a line, if it was not dropped."""
-    with tally.dropping("document", f"{line.where}: doc {doc_id!r}"):
+    with tally.dropping("document", f"{line.where}: {shown_doc(doc_id)}"):
         yield _document(line, doc_id, tally)
 
 
@@ -184,7 +184,7 @@ def _document(line: _Line, doc_id: str, tally: Tally) -> Document:
         raise CorpusError("'meta' must be an object")
     meta = dict(meta)
     take_id([meta])
-    where = f"{line.where}: doc {doc_id!r}"
+    where = f"{line.where}: {shown_doc(doc_id)}"
     entities, at_token = _entities(line, where, tally)
     relations: list[Relation] = []
     for i, item in enumerate(_objects(line.fields, "relations")):
@@ -220,7 +220,7 @@ def _entities(line: _Line, where: str, tally: Tally) -> tuple[list[Entity], dict
                 continue
             if not isinstance(span["label"], str):
                 raise CorpusError("'label' must be a string")
-            name = f"{span['label']} [{start}, {end})"
+            name = f"[{start}, {end})"
             if end > len(line.text):
                 raise OffsetError(f"{name} is past end {len(line.text)}; correct the offsets")
             entity = Entity(f"T{len(entities) + 1}", span["label"], ((start, end),))
