@@ -41,9 +41,9 @@ def shown_doc(doc_id: str) -> str:
 def shown_name(value: str) -> str:
     """``value`` if it looks like the name of a label, column, layer or annotator.
 
-    That is one word of at most 40 letters, digits and ``. : / @ + - _``.
+    That is one word of at most 40 letters, digits and ``. : / @ + - _``; else ``(not shown)``.
     """
-    return value if _NAME.fullmatch(value) else "a name of an unknown kind"
+    return value if _NAME.fullmatch(value) else "(not shown)"
 
 
 class NotesmithError(Exception):

@@ -9,6 +9,7 @@ may hold.
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import os
 import stat
@@ -24,7 +25,7 @@ MIB = 1 << 20
 VARIABLE = "NOTESMITH_READ_MIB"
 READ_MIB = 1024
 """MiB of a file that is read whole, or of what it unpacks to."""
-UNPACKED_FLOOR = 8 * MIB
+UNPACKED_FLOOR = 4 * MIB
 UNPACKED_RATIO = 100
 """A packed file may hold ``UNPACKED_FLOOR`` bytes and this many times its own; text packs 3 to 30
 times."""
@@ -33,6 +34,7 @@ LINE_BYTES = 16 * MIB
 
 _BOM = b"\xef\xbb\xbf"
 _PIECE = MIB
+_FIRST = 64 * MIB
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -50,6 +52,8 @@ def open_file(path: Path) -> IO[bytes]:
     Raises:
         CorpusError: it is absent, may not be read, or is no regular file.
     """
+    if "\0" in str(path):
+        raise CorpusError(f"{str(path)!r}: is no path; name another")
     try:
         # Before it is opened, for opening alone can move a device.
         _check_kind(path, os.stat(path).st_mode)
@@ -58,8 +62,6 @@ def open_file(path: Path) -> IO[bytes]:
         _check_kind(path, os.fstat(descriptor).st_mode)
     except OSError as error:
         raise unreadable(path, error) from error
-    except ValueError as error:  # A null character.
-        raise CorpusError(f"{str(path)!r}: is no path; name another") from error
     return file
 
 
@@ -124,6 +126,12 @@ def raw_lines(path: Path, *, whole: bool = True) -> Iterator[bytes]:
         budget = _budget(path, os.fstat(packed.fileno()).st_size, whole)
         try:
             file = _unpacked(path, packed)
+            if file is not packed and budget is not None and budget.limit < _FIRST:
+                # Cheap for a small file, and its lines may be a reader's work of minutes.
+                while piece := file.read(_PIECE):
+                    budget.spend(len(piece))
+                budget.spent = packed.seek(0)
+                file = _unpacked(path, packed)
             while data := file.readline(LINE_BYTES + 1):
                 number += 1
                 if len(data) > LINE_BYTES:
@@ -144,10 +152,15 @@ def raw_lines(path: Path, *, whole: bool = True) -> Iterator[bytes]:
 def _unpacked(path: Path, packed: IO[bytes]) -> IO[bytes]:
     suffix = path.suffix.lower()
     if suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=packed, mode="rb"))
+        return _buffered(gzip.GzipFile(fileobj=packed, mode="rb"))
     if suffix == ".xz":
-        return cast(IO[bytes], lzma.LZMAFile(packed))
+        return _buffered(lzma.LZMAFile(packed))
     return packed
+
+
+def _buffered(file: gzip.GzipFile | lzma.LZMAFile) -> IO[bytes]:
+    # Their own way to find lines is slow.
+    return io.BufferedReader(cast(io.RawIOBase, file), _PIECE)
 
 
 def _budget(path: Path, n_packed: int, whole: bool) -> Budget | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
-from notesmith.corpus.problems import Tally, read_lines, read_text
+from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
@@ -77,7 +77,7 @@ class _Reading:
 
     def document(self) -> Document:
         rows: dict[str, list[tuple[int, list[str]]]] = {kind: [] for kind in _KINDS}
-        for line in read_lines(self.path, self.tally):
+        for line in iter_lines(self.path, self.tally):
             if not line.text or not line.text.strip():
                 continue
             kind = "A" if line.text[0] == "M" else line.text[0]

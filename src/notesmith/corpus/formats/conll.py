@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from notesmith.corpus.formats.iob import (
     tagged,
     tokens_of,
 )
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Line, Tally, iter_lines
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import CorpusError, shown_doc
 from notesmith.segments import join_over_entities, split
@@ -76,7 +76,7 @@ def read(
 
 
 def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_Sentences]:
-    lines = read_lines(path, tally)
+    lines = list(_without_gaps(iter_lines(path, tally)))
     whole = any(line.text is not None and line.text.startswith(_DOCSTART) for line in lines)
     n = 1
     group = _Sentences(f"{stem}-{n}")
@@ -107,6 +107,15 @@ def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_
                 group.broken = True
     if any(group.sentences) or group.named or group.broken:
         yield group
+
+
+def _without_gaps(lines: Iterable[Line]) -> Iterator[Line]:
+    """``lines`` with one blank line in place of several."""
+    blank = False
+    for line in lines:
+        before, blank = blank, line.text is not None and not line.text.strip()
+        if not (before and blank):
+            yield line
 
 
 def _named(line: str) -> str:

@@ -22,7 +22,8 @@ from typing import Any
 
 from notesmith.corpus.files import atomic_write_bytes
 from notesmith.corpus.formats import jsonl
-from notesmith.corpus.problems import Tally, read_bytes
+from notesmith.corpus.opening import Budget, read_bytes, unzlib
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError, MissingExtraError, shown_doc
 from notesmith.markup import nest
@@ -53,7 +54,14 @@ def read(path: Path, stem: str, tally: Tally, *, group: str = GROUP) -> Iterator
     data = read_bytes(path)
     with tally.dropping("file", str(path)):
         try:
+            unzlib(data, Budget.unpacking("", len(data)))
             docs = list(tokens.DocBin().from_bytes(data).get_docs(vocab.Vocab()))
+            # A string stands once in the file, however many tokens it is.
+            budget = Budget.unpacking("", len(data))
+            for doc in docs:
+                budget.spend(sum(map(len, doc)))
+        except CorpusError:
+            raise
         except Exception as error:  # Those of spaCy, msgpack and numpy have no common root.
             raise CorpusError(
                 f"no DocBin that spaCy can read ({type(error).__name__}); is the file cut off, "

@@ -34,7 +34,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
-from notesmith.corpus.problems import Tally, read_lines, read_text
+from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc
 
@@ -282,7 +282,7 @@ class _Reading:
 
     def _rows(self, path: Path) -> list[tuple[int, tuple[str, ...]]]:
         rows = []
-        for line in read_lines(path, self.tally):
+        for line in iter_lines(path, self.tally):
             if not line.text or not line.text.strip():
                 continue
             match = _LINES[path.suffix].fullmatch(line.text.rstrip())

@@ -47,7 +47,7 @@ def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Itera
     text is the field ``text`` or the one named, its id ``id`` or the one named, else ``STEM-LINE``.
     Other fields of it are left out.
     """
-    for line in iter_lines(path, tally):
+    for line in iter_lines(path, tally, whole=False):
         if line.text is None or not line.text.strip():
             continue
         with tally.dropping("record", f"{path}:{line.number}"):

@@ -10,6 +10,7 @@ names a place as ``FILE:ROW:TOKEN``, counted from 0 as ``datasets`` does.
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,9 @@ from typing import Any
 
 from notesmith.corpus.files import atomic_file
 from notesmith.corpus.formats import conll, iob
-from notesmith.corpus.problems import Tally, read_bytes
+from notesmith.corpus.formats.parquet_bounds import check
+from notesmith.corpus.opening import Budget, read_bytes
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
@@ -102,16 +105,30 @@ def _table(path: Path) -> Table:
         schema = file.schema_arrow
         names = _names(schema) if _check_types(schema) else None
         known = ["id", "tokens", TAGS, "text", "offsets", "spaces"]
-        table = file.read(columns=[name for name in known if name in schema.names])
+        known = [name for name in known if name in schema.names]
+        check(io.BytesIO(data), file, known, Budget.unpacking("", len(data)))
+        table = file.read(columns=known)
         # A cell of one array is found at once.
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     except CorpusError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise CorpusError(
-            f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
-        ) from None
+    except unreadable_errors() as error:
+        raise unreadable(error) from None
     return Table(columns, names, table.num_rows)
+
+
+def unreadable_errors() -> tuple[type[Exception], ...]:
+    """What pyarrow raises for a file that it cannot read."""
+    import pyarrow as pa
+
+    return (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
+
+
+def unreadable(error: Exception) -> CorpusError:
+    """What to say of a file that pyarrow cannot read."""
+    return CorpusError(
+        f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
+    )
 
 
 def _check_types(schema: Any) -> bool:

@@ -36,7 +36,7 @@ from notesmith.corpus.formats.json_values import (
     take_id,
 )
 from notesmith.corpus.formats.pubtator import check_mention
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
@@ -125,7 +125,7 @@ def read_each(path: Path, stem: str, tally: Tally) -> dict[str, list[Document]]:
 
 
 def _accepted(path: Path, tally: Tally) -> Iterator[_Line]:
-    for line in read_lines(path, tally):
+    for line in iter_lines(path, tally):
         if line.text is None or not line.text.strip():
             continue
         where = f"{path}:{line.number}"

@@ -14,7 +14,7 @@ from operator import ne
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_write_text
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import ConceptRelation, Document, Entity, Section
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 from notesmith.segments import sentences
@@ -66,9 +66,9 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
 
 def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
     block: _Block | None = None
-    lines = read_lines(path, tally)
-    tally.note("files whose last line has no line end: cut off?", not all(x.ended for x in lines))
-    for line in lines:
+    ended = True
+    for line in iter_lines(path, tally):
+        ended &= line.ended
         if line.text is None:
             if block:
                 block.broken = True
@@ -95,6 +95,7 @@ def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
                         "document; " + _CUT_OFF
                     )
                 block.rows.append((line.number, row))
+    tally.note("files whose last line has no line end: cut off?", not ended)
     if block:
         yield block
 
