@@ -241,7 +241,8 @@ def read_apart(path):
         "except NotesmithError as error: said = str(error)\n"
         "import json\n"
         # Of this process alone: what ``getrusage`` gives is its parent's if that was larger.
-        "peak = int(re.search('VmHWM:\\\\s+(\\\\d+)', open('/proc/self/status').read())[1]) / 1024\n"
+        "peak = int(re.search('VmHWM:\\\\s+(\\\\d+)', open('/proc/self/status').read())[1]) / "
+        "1024\n"
         "print(json.dumps([said, time.monotonic() - began, peak]))"
     )
     format = {"pubtator.txt.xz": "pubtator", "conll.conll.xz": "conll"}.get(path.name, "")

@@ -23,7 +23,7 @@ from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 NOTES = "notes"
-_SPANS = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
+_SPANS = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")
 _KINDS = "TEAMNR*#"
 _NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
 

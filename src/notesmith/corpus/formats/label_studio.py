@@ -27,6 +27,8 @@ from typing import Any
 from notesmith.corpus.formats.json_values import (
     UNKNOWN,
     check_text,
+    check_values,
+    has_surrogates,
     is_whole,
     listed,
     parse_json,
@@ -183,14 +185,17 @@ def _elements(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
     elements: list[Any] = []
     with tally.dropping("file", str(path)):
         elements = listed(parse_json(content.removeprefix("\ufeff")))
+    odd = has_surrogates(content)
     if len(elements) == 1 and isinstance(elements[0], dict):
         elements = listed(elements[0].get("tasks", elements))  # A page of the API.
     for i, element in enumerate(elements):
         where = f"{path}: element {i}"
-        if isinstance(element, dict):
+        with tally.dropping("task", where):
+            if not isinstance(element, dict):
+                raise CorpusError("a task must be an object; export as JSON")
+            if odd:
+                check_values(element)
             yield where, element
-        else:
-            tally.drop("task", CorpusError(f"{where}: a task must be an object; export as JSON"))
 
 
 def _tasks(path: Path, tally: Tally, *, of_models: bool) -> list[_Task]:

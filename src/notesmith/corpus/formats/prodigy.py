@@ -27,7 +27,9 @@ from notesmith.corpus.formats.json_values import (
     ID_FIELDS,
     UNKNOWN,
     check_text,
+    check_values,
     count_lost,
+    has_surrogates,
     is_whole,
     offsets,
     parse_json,
@@ -134,6 +136,8 @@ def _accepted(path: Path, tally: Tally) -> Iterator[_Line]:
             if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
                 raise CorpusError("a line must be an object with 'text'; is it Prodigy's?")
             check_text(fields["text"])
+            if has_surrogates(line.text):
+                check_values(fields)
             answer = fields.get("answer")
             if answer is not None and answer not in _ANSWERS:
                 raise CorpusError(f"'answer' must be one of {', '.join(_ANSWERS)}")

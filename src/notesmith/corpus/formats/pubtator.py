@@ -23,6 +23,8 @@ NO_CONCEPT = "-1"
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 # What would end a column or a line, for readers that know more line ends than ours.
 LINE_ENDS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# Not ``isdigit``, for which superscripts and digits of other scripts are digits too.
+_OFFSET = re.compile(r"[0-9]{1,9}")
 _CUT_OFF = "is the file cut off?"
 
 
@@ -55,7 +57,7 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
     """Read the documents of one PubTator file."""
     blocks = list(_blocks(path, tally))
     # Some corpora have no concept column at all; in one that has, a short line was cut off.
-    widths = {len(row) for block in blocks for _, row in block.rows if row[1].isdigit()}
+    widths = {len(row) for block in blocks for _, row in block.rows if _OFFSET.fullmatch(row[1])}
     n_columns = 5 if widths == {5} else 6
     for block in blocks:
         if block.broken:
@@ -107,7 +109,7 @@ def _document(block: _Block, n_columns: int, tally: Tally) -> Document:
     entities: list[Entity] = []
     relations: list[ConceptRelation] = []
     for number, row in block.rows:
-        if row[1].isdigit():
+        if _OFFSET.fullmatch(row[1]):
             with tally.dropping("mention", block.where(number)):
                 entities.append(_entity(row, f"T{len(entities) + 1}", text, n_columns, tally))
         elif len(row) == 4 and all(row):
@@ -132,7 +134,7 @@ def _sections(block: _Block) -> tuple[Section, ...]:
 
 
 def _entity(row: list[str], ent_id: str, text: str, n_columns: int, tally: Tally) -> Entity:
-    if len(row) < n_columns or not row[2].isdigit() or not row[4]:
+    if len(row) < n_columns or not _OFFSET.fullmatch(row[2]) or not row[4]:
         raise CorpusError(f"a mention line has {n_columns} filled columns; {_CUT_OFF}")
     start, end = int(row[1]), int(row[2])
     span = f"{ent_id!r} [{start}, {end})"
