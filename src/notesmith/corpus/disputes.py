@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 from notesmith.corpus.problems import Tally
@@ -148,12 +147,28 @@ def disagreement(
 
 def places(versions: Iterable[Version]) -> list[list[Version]]:
     """Groups of versions that overlap, directly or through others, in the order of the text."""
-    groups: list[list[Version]] = []
-    for key in sorted(versions, key=lambda key: (key[1], key[0])):
-        touched = [group for group in groups if any(overlap(key[1], x[1]) for x in group)]
-        rest = [group for group in groups if not any(group is x for x in touched)]
-        groups = [*rest, [*chain.from_iterable(touched), key]]
-    return sorted(groups, key=lambda group: group[0][1])
+    ordered = sorted(versions, key=lambda key: (key[1], key[0]))
+    group_of = list(range(len(ordered)))
+
+    def root(i: int) -> int:
+        while group_of[i] != i:
+            group_of[i] = group_of[group_of[i]]
+            i = group_of[i]
+        return i
+
+    # Ranges in order: one that begins before the last end so far overlaps what holds that end.
+    ranges = sorted((start, end, i) for i, key in enumerate(ordered) for start, end in key[1])
+    last, holder = -1, 0
+    for start, end, i in ranges:
+        if start < last:
+            one, other = sorted((root(i), root(holder)))
+            group_of[other] = one
+        if end > last:
+            last, holder = end, i
+    groups: dict[int, list[Version]] = {}
+    for i, key in enumerate(ordered):
+        groups.setdefault(root(i), []).append(key)
+    return list(groups.values())
 
 
 def overlap(one: Iterable[Span], other: Sequence[Span]) -> bool:

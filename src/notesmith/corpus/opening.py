@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from notesmith.errors import ConfigError, CorpusError
 
@@ -63,6 +63,21 @@ def open_file(path: Path) -> IO[bytes]:
     except OSError as error:
         raise unreadable(path, error) from error
     return file
+
+
+def open_arrow(path: Path) -> Any:
+    """A ``pyarrow.NativeFile``, for pyarrow's threads may outlive a file of Python's.
+
+    Raises:
+        CorpusError: see ``open_file``.
+    """
+    import pyarrow as pa
+
+    with open_file(path):
+        try:
+            return pa.OSFile(str(path))
+        except OSError as error:
+            raise unreadable(path, error) from error
 
 
 def _check_kind(path: Path, mode: int) -> None:

@@ -5,6 +5,7 @@ Nested, crossing and discontinuous entities all show: a piece knows every entity
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,15 +16,21 @@ from notesmith.document import Document, Entity, labels_of
 # of a set are told apart easily. Past the end the wheel is walked by the golden angle.
 _HUES = (212, 24, 142, 330, 48, 264, 178, 4, 96, 292)
 _GOLDEN_ANGLE = 137.508
+LAYERS = 16
+"""Entities shown over one another at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of text, the entities that cover it (outermost first), and those that end here."""
+    """A stretch of text, the entities that cover it (outermost first), and those that end here.
+
+    Of more than ``LAYERS`` entities the innermost cover it; ``n_starting`` counts all that begin.
+    """
 
     text: str
     covering: tuple[Entity, ...] = ()
     ending: tuple[Entity, ...] = ()
+    n_starting: int = 0
 
     @property
     def label(self) -> str | None:
@@ -37,17 +44,24 @@ def pieces(doc: Document) -> list[Piece]:
         {0, len(doc.text), *(o for ent in doc.entities for span in ent.spans for o in span)}
     )
     # A sweep, so that a long note with many mentions stays quick.
-    opens: dict[int, list[tuple[int, Entity]]] = {}
+    opens: dict[int, list[Entity]] = {}
+    closes: dict[int, list[Entity]] = {}
     for ent in doc.entities:
         for start, end in ent.spans:
-            opens.setdefault(start, []).append((end, ent))
-    active: list[tuple[int, Entity]] = []
+            opens.setdefault(start, []).append(ent)
+            closes.setdefault(end, []).append(ent)
+    active: list[Entity] = []
     found = []
     for start, end in pairwise(borders):
-        active = [a for a in active if a[0] > start] + opens.get(start, [])
-        covering = sorted((ent for _, ent in active), key=_outermost)
-        ending = [ent for ent in covering if ent.end == end]
-        found.append(Piece(doc.text[start:end], tuple(covering), tuple(reversed(ending))))
+        for ent in closes.get(start, ()):
+            del active[bisect_left(active, _outermost(ent), key=_outermost)]
+        for ent in opens.get(start, ()):
+            insort(active, ent, key=_outermost)
+        ending = [ent for ent in closes.get(end, ()) if ent.end == end]
+        ending.sort(key=_outermost, reverse=True)
+        n_starting = sum(ent.start == start for ent in opens.get(start, ()))
+        text = doc.text[start:end]
+        found.append(Piece(text, tuple(active[-LAYERS:]), tuple(ending), n_starting))
     return found
 
 

@@ -13,7 +13,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, islice
+from math import isqrt
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
@@ -33,8 +35,15 @@ def claims(path: Path) -> bool:
     if path.suffix == ".ann":
         return True
     return path.suffix == ".txt" and (
-        path.with_suffix(".ann").exists() or any(path.parent.glob("*.ann"))
+        path.with_suffix(".ann").exists()
+        or _holds_annotations(path.parent, path.parent.stat().st_mtime_ns)
     )
+
+
+@lru_cache(maxsize=16)
+def _holds_annotations(folder: Path, changed: int) -> bool:
+    """Whether ``.ann`` files lie in ``folder``; looked up once, not for each of its texts."""
+    return any(folder.glob("*.ann"))
 
 
 def read(path: Path, doc_id: str, tally: Tally, *, alone: bool = False) -> Iterator[Document]:
@@ -318,16 +327,25 @@ def _group(relations: Sequence[Relation], at: int) -> list[str]:
     """Members of the longest run at ``at`` that one ``*`` line would give."""
     first = relations[at]
     members = [first.head]
-    for rel in relations[at:]:
+    # A line of n members gives n (n - 1) / 2 relations, and no more of them are left.
+    for rel in islice(relations, at, at + 2 * isqrt(len(relations) - at) + 1):
         if not rel.symmetric or (rel.label, rel.head) != (first.label, first.head):
             break
         members.append(rel.tail)
+
+    def is_line(members: Sequence[str]) -> bool:
+        pairs = combinations(members, 2)
+        n = len(members) * (len(members) - 1) // 2
+        return at + n <= len(relations) and all(
+            rel.symmetric and (rel.label, rel.head, rel.tail) == (first.label, *pair)
+            for rel, pair in zip(islice(relations, at, at + n), pairs, strict=True)
+        )
+
     while len(members) > 2:
-        pairs = list(combinations(members, 2))
-        run = relations[at : at + len(pairs)]
-        if [(r.label, r.head, r.tail) for r in run if r.symmetric] == [
-            (first.label, head, tail) for head, tail in pairs
-        ]:
+        # The first pair without the head tells most that are none.
+        after = at + len(members) - 1
+        begins = after < len(relations) and relations[after].head == members[1]
+        if begins and is_line(members):
             break
         members.pop()
     return members

@@ -178,11 +178,15 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
         lost["documents whose white space was lost"] += 1
     borders = sorted({at for ent in entities for at in (ent.start, ent.end)})
     held: set[str] = set()
+    left = iter(entities)
+    ent = next(left, None)
     for sentence in sentences:
         for start, end in tokens_of(doc.text, sentence, borders, spaced=spaced):
-            ent = next((e for e in entities if e.start <= start and end <= e.end), None)
-            tag = "O" if ent is None else f"{'I' if ent.id in held else 'B'}-{ent.label}"
-            if ent is not None:
+            while ent is not None and ent.end <= start:
+                ent = next(left, None)
+            tag = "O"
+            if ent is not None and ent.start <= start:
+                tag = f"{'I' if ent.id in held else 'B'}-{ent.label}"
                 held.add(ent.id)
             if doc.text[start:end].startswith(_DOCSTART):
                 raise CorpusError(

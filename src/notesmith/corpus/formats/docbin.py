@@ -12,11 +12,12 @@ place in the file, counted from 1.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,11 @@ def _known(doc: Any, name: str) -> Document:
 def _undecided(doc: Any) -> tuple[Span, ...]:
     """Ranges of tokens that are neither in nor outside an entity, if any token is decided."""
     ranges: list[Span] = []
+    text = doc.text
     for token in doc:
         if token.ent_iob == 0:
             start, end = token.idx, token.idx + len(token)
-            if ranges and not doc.text[ranges[-1][1] : start].strip():
+            if ranges and not text[ranges[-1][1] : start].strip():
                 start = ranges.pop()[0]
             ranges.append((start, end))
     return tuple(ranges) if doc.has_annotation("ENT_IOB") else ()
@@ -265,12 +267,15 @@ def _made(doc: Document, outer: Sequence[Entity], nlp: Any, group: str | None) -
 def _masked(made: Any, doc: Document, ents: Sequence[Any]) -> list[Any]:
     """One span for each token that touches a mask and is in no entity."""
     taken = {at for ent in ents for at in range(ent.start, ent.end)}
-    return [
-        made[token.i : token.i + 1]
-        for token in made
-        if token.i not in taken
-        and any(start < token.idx + len(token) and token.idx < end for start, end in doc.masked)
-    ]
+    # Of the masks that begin before a token ends, the one that reaches furthest touches it or none.
+    starts = sorted(doc.masked)
+    reach = list(accumulate((end for _, end in starts), max))
+    masked = []
+    for token in made:
+        n = bisect_left(starts, (token.idx + len(token),))
+        if token.i not in taken and n and reach[n - 1] > token.idx:
+            masked.append(made[token.i : token.i + 1])
+    return masked
 
 
 def _cut(doc: Document, tokens: Sequence[Span]) -> tuple[list[str], list[bool]]:

@@ -60,6 +60,7 @@ _LINES = {
     ".ast": re.compile(rf'{_AT}\|\|t="([^"]+)"\|\|a="([^"]+)"'),
     ".rel": re.compile(rf'{_AT}\|\|r="([^"]+)"\|\|{_AT}'),
 }
+_LONGEST = 10_000  # Characters of a line; of a longer one every quote would be tried.
 _WHAT = {".con": "concept", ".ast": "assertion", ".rel": "relation"}
 
 
@@ -285,7 +286,8 @@ class _Reading:
         for line in iter_lines(path, self.tally):
             if not line.text or not line.text.strip():
                 continue
-            match = _LINES[path.suffix].fullmatch(line.text.rstrip())
+            row = line.text.rstrip()
+            match = _LINES[path.suffix].fullmatch(row) if len(row) <= _LONGEST else None
             if match:
                 rows.append((line.number, match.groups()))
                 continue

@@ -84,7 +84,6 @@ _HEAD = re.compile(
     re.DOTALL,
 )
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
@@ -167,8 +166,18 @@ def _parse(raw: str, tally: Tally) -> _File:
     return file
 
 
+def _cdata_parts(raw: str) -> list[str]:
+    """``raw`` in parts: what is outside CDATA at even places, whole CDATA sections at odd ones."""
+    parts: list[str] = []
+    at = 0
+    while (start := raw.find("<![CDATA[", at)) >= 0 and (end := raw.find("]]>", start)) >= 0:
+        parts += [raw[at:start], raw[start : end + 3]]
+        at = end + 3
+    return [*parts, raw[at:]]
+
+
 def _mended(raw: str) -> str:
-    parts = _CDATA.split(raw)
+    parts = _cdata_parts(raw)
     parts[::2] = [_BARE_AMPERSAND.sub("&amp;", part) for part in parts[::2]]
     return "".join(parts)
 
@@ -219,7 +228,7 @@ def _parse_xml(raw: str) -> _File:
 def _with_returns(raw: str) -> str:
     """``raw`` with references for the carriage returns in TEXT, which XML would drop."""
     start, end = raw.find(">", raw.find("<TEXT")), raw.rfind("</TEXT>")
-    parts = _CDATA.split(raw[start:end])
+    parts = _cdata_parts(raw[start:end])
     parts[::2] = [part.replace("\r", "&#13;") for part in parts[::2]]
     parts[1::2] = [part.replace("\r", _RETURN) for part in parts[1::2]]
     return raw[:start] + "".join(parts) + raw[end:]
@@ -364,7 +373,8 @@ class _Reading:
             return ref
         # 2012 has some links to a section time by its type.
         types = {ref.upper(), f"type={ref.upper()}"} if ref.upper() in _SECTION_TIMES else set()
-        found = [e.id for e in self.entities.values() if types & {e.label, *e.attributes}]
+        every = self.entities.values() if types else ()
+        found = [e.id for e in every if types & {e.label, *e.attributes}]
         if len(found) != 1:
             raise CorpusError("a relation names an unknown mention; add it, or remove this line")
         self.tally.note("relation ends that name a section time by its type")

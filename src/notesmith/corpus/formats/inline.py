@@ -17,9 +17,9 @@ TAIL`` (``<->`` for a symmetric one), and ``patient``, ``kind``, ``date`` or any
 to ``metadata`` as strings. A line that begins with ``#`` is a comment.
 
 Body: ``<Label>`` opens a mention, ``</>`` closes it; mentions may nest. A label begins with a
-letter and holds letters, digits and ``_ - . /``. Right after the open mark a block may hold ``#id``
-first, then attributes, apart by one space; an entity without relations and attributes needs no
-block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the text is
+letter and holds up to 100 letters, digits and ``_ - . /``. Right after the open mark a block may
+hold ``#id`` first, then attributes, apart by one space; an entity without relations and attributes
+needs no block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the text is
 written with a backslash before it; every other ``<`` stands as it is. One line end at the end of
 the file does not belong to the text. Sections come from the text (``segments.sections``).
 """
@@ -38,9 +38,10 @@ from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 from notesmith.markup import Fault, Marks, nest, parse, render
 from notesmith.segments import sections
 
-_MARK = re.compile(r"<([A-Za-z][\w\-./]*)>")
-_KEY = re.compile(r"([A-Za-z][\w\-]*):[ \t]*(.*?)[ \t]*")
+_MARK = re.compile(r"<([A-Za-z][\w\-./]{0,99})>")
+_KEY = re.compile(r"[A-Za-z][\w\-]*")
 _RELATION = re.compile(r"(\S+)[ \t]+(\S+)[ \t]+(<?->)[ \t]+(\S+)")
+_BREAKS = re.compile(r"[\r\n]")
 _BREAK = re.compile(r"^---[ \t]*(\r?)\n", re.MULTILINE)
 _REMEDIES = {
     "bad escape": r"write a literal backslash as \\",
@@ -55,7 +56,7 @@ def claims(head: str) -> bool:
     """Whether a file that begins with ``head`` is a marked note."""
     match = _BREAK.search(head)
     lines = _header_lines(head[: match.start()]) if match else []
-    return any(_KEY.fullmatch(line) for line in lines) and all(map(_is_header, lines))
+    return any(map(_entry, lines)) and all(map(_is_header, lines))
 
 
 def _header_lines(header: str) -> list[str]:
@@ -63,7 +64,13 @@ def _header_lines(header: str) -> list[str]:
 
 
 def _is_header(line: str) -> bool:
-    return not line.strip() or line.startswith("#") or _KEY.fullmatch(line) is not None
+    return not line.strip() or line.startswith("#") or _entry(line) is not None
+
+
+def _entry(line: str) -> tuple[str, str] | None:
+    """Key and value of a header line, if it is one."""
+    key, colon, value = line.partition(":")
+    return (key, value.strip(" \t")) if colon and _KEY.fullmatch(key) else None
 
 
 def read(path: Path, stem: str, tally: Tally) -> Iterator[Document]:
@@ -88,10 +95,10 @@ def _parse(content: str, stem: str) -> Document:
     for number, line in enumerate(_header_lines(content[: match.start()]), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        entry = _KEY.fullmatch(line)
+        entry = _entry(line)
         if entry is None:
             raise CorpusError(f"line {number}: a header line is 'key: value'")
-        key, value = entry.groups()
+        key, value = entry
         if key == "relation":
             relations.append(_relation(value, len(relations) + 1, number))
         elif key == "id":
@@ -155,13 +162,7 @@ def dumps(doc: Document, lost: Counter[str] | None = None) -> str:
     header = [f"id: {doc.id}"]
     for key, value in doc.metadata.items():
         line = f"{key}: {value}"
-        entry = _KEY.fullmatch(line)
-        if (
-            key in ("id", "relation")
-            or entry is None
-            or entry.groups() != (key, value)
-            or "\r" in line
-        ):
+        if key in ("id", "relation") or _entry(line) != (key, value) or _BREAKS.search(line):
             lost["metadata left out"] += 1
         else:
             header.append(line)
@@ -184,12 +185,12 @@ def dumps(doc: Document, lost: Counter[str] | None = None) -> str:
         arrow = "<->" if rel.symmetric else "->"
         header.append(f"relation: {rel.label} {rel.head} {arrow} {rel.tail}")
     for line in header:
-        entry = _KEY.fullmatch(line)
-        if entry is None or "\r" in line:
+        entry = _entry(line)
+        if entry is None or _BREAKS.search(line):
             raise CorpusError(f"{shown_doc(doc.id)}: id or relation holds a line end; use jsonl")
-        if entry[1] == "relation" and not _RELATION.fullmatch(entry[2]):
+        if entry[0] == "relation" and not _RELATION.fullmatch(entry[1]):
             raise CorpusError(f"{shown_doc(doc.id)}: a relation holds white space; use jsonl")
-        if entry[1] == "id" and entry[2] != doc.id:
+        if entry[0] == "id" and entry[1] != doc.id:
             raise CorpusError(f"{shown_doc(doc.id)}: the id has outer white space; use jsonl")
     return "\n".join([*header, "---", _body(doc, entities), ""])
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from notesmith.corpus.formats.json_values import listed, offsets, plain, take_id
@@ -97,7 +98,8 @@ class Results:
         start, end = offsets(value)
         if not 0 <= start < end:
             raise OffsetError(f"[{start}, {end}) is empty or negative; correct the offsets")
-        length = len(self.text.encode("utf-16-le")) // 2 if self.is_utf16 else len(self.text)
+        units = _utf16(self.text) if self.is_utf16 else None
+        length = len(self.text) if units is None else len(units) // 2
         if end > length:
             raise OffsetError(f"[{start}, {end}) is past end {length}; correct the offsets")
         here, there = fits(self.text, value)[:: -1 if self.is_utf16 else 1]
@@ -207,17 +209,27 @@ def fits(text: str, value: Mapping[str, Any]) -> tuple[bool, bool]:
         return 0 <= start < end <= length and (expected is None or _same(found, expected))
 
     in_points = is_there(text[start:end], len(text))
-    units = text.encode("utf-16-le", "surrogatepass")
-    if len(units) == 2 * len(text):
+    units = _utf16(text)
+    if units is None:
         return in_points, in_points
     found = units[2 * start : 2 * end].decode("utf-16-le", "replace")
     return in_points, is_there(found, len(units) // 2)
 
 
+@lru_cache(maxsize=4)
+def _utf16(text: str) -> bytes | None:
+    """``text`` in UTF-16; None where each character is one unit, as all of ASCII are."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    return None if len(units) == 2 * len(text) else units
+
+
 def _points(text: str, units: int) -> int:
     """The offset in code points of one in UTF-16 units."""
+    encoded = _utf16(text)
+    if encoded is None:
+        return units
     try:
-        return len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le"))
+        return len(encoded[: 2 * units].decode("utf-16-le"))
     except UnicodeDecodeError:
         raise OffsetError(f"offset {units} splits a character; correct the offsets") from None
 

@@ -10,7 +10,6 @@ names a place as ``FILE:ROW:TOKEN``, counted from 0 as ``datasets`` does.
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -101,12 +100,13 @@ def _table(path: Path) -> Table:
 
     data = read_bytes(path)
     try:
-        file = ParquetFile(pa.BufferReader(data))
+        source = pa.BufferReader(data)
+        file = ParquetFile(source)
         schema = file.schema_arrow
         names = _names(schema) if _check_types(schema) else None
         known = ["id", "tokens", TAGS, "text", "offsets", "spaces"]
         known = [name for name in known if name in schema.names]
-        check(io.BytesIO(data), file, known, Budget.unpacking("", len(data)))
+        check(source, file, known, Budget.unpacking("", len(data)))
         table = file.read(columns=known)
         # A cell of one array is found at once.
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from notesmith.corpus.opening import MIB, Budget
 from notesmith.errors import CorpusError
@@ -25,11 +25,11 @@ _MAX_DEPTH = 8
 _DAMAGED = "not Parquet that can be read (a page's header is damaged); is the file cut off?"
 
 
-def check(data: IO[bytes], file: Any, columns: Collection[str], budget: Budget) -> None:
+def check(data: Any, file: Any, columns: Collection[str], budget: Budget) -> None:
     """Count what ``columns`` of a file unpack to.
 
     Args:
-        data: the file's bytes.
+        data: the file, a ``pyarrow.NativeFile``.
         file: the ``pyarrow.parquet.ParquetFile`` of them.
         columns: the names of the columns that will be read.
         budget: the bytes that may come of them.
@@ -48,7 +48,7 @@ def check(data: IO[bytes], file: Any, columns: Collection[str], budget: Budget) 
                 if chunk.physical_type == "BYTE_ARRAY":
                     strings.add(chunk.path_in_schema)
     data.seek(0)
-    numbered = ParquetFile(data, read_dictionary=sorted(strings))
+    numbered = ParquetFile(data, read_dictionary=sorted(strings), pre_buffer=False)
     names = sorted({path.partition(".")[0] for path in strings})
     for batch in numbered.iter_batches(batch_size=_BATCH, columns=names) if names else ():
         for column in batch.columns:
@@ -68,7 +68,7 @@ def _n_bytes(column: Any) -> int:
     return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
 
 
-def _check_pages(data: IO[bytes], chunk: Any, budget: Budget) -> None:
+def _check_pages(data: Any, chunk: Any, budget: Budget) -> None:
     starts = [chunk.data_page_offset]
     if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
         starts.append(chunk.dictionary_page_offset)

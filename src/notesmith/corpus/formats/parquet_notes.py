@@ -7,16 +7,15 @@ joined, as ``parquet`` joins them. Labels are not looked at. A message names a p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from notesmith.corpus.formats import conll
 from notesmith.corpus.formats.json_values import NoteFields, check_text
 from notesmith.corpus.formats.parquet import Table, layout, unreadable, unreadable_errors
 from notesmith.corpus.formats.parquet_bounds import check
-from notesmith.corpus.opening import Budget, open_file
+from notesmith.corpus.opening import Budget, open_arrow
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 from notesmith.errors import CorpusError, shown_name
@@ -27,7 +26,7 @@ _TOKENS = ("tokens", "offsets", "spaces")
 
 def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Iterator[Document]:
     """The texts of ``path``, in order; rows without an id are named after ``stem``."""
-    with tally.dropping("file", str(path)), open_file(path) as data:
+    with tally.dropping("file", str(path)), open_arrow(path) as data:
         file = _open(data)
         names = file.schema_arrow.names
         text, id_ = _columns(names, fields)
@@ -44,7 +43,7 @@ def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Itera
                     yield _document(table, row, doc_id, text)
 
 
-def _open(data: IO[bytes]) -> Any:
+def _open(data: Any) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
@@ -53,11 +52,10 @@ def _open(data: IO[bytes]) -> Any:
         raise unreadable(error) from None
 
 
-def _check(data: IO[bytes], file: Any, columns: Sequence[str]) -> None:
-    n_bytes = os.fstat(data.fileno()).st_size
+def _check(data: Any, file: Any, columns: Sequence[str]) -> None:
     try:
         # A stream: rows may be many as long as they are fair.
-        check(data, file, columns, Budget.unpacking("", n_bytes, whole=False))
+        check(data, file, columns, Budget.unpacking("", data.size(), whole=False))
     except CorpusError:
         raise
     except unreadable_errors() as error:

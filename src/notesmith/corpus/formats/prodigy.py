@@ -190,10 +190,14 @@ def _document(line: _Line, doc_id: str, tally: Tally) -> Document:
     take_id([meta])
     where = f"{line.where}: {shown_doc(doc_id)}"
     entities, at_token = _entities(line, where, tally)
+    at_place: dict[tuple[Span, ...], dict[str | None, str]] = {}
+    for ent in entities:
+        there = at_place.setdefault(ent.spans, {None: ent.id})
+        there.setdefault(ent.label, ent.id)
     relations: list[Relation] = []
     for i, item in enumerate(_objects(line.fields, "relations")):
         with tally.dropping("relation", f"{where}: relations[{i}]"):
-            ends = [_end(item, name, entities, at_token) for name in ("head", "child")]
+            ends = [_end(item, name, at_place, at_token) for name in ("head", "child")]
             if not isinstance(item.get("label"), str):
                 raise CorpusError("a relation needs a 'label'")
             if None in ends:
@@ -241,16 +245,16 @@ def _entities(line: _Line, where: str, tally: Tally) -> tuple[list[Entity], dict
 def _end(
     relation: Mapping[str, Any],
     name: str,
-    entities: Sequence[Entity],
+    at_place: Mapping[tuple[Span, ...], Mapping[str | None, str]],
     at_token: Mapping[int, str],
 ) -> str | None:
-    """The entity at one end of a relation."""
+    """The entity at one end of a relation: of several at a place the one of its label, or first."""
     span = relation.get(f"{name}_span")
     if isinstance(span, dict):
         place = (offsets(span),)
-        there = [ent for ent in entities if ent.spans == place]
-        same = [ent for ent in there if ent.label == span.get("label")]
-        return (same or there)[0].id if there else None
+        there = at_place.get(place, {})
+        label = span.get("label")
+        return there.get(label if isinstance(label, str) else None) or there.get(None)
     if not is_whole(relation.get(name)):
         raise CorpusError(f"a relation needs {name!r}, the number of a token")
     return at_token.get(relation[name])
