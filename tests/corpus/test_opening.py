@@ -263,7 +263,6 @@ def test_a_bomb_is_refused_in_seconds_and_little_memory(name, tmp_path, request)
     said, seconds, peak = read_apart(path)
     assert said.startswith(str(path)) and said != "read", said
     assert seconds < 10 and peak < 1000, (said, seconds, peak)
-    print(name, path.stat().st_size, said[len(str(path)) :], f"{seconds:.1f} s {peak:.0f} MiB")
 
 
 def test_text_that_packs_as_text_does_is_no_bomb(tmp_path):

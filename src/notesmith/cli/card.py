@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 card = typer.Typer(no_args_is_help=True, help="Write the dataset or model card of a run.")
 
 Run = Annotated[Path, typer.Argument(help="Run folder, with its results.json.")]
@@ -65,4 +67,4 @@ def _write(text: str, folder: Path) -> None:
 
     path = folder / "README.md"
     atomic_write_text(path, text)
-    typer.echo(str(path))
+    say(str(path))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 
 def methods(
     run: Annotated[Path, typer.Argument(help="Run folder, with its results.json.")],
@@ -24,4 +26,4 @@ def methods(
     from notesmith.report.writing import METHODS, write_methods
 
     path = write_methods(read_run(run), out or run / METHODS, facts=PaperFacts(source))
-    typer.echo(str(path))
+    say(str(path))

@@ -91,11 +91,23 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
-_VISIBLE: dict[int, str] = {
-    **{c: chr(0x2400 + c) for c in range(0x20) if chr(c) not in "\n\t"},
+def one_line(text: str) -> str:
+    """Return text as ``visible`` does, its line ends and tabs made visible too."""
+    return text.translate(_ONE_LINE)
+
+
+_FORMAT = (
+    *(0x00AD, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0xFEFF),  # Without width, or of direction.
+    *range(0x2028, 0x202F),  # Ends of lines and paragraphs, directions.
+    *range(0x2060, 0x2070),
+    *range(0xFFF9, 0xFFFC),
+    *range(0xD800, 0xE000),  # Halves of pairs, which no encoding holds.
+    *range(0xE0000, 0xE0080),  # Tags.
+)
+_ONE_LINE: dict[int, str] = {
+    **{c: chr(0x2400 + c) for c in range(0x20)},
     0x7F: "␡",
-    **{c: "�" for c in range(0x80, 0xA0)},
-    **{c: "�" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x61C)},
+    **dict.fromkeys((*range(0x80, 0xA0), *_FORMAT), "�"),
 }
 # CR before LF is how some files end a line: nothing to see.
-_VISIBLE[0x0D] = ""
+_VISIBLE: dict[int, str] = {**_ONE_LINE, 0x09: "\t", 0x0A: "\n", 0x0D: ""}

@@ -19,9 +19,9 @@ to ``metadata`` as strings. A line that begins with ``#`` is a comment.
 Body: ``<Label>`` opens a mention, ``</>`` closes it; mentions may nest. A label begins with a
 letter and holds up to 100 letters, digits and ``_ - . /``. Right after the open mark a block may
 hold ``#id`` first, then attributes, apart by one space; an entity without relations and attributes
-needs no block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the text is
-written with a backslash before it; every other ``<`` stands as it is. One line end at the end of
-the file does not belong to the text. Sections come from the text (``segments.sections``).
+needs no block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the
+text is written with a backslash before it; every other ``<`` stands as it is. One line end at the
+end of the file does not belong to the text. Sections come from the text (``segments.sections``).
 """
 
 from __future__ import annotations
