@@ -85,12 +85,12 @@ FILES = {
     ),
     "an offset past the end": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t0\t600").encode()),
-        "c.pubtator:8: doc '2': 'T1' Disease [0, 600) is past end 36; correct the offsets",
+        "c.pubtator:8: doc '2': 'T1' [0, 600) is past end 36; correct the offsets",
         "1 dropped: mention",
     ),
     "offsets of another text": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t3\t9").encode()),
-        "c.pubtator:8: doc '2': 'T1' Disease [3, 9): the mention column differs from the text "
+        "c.pubtator:8: doc '2': 'T1' [3, 9): the mention column differs from the text "
         "there; correct the offsets",
         "1 dropped: mention",
     ),

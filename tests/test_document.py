@@ -61,9 +61,9 @@ def test_relation_to_unknown_entity_is_refused():
 
 
 def test_section_and_mask_past_the_end_are_refused():
-    with pytest.raises(OffsetError, match="'Plan'"):
+    with pytest.raises(OffsetError, match=r"section \[0, 99\)"):
         Document("n1", TEXT, sections=(Section("Plan", 0, 99),))
-    with pytest.raises(OffsetError, match="'masked'"):
+    with pytest.raises(OffsetError, match=r"mask \[5, 99\)"):
         Document("n1", TEXT, masked=((5, 99),))
 
 

@@ -181,7 +181,7 @@ def test_too_few_reserved_tokens_are_refused():
 
 
 def test_a_label_without_mark_and_a_word_that_breaks_the_block_are_refused():
-    with pytest.raises(ConfigError, match="'Q' has no mark"):
+    with pytest.raises(ConfigError, match="label Q has no mark"):
         render(Document("n", "a", (Entity("T1", "Q", ((0, 1),)),)), PLAIN)
     with pytest.raises(ConfigError, match="details block"):
         render(Document("n", "a", (Entity("T 1", "A", ((0, 1),)),)), PLAIN, details=True)

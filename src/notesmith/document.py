@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 Span = tuple[int, int]
 ProvenanceKind = Literal["gold", "silver", "synthetic", "augmented"]
@@ -33,15 +33,19 @@ class Entity:
 
     def __post_init__(self) -> None:
         if not self.id or not self.label:
-            raise CorpusError(f"entity {self.id!r}: id and label must not be empty")
+            raise CorpusError(f"entity {shown_id(self.id)}: id and label must not be empty")
         if not self.spans:
-            raise OffsetError(f"entity {self.id!r}: no span")
+            raise OffsetError(f"entity {shown_id(self.id)}: no span")
         end_before = -1
         for start, end in self.spans:
             if start < 0 or start >= end:
-                raise OffsetError(f"entity {self.id!r}: [{start}, {end}) is empty or negative")
+                raise OffsetError(
+                    f"entity {shown_id(self.id)}: [{start}, {end}) is empty or negative"
+                )
             if start < end_before:
-                raise OffsetError(f"entity {self.id!r}: [{start}, {end}) overlaps or is unsorted")
+                raise OffsetError(
+                    f"entity {shown_id(self.id)}: [{start}, {end}) overlaps or is unsorted"
+                )
             end_before = end
         ordered = tuple(sorted(set(self.attributes)))
         if ordered != self.attributes:
@@ -137,20 +141,26 @@ class Document:
         for ent in self.entities:
             if ent.end > n:
                 raise OffsetError(
-                    f"doc {self.id!r}: {ent.id!r} [{ent.start}, {ent.end}) is past end {n}"
+                    f"{shown_doc(self.id)}: {shown_id(ent.id)} [{ent.start}, {ent.end}) is past "
+                    f"end {n}"
                 )
             if ent.id in ids:
-                raise CorpusError(f"doc {self.id!r}: entity id {ent.id!r} stands twice")
+                raise CorpusError(
+                    f"{shown_doc(self.id)}: entity id {shown_id(ent.id)} stands twice"
+                )
             ids.add(ent.id)
         for rel in self.relations:
             for end in (rel.head, rel.tail):
                 if end not in ids:
-                    raise CorpusError(f"doc {self.id!r}: relation {rel.id!r} names unknown {end!r}")
-        for name, start, end_ in [(s.name, s.start, s.end) for s in self.sections] + [
-            ("masked", s, e) for s, e in self.masked
+                    raise CorpusError(
+                        f"{shown_doc(self.id)}: relation {shown_id(rel.id)} names unknown "
+                        f"{shown_id(end)}"
+                    )
+        for what, start, end_ in [("section", s.start, s.end) for s in self.sections] + [
+            ("mask", s, e) for s, e in self.masked
         ]:
             if not 0 <= start <= end_ <= n:
-                raise OffsetError(f"doc {self.id!r}: {name!r} [{start}, {end_}) is past end {n}")
+                raise OffsetError(f"{shown_doc(self.id)}: {what} [{start}, {end_}) is past end {n}")
 
     @property
     def labels(self) -> set[str]:

@@ -10,10 +10,40 @@
     └── SealError          the sealed test set would be opened out of turn
 
 All but ``MissingExtraError`` are also ``ValueError``: the caller can mend them. Messages carry
-ids, offsets and labels, never note text.
+ids, offsets and labels, never note text: what stands in the slot of an id or name is shown by
+``shown_id`` and ``shown_name`` alone.
 """
 
 from __future__ import annotations
+
+import re
+
+# One word with a digit, or a single sign: what ids look like and words of a note mostly do not.
+_ID = re.compile(r"(?=\D*[0-9])[\w.:/#*@+\-]{1,64}|[^\W_]")
+# One word, as labels, columns, layers and annotators are named.
+_NAME = re.compile(r"[^\W_][\w.:/@+\-]{0,39}")
+
+
+def shown_id(value: str) -> str:
+    """``value`` quoted if it looks like an id; else words that say nothing of it.
+
+    A mangled line may hold words of a note where an id should stand. At most 64 letters, digits and
+    ``. : / # * @ + - _`` with a digit among them are an id, and so is one letter or digit alone.
+    """
+    return repr(value) if _ID.fullmatch(value) else "an id of an unknown kind"
+
+
+def shown_doc(doc_id: str) -> str:
+    """``doc 'ID'`` for a message; see ``shown_id``."""
+    return f"doc {doc_id!r}" if _ID.fullmatch(doc_id) else "a doc with an id of an unknown kind"
+
+
+def shown_name(value: str) -> str:
+    """``value`` if it looks like the name of a label, column, layer or annotator.
+
+    That is one word of at most 40 letters, digits and ``. : / @ + - _``; else ``(not shown)``.
+    """
+    return value if _NAME.fullmatch(value) else "(not shown)"
 
 
 class NotesmithError(Exception):

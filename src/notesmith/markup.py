@@ -13,10 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, shown_id, shown_name
 
 FaultReason = Literal[
     "unknown mark",
@@ -47,16 +49,18 @@ class Marks:
             raise ConfigError("labels and marks must be distinct")
         if not all(self.labels):
             raise ConfigError("a label is empty")
+        firsts = {mark[:1] for mark in marks}
         for mark in marks:
             if not mark or ESCAPE in mark or mark.startswith("{"):
                 raise ConfigError(
                     f"mark {mark!r} is empty, holds a backslash or begins with a brace"
                 )
             # With these two, no mark can arise from a mark and the text beside it.
-            if any(other != mark and other.startswith(mark) for other in marks):
-                raise ConfigError(f"mark {mark!r} begins another mark")
-            if any(first in mark[1:] for first in {other[0] for other in marks}):
+            if not firsts.isdisjoint(mark[1:]):
                 raise ConfigError(f"mark {mark!r} holds the first character of a mark inside")
+        for mark, other in pairwise(sorted(marks)):
+            if other.startswith(mark):
+                raise ConfigError(f"mark {mark!r} begins another mark")
 
     @classmethod
     def plain(cls, labels: Sequence[str]) -> Marks:
@@ -79,12 +83,35 @@ class Marks:
         try:
             return self.opens[self.labels.index(label)]
         except ValueError:
-            raise ConfigError(f"label {label!r} has no mark; known: {list(self.labels)}") from None
+            raise ConfigError(f"label {shown_name(label)} has no mark; give it one") from None
 
     def pattern(self) -> re.Pattern[str]:
         """Matches an escape or a mark; longer marks first."""
-        marks = sorted([*self.opens, self.close], key=lambda m: (-len(m), m))
-        return re.compile("|".join([re.escape(ESCAPE), *(re.escape(m) for m in marks)]))
+        return _pattern(tuple(sorted([*self.opens, self.close], key=lambda m: (-len(m), m))))
+
+
+@lru_cache(maxsize=64)
+def _pattern(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join([re.escape(ESCAPE), _either([*marks])]))
+
+
+def _either(marks: Sequence[str]) -> str:
+    """A pattern of any of ``marks``, none of which begins another.
+
+    It branches by the next character, so that a search takes no longer with many marks.
+    """
+    if len(marks) < 8:
+        return "|".join(re.escape(mark) for mark in marks)
+    first, last = min(marks), max(marks)
+    n = next(i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    begin = first[:n]
+    branches: dict[str, list[str]] = {}
+    for mark in marks:
+        rest = mark[n:]
+        branches.setdefault(rest[:1], []).append(rest[1:])
+    # A look at the next character leaves a branch at once.
+    inner = "|".join(f"{re.escape(first)}(?:{_either(rests)})" for first, rests in branches.items())
+    return f"{re.escape(begin)}(?:{inner})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +173,7 @@ def render(
     """
     ents, counts = nest(doc.entities)
     pattern = marks.pattern()
+    opener = dict(zip(marks.labels, marks.opens, strict=True))
     out: list[str] = []
     at = 0
     stack: list[Entity] = []
@@ -163,7 +191,7 @@ def render(
     for ent in ents:
         close(ent.start)
         write(ent.start)
-        out.append(marks.opener(ent.label))
+        out.append(opener.get(ent.label) or marks.opener(ent.label))
         if details and ent.id not in brief:
             out.append(_details_block(ent))
         stack.append(ent)
@@ -176,7 +204,9 @@ def _details_block(ent: Entity) -> str:
     words = [f"#{ent.id}", *ent.attributes]
     for word in (ent.id, *ent.attributes):
         if not _WORD.fullmatch(word):
-            raise ConfigError(f"entity {ent.id!r}: {word!r} cannot be written in a details block")
+            raise ConfigError(
+                f"entity {shown_id(ent.id)}: id or attribute cannot be written in a details block"
+            )
     return "{" + " ".join(words) + "}"
 
 

@@ -20,8 +20,13 @@ _ABBREVIATIONS = frozenset(
     "dr mr mrs ms prof st vs fig figs no nos al approx ca cf e.g i.e eg ie inc dept resp spp sp "
     "etc ref refs vol pp pt pts hx dx rx tx sx fx b.i.d t.i.d q.i.d p.o i.v a.m p.m".split()
 )
-_BREAK = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z]))")
-_LAST_WORD = re.compile(r"(\S+?)[.!?][\"')\]]*$")
+# White space is matched from its first character and never again from its second: a long run of it
+# takes no longer for that.
+_BREAK = re.compile(
+    r"(?<=[.!?])[\"')\]]*\s+|(?<!\s)(?:\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z])))"
+)
+# An abbreviation is shorter: where the last word begins before, it is none.
+_LONGEST_WORD = 64
 _HEADING = re.compile(
     r"^[ \t]*(?P<name>[A-Z][A-Za-z/&,' \-]{1,48}?)[ \t]*:(?=[ \t]|$)|"
     r"^[ \t]*(?P<caps>[A-Z][A-Z/&,' \-]{3,48})[ \t]*$",
@@ -50,13 +55,21 @@ def _is_end(text: str, start: int, match: re.Match[str]) -> bool:
     following = text[match.end() : match.end() + 1]
     if following.islower():
         return False
-    word = _LAST_WORD.search(text[start : match.start() + len(match.group().rstrip())])
+    end = match.start() + len(match.group().rstrip())
+    word = _last_word(text, max(start, end - _LONGEST_WORD), end)
     if word is None:
         return True
-    bare = word.group(1).lstrip("(\"'[").lower()
+    bare = word.lstrip("(\"'[").lower()
     return not (
         bare in _ABBREVIATIONS or (len(bare) == 1 and bare.isalpha() and following.isupper())
     )
+
+
+def _last_word(text: str, start: int, end: int) -> str | None:
+    """What stands before the full stop that ends ``text[start:end]``, quotes and brackets aside."""
+    *_, last = text[start:end].rsplit(maxsplit=1) or [""]
+    word = last.rstrip("\"')]")
+    return word[:-1] if len(word) > 1 and word[-1] in ".!?" else None
 
 
 def _append(text: str, start: int, end: int, spans: list[Span]) -> None:

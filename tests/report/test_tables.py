@@ -61,9 +61,29 @@ def test_hostile_names(results):
     assert escape_latex("\\input{x}") == r"\textbackslash{}input\{x\}"
     assert "\\input" not in to_latex(table)
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert rows[0]["arm"] == name
+    assert rows[0]["arm"] == name.replace("\n", " ")
 
 
 def test_a_cell_is_no_formula():
     table = Table("t", "", ("a", "b"), (("=cmd()", -1.5), ("@x", None)))
     assert to_csv(table) == "a,b\n'=cmd(),-1.5\n'@x,\n"
+
+
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠−﹢﹣﹦﹫")
+@pytest.mark.parametrize("before", ["", "  ", '"', "'", "\t", "\r", "\n", "\u2028", "\xa0", "“ "])
+def test_no_sign_begins_a_cell_or_a_line(sign, before):
+    cell = f"{before}{sign}cmd()"
+    table = Table("t", "", ("a", cell), ((cell, f"x;{cell}"), (f"y\r\n{cell}", f"z\t{cell}")))
+    made = to_csv(table)
+    assert made.count("\n") == 3 and "\r" not in made and "\t" not in made
+    cells = [cell for row in csv.reader(io.StringIO(made)) for cell in row]
+    cells += [cell for line in made.splitlines() for cell in line.split(";")]
+    assert len(cells) == 10
+    assert not [cell for cell in cells if cell.strip(' "\xa0“')[:1] == sign]
+    assert made.splitlines()[0].startswith("a,") and "'" in made
+
+
+def test_a_row_of_latex_is_no_argument_of_the_row_before():
+    latex = to_latex(Table("t", "", ("a",), (("[2cm] x",), ("*y",), ("a & b\\\\ c",))))
+    assert "    {[}2cm{]} x \\\\" in latex and "    {*}y \\\\" in latex
+    assert latex.count("\\\\\n") == 4 and latex.count("&") == latex.count("\\&") == 1

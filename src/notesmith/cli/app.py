@@ -29,11 +29,13 @@ from notesmith.cli.predict import predict
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
 from notesmith.cli.run import run as run_command
+from notesmith.cli.screen import guard_logging, say
 from notesmith.cli.show import show
 from notesmith.cli.status import status
 from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
+from notesmith.report.marked import one_line
 
 _FULL = "disk full; free some space"
 _NO_ROOM = {
@@ -52,6 +54,9 @@ _MODEL_PACKAGES = frozenset({"accelerate", "datasets", "peft", "safetensors", "t
     *("transformers", "trl", "tokenizers")
 }
 
+# Typer names it under the name of whatever it is built on.
+_Usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+
 
 class Commands(TyperGroup):
     """The commands; one that is interrupted says so on one line and exits with 130."""
@@ -60,8 +65,12 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except _Usage as error:
+            # It quotes what was typed, which a shell may have made of a file's name.
+            vars(error)["message"] = one_line(str(vars(error)["message"]))
+            raise
         except KeyboardInterrupt:
-            typer.echo("notesmith: interrupted; nothing half-written is left", err=True)
+            say("notesmith: interrupted; nothing half-written is left", err=True)
             raise typer.Exit(130) from None
 
 
@@ -77,7 +86,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"notesmith {notesmith.__version__}")
+        say(f"notesmith {notesmith.__version__}")
         raise typer.Exit
 
 
@@ -113,6 +122,7 @@ app.command()(bundle)
 
 def run() -> None:
     """Run the command line; an expected error is one line on stderr and exit code 1."""
+    guard_logging()
     try:
         try:
             app()
@@ -145,5 +155,5 @@ def _flush() -> None:
 
 
 def _stop(line: str, code: int) -> None:
-    typer.echo(line, err=True)
+    say(line, err=True)
     sys.exit(code)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 
 def bundle(
     out: Annotated[Path, typer.Argument(help="Archive to write, such as notesmith.tar.")],
@@ -30,13 +32,13 @@ def bundle(
     from notesmith.pipeline.bundle import make_bundle
 
     must_be_new(out)
-    typer.echo("Fetching wheels of what is installed here …", err=True)
+    say("Fetching wheels of what is installed here …", err=True)
     made = make_bundle(
         out,
         extras=[name.strip() for name in extras.split(",") if name.strip()],
         recipes=recipes or (),
         models=models or (),
     )
-    typer.echo(f"{made.path}: {made.n_files} files, {made.size / 2**20:,.0f} MiB")
-    typer.echo(f"SHA-256 {made.sha256}")
-    typer.echo("On the other machine: tar -xf it, then follow notesmith-bundle/INSTALL.md")
+    say(f"{made.path}: {made.n_files} files, {made.size / 2**20:,.0f} MiB")
+    say(f"SHA-256 {made.sha256}")
+    say("On the other machine: tar -xf it, then follow notesmith-bundle/INSTALL.md")

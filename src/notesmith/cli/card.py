@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 card = typer.Typer(no_args_is_help=True, help="Write the dataset or model card of a run.")
 
 Run = Annotated[Path, typer.Argument(help="Run folder, with its results.json.")]
@@ -68,4 +70,4 @@ def _write(text: str, run: Path, out: Path | None, kind: str) -> None:
     if out is not None or not is_run(run):
         must_be_new(path)
     atomic_write_text(path, text)
-    typer.echo(str(path))
+    say(str(path))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from notesmith.cli.screen import Screen, say, say_json
 
 
 def compare(
@@ -44,7 +43,7 @@ def compare(
     sentence = found.sentence(*names)
     if as_json:
         value = {"sentence": sentence, **found.to_json()}
-        typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+        say_json(value, indent=1)
         return
     table = Table(
         box=SIMPLE_HEAD,
@@ -60,7 +59,7 @@ def compare(
     for rows in parts:
         for row in rows:
             table.add_row(
-                escape(row.part),
+                row.part,
                 f"{row.f1_first:.1f}",
                 f"{row.f1_second:.1f}",
                 f"{row.delta:+.1f}",
@@ -69,5 +68,5 @@ def compare(
                 style="bold" if row is found.strict else None,
             )
         table.add_section()
-    Console().print(table)
-    typer.echo(sentence)
+    Screen().print(table)
+    say(sentence)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from notesmith.cli.screen import Screen, say_json
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.files import atomic_folder, atomic_write_text, must_be_new
 from notesmith.corpus.formats import READABLE
@@ -158,7 +156,7 @@ def convert(
     )
     configuration = config_for(read.docs) if to == "label-studio" else None
     lost = write_corpus(read.docs, target, format=to)
-    console = Console()
+    console = Screen()
     n = sum(len(doc.entities) for doc in read.docs)
     console.print(f"{len(read.docs)} documents, {n} mentions: {read.format} to {to}")
     print_counts(console, "while reading", read.counts)
@@ -207,9 +205,9 @@ def stats(
             name: found.to_record() | {"while_reading": corpora[name].counts}
             for name, found in described.items()
         }
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        say_json(record)
         return
-    console = Console()
+    console = Screen()
     console.print(_totals_table(described))
     console.print(_labels_table(described))
     for title in ("attributes", "relations", "concept_relations", "kinds"):
@@ -261,8 +259,8 @@ def split(
     with atomic_folder(target) as folder:
         for name, docs in made.parts.items():
             lost.update(write_corpus(docs, FORMATS[to].path(folder, name), format=to))
-    console = Console()
-    table = Table("part", title=f"divided by {escape(by)}, seed {seed}")
+    console = Screen()
+    table = Table("part", title=f"divided by {by}, seed {seed}")
     for heading in ("groups", "documents", "mentions"):
         table.add_column(heading, justify="right")
     for name, docs in made.parts.items():
@@ -271,7 +269,7 @@ def split(
     console.print(table)
     if made.n_ungrouped:
         said = f"{made.n_ungrouped} documents name no {by}: each counted as one of its own"
-        console.print(said, markup=False)
+        console.print(said)
     print_counts(console, "while reading", read.counts)
     print_counts(console, f"not held by {to}", dict(lost))
 
@@ -320,7 +318,7 @@ def _totals_table(described: dict[str, CorpusStatistics]) -> Table:
     }
     table = Table("", title="totals")
     for name in described:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for title, field in rows.items():
         table.add_row(title, *(f"{getattr(found, field):,}" for found in described.values()))
     free = (f"{found.mention_free_ratio:.1%}" for found in described.values())
@@ -331,7 +329,7 @@ def _totals_table(described: dict[str, CorpusStatistics]) -> Table:
 def _labels_table(described: dict[str, CorpusStatistics]) -> Table:
     table = Table("label", title="mentions / distinct strings, words a mention")
     for name in described:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     by_label = {
         name: {label.label: label for label in found.labels} for name, found in described.items()
     }
@@ -342,20 +340,20 @@ def _labels_table(described: dict[str, CorpusStatistics]) -> Table:
             cells.append(
                 f"{row.n_mentions:,} / {row.n_distinct:,}, {row.mean_words:.1f}" if row else "0"
             )
-        table.add_row(escape(label), *cells)
+        table.add_row(label, *cells)
     return table
 
 
 def _counts_table(title: str, rows: dict[str, dict[str, int]]) -> Table:
     table = Table("", title=title)
     for name in rows:
-        table.add_column(escape(name), justify="right")
+        table.add_column(name, justify="right")
     for key in dict.fromkeys(key for counts in rows.values() for key in counts):
-        table.add_row(escape(key), *(f"{counts.get(key, 0):,}" for counts in rows.values()))
+        table.add_row(key, *(f"{counts.get(key, 0):,}" for counts in rows.values()))
     return table
 
 
-def print_counts(console: Console, title: str, counts: Mapping[str, int]) -> None:
+def print_counts(console: Screen, title: str, counts: Mapping[str, int]) -> None:
     """Print a line for each count."""
     for what, n in counts.items():
-        console.print(f"{title}: {n:,} {what}", markup=False, highlight=False)
+        console.print(f"{title}: {n:,} {what}", highlight=False)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from notesmith.cli.corpus import (
@@ -26,6 +23,7 @@ from notesmith.cli.corpus import (
     print_counts,
 )
 from notesmith.cli.corpus_agreement import Annotators, Paths, read_places
+from notesmith.cli.screen import Screen, say_json
 from notesmith.corpus import ReadOptions, write_corpus
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
@@ -104,17 +102,17 @@ def adjudicate(
             "undecided": [place.to_record() for place in made.undecided],
             "while_reading": read.counts,
         }
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        say_json(record)
         return
-    console = Console()
+    console = Screen()
     if made.undecided:
         console.print(_undecided(made, None if all_places else _SHOWN))
     print_counts(console, "while reading", read.counts)
     for what, n in made.counts.items():
-        console.print(f"{n:,} {what}", markup=False, highlight=False)
+        console.print(f"{n:,} {what}", highlight=False)
     n = sum(len(doc.entities) for doc in made.docs)
     said = f"{out}: {len(made.docs):,} documents, {n:,} mentions"
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 def _rule(text: str) -> tuple[Rule, str | None]:
@@ -132,9 +130,9 @@ def _undecided(made: Adjudicated, shown: int | None) -> Table:
     table = Table("document", "span", "labels", "kind", title="undecided")
     for place in made.undecided[:shown]:
         table.add_row(
-            escape(place.doc_id),
-            escape(f"[{place.start}, {place.end})"),
-            escape(", ".join(place.labels)),
-            escape(words(place)),
+            place.doc_id,
+            f"[{place.start}, {place.end})",
+            ", ".join(place.labels),
+            words(place),
         )
     return table

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from notesmith.cli.corpus import (
@@ -27,6 +24,7 @@ from notesmith.cli.corpus import (
     parse_label_map,
     print_counts,
 )
+from notesmith.cli.screen import Screen, say, say_json
 from notesmith.corpus import ReadOptions
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
@@ -97,14 +95,14 @@ def agreement(
         atomic_write_text(page, html)
     if as_json:
         record = found.to_record() | {"while_reading": read.counts}
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        say_json(record)
     else:
-        console = Console()
+        console = Screen()
         _print_tables(console, found, confidence)
         print_counts(console, "while reading", read.counts)
         print_counts(console, "while comparing", found.counts)
     if page is not None:
-        typer.echo(f"{page}: {len(found.disagreements)} places (holds note text)", err=True)
+        say(f"{page}: {len(found.disagreements)} places (holds note text)", err=True)
 
 
 def read_places(
@@ -139,11 +137,9 @@ def _place(argument: str) -> Place:
     return Place(Path(path), name)
 
 
-def _print_tables(console: Console, found: Agreement, confidence: float) -> None:
+def _print_tables(console: Screen, found: Agreement, confidence: float) -> None:
     for name, (docs, mentions) in found.sizes.items():
-        console.print(
-            f"{name}: {docs:,} documents, {mentions:,} mentions", markup=False, highlight=False
-        )
+        console.print(f"{name}: {docs:,} documents, {mentions:,} mentions", highlight=False)
     unit = "documents" if found.n_groups == len(found.readings) else "patients"
     table = _table("agreement (F1)", f"{confidence:.0%} intervals from resampling {unit}")
     table.add_column("", overflow="fold")
@@ -153,7 +149,7 @@ def _print_tables(console: Console, found: Agreement, confidence: float) -> None
     for row in (*found.pairs, *((found.overall,) if several else ())):
         counts = row.strict.counts
         table.add_row(
-            "all pairs" if row is found.overall and several else escape(", ".join(row.annotators)),
+            "all pairs" if row is found.overall and several else ", ".join(row.annotators),
             f"{row.n_documents:,}",
             f"{counts.tp + counts.fn:,} / {counts.tp + counts.fp:,}",
             _points(row.strict),
@@ -169,7 +165,7 @@ def _print_tables(console: Console, found: Agreement, confidence: float) -> None
     for label, (strict, lenient) in found.overall.labels.items():
         counts = strict.counts
         labels.add_row(
-            escape(label),
+            label,
             _points(strict),
             _points(lenient),
             f"{counts.tp:,}",
@@ -180,7 +176,7 @@ def _print_tables(console: Console, found: Agreement, confidence: float) -> None
     kinds.add_column("", overflow="fold")
     kinds.add_column("places", justify="right")
     for kind, n in found.kinds.items():
-        kinds.add_row(escape(kind), f"{n:,}")
+        kinds.add_row(kind, f"{n:,}")
     console.print(kinds if found.kinds else "they agree everywhere")
 
 

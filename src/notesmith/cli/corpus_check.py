@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from notesmith.cli.corpus import (
@@ -27,6 +24,7 @@ from notesmith.cli.corpus import (
     TextKey,
     read_splits,
 )
+from notesmith.cli.screen import Screen, say, say_json
 from notesmith.corpus import CorpusRead, ReadOptions
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
 from notesmith.corpus.formats.conll import Columns
@@ -111,9 +109,9 @@ def check(
             "counts": result.counts,
             "findings": [finding.to_record() for finding in result.findings],
         }
-        typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        say_json(record)
     else:
-        _print_findings(Console(), result, None if all_findings else _SHOWN)
+        _print_findings(Screen(), result, None if all_findings else _SHOWN)
     if doubtful is not None:
         _write_doubtful(corpora, result, doubtful, tool)
     if result.n_serious:
@@ -164,12 +162,10 @@ def _write_doubtful(
     every = [doc for docs in splits.values() for doc in docs]
     written: Literal["label-studio", "brat", "uima"] = "uima" if tool == "inception" else tool
     write_for_correction(docs, path, tool=written, labels=labels_of(every))
-    typer.echo(
-        f"{path}: {len(docs)} of {len(every)} documents for {tool} (holds note text)", err=True
-    )
+    say(f"{path}: {len(docs)} of {len(every)} documents for {tool} (holds note text)", err=True)
 
 
-def _print_findings(console: Console, result: CheckResult, shown: int | None) -> None:
+def _print_findings(console: Screen, result: CheckResult, shown: int | None) -> None:
     by_check: dict[str, int] = {}
     table = Table("check", "split", "document", "label", "span", "detail", title="findings")
     for finding in result.findings:
@@ -179,11 +175,11 @@ def _print_findings(console: Console, result: CheckResult, shown: int | None) ->
         span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
         table.add_row(
             finding.check,
-            escape(finding.split),
-            escape(finding.doc_id),
-            escape(finding.label),
-            escape(span) if finding.start >= 0 else "",
-            escape(finding.detail),
+            finding.split,
+            finding.doc_id,
+            finding.label,
+            span if finding.start >= 0 else "",
+            finding.detail,
         )
     if result.findings:
         console.print(table)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from notesmith.cli.corpus import (
     Annotator,
@@ -22,6 +21,7 @@ from notesmith.cli.corpus import (
     parse_label_map,
     print_counts,
 )
+from notesmith.cli.screen import Screen
 from notesmith.corpus import ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.corrected import HOLDING, merge_corrections
 from notesmith.corpus.files import must_be_new
@@ -82,11 +82,9 @@ def corrected(
         )
     made = merge_corrections(read.docs, found.docs, tally=Tally(on_problem))
     write_corpus(made.docs, out)
-    console = Console()
+    console = Screen()
     print_counts(console, f"while reading {gold.name}", read.counts)
     print_counts(console, f"while reading {corrections.name}", found.counts)
     for what, n in made.counts.items():
-        console.print(f"{n:,} {what}", markup=False, highlight=False)
-    console.print(
-        f"{out}: {len(made.docs):,} documents", markup=False, highlight=False, soft_wrap=True
-    )
+        console.print(f"{n:,} {what}", highlight=False)
+    console.print(f"{out}: {len(made.docs):,} documents", highlight=False, soft_wrap=True)

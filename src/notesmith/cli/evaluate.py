@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from notesmith.cli.screen import Screen, say_json
 
 
 def evaluate(
@@ -55,7 +54,7 @@ def evaluate(
         seed=seed,
     )
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        say_json(found.to_json(), indent=1)
         return
     unit = "patients" if found.n_groups != found.n_documents else "documents"
     table = Table(
@@ -78,7 +77,7 @@ def evaluate(
     for i, rows in enumerate((found.views, found.labels, attributes)):
         for row in rows:
             table.add_row(
-                escape(row.part),
+                row.part,
                 f"{row.precision:.1f}",
                 f"{row.recall:.1f}",
                 f"{row.f1:.1f}",
@@ -89,4 +88,4 @@ def evaluate(
                 style="bold" if row.part == "strict" and i == 0 else None,
             )
         table.add_section()
-    Console().print(table)
+    Screen().print(table)

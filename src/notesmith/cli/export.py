@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
 from notesmith.errors import CorpusError
 
 
@@ -26,4 +27,4 @@ def export(
     from notesmith.ner import export_onnx, load_ner
 
     difference = export_onnx(load_ner(model), out)
-    typer.echo(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")
+    say(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")

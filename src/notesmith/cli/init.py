@@ -18,6 +18,7 @@ from notesmith.cli.corpus import (
     Problems,
     parse_label_map,
 )
+from notesmith.cli.screen import Screen
 
 
 def init(
@@ -58,8 +59,6 @@ def init(
     Without a test set a part of the notes is kept for it, by patient, and written beside the
     recipe.
     """
-    from rich.console import Console
-
     from notesmith.pipeline.begin.begin import Reading, begin_recipe
     from notesmith.pipeline.begin.choices import in_hours, in_time
     from notesmith.pipeline.begin.compose import in_words
@@ -84,10 +83,10 @@ def init(
         cross_fit=cross_fit,
         force=force,
     )
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
 
     def line(text: str) -> None:
-        console.print(text, markup=False)
+        console.print(text)
 
     for what, n in begun.counts.items():
         line(f"while reading: {n:,} {what}")

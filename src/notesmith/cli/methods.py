@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 
 def methods(
     run: Annotated[Path, typer.Argument(help="Run folder, with its results.json.")],
@@ -30,4 +32,4 @@ def methods(
         must_be_new(draft)
         must_be_new(draft.parent / REFERENCES)
     path = write_methods(read_run(run), out or run / METHODS, facts=PaperFacts(source))
-    typer.echo(str(path))
+    say(str(path))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from notesmith.cli.screen import Screen, say_json
 
+if TYPE_CHECKING:
     from notesmith.pipeline.forecast import Forecast
 
 _GIB = 2**30
@@ -50,8 +49,6 @@ def plan(
     Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
     (nothing), and what is written where. Nothing is computed and the test set stays sealed.
     """
-    from rich.console import Console
-
     from notesmith.pipeline import load_recipe
     from notesmith.pipeline.forecast import forecast_run
 
@@ -60,27 +57,26 @@ def plan(
         changes=[*(changes or ()), *(["hub=true"] if hub else [])],
         arms=[name.strip() for name in arms.split(",") if name.strip()],
     )
-    aside = Console(stderr=True, highlight=False)
+    aside = Screen(stderr=True, highlight=False)
 
     def tell(what: str) -> None:
-        aside.print(what, markup=False)
+        aside.print(what)
 
     folder = out or Path("runs") / Path(recipe).stem
     found = forecast_run(config, folder, probe=probe, again=again, tell=tell)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+        say_json(found.to_json())
     else:
-        show(found, Console(highlight=False, soft_wrap=True))
+        show(found, Screen(highlight=False, soft_wrap=True))
     if not found.can_succeed:
         raise typer.Exit(1)
 
 
-def show(found: Forecast, console: Console) -> None:
+def show(found: Forecast, console: Screen) -> None:
     """Print a forecast."""
-    from rich.markup import escape
 
     def line(text: str, style: str = "") -> None:
-        console.print(escape(text), style=style)
+        console.print(text, style=style)
 
     line(f"{found.recipe}, in {found.folder}", "bold")
     for name, facts in found.corpus.items():

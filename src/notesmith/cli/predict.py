@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
 from notesmith.errors import ConfigError
 
@@ -90,11 +91,9 @@ def predict(
         found = survey(notes, on_problem=on_problem, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):
             if label not in student.labels:
-                typer.echo(
-                    f"{source.name}: {n} of label {label}, which the model does not know", err=True
-                )
+                say(f"{source.name}: {n} of label {label}, which the model does not know", err=True)
         for what, n in sorted(found.counts.items()):
-            typer.echo(f"{source.name}: {n} {what}", err=True)
+            say(f"{source.name}: {n} {what}", err=True)
         key = _key(model, found.digest, thresholds or (), scores)
         output = Output(out, key, student.labels)
         try:
@@ -106,13 +105,13 @@ def predict(
                 on_progress=on_progress,
             )
         except KeyboardInterrupt:
-            typer.echo(f"notesmith: interrupted; {_kept(output)}", err=True)
+            say(f"notesmith: interrupted; {_kept(output)}", err=True)
             raise typer.Exit(130) from None
     for what, n in sorted(done.lost.items()):
         if n:
-            typer.echo(f"{out.name}: {n} {what}", err=True)
+            say(f"{out.name}: {n} {what}", err=True)
     resumed = f", {done.n_resumed} of them done before" if done.n_resumed else ""
-    typer.echo(f"{out}: {done.n_entities} entities in {done.n_docs} documents{resumed}")
+    say(f"{out}: {done.n_entities} entities in {done.n_docs} documents{resumed}")
 
 
 def _kept(output: Output) -> str:

@@ -6,13 +6,13 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 
+from notesmith.cli.screen import Screen
 from notesmith.pipeline.engine import CellEvent
 from notesmith.progress import Progress
+from notesmith.report.marked import one_line
 
 if TYPE_CHECKING:
     from notesmith.pipeline.run import RunResult
@@ -25,9 +25,9 @@ _TELLING = 60.0
 class Display:
     """Shows progress; give its two methods to ``run_recipe``."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Screen | None = None) -> None:
         """Write to ``console``, stderr if not given."""
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Screen(stderr=True, highlight=False)
         self._live: Live | None = None
         self._event: CellEvent | None = None
         self._started = time.monotonic()
@@ -57,7 +57,7 @@ class Display:
             self._show(None)
         else:
             line = f"{_place(event)} {event.cell.title}: {duration(event.seconds)}"
-            self.console.print(escape(line))
+            self.console.print(line)
 
     def on_progress(self, progress: Progress) -> None:
         """Work inside a cell goes on."""
@@ -76,9 +76,9 @@ class Display:
         if said := time_left(self._event.eta, self._event.n_untimed):
             line += f" · run: {said} left"
         if self._live is not None:
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+            self._live.update(Text(one_line(line), no_wrap=True, overflow="ellipsis"))
         elif progress is not None:
-            self.console.print(escape(line))
+            self.console.print(line)
 
 
 def describe(progress: Progress) -> str:
@@ -123,29 +123,29 @@ def print_preview(result: RunResult) -> None:
     if result.report is None or result.n_left:
         print_outcome(result)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
     console.print("Preview: every stage ran. Its scores mean nothing.", style="bold")
     examples = result.report.parent / "examples.html"
     if examples.exists():
-        console.print(escape(f"What was made: {examples}"))
-    console.print(escape(f"Report: {result.report}"))
+        console.print(f"What was made: {examples}")
+    console.print(f"Report: {result.report}")
     console.print("Next: the same command without --preview")
 
 
 def print_outcome(result: RunResult) -> None:
     """Print what the run says and advises, where its report is, and what is left."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(highlight=False, soft_wrap=True)
     if result.results is not None:
         verdict = result.results.get("verdict") or {}
         if headline := verdict.get("headline"):
-            console.print(escape(str(headline)), style="bold")
+            console.print(str(headline), style="bold")
         advice = next(reversed(verdict.get("sentences") or ()), "")
         if str(advice).startswith("Recommendation"):
-            console.print(escape(str(advice)))
+            console.print(str(advice))
     if result.report is not None:
-        console.print(escape(f"Report: {result.report}"))
+        console.print(f"Report: {result.report}")
     if result.n_left:
-        console.print(escape(f"{result.n_left} cells are left; the same command goes on."))
+        console.print(f"{result.n_left} cells are left; the same command goes on.")
 
 
 def _place(event: CellEvent) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli.screen import Screen, say, say_json
 from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
@@ -64,7 +64,7 @@ def reward(
 
         student = load_ner(model)
         for label, n in sorted(student.count_unknown(docs).items()):
-            typer.echo(
+            say(
                 f"{source.name}: {n} of label {label}, which the model does not know: it disagrees",
                 err=True,
             )
@@ -76,7 +76,7 @@ def reward(
     config = RewardConfig(user=tuple(user or ()))
     found = RewardModel(known, config, FilterConfig(), judges=judges).score_documents(docs)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        say_json(found.to_json(), indent=1)
         return
     _print(found)
 
@@ -90,20 +90,18 @@ def _units(path: Path, unit: Unit, file_format: str | None) -> Sequence[Document
 
 def _print(found: DocumentRewards) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     names = list(found.rows[0].parts) if found.rows else []
     table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("id")
     for name in ("total", *names):
-        table.add_column(escape(name), justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("failed gate")
     for row in found.rows:
         numbers = [_number(row.total), *(_number(row.parts[name]) for name in names)]
-        table.add_row(escape(row.id), *numbers, escape(row.gate or ""))
+        table.add_row(row.id, *numbers, row.gate or "")
     table.add_section()
     means = found.means
     table.add_row(
@@ -111,12 +109,12 @@ def _print(found: DocumentRewards) -> None:
     )
     console.print(table)
     for reason, n in found.gates.items():
-        console.print(f"{n} failed: {reason}", markup=False, soft_wrap=True)
+        console.print(f"{n} failed: {reason}", soft_wrap=True)
     for name in names:
         if name in _WHAT:
-            console.print(f"{name}: {_WHAT[name]}", markup=False, soft_wrap=True)
+            console.print(f"{name}: {_WHAT[name]}", soft_wrap=True)
     for name, reason in found.left_out.items():
-        console.print(f"{name} left out: {reason}", markup=False, soft_wrap=True)
+        console.print(f"{name} left out: {reason}", soft_wrap=True)
 
 
 def _number(value: float | None) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import say
+
 
 def run(
     recipe: Annotated[
@@ -85,7 +87,7 @@ def run(
                 on_cell=display.on_cell,
             )
     except KeyboardInterrupt:
-        typer.echo("notesmith: interrupted; the same command goes on where it was", err=True)
+        say("notesmith: interrupted; the same command goes on where it was", err=True)
         raise typer.Exit(130) from None
     if preview:
         print_preview(result)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import Screen
+
 
 def show(
     path: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
@@ -22,8 +24,6 @@ def show(
     ] = None,
 ) -> None:
     """Show documents with their entities in colour."""
-    from rich.console import Console
-
     from notesmith.corpus import read_corpus
     from notesmith.corpus.files import atomic_write_text, must_be_new
     from notesmith.errors import CorpusError
@@ -37,10 +37,10 @@ def show(
     docs = select(found, ids=ids or (), limit=0 if ids else limit)
     if not docs:
         raise CorpusError(f"{path}: no document has the id {', '.join(ids or [])}")
-    console = Console()
+    console = Screen()
     if html is not None:
         atomic_write_text(html, render_documents(docs, title=path.name))
-        console.print(f"{html} (holds note text)", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{html} (holds note text)", highlight=False, soft_wrap=True)
         return
     plain = console.color_system is None
     colours = hues(docs)

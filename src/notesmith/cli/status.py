@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.screen import Screen
+
 
 def status(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
 ) -> None:
     """Show finished and missing cells of a run by stage, with an estimate of the time left."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from notesmith.cli.progress import time_left
     from notesmith.pipeline import status_of
 
     found = status_of(folder)
-    table = Table(title=escape(str(found.folder)), title_justify="left")
+    table = Table(title=str(found.folder), title_justify="left")
     table.add_column("stage")
     table.add_column("done", justify="right")
     table.add_column("left", justify="right")
@@ -28,7 +28,7 @@ def status(
         table.add_row(stage, str(n_done), str(n_left) if n_left else "")
     table.add_section()
     table.add_row("all", str(found.n_done), str(found.n_left) if found.n_left else "")
-    console = Console()
+    console = Screen()
     console.print(table)
     if found.n_left and (said := time_left(found.eta, found.n_untimed)):
         console.print(f"{said[0].upper()}{said[1:]} left, going by finished cells.")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.screen import Screen, say, say_json
 from notesmith.cli.train import moving_line
 
 if TYPE_CHECKING:
@@ -58,19 +56,19 @@ def thresholds(
             student, docs, wanted=Wanted(precision / 100, recall / 100), on_progress=on_progress
         )
     if as_json:
-        typer.echo(json.dumps(_values(found), indent=1, ensure_ascii=False))
+        say_json(_values(found), indent=1)
         return
     for label, points in found.points.items():
         _print(label, points, found.chosen[label])
     for what, score in (("plain", found.plain), ("chosen", found.together)):
         p, r, f = (f"{100 * x:.1f}" for x in (score.precision, score.recall, score.f1))
-        typer.echo(f"all labels, {what}: P {p}, R {r}, F1 {f}")
+        say(f"all labels, {what}: P {p}, R {r}, F1 {f}")
     options = [f"--threshold {shlex.quote(f'{k}={v:g}')}" for k, v in found.thresholds.items()]
     if options:
-        typer.echo(f"notesmith predict … {' '.join(options)}")
+        say(f"notesmith predict … {' '.join(options)}")
     for label, point in found.chosen.items():
         if point is None:
-            typer.echo(f"{label}: no threshold reaches what is asked for", err=True)
+            say(f"{label}: no threshold reaches what is asked for", err=True)
 
 
 def _print(label: str, points: tuple[Point, ...], chosen: Point | None) -> None:
@@ -79,7 +77,7 @@ def _print(label: str, points: tuple[Point, ...], chosen: Point | None) -> None:
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
-        title=f"{escape(label)}: {score.tp + score.fn} mentions",
+        title=f"{label}: {score.tp + score.fn} mentions",
         title_justify="left",
     )
     for column in ("threshold", "P", "R", "F1", "tp", "fp", "fn"):
@@ -93,7 +91,7 @@ def _print(label: str, points: tuple[Point, ...], chosen: Point | None) -> None:
             "◀" if point is chosen else "",
             style="bold" if point is chosen else None,
         )
-    Console(highlight=False).print(table)
+    Screen(highlight=False).print(table)
 
 
 def _values(found: Sweep) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.screen import Screen, say
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.progress import OnProgress, Progress
 
@@ -67,7 +68,7 @@ def train(
             on_problem="count" if skip_bad else "raise",
         )
         for what, n in found.counts.items():
-            typer.echo(f"{path.name}: {n} {what}", err=True)
+            say(f"{path.name}: {n} {what}", err=True)
         return found.docs
 
     gold = read(corpus)
@@ -87,11 +88,11 @@ def train(
         )
         result.model.save(out)
     for what, n in sorted(result.counts.items()):
-        typer.echo(f"{n} {what.replace('_', ' ')}", err=True)
+        say(f"{n} {what.replace('_', ' ')}", err=True)
     last = result.history[-1]
     names = ", ".join(a.name for a in result.model.attributes)
     attributes = f"attributes {names}, " if names else ""
-    typer.echo(
+    say(
         f"{out}: {len(gold)} + {len(extra)} documents, labels {', '.join(result.model.labels)}, "
         f"{attributes}"
         f"{last['step']:.0f} steps, loss {last['loss']:.3g}, {result.seconds:.0f} s"
@@ -125,22 +126,19 @@ def student_config(changes: Sequence[str]) -> NerConfig:
 @contextmanager
 def moving_line() -> Iterator[OnProgress]:
     """Show the state of one stage: a line that moves in a terminal, a line a minute elsewhere."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from notesmith.cli.progress import PLAIN_EVERY, describe
 
-    console = Console(stderr=True, highlight=False)
+    console = Screen(stderr=True, highlight=False)
     printed = time.monotonic()
 
     def print_sometimes(progress: Progress) -> None:
         nonlocal printed
         if time.monotonic() - printed >= PLAIN_EVERY:
             printed = time.monotonic()
-            console.print(escape(describe(progress)), soft_wrap=True)
+            console.print(describe(progress), soft_wrap=True)
 
     if not console.is_terminal:
         yield print_sometimes
         return
     with console.status("starting") as status:
-        yield lambda progress: status.update(escape(describe(progress)))
+        yield lambda progress: status.update(console.render_str(describe(progress)))

@@ -24,7 +24,7 @@ from notesmith.corpus.disputes import (
 from notesmith.corpus.formats.uima import ANNOTATOR
 from notesmith.corpus.problems import Tally
 from notesmith.document import ConceptRelation, Document, Entity, Provenance, Relation, Span
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 
 Rule = Literal["majority", "union", "intersection"]
 ANNOTATORS = "annotators"
@@ -78,7 +78,9 @@ def adjudicate(
         CorpusError: texts of one id differ.
     """
     if prefer is not None and prefer not in annotators:
-        raise ConfigError(f"no annotator {prefer!r} to prefer; there are {', '.join(annotators)}")
+        raise ConfigError(
+            f"no annotator {prefer!r} to prefer; there are {', '.join(map(shown_name, annotators))}"
+        )
     tally = tally or Tally()
     every = by_document(annotators, tally)
     truth = truth or {}
@@ -89,7 +91,9 @@ def adjudicate(
         if doc_id in truth:
             doc = truth[doc_id]
             if any(reading.text != doc.text for reading in readings.values()):
-                error = f"doc {doc_id!r}: the text of the ground truth differs; export them anew"
+                error = (
+                    f"{shown_doc(doc_id)}: the text of the ground truth differs; export them anew"
+                )
                 tally.drop("document whose texts differ", CorpusError(error))
                 continue
             docs.append(_signed(doc, readings, "ground truth"))

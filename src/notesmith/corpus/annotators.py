@@ -16,7 +16,7 @@ from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.corpus.reading import choose_format, collapse, find_sources, prepare, reader_of
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,9 @@ def read_annotators(
     if not found and not truth:
         raise CorpusError(f"{places[0].path}: no documents; name another path")
     if missing := [name for name in only if name not in found]:
-        raise ConfigError(f"no annotator {missing[0]!r}; there are {', '.join(found)}")
+        raise ConfigError(
+            f"no annotator {missing[0]!r}; there are {', '.join(map(shown_name, found))}"
+        )
     kept = {who: found[who] for who in dict.fromkeys(only) or found}
 
     def ready(docs: Iterable[Document], counts: Tally) -> list[Document]:

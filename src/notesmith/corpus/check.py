@@ -52,6 +52,7 @@ DOUBTFUL: frozenset[CheckName] = frozenset(
 )
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _SHINGLE_WORDS = 5
+_LONG_WORDS = 40
 # A shingle in more documents than this is boilerplate and tells nothing.
 _COMMON_SHINGLE = 50
 
@@ -135,8 +136,8 @@ def _spans(splits: Mapping[str, Sequence[Document]]) -> Iterator[Finding]:
             seen: set[tuple[str, tuple[Span, ...]]] = set()
             for ent in doc.entities:
                 at = (split, doc.id, ent.label, ent.id, ent.start, ent.end)
-                pieces = [doc.text[start:end] for start, end in ent.spans]
-                if any(piece != piece.strip() for piece in pieces):
+                ends = [doc.text[at] for start, end in ent.spans for at in (start, end - 1)]
+                if any(map(str.isspace, ends)):
                     yield Finding("white space at an end", *at)
                 if any(cuts_word(doc.text, offset) for span in ent.spans for offset in span):
                     yield Finding("cuts a word", *at)
@@ -197,10 +198,16 @@ def _unlabelled_ratio(use: _Uses) -> float:
 
 
 def _key(mention: str) -> tuple[str, ...]:
-    """Words of a mention; only a first capital is ignored, so that acronyms stay apart."""
+    """Words of a mention, none of a mention of more than ``_LONG_WORDS``, which stands once."""
+    words = _words(mention) if len(mention) <= _LONG_WORDS * _LONG_WORDS else ()
+    return words if len(words) <= _LONG_WORDS else ()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Words; only a first capital is ignored, so that acronyms stay apart."""
     return tuple(
         word.lower() if word[1:].islower() or len(word) == 1 else word
-        for word in _WORDS.findall(mention)
+        for word in _WORDS.findall(text)
     )
 
 
@@ -211,10 +218,14 @@ def _find_unlabelled(
     lengths: Mapping[str, set[int]],
 ) -> None:
     covered = bytearray(len(doc.text))
-    for ent in doc.entities:
-        covered[ent.start : ent.end] = b"\1" * (ent.end - ent.start)
+    end = 0
+    for ent in sorted(doc.entities, key=lambda ent: ent.start):
+        if ent.end > end:
+            start = max(ent.start, end)
+            covered[start : ent.end] = b"\1" * (ent.end - start)
+            end = ent.end
     places = [match.span() for match in _WORDS.finditer(doc.text)]
-    words = _key(doc.text)
+    words = _words(doc.text)
     for i, word in enumerate(words):
         for n in sorted(lengths.get(word, ()), reverse=True):
             key = words[i : i + n]

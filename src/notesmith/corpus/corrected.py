@@ -15,7 +15,7 @@ from notesmith.corpus.doubtful import is_suggestion, without_marks
 from notesmith.corpus.formats.label_studio_write import SCORE
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Provenance, Relation
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 
 STAGE = "corrected"
 HOLDING = ("label-studio", "brat", "uima", "jsonl")
@@ -84,7 +84,9 @@ def _differs(doc: Document, found: Document, tally: Tally) -> bool:
         if all(a == b or (b == " " and unicodedata.category(a) == "Cc") for a, b in pairs):
             return False
     at = first_difference(doc.text, found.text)
-    error = f"doc {doc.id!r}: the text differs from gold's from offset {at}; correct labels only"
+    error = (
+        f"{shown_doc(doc.id)}: the text differs from gold's from offset {at}; correct labels only"
+    )
     tally.drop("corrected document whose text differs", CorpusError(error))
     return True
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_name
 
 Kind = Literal["only", "label", "boundary", "boundary and label", "attributes"]
 Version = tuple[str, tuple[Span, ...]]
@@ -73,7 +72,8 @@ def by_document(
         for name, other in others:
             if other.text != doc.text:
                 error = CorpusError(
-                    f"doc {doc_id!r}: the texts of {first} and {name} differ from offset "
+                    f"{shown_doc(doc_id)}: the texts of {shown_name(first)} and "
+                    f"{shown_name(name)} differ from offset "
                     f"{first_difference(doc.text, other.text)}; give files of the same text"
                 )
                 tally.drop("document whose texts differ", error)
@@ -147,12 +147,28 @@ def disagreement(
 
 def places(versions: Iterable[Version]) -> list[list[Version]]:
     """Groups of versions that overlap, directly or through others, in the order of the text."""
-    groups: list[list[Version]] = []
-    for key in sorted(versions, key=lambda key: (key[1], key[0])):
-        touched = [group for group in groups if any(overlap(key[1], x[1]) for x in group)]
-        rest = [group for group in groups if not any(group is x for x in touched)]
-        groups = [*rest, [*chain.from_iterable(touched), key]]
-    return sorted(groups, key=lambda group: group[0][1])
+    ordered = sorted(versions, key=lambda key: (key[1], key[0]))
+    group_of = list(range(len(ordered)))
+
+    def root(i: int) -> int:
+        while group_of[i] != i:
+            group_of[i] = group_of[group_of[i]]
+            i = group_of[i]
+        return i
+
+    # Ranges in order: one that begins before the last end so far overlaps what holds that end.
+    ranges = sorted((start, end, i) for i, key in enumerate(ordered) for start, end in key[1])
+    last, holder = -1, 0
+    for start, end, i in ranges:
+        if start < last:
+            one, other = sorted((root(i), root(holder)))
+            group_of[other] = one
+        if end > last:
+            last, holder = end, i
+    groups: dict[int, list[Version]] = {}
+    for i, key in enumerate(ordered):
+        groups.setdefault(root(i), []).append(key)
+    return list(groups.values())
 
 
 def overlap(one: Iterable[Span], other: Sequence[Span]) -> bool:

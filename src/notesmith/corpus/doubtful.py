@@ -20,7 +20,7 @@ from notesmith.corpus.files import atomic_folder, atomic_write_text
 from notesmith.corpus.formats import brat, label_studio_write, uima_write
 from notesmith.corpus.formats.label_studio_write import SCORE, labeling_config
 from notesmith.document import Document, Entity, Provenance, labels_of
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
 
 Tool = Literal["label-studio", "brat", "uima"]
 DOUBT = "doubt"
@@ -53,7 +53,8 @@ def doubtful_documents(
     for doc in found:
         if doc.id in ids:
             raise CorpusError(
-                f"doc {doc.id!r} is in two parts of the corpus; write those of one part at a time"
+                f"{shown_doc(doc.id)} is in two parts of the corpus; write those of one part at a "
+                "time"
             )
         ids.add(doc.id)
     return found
@@ -98,12 +99,14 @@ def _check_names(doc: Document) -> None:
         names = {attribute.partition("=")[0] for attribute in ent.attributes}
         if taken := sorted(names & {DOUBT, SUGGESTED}):
             raise CorpusError(
-                f"doc {doc.id!r}: {ent.id!r} has an attribute {taken[0]!r}, which marks doubt; "
+                f"{shown_doc(doc.id)}: {shown_id(ent.id)} has an attribute "
+                f"{shown_name(taken[0])}, which marks doubt; "
                 "rename it"
             )
         if ent.label.startswith(MAYBE):
             raise CorpusError(
-                f"doc {doc.id!r}: {ent.id!r} has the label {ent.label!r}, which marks doubt; "
+                f"{shown_doc(doc.id)}: {shown_id(ent.id)} has the label {shown_name(ent.label)}, "
+                "which marks doubt; "
                 "correct it, or rename it with a label map"
             )
 

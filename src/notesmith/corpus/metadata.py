@@ -6,14 +6,15 @@ Formats such as brat and PubTator have no place for these; splits by patient nee
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 
 Table = Mapping[str, Mapping[str, str]]
 
@@ -21,21 +22,40 @@ Table = Mapping[str, Mapping[str, str]]
 def read_metadata(path: Path) -> Table:
     """Read a table of documents: tab-separated if ``.tsv``, else comma-separated, with a heading.
 
+    Lines may end as on any system, and a quoted cell may hold line ends.
+
     Returns:
         the filled cells by column name, by document id (the column ``id``).
 
     Raises:
-        CorpusError: there is no column ``id``, or an id stands twice.
+        CorpusError: there is no column ``id``, an id is missing or stands twice, or it is no CSV.
     """
-    lines = [line.text or "" for line in read_lines(path, Tally())]
-    rows = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+    text = (read_text(path, Tally()) or "").removeprefix("\ufeff")
+    rows = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True
+    )
+    try:
+        return _table(path, rows)
+    except csv.Error as error:
+        raise CorpusError(
+            f"{path}:{rows.line_num}: not CSV ({error}); quote the cells, or write them anew"
+        ) from None
+
+
+def _table(path: Path, rows: csv.DictReader[str]) -> Table:
     if "id" not in (rows.fieldnames or ()):
         raise CorpusError(f"{path}:1: no column 'id'; the first line names the columns")
     table: dict[str, dict[str, str]] = {}
     for row in rows:
         doc_id = row.pop("id")
+        if not doc_id:
+            raise CorpusError(
+                f"{path}:{rows.line_num}: no id; name the document, or remove the line"
+            )
         if doc_id in table:
-            raise CorpusError(f"{path}:{rows.line_num}: doc {doc_id!r} stands twice; remove one")
+            raise CorpusError(
+                f"{path}:{rows.line_num}: {shown_doc(doc_id)} stands twice; remove one"
+            )
         if None in row:
             raise CorpusError(f"{path}:{rows.line_num}: more cells than columns; quote the cells")
         table[doc_id] = {name: value for name, value in row.items() if value}

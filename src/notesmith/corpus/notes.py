@@ -16,10 +16,11 @@ from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, ReadOptions, Source, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
+from notesmith.corpus.opening import read_head, unreadable
 from notesmith.corpus.problems import OnProblem, Tally, read_text
 from notesmith.corpus.reading import CorpusRead, choose_format, find_sources, read_corpus
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 from notesmith.progress import OnProgress, Progress, silent
 
 Notes = Callable[[Tally], Iterator[Document]]
@@ -99,12 +100,7 @@ def _holds_texts(path: Path, *, sure: bool) -> bool:
 
 
 def _beginning(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(4 * _HEAD)
-    except OSError as error:
-        raise CorpusError(f"{file}: cannot be read ({error.strerror})") from error
-    return data.decode("utf-8", errors="replace")[:_HEAD]
+    return read_head(file, 4 * _HEAD).decode("utf-8", errors="replace")[:_HEAD]
 
 
 def _text_files(path: Path) -> Iterator[Path]:
@@ -119,7 +115,7 @@ def _text_files(path: Path) -> Iterator[Path]:
         with os.scandir(path) as entries:
             inside = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in entries)
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
+        raise unreadable(path, error) from error
     for name, is_folder in inside:
         if is_folder:
             yield from _text_files(path / name)
@@ -149,7 +145,7 @@ def _records(
             elif seen[key] == content:
                 tally.note("identical records collapsed")
             else:
-                error = f"{path}: doc {doc.id!r} stands twice with different content"
+                error = f"{path}: {shown_doc(doc.id)} stands twice with different content"
                 tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
 
 

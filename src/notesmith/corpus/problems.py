@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import Literal
 
+from notesmith.corpus.opening import raw_lines, read_bytes
 from notesmith.errors import CorpusError
 
 OnProblem = Literal["raise", "count"]
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(slots=True)
@@ -65,18 +62,6 @@ class Line:
     ended: bool = True
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        CorpusError: it is absent or may not be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def read_text(path: Path, tally: Tally) -> str | None:
     """Read a whole UTF-8 file, line ends as they are; None if it was dropped."""
     data = read_bytes(path)
@@ -93,13 +78,14 @@ def read_lines(path: Path, tally: Tally) -> list[Line]:
     return list(iter_lines(path, tally))
 
 
-def iter_lines(path: Path, tally: Tally) -> Iterator[Line]:
+def iter_lines(path: Path, tally: Tally, *, whole: bool = True) -> Iterator[Line]:
     r"""Lines of a UTF-8 file, one after another; only ``\n`` and ``\r\n`` end one.
 
     A first BOM is skipped; a name that ends in ``.gz`` or ``.xz`` is a compressed file. A line that
-    is not UTF-8 raises, or stands as None for the caller to drop with its record.
+    is not UTF-8 raises, or stands as None for the caller to drop with its record. ``whole`` is
+    False for a caller that keeps none of them: the file may then be of any size.
     """
-    for number, data in enumerate(_raw_lines(path), 1):
+    for number, data in enumerate(raw_lines(path, whole=whole), 1):
         ended = data.endswith(b"\n")
         data = data.removesuffix(b"\n").removesuffix(b"\r")
         try:
@@ -108,30 +94,6 @@ def iter_lines(path: Path, tally: Tally) -> Iterator[Line]:
             tally.drop("line that is not UTF-8", _not_utf8(path, number, error))
             text = None
         yield Line(number, text, ended)
-
-
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    number = 0
-    try:
-        with _open(path) as file:
-            for number, line in enumerate(file, 1):
-                data = line.removeprefix(_BOM) if number == 1 else line
-                if data:
-                    yield data
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
-        why = f"cannot be unpacked ({type(error).__name__}); is the file cut off?"
-        raise CorpusError(f"{path}:{number + 1}: {why}") from error
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if suffix == ".xz":
-        return cast(IO[bytes], lzma.open(path, "rb"))
-    return path.open("rb")
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> CorpusError:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, READABLE, Format, ReadOptions, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
+from notesmith.corpus.opening import read_head, unreadable
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 
 _HEAD_BYTES = 65_536
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
@@ -120,15 +121,18 @@ def find_sources(path: Path, options: ReadOptions) -> list[Source]:
     Raises:
         CorpusError: nothing is there, or a file cannot be read.
     """
-    if path.is_file():
-        return [Source(path, path.parent, _head(path), options, alone=True)]
-    if not path.is_dir():
+    if path.is_dir():
+        return [Source(file, path, _head(file), options) for file in _walk(path)]
+    if not path.exists():
         raise CorpusError(f"{path}: not found; name a corpus file or folder")
-    return [Source(file, path, _head(file), options) for file in _walk(path)]
+    return [Source(path, path.parent, _head(path), options, alone=True)]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+    def refuse(error: OSError) -> None:
+        raise unreadable(Path(error.filename), error) from error
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
         for name in sorted(names):
             file = Path(root, name)
@@ -139,12 +143,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _head(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read ({error.strerror})") from error
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    return (
+        read_head(path, _HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+    )
 
 
 def choose_format(
@@ -199,7 +200,7 @@ def collapse(doc: Document, docs: dict[str, Document], path: Path, tally: Tally)
     if known == doc:
         tally.note("identical records collapsed")
     else:
-        error = f"{path}: doc {doc.id!r} stands twice with different content"
+        error = f"{path}: {shown_doc(doc.id)} stands twice with different content"
         tally.drop("second record of an id", CorpusError(f"{error}; rename or remove one"))
 
 

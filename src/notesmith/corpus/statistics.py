@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -59,7 +60,7 @@ def describe(docs: Sequence[Document]) -> CorpusStatistics:
         sents = join_over_entities(sentences(doc.text), doc)
         starts = sorted(ent.start for ent in doc.entities)
         n_sentences += len(sents)
-        n_free += sum(not any(s <= at < e for at in starts) for s, e in sents)
+        n_free += sum(bisect_left(starts, s) == bisect_left(starts, e) for s, e in sents)
         nested, crossing = _overlaps(doc)
         n_nested += nested
         n_crossing += crossing
@@ -109,13 +110,13 @@ def _labels(docs: Sequence[Document]) -> tuple[LabelStatistics, ...]:
 def _overlaps(doc: Document) -> tuple[int, int]:
     """Pairs of mentions on the same or nested spans, and pairs that cross, by first and last."""
     nested = crossing = 0
-    active: list[tuple[int, int]] = []
+    ends: list[int] = []  # Of those that go on, sorted.
     for start, end in sorted(((e.start, e.end) for e in doc.entities), key=lambda s: (s[0], -s[1])):
-        active = [span for span in active if span[1] > start]
-        inside = sum(end <= span[1] for span in active)
-        nested += inside
-        crossing += len(active) - inside
-        active.append((start, end))
+        del ends[: bisect_right(ends, start)]
+        at = bisect_left(ends, end)
+        nested += len(ends) - at
+        crossing += at
+        ends.insert(at, end)
     return nested, crossing
 
 

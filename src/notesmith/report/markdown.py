@@ -54,9 +54,14 @@ def _flow(text: str) -> str:
     return re.sub(r" ([,.;:)])", r"\1", " ".join(text.split()))
 
 
+# Signs that begin a list, a heading's underline or a rule, where they stand alone at the start.
+_LEADING = re.compile(
+    r"\A(\s*(?:[0-9]{1,9}(?=[.)]\s))?)([.)](?=\s)|[+\-](?=\s|\Z)|[=\-](?=[=\-]*\s*\Z))"
+)
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~&$!])")
 
 
 def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it stands, on one line."""
-    return _SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else " " for c in text))
+    line = _SPECIAL.sub(r"\\\1", "".join(c if c.isprintable() else " " for c in text))
+    return _LEADING.sub(r"\1\\\2", line)

@@ -5,6 +5,7 @@ Nested, crossing and discontinuous entities all show: a piece knows every entity
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,15 +16,21 @@ from notesmith.document import Document, Entity, labels_of
 # of a set are told apart easily. Past the end the wheel is walked by the golden angle.
 _HUES = (212, 24, 142, 330, 48, 264, 178, 4, 96, 292)
 _GOLDEN_ANGLE = 137.508
+LAYERS = 16
+"""Entities shown over one another at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of text, the entities that cover it (outermost first), and those that end here."""
+    """A stretch of text, the entities that cover it (outermost first), and those that end here.
+
+    Of more than ``LAYERS`` entities the innermost cover it; ``n_starting`` counts all that begin.
+    """
 
     text: str
     covering: tuple[Entity, ...] = ()
     ending: tuple[Entity, ...] = ()
+    n_starting: int = 0
 
     @property
     def label(self) -> str | None:
@@ -37,17 +44,24 @@ def pieces(doc: Document) -> list[Piece]:
         {0, len(doc.text), *(o for ent in doc.entities for span in ent.spans for o in span)}
     )
     # A sweep, so that a long note with many mentions stays quick.
-    opens: dict[int, list[tuple[int, Entity]]] = {}
+    opens: dict[int, list[Entity]] = {}
+    closes: dict[int, list[Entity]] = {}
     for ent in doc.entities:
         for start, end in ent.spans:
-            opens.setdefault(start, []).append((end, ent))
-    active: list[tuple[int, Entity]] = []
+            opens.setdefault(start, []).append(ent)
+            closes.setdefault(end, []).append(ent)
+    active: list[Entity] = []
     found = []
     for start, end in pairwise(borders):
-        active = [a for a in active if a[0] > start] + opens.get(start, [])
-        covering = sorted((ent for _, ent in active), key=_outermost)
-        ending = [ent for ent in covering if ent.end == end]
-        found.append(Piece(doc.text[start:end], tuple(covering), tuple(reversed(ending))))
+        for ent in closes.get(start, ()):
+            del active[bisect_left(active, _outermost(ent), key=_outermost)]
+        for ent in opens.get(start, ()):
+            insort(active, ent, key=_outermost)
+        ending = [ent for ent in closes.get(end, ()) if ent.end == end]
+        ending.sort(key=_outermost, reverse=True)
+        n_starting = sum(ent.start == start for ent in opens.get(start, ()))
+        text = doc.text[start:end]
+        found.append(Piece(text, tuple(active[-LAYERS:]), tuple(ending), n_starting))
     return found
 
 
@@ -77,11 +91,23 @@ def visible(text: str) -> str:
     return text.translate(_VISIBLE)
 
 
-_VISIBLE: dict[int, str] = {
-    **{c: chr(0x2400 + c) for c in range(0x20) if chr(c) not in "\n\t"},
+def one_line(text: str) -> str:
+    """Return text as ``visible`` does, its line ends and tabs made visible too."""
+    return text.translate(_ONE_LINE)
+
+
+_FORMAT = (
+    *(0x00AD, 0x061C, 0x180E, 0x200B, 0x200E, 0x200F, 0xFEFF),  # Without width, or of direction.
+    *range(0x2028, 0x202F),  # Ends of lines and paragraphs, directions.
+    *range(0x2060, 0x2070),
+    *range(0xFFF9, 0xFFFC),
+    *range(0xD800, 0xE000),  # Halves of pairs, which no encoding holds.
+    *range(0xE0000, 0xE0080),  # Tags.
+)
+_ONE_LINE: dict[int, str] = {
+    **{c: chr(0x2400 + c) for c in range(0x20)},
     0x7F: "␡",
-    **{c: "�" for c in range(0x80, 0xA0)},
-    **{c: "�" for c in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x61C)},
+    **dict.fromkeys((*range(0x80, 0xA0), *_FORMAT), "�"),
 }
 # CR before LF is how some files end a line: nothing to see.
-_VISIBLE[0x0D] = ""
+_VISIBLE: dict[int, str] = {**_ONE_LINE, 0x09: "\t", 0x0A: "\n", 0x0D: ""}

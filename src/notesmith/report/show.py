@@ -25,10 +25,9 @@ def terminal_text(
     out = Text()
     out.append(visible(doc.id), style="bold")
     out.append(f"  {doc.provenance.kind}\n\n", style="dim")
-    at = 0
     for piece in pieces(doc):
         if plain:
-            out.append("[" * sum(ent.start == at for ent in piece.covering))
+            out.append("[" * piece.n_starting)
             out.append(visible(piece.text))
             out.append("".join(f"|{visible(tag(ent))}]" for ent in piece.ending))
         else:
@@ -37,7 +36,6 @@ def terminal_text(
             for ent in piece.ending:
                 own = _style(by_label.get(ent.label, 0.0))
                 out.append(f" {visible(tag(ent))} ", style=f"italic {own}")
-        at += len(piece.text)
     out.append("\n")
     _append_relations(out, doc)
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 
 from notesmith.report import words
@@ -35,7 +36,7 @@ def to_csv(table: Table) -> str:
     """Return the table as CSV with a header line; numbers have six significant digits."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.header)
+    writer.writerow(map(guarded, table.header))
     writer.writerows([_csv_cell(cell) for cell in row] for row in table.rows)
     return out.getvalue()
 
@@ -82,6 +83,10 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    # These may follow the end of a row, where they would be its argument.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "−": "$-$",
@@ -91,7 +96,7 @@ _LATEX = {
 
 def escape_latex(words_: str) -> str:
     """Return text that LaTeX prints as it stands, on one line."""
-    return "".join(_LATEX.get(c, c if c.isprintable() else " ") for c in words_)
+    return "".join(_LATEX.get(c, c if c.isprintable() else " ") for c in words_).strip()
 
 
 def _latex_cell(cell: Cell, points: bool) -> str:
@@ -109,8 +114,24 @@ def _csv_cell(cell: Cell) -> str:
         return ""
     if isinstance(cell, float):
         return f"{cell:.6g}"
-    # A spreadsheet runs text that begins like a formula; a quote mark before it stops that.
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else str(cell)
+    return guarded(cell) if isinstance(cell, str) else str(cell)
+
+
+# What a spreadsheet begins a formula with, in full width too, and what it passes over before one.
+_BEFORE = r"[\s'\"`\u2018-\u201f]*"
+_SIGN = r"[=+\-@\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"
+_FORMULA = re.compile(rf"(\A|;)({_BEFORE}{_SIGN})")
+
+
+def guarded(text: str) -> str:
+    """Return text on one line that no spreadsheet runs as a formula.
+
+    A quote mark goes before what may begin one at the beginning or after a semicolon, which divides
+    cells in some countries; white space and quotes may stand before the sign. What is not printable
+    becomes a space.
+    """
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return _FORMULA.sub(r"\1'\2", line)
 
 
 _SCORES = (

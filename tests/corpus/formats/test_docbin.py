@@ -190,7 +190,7 @@ def test_a_mention_without_a_label_is_dropped_or_an_error(tmp_path):
         ('{"schema": 1, "id": "a", "entities": 1}', "'entities' must be a list"),
         (
             '{"schema": 1, "id": "a", "sections": [{"name": "s", "start": 0, "end": 99}]}',
-            r"'s' \[0, 99\) is past end 17",
+            r"section \[0, 99\) is past end 17",
         ),
     ],
 )

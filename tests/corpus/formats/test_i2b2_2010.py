@@ -210,7 +210,7 @@ def test_identical_lines_collapse_and_a_spelt_out_assertion_is_known(tmp_path):
         (".ast", '"absent"', '"denied"', 1, "2:10 3:0: its assertion is none of absent, assoc"),
         (".ast", '||a="absent"', "", 1, "not a line of assertions"),
         (".ast", "4:3 4:3", "4:4 4:4", 3, "differs from the tokens there"),
-        (".ast", 'c="gout" 4:3 4:3', 'c="father" 4:1 4:1', 3, "4:1 4:1 problem: no such concept"),
+        (".ast", 'c="gout" 4:3 4:3', 'c="father" 4:1 4:1', 3, "4:1 4:1: no such concept"),
         (".ast", "4:3 4:3||t", '4:3 4:3||t="test"||t', 3, "not a line of assertions"),
         (".ast", AST, AST + AST.replace("absent", "possible"), 4, "has two assertions; remove"),
         (".rel", 'c="aspirin" 3:2 3:2', 'c="after" 3:1 3:1', 1, "3:1 3:1: no such concept; add"),

@@ -135,7 +135,7 @@ def test_a_note_without_id_takes_its_path(tmp_path):
         ("25 mg", "", "line 10: .*empty mention"),
         ("d1 -> s1", "d1 -> s9", "names unknown 's9'"),
         ("d1 -> s1", "d1 s1", "line 6: a relation is 'LABEL HEAD -> TAIL'"),
-        ("date: 2021", "kind: 2021", "line 4: 'kind' stands twice"),
+        ("date: 2021", "kind: 2021", "line 4: its key stands twice"),
         ("date: 2021", "date 2021", "line 4: a header line is 'key: value'"),
         ("---\n", "", "no line '---'"),
     ],

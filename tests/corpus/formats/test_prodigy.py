@@ -186,7 +186,10 @@ def test_further_fields_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spans": [{"start": 3, "end": 99, "label": "P"}]}, r"P \[3, 99\) is past end 8; correct"),
+        (
+            {"spans": [{"start": 3, "end": 99, "label": "P"}]},
+            r"spans\[0\]: \[3, 99\) is past end 8; correct",
+        ),
         ({"spans": [{"start": 7, "end": 3, "label": "P"}]}, "empty or negative"),
         ({"spans": [{"start": "3", "end": 7, "label": "P"}]}, "must be whole numbers"),
         ({"spans": [{"start": True, "end": 7, "label": "P"}]}, "must be whole numbers"),

@@ -113,7 +113,7 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
         ("11\tCID\tD9\tD1\n", "11\tCID\tD9\n", 7, "cut off"),
         ("11\tCID\tD9\tD1\n", "11\tCID\tD9\t\n", 7, "4 filled columns"),
         ("11\tCID\tD9\tD1\n", "11\t4", 7, "cut off"),
-        ("\t42\t55\t", "\t42\t95\t", 5, r"'T3' Disease \[42, 95\) is past end 56; correct"),
+        ("\t42\t55\t", "\t42\t95\t", 5, r"'T3' \[42, 95\) is past end 56; correct"),
         ("\t42\t55\t", "\t43\t56\t", 5, "mention column differs from the text"),
         ("\t42\t55\t", "\t55\t42\t", 5, "empty or negative"),
         ("12|t|", "12|a|", 9, "abstract line out of place"),

@@ -406,12 +406,11 @@ def test_bad_zip_is_one_line(tmp_path, members, message):
         read(zipped(tmp_path / "a.zip", members))
 
 
-def test_a_zip_that_grows_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("notesmith.corpus.formats.uima_files._MAX_BYTES", 1 << 20)
+def test_a_zip_that_grows_too_much_is_refused(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.xmi", "x" * (1 << 21))
-    with pytest.raises(CorpusError, match="holds more than 1 MiB; unzip it"):
+        archive.writestr("a.xmi", "x" * (1 << 24))
+    with pytest.raises(CorpusError, match="holds more than 5 MiB, too much for a file of its"):
         read(path)
 
 

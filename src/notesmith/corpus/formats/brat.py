@@ -13,20 +13,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from functools import lru_cache
+from itertools import combinations, islice
+from math import isqrt
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
-from notesmith.corpus.problems import Tally, read_lines, read_text
+from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 NOTES = "notes"
-_SPANS = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
+_SPANS = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")
 _KINDS = "TEAMNR*#"
 _NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
-_ID = re.compile(r"[A-Za-z*#]{0,2}[0-9]+")
 
 
 def claims(path: Path) -> bool:
@@ -34,8 +35,15 @@ def claims(path: Path) -> bool:
     if path.suffix == ".ann":
         return True
     return path.suffix == ".txt" and (
-        path.with_suffix(".ann").exists() or any(path.parent.glob("*.ann"))
+        path.with_suffix(".ann").exists()
+        or _holds_annotations(path.parent, path.parent.stat().st_mtime_ns)
     )
+
+
+@lru_cache(maxsize=16)
+def _holds_annotations(folder: Path, changed: int) -> bool:
+    """Whether ``.ann`` files lie in ``folder``; looked up once, not for each of its texts."""
+    return any(folder.glob("*.ann"))
 
 
 def read(path: Path, doc_id: str, tally: Tally, *, alone: bool = False) -> Iterator[Document]:
@@ -78,7 +86,7 @@ class _Reading:
 
     def document(self) -> Document:
         rows: dict[str, list[tuple[int, list[str]]]] = {kind: [] for kind in _KINDS}
-        for line in read_lines(self.path, self.tally):
+        for line in iter_lines(self.path, self.tally):
             if not line.text or not line.text.strip():
                 continue
             kind = "A" if line.text[0] == "M" else line.text[0]
@@ -121,7 +129,7 @@ class _Reading:
         """The entity that ``ref``, a mention or an event, stands for."""
         ent_id = self.triggers.get(ref, ref)
         if ent_id not in self.entities:
-            raise CorpusError(f"names unknown {_named(ref)}; add it, or remove this line")
+            raise CorpusError(f"names unknown {shown_id(ref)}; add it, or remove this line")
         return ent_id
 
     def _entity(self, row: list[str]) -> None:
@@ -129,14 +137,14 @@ class _Reading:
         match = _SPANS.fullmatch(body.rstrip(" "))
         if match is None or len(row) < 3:
             raise CorpusError(
-                f"{_named(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
+                f"{shown_id(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
             )
         if ent_id in self.entities:
-            raise CorpusError(f"{_named(ent_id)} stands twice; number one anew")
+            raise CorpusError(f"{shown_id(ent_id)} stands twice; number one anew")
         label = match.group(1)
         pairs = [pair.split(" ") for pair in match.group(2).split(";")]
         spans = tuple(sorted((int(start), int(end)) for start, end in pairs))
-        where = f"{_named(ent_id)} {label} [{spans[0][0]}, {spans[-1][1]})"
+        where = f"{shown_id(ent_id)} [{spans[0][0]}, {spans[-1][1]})"
         if spans[-1][1] > len(self.text):
             raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
         entity = Entity(ent_id, label, spans)
@@ -156,7 +164,7 @@ class _Reading:
         for argument in row[1].split()[1:]:
             role, _, ref = argument.partition(":")
             if row[0] not in self.triggers:
-                raise CorpusError(f"event {_named(row[0])} was dropped with its trigger")
+                raise CorpusError(f"event {shown_id(row[0])} was dropped with its trigger")
             n = len(self.relation_ids) + 1
             while (rel_id := f"R{n}") in self.relation_ids:
                 n += 1
@@ -166,7 +174,7 @@ class _Reading:
     def _attribute(self, row: list[str]) -> None:
         words = row[1].split()
         if len(words) not in (2, 3):
-            raise CorpusError(f"{_named(row[0])}: an attribute needs a name and what it is of")
+            raise CorpusError(f"{shown_id(row[0])}: an attribute needs a name and what it is of")
         if words[1].startswith("R") and words[1] not in self.entities:
             self.tally.note("attributes of relations left out")
             return
@@ -178,7 +186,7 @@ class _Reading:
         words = row[1].split()
         if len(words) != 3:
             raise CorpusError(
-                f"{_named(row[0])}: a normalisation needs a kind, a mention and a concept"
+                f"{shown_id(row[0])}: a normalisation needs a kind, a mention and a concept"
             )
         ent = self.entities[self._target(words[1])]
         self.entities[ent.id] = replace(ent, normalized=(*ent.normalized, words[2]))
@@ -196,9 +204,11 @@ class _Reading:
             return
         ends = [self._target(ref.partition(":")[2]) for ref in refs]
         if len(ends) != 2:
-            raise CorpusError(f"{_named(row[0])}: a relation needs two ends; is the file cut off?")
+            raise CorpusError(
+                f"{shown_id(row[0])}: a relation needs two ends; is the file cut off?"
+            )
         if row[0] in self.relation_ids:
-            raise CorpusError(f"{_named(row[0])} stands twice; number one anew")
+            raise CorpusError(f"{shown_id(row[0])} stands twice; number one anew")
         self._add(Relation(row[0], label, ends[0], ends[1]))
 
     def _add(self, relation: Relation) -> None:
@@ -212,11 +222,6 @@ class _Reading:
         self.tally.note("notes kept")
 
 
-def _named(ref: str) -> str:
-    """``ref`` for a message: quoted if it is an id, for a mangled line may hold note text there."""
-    return repr(ref) if _ID.fullmatch(ref) else "an id of an unknown kind"
-
-
 def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     """Write ``docs`` to the folder ``path``; returns what the format cannot hold, counted."""
     lost: Counter[str] = Counter()
@@ -224,7 +229,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     for doc in docs:
         name = file_name(doc.id)
         if names.setdefault(name, doc.id) != doc.id:
-            raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: two documents would share a file; use jsonl")
     with atomic_folder(path) as folder:
         for doc in docs:
             base = folder / file_name(doc.id)
@@ -277,7 +282,7 @@ def _notes(doc: Document) -> list[tuple[str, str, str]]:
 def _word(doc: Document, word: str) -> str:
     if not word or re.search(r"\s", word):
         raise CorpusError(
-            f"doc {doc.id!r}: a label, attribute or concept is empty or holds white space, "
+            f"{shown_doc(doc.id)}: a label, attribute or concept is empty or holds white space, "
             "which brat cannot hold; rename it with a label map, or use jsonl"
         )
     return word
@@ -322,16 +327,25 @@ def _group(relations: Sequence[Relation], at: int) -> list[str]:
     """Members of the longest run at ``at`` that one ``*`` line would give."""
     first = relations[at]
     members = [first.head]
-    for rel in relations[at:]:
+    # A line of n members gives n (n - 1) / 2 relations, and no more of them are left.
+    for rel in islice(relations, at, at + 2 * isqrt(len(relations) - at) + 1):
         if not rel.symmetric or (rel.label, rel.head) != (first.label, first.head):
             break
         members.append(rel.tail)
+
+    def is_line(members: Sequence[str]) -> bool:
+        pairs = combinations(members, 2)
+        n = len(members) * (len(members) - 1) // 2
+        return at + n <= len(relations) and all(
+            rel.symmetric and (rel.label, rel.head, rel.tail) == (first.label, *pair)
+            for rel, pair in zip(islice(relations, at, at + n), pairs, strict=True)
+        )
+
     while len(members) > 2:
-        pairs = list(combinations(members, 2))
-        run = relations[at : at + len(pairs)]
-        if [(r.label, r.head, r.tail) for r in run if r.symmetric] == [
-            (first.label, head, tail) for head, tail in pairs
-        ]:
+        # The first pair without the head tells most that are none.
+        after = at + len(members) - 1
+        begins = after < len(relations) and relations[after].head == members[1]
+        if begins and is_line(members):
             break
         members.pop()
     return members

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from notesmith.corpus.formats.iob import (
     tagged,
     tokens_of,
 )
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Line, Tally, iter_lines
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.segments import join_over_entities, split
 
 SUFFIXES = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})
@@ -71,12 +71,12 @@ def read(
         if group.broken:
             tally.note("dropped: document with an unreadable line")
             continue
-        with tally.dropping("document", f"{path}: doc {group.id!r}"):
+        with tally.dropping("document", f"{path}: {shown_doc(group.id)}"):
             yield _document(group, scheme, path, tally)
 
 
 def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_Sentences]:
-    lines = read_lines(path, tally)
+    lines = list(_without_gaps(iter_lines(path, tally)))
     whole = any(line.text is not None and line.text.startswith(_DOCSTART) for line in lines)
     n = 1
     group = _Sentences(f"{stem}-{n}")
@@ -99,7 +99,7 @@ def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_
                 n += 1
                 group = _Sentences(f"{stem}-{n}")
         else:
-            where = f"{path}:{line.number}: doc {group.id!r}"
+            where = f"{path}:{line.number}: {shown_doc(group.id)}"
             try:
                 group.sentences[-1].append(_token(line.number, line.text, columns))
             except CorpusError as error:
@@ -107,6 +107,15 @@ def _groups(path: Path, stem: str, tally: Tally, columns: Columns) -> Iterator[_
                 group.broken = True
     if any(group.sentences) or group.named or group.broken:
         yield group
+
+
+def _without_gaps(lines: Iterable[Line]) -> Iterator[Line]:
+    """``lines`` with one blank line in place of several."""
+    blank = False
+    for line in lines:
+        before, blank = blank, line.text is not None and not line.text.strip()
+        if not (before and blank):
+            yield line
 
 
 def _named(line: str) -> str:
@@ -150,7 +159,9 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     for doc in docs:
         name = doc.id
         if name != name.strip() or re.search(r"[\t\r\n]", name) or _FILLER.fullmatch(name):
-            raise CorpusError(f"doc {name!r}: the id cannot stand after {_DOCSTART}; use jsonl")
+            raise CorpusError(
+                f"{shown_doc(name)}: the id cannot stand after {_DOCSTART}; use jsonl"
+            )
         lines += [f"{_DOCSTART} {name}\tO", "", *_lines(doc, lost)]
     atomic_write_text(path, "".join(f"{line}\n" for line in lines))
     return lost
@@ -167,14 +178,20 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
         lost["documents whose white space was lost"] += 1
     borders = sorted({at for ent in entities for at in (ent.start, ent.end)})
     held: set[str] = set()
+    left = iter(entities)
+    ent = next(left, None)
     for sentence in sentences:
         for start, end in tokens_of(doc.text, sentence, borders, spaced=spaced):
-            ent = next((e for e in entities if e.start <= start and end <= e.end), None)
-            tag = "O" if ent is None else f"{'I' if ent.id in held else 'B'}-{ent.label}"
-            if ent is not None:
+            while ent is not None and ent.end <= start:
+                ent = next(left, None)
+            tag = "O"
+            if ent is not None and ent.start <= start:
+                tag = f"{'I' if ent.id in held else 'B'}-{ent.label}"
                 held.add(ent.id)
             if doc.text[start:end].startswith(_DOCSTART):
-                raise CorpusError(f"doc {doc.id!r}: [{start}, {end}) is {_DOCSTART}; use jsonl")
+                raise CorpusError(
+                    f"{shown_doc(doc.id)}: [{start}, {end}) is {_DOCSTART}; use jsonl"
+                )
             yield f"{doc.text[start:end]}\t{tag}"
         yield ""
     lost["mentions of white space left out"] += len(entities) - len(held)

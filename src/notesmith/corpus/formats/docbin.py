@@ -12,19 +12,21 @@ place in the file, counted from 1.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from notesmith.corpus.files import atomic_write_bytes
 from notesmith.corpus.formats import jsonl
-from notesmith.corpus.problems import Tally, read_bytes
+from notesmith.corpus.opening import Budget, read_bytes, unzlib
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError, MissingExtraError
+from notesmith.errors import ConfigError, CorpusError, MissingExtraError, shown_doc
 from notesmith.markup import nest
 
 SUFFIX = ".spacy"
@@ -53,7 +55,14 @@ def read(path: Path, stem: str, tally: Tally, *, group: str = GROUP) -> Iterator
     data = read_bytes(path)
     with tally.dropping("file", str(path)):
         try:
+            unzlib(data, Budget.unpacking("", len(data)))
             docs = list(tokens.DocBin().from_bytes(data).get_docs(vocab.Vocab()))
+            # A string stands once in the file, however many tokens it is.
+            budget = Budget.unpacking("", len(data))
+            for doc in docs:
+                budget.spend(sum(map(len, doc)))
+        except CorpusError:
+            raise
         except Exception as error:  # Those of spaCy, msgpack and numpy have no common root.
             raise CorpusError(
                 f"no DocBin that spaCy can read ({type(error).__name__}); is the file cut off, "
@@ -64,7 +73,9 @@ def read(path: Path, stem: str, tally: Tally, *, group: str = GROUP) -> Iterator
             with tally.dropping("document", where):
                 known = _known(doc, f"{stem}-{number}")
                 _note_others(doc, group, tally)
-                yield _merged(known, _mentions(doc, group), f"{where}: doc {known.id!r}", tally)
+                yield _merged(
+                    known, _mentions(doc, group), f"{where}: {shown_doc(known.id)}", tally
+                )
 
 
 def _require(module: str) -> Any:
@@ -104,10 +115,11 @@ def _known(doc: Any, name: str) -> Document:
 def _undecided(doc: Any) -> tuple[Span, ...]:
     """Ranges of tokens that are neither in nor outside an entity, if any token is decided."""
     ranges: list[Span] = []
+    text = doc.text
     for token in doc:
         if token.ent_iob == 0:
             start, end = token.idx, token.idx + len(token)
-            if ranges and not doc.text[ranges[-1][1] : start].strip():
+            if ranges and not text[ranges[-1][1] : start].strip():
                 start = ranges.pop()[0]
             ranges.append((start, end))
     return tuple(ranges) if doc.has_annotation("ENT_IOB") else ()
@@ -218,7 +230,7 @@ def write(
             docbin.add(_made(doc, outer, nlp, None if flat else group))
         except UnicodeEncodeError:
             raise CorpusError(
-                f"doc {doc.id!r}: holds a lone surrogate; write the text anew"
+                f"{shown_doc(doc.id)}: holds a lone surrogate; write the text anew"
             ) from None
     atomic_write_bytes(path, docbin.to_bytes())
     return Counter()
@@ -255,12 +267,15 @@ def _made(doc: Document, outer: Sequence[Entity], nlp: Any, group: str | None) -
 def _masked(made: Any, doc: Document, ents: Sequence[Any]) -> list[Any]:
     """One span for each token that touches a mask and is in no entity."""
     taken = {at for ent in ents for at in range(ent.start, ent.end)}
-    return [
-        made[token.i : token.i + 1]
-        for token in made
-        if token.i not in taken
-        and any(start < token.idx + len(token) and token.idx < end for start, end in doc.masked)
-    ]
+    # Of the masks that begin before a token ends, the one that reaches furthest touches it or none.
+    starts = sorted(doc.masked)
+    reach = list(accumulate((end for _, end in starts), max))
+    masked = []
+    for token in made:
+        n = bisect_left(starts, (token.idx + len(token),))
+        if token.i not in taken and n and reach[n - 1] > token.idx:
+            masked.append(made[token.i : token.i + 1])
+    return masked
 
 
 def _cut(doc: Document, tokens: Sequence[Span]) -> tuple[list[str], list[bool]]:

@@ -34,9 +34,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_folder, file_name, write_part
-from notesmith.corpus.problems import Tally, read_lines, read_text
+from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc
 
 ASSERTIONS = frozenset(
     {
@@ -60,6 +60,7 @@ _LINES = {
     ".ast": re.compile(rf'{_AT}\|\|t="([^"]+)"\|\|a="([^"]+)"'),
     ".rel": re.compile(rf'{_AT}\|\|r="([^"]+)"\|\|{_AT}'),
 }
+_LONGEST = 10_000  # Characters of a line; of a longer one every quote would be tried.
 _WHAT = {".con": "concept", ".ast": "assertion", ".rel": "relation"}
 
 
@@ -282,10 +283,11 @@ class _Reading:
 
     def _rows(self, path: Path) -> list[tuple[int, tuple[str, ...]]]:
         rows = []
-        for line in read_lines(path, self.tally):
+        for line in iter_lines(path, self.tally):
             if not line.text or not line.text.strip():
                 continue
-            match = _LINES[path.suffix].fullmatch(line.text.rstrip())
+            row = line.text.rstrip()
+            match = _LINES[path.suffix].fullmatch(row) if len(row) <= _LONGEST else None
             if match:
                 rows.append((line.number, match.groups()))
                 continue
@@ -321,12 +323,12 @@ class _Reading:
             raise CorpusError(f"{place}: its assertion is none of {', '.join(sorted(ASSERTIONS))}")
         key = (self.grid.span(place), label)
         if key not in self.entities:
-            raise CorpusError(f"{place} {label}: no such concept; add it to the concept file")
+            raise CorpusError(f"{place}: no such concept; add it to the concept file")
         entity = self.entities[key]
         if entity.attributes == (name,):
             self.tally.note("identical assertion lines collapsed")
         elif entity.attributes:
-            raise CorpusError(f"{place} {label}: has two assertions; remove one")
+            raise CorpusError(f"{place}: has two assertions; remove one")
         else:
             self.entities[key] = replace(entity, attributes=(name,))
 
@@ -358,7 +360,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     for doc in docs:
         file_name(doc.id)
         if doc.id in ids:
-            raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
+            raise CorpusError(f"{shown_doc(doc.id)}: two documents would share a file; use jsonl")
         ids.add(doc.id)
     with atomic_folder(path) as folder:
         for doc in docs:
@@ -440,7 +442,8 @@ def _places(doc: Document, lost: Counter[str]) -> dict[str, str]:
 def _word(doc: Document, word: str) -> str:
     if not word or re.search(r'["\r\n]', word):
         raise CorpusError(
-            f"doc {doc.id!r}: a label is empty or holds a quote or a line end, which i2b2 2010 "
+            f"{shown_doc(doc.id)}: a label is empty or holds a quote or a line end, which i2b2 "
+            "2010 "
             "cannot hold; rename it with a label map, or use jsonl"
         )
     return word

@@ -44,7 +44,7 @@ from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 
 Labels = Literal["type", "tag"]
 Layout = Literal["2012", "2014"]
@@ -84,7 +84,6 @@ _HEAD = re.compile(
     re.DOTALL,
 )
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_CDATA = re.compile(r"(<!\[CDATA\[.*?\]\]>)", re.DOTALL)
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
@@ -167,8 +166,18 @@ def _parse(raw: str, tally: Tally) -> _File:
     return file
 
 
+def _cdata_parts(raw: str) -> list[str]:
+    """``raw`` in parts: what is outside CDATA at even places, whole CDATA sections at odd ones."""
+    parts: list[str] = []
+    at = 0
+    while (start := raw.find("<![CDATA[", at)) >= 0 and (end := raw.find("]]>", start)) >= 0:
+        parts += [raw[at:start], raw[start : end + 3]]
+        at = end + 3
+    return [*parts, raw[at:]]
+
+
 def _mended(raw: str) -> str:
-    parts = _CDATA.split(raw)
+    parts = _cdata_parts(raw)
     parts[::2] = [_BARE_AMPERSAND.sub("&amp;", part) for part in parts[::2]]
     return "".join(parts)
 
@@ -219,7 +228,7 @@ def _parse_xml(raw: str) -> _File:
 def _with_returns(raw: str) -> str:
     """``raw`` with references for the carriage returns in TEXT, which XML would drop."""
     start, end = raw.find(">", raw.find("<TEXT")), raw.rfind("</TEXT>")
-    parts = _CDATA.split(raw[start:end])
+    parts = _cdata_parts(raw[start:end])
     parts[::2] = [part.replace("\r", "&#13;") for part in parts[::2]]
     parts[1::2] = [part.replace("\r", _RETURN) for part in parts[1::2]]
     return raw[:start] + "".join(parts) + raw[end:]
@@ -308,7 +317,7 @@ class _Reading:
         label = tag.name if self.labels == "tag" else _type(attributes) or tag.name
         start, end = _span(tag, self.shift)
         ent_id = attributes.get("id") or _free(f"T{len(self.entities) + 1}", self.entities)
-        where = f"{ent_id!r} {label} [{start}, {end})"
+        where = f"{shown_id(ent_id)} [{start}, {end})"
         if end > len(self.text):
             raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
         own = _OWN - _TYPES if self.labels == "tag" else _OWN
@@ -325,7 +334,7 @@ class _Reading:
             return
         if ent_id in self.entities:
             if not tag.inner:
-                raise CorpusError(f"{ent_id!r} stands twice; number one anew")
+                raise CorpusError(f"{shown_id(ent_id)} stands twice; number one anew")
             ent_id = _free(ent_id, self.entities)
             self.tally.note("ids that stood twice in document-level tags, numbered anew")
         self.entities[ent_id] = replace(entity, id=ent_id)
@@ -364,7 +373,8 @@ class _Reading:
             return ref
         # 2012 has some links to a section time by its type.
         types = {ref.upper(), f"type={ref.upper()}"} if ref.upper() in _SECTION_TIMES else set()
-        found = [e.id for e in self.entities.values() if types & {e.label, *e.attributes}]
+        every = self.entities.values() if types else ()
+        found = [e.id for e in every if types & {e.label, *e.attributes}]
         if len(found) != 1:
             raise CorpusError("a relation names an unknown mention; add it, or remove this line")
         self.tally.note("relation ends that name a section time by its type")
@@ -413,12 +423,15 @@ def write(docs: Sequence[Document], path: Path, *, layout: Layout | None = None)
         for doc in docs:
             name = file_name(doc.id)
             if name in names:
-                raise CorpusError(f"doc {doc.id!r}: two documents would share a file; use jsonl")
+                raise CorpusError(
+                    f"{shown_doc(doc.id)}: two documents would share a file; use jsonl"
+                )
             names.add(name)
             content = _content(doc, layout, lost)
             if found := _NOT_XML.search(content):
                 raise CorpusError(
-                    f"doc {doc.id!r}: text or annotation holds U+{ord(found[0]):04X}, which XML "
+                    f"{shown_doc(doc.id)}: text or annotation holds U+{ord(found[0]):04X}, which "
+                    "XML "
                     "cannot hold; use jsonl"
                 )
             write_part(folder / f"{name}.xml", content)

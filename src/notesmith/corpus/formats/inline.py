@@ -17,11 +17,11 @@ TAIL`` (``<->`` for a symmetric one), and ``patient``, ``kind``, ``date`` or any
 to ``metadata`` as strings. A line that begins with ``#`` is a comment.
 
 Body: ``<Label>`` opens a mention, ``</>`` closes it; mentions may nest. A label begins with a
-letter and holds letters, digits and ``_ - . /``. Right after the open mark a block may hold ``#id``
-first, then attributes, apart by one space; an entity without relations and attributes needs no
-block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the text is
-written with a backslash before it; every other ``<`` stands as it is. One line end at the end of
-the file does not belong to the text. Sections come from the text (``segments.sections``).
+letter and holds up to 100 letters, digits and ``_ - . /``. Right after the open mark a block may
+hold ``#id`` first, then attributes, apart by one space; an entity without relations and attributes
+needs no block and is named T1, T2, … in order. A literal backslash, ``</>`` or ``<Label>`` in the
+text is written with a backslash before it; every other ``<`` stands as it is. One line end at the
+end of the file does not belong to the text. Sections come from the text (``segments.sections``).
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from pathlib import Path
 from notesmith.corpus.files import atomic_folder, write_part
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 from notesmith.markup import Fault, Marks, nest, parse, render
 from notesmith.segments import sections
 
-_MARK = re.compile(r"<([A-Za-z][\w\-./]*)>")
-_KEY = re.compile(r"([A-Za-z][\w\-]*):[ \t]*(.*?)[ \t]*")
+_MARK = re.compile(r"<([A-Za-z][\w\-./]{0,99})>")
+_KEY = re.compile(r"[A-Za-z][\w\-]*")
 _RELATION = re.compile(r"(\S+)[ \t]+(\S+)[ \t]+(<?->)[ \t]+(\S+)")
+_BREAKS = re.compile(r"[\r\n]")
 _BREAK = re.compile(r"^---[ \t]*(\r?)\n", re.MULTILINE)
 _REMEDIES = {
     "bad escape": r"write a literal backslash as \\",
@@ -55,7 +56,7 @@ def claims(head: str) -> bool:
     """Whether a file that begins with ``head`` is a marked note."""
     match = _BREAK.search(head)
     lines = _header_lines(head[: match.start()]) if match else []
-    return any(_KEY.fullmatch(line) for line in lines) and all(map(_is_header, lines))
+    return any(map(_entry, lines)) and all(map(_is_header, lines))
 
 
 def _header_lines(header: str) -> list[str]:
@@ -63,7 +64,13 @@ def _header_lines(header: str) -> list[str]:
 
 
 def _is_header(line: str) -> bool:
-    return not line.strip() or line.startswith("#") or _KEY.fullmatch(line) is not None
+    return not line.strip() or line.startswith("#") or _entry(line) is not None
+
+
+def _entry(line: str) -> tuple[str, str] | None:
+    """Key and value of a header line, if it is one."""
+    key, colon, value = line.partition(":")
+    return (key, value.strip(" \t")) if colon and _KEY.fullmatch(key) else None
 
 
 def read(path: Path, stem: str, tally: Tally) -> Iterator[Document]:
@@ -88,16 +95,16 @@ def _parse(content: str, stem: str) -> Document:
     for number, line in enumerate(_header_lines(content[: match.start()]), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        entry = _KEY.fullmatch(line)
+        entry = _entry(line)
         if entry is None:
             raise CorpusError(f"line {number}: a header line is 'key: value'")
-        key, value = entry.groups()
+        key, value = entry
         if key == "relation":
             relations.append(_relation(value, len(relations) + 1, number))
         elif key == "id":
             doc_id = value
         elif key in metadata:
-            raise CorpusError(f"line {number}: {key!r} stands twice; remove one")
+            raise CorpusError(f"line {number}: its key stands twice; remove one")
         else:
             metadata[key] = value
     labels = sorted(set(_MARK.findall(body)))
@@ -105,7 +112,7 @@ def _parse(content: str, stem: str) -> Document:
     if isinstance(found, Fault):
         line_number = first_line + body.count("\n", 0, found.offset)
         raise CorpusError(
-            f"line {line_number}: doc {doc_id!r}: {found.reason}; {_REMEDIES[found.reason]}"
+            f"line {line_number}: {shown_doc(doc_id)}: {found.reason}; {_REMEDIES[found.reason]}"
         )
     return Document(
         id=found.id,
@@ -155,13 +162,7 @@ def dumps(doc: Document, lost: Counter[str] | None = None) -> str:
     header = [f"id: {doc.id}"]
     for key, value in doc.metadata.items():
         line = f"{key}: {value}"
-        entry = _KEY.fullmatch(line)
-        if (
-            key in ("id", "relation")
-            or entry is None
-            or entry.groups() != (key, value)
-            or "\r" in line
-        ):
+        if key in ("id", "relation") or _entry(line) != (key, value) or _BREAKS.search(line):
             lost["metadata left out"] += 1
         else:
             header.append(line)
@@ -184,13 +185,13 @@ def dumps(doc: Document, lost: Counter[str] | None = None) -> str:
         arrow = "<->" if rel.symmetric else "->"
         header.append(f"relation: {rel.label} {rel.head} {arrow} {rel.tail}")
     for line in header:
-        entry = _KEY.fullmatch(line)
-        if entry is None or "\r" in line:
-            raise CorpusError(f"doc {doc.id!r}: id or relation holds a line end; use jsonl")
-        if entry[1] == "relation" and not _RELATION.fullmatch(entry[2]):
-            raise CorpusError(f"doc {doc.id!r}: a relation holds white space; use jsonl")
-        if entry[1] == "id" and entry[2] != doc.id:
-            raise CorpusError(f"doc {doc.id!r}: the id has outer white space; use jsonl")
+        entry = _entry(line)
+        if entry is None or _BREAKS.search(line):
+            raise CorpusError(f"{shown_doc(doc.id)}: id or relation holds a line end; use jsonl")
+        if entry[0] == "relation" and not _RELATION.fullmatch(entry[1]):
+            raise CorpusError(f"{shown_doc(doc.id)}: a relation holds white space; use jsonl")
+        if entry[0] == "id" and entry[1] != doc.id:
+            raise CorpusError(f"{shown_doc(doc.id)}: the id has outer white space; use jsonl")
     return "\n".join([*header, "---", _body(doc, entities), ""])
 
 
@@ -198,13 +199,15 @@ def _body(doc: Document, entities: Sequence[Entity]) -> str:
     labels = {ent.label for ent in entities}
     for label in sorted(labels):
         if not _MARK.fullmatch(f"<{label}>"):
-            raise CorpusError(f"doc {doc.id!r}: label {label!r} cannot be a mark; rename it")
+            raise CorpusError(
+                f"{shown_doc(doc.id)}: label {shown_name(label)} cannot be a mark; rename it"
+            )
     # What looks like a mark in the text is escaped, because a reader takes it for one.
     marks = Marks.plain(sorted(labels | set(_MARK.findall(doc.text))))
     try:
         return render(doc, marks, details=True, brief=_brief(doc, entities)).text
     except ConfigError as error:
-        raise CorpusError(f"doc {doc.id!r}: {error}") from error
+        raise CorpusError(f"{shown_doc(doc.id)}: {error}") from error
 
 
 def _brief(doc: Document, entities: Sequence[Entity]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_name
 from notesmith.markup import nest
 
 TagScheme = Literal["iob1", "iob2", "bioes"]
@@ -85,7 +85,7 @@ def mentions(
 
     def wrong(token: Token, what: str) -> None:
         if tally.on_problem == "raise":
-            where = f"{place}:{token.number}: doc {doc_id!r}"
+            where = f"{place}:{token.number}: {shown_doc(doc_id)}"
             remedy = "correct the tag, or name the scheme"
             tally.drop(what, CorpusError(f"{where}: {what} (read as {scheme.upper()}); {remedy}"))
         tally.note("ill-formed tags read as the nearest legal ones")
@@ -134,7 +134,9 @@ def flat(doc: Document, lost: Counter[str]) -> list[Entity]:
     kept: list[Entity] = []
     for ent in entities:
         if _TAG.fullmatch(f"B-{ent.label}") is None:
-            raise CorpusError(f"doc {doc.id!r}: label {ent.label!r} cannot be a tag; rename it")
+            raise CorpusError(
+                f"{shown_doc(doc.id)}: label {shown_name(ent.label)} cannot be a tag; rename it"
+            )
         if not kept or ent.start >= kept[-1].end:
             kept.append(ent)
     lost["nested or crossing mentions left out"] += len(doc.entities) - len(kept)

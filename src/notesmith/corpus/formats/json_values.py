@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,40 @@ def check_text(text: str) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise CorpusError(f"lone surrogate at offset {error.start}; write the text anew") from None
+
+
+_MAX_DEPTH = 64
+_ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def has_surrogates(source: str) -> bool:
+    """Whether JSON spells any half of a surrogate pair; most pairs are whole."""
+    return _ESCAPED.search(source) is not None
+
+
+def check_values(value: Any) -> None:
+    """Refuse what cannot be written again, at any depth of a JSON value.
+
+    Raises:
+        CorpusError: half of a surrogate pair stands in a string, a number is infinite, or lists
+            and objects are nested beyond ``_MAX_DEPTH``.
+    """
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        below: list[Any] = []
+        for part in level:
+            if isinstance(part, str) and not part.isascii():
+                check_text(part)
+            elif isinstance(part, float) and not math.isfinite(part):
+                raise CorpusError("a number is too large; write it anew")
+            elif isinstance(part, dict):
+                below += [*part, *part.values()]
+            elif isinstance(part, list):
+                below += part
+        if not below:
+            return
+        level = below
+    raise CorpusError(f"nested deeper than {_MAX_DEPTH} levels; flatten it")
 
 
 def take_id(sources: Iterable[dict[str, Any]]) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from notesmith.corpus.files import atomic_write_text
-from notesmith.corpus.formats.json_values import NoteFields, check_text, parse_json
+from notesmith.corpus.formats.json_values import NoteFields, check_text, check_values, parse_json
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
     ConceptRelation,
@@ -25,7 +25,7 @@ from notesmith.document import (
     Section,
     Span,
 )
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 
 SCHEMA = 1
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
@@ -47,7 +47,7 @@ def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Itera
     text is the field ``text`` or the one named, its id ``id`` or the one named, else ``STEM-LINE``.
     Other fields of it are left out.
     """
-    for line in iter_lines(path, tally):
+    for line in iter_lines(path, tally, whole=False):
         if line.text is None or not line.text.strip():
             continue
         with tally.dropping("record", f"{path}:{line.number}"):
@@ -67,6 +67,7 @@ def _note(record: object, name: str, fields: NoteFields) -> Document:
         raise CorpusError(f"no string {column!r}; name the field that holds the text")
     check_text(text)
     doc_id = record.get(fields.id or "id", None if fields.id else name)
+    check_values(doc_id)
     if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
         raise CorpusError(f"no string or number {fields.id or 'id'!r}; name the note")
     return Document(str(doc_id), text)
@@ -88,7 +89,7 @@ def dumps(doc: Document) -> str:
     try:
         return json.dumps(to_record(doc), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CorpusError(f"doc {doc.id!r}: metadata is not JSON ({error})") from error
+        raise CorpusError(f"{shown_doc(doc.id)}: metadata is not JSON ({error})") from error
 
 
 def loads(line: str) -> Document:
@@ -160,10 +161,8 @@ def from_record(record: object) -> Document:
             f"schema {schema} is not {SCHEMA}, the one this version reads; upgrade notesmith"
         )
     doc_id = fields.take("id", str)
-    fields.name = f"doc {doc_id!r}"
+    fields.name = f"{shown_doc(doc_id)}"
     text = fields.take("text", str)
-    if (bad := _surrogate(text)) is not None:
-        raise CorpusError(f"doc {doc_id!r}: lone surrogate at offset {bad}; write the text anew")
     doc = Document(
         id=doc_id,
         text=text,
@@ -175,16 +174,9 @@ def from_record(record: object) -> Document:
         provenance=_provenance(fields.take("provenance", dict, {}), fields.name),
         metadata=fields.take("metadata", dict, {}),
     )
+    fields.check(dict(doc.metadata))
     fields.finish()
     return doc
-
-
-def _surrogate(text: str) -> int | None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
 
 
 class _Fields:
@@ -202,7 +194,16 @@ class _Fields:
         # JSON's true is an int to Python.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise CorpusError(f"{self.name}: {field!r} must be {_JSON_NAMES[kind]}")
+        if kind is str and not value.isascii():
+            self.check(value)
         return value
+
+    def check(self, value: Any) -> None:
+        """Refuse what cannot be written again."""
+        try:
+            check_values(value)
+        except CorpusError as error:
+            raise CorpusError(f"{self.name}: {error}") from None
 
     def each(self, field: str, make: Callable[[_Fields], Any]) -> tuple[Any, ...]:
         """Make a value of each object in a list."""
@@ -220,6 +221,7 @@ class _Fields:
         values = self.take(field, list, [])
         if not all(isinstance(value, str) for value in values):
             raise CorpusError(f"{self.name}: {field!r} must be a list of strings")
+        self.check(values)
         return tuple(values)
 
     def finish(self) -> None:

@@ -27,6 +27,8 @@ from typing import Any
 from notesmith.corpus.formats.json_values import (
     UNKNOWN,
     check_text,
+    check_values,
+    has_surrogates,
     is_whole,
     listed,
     parse_json,
@@ -37,7 +39,7 @@ from notesmith.corpus.formats.label_studio_results import Results, fits, written
 from notesmith.corpus.formats.label_studio_write import TEXT, config_for, labeling_config, write
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Provenance
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
 
 __all__ = [
     "annotators",
@@ -183,14 +185,17 @@ def _elements(path: Path, tally: Tally) -> Iterator[tuple[str, dict[str, Any]]]:
     elements: list[Any] = []
     with tally.dropping("file", str(path)):
         elements = listed(parse_json(content.removeprefix("\ufeff")))
+    odd = has_surrogates(content)
     if len(elements) == 1 and isinstance(elements[0], dict):
         elements = listed(elements[0].get("tasks", elements))  # A page of the API.
     for i, element in enumerate(elements):
         where = f"{path}: element {i}"
-        if isinstance(element, dict):
+        with tally.dropping("task", where):
+            if not isinstance(element, dict):
+                raise CorpusError("a task must be an object; export as JSON")
+            if odd:
+                check_values(element)
             yield where, element
-        else:
-            tally.drop("task", CorpusError(f"{where}: a task must be an object; export as JSON"))
 
 
 def _tasks(path: Path, tally: Tally, *, of_models: bool) -> list[_Task]:
@@ -223,7 +228,7 @@ def _task(where: str, element: dict[str, Any], number: int, of_models: bool, tal
         )
     task_id = take_id([{"id": element.get("id")}])
     if task_id is not None:
-        where = f"{where}: task {task_id!r}"
+        where = f"{where}: task {shown_id(task_id)}"
     data, meta = element.get("data") or {}, element.get("meta") or {}
     if not isinstance(data, dict) or not isinstance(meta, dict):
         raise CorpusError("'data' and 'meta' must be objects")
@@ -303,7 +308,8 @@ def _find_text_key(path: Path, tasks: Sequence[_Task]) -> str:
             return str(next(iter(keys)))
     if common:
         raise CorpusError(
-            f"{path}: which field of data is the text? {', '.join(sorted(common))}; "
+            f"{path}: which field of data is the text? "
+            f"{', '.join(map(shown_name, sorted(common)))}; "
             "name it with --text-key"
         )
     raise CorpusError(
@@ -331,11 +337,10 @@ def _names(tasks: Iterable[_Task]) -> list[str]:
 def _choose(export: _Export, annotator: str | None) -> list[tuple[_Task, list[_Answer]]]:
     """The annotated tasks, each with the answers of which the last is to be read."""
     names = _names(export.tasks)
+    shown = ", ".join(map(shown_name, names))
     what = "model" if export.of_models else "annotator"
     if annotator is not None and annotator not in names:
-        raise CorpusError(
-            f"{export.path}: no {what} {annotator!r}; there are {', '.join(names) or 'none'}"
-        )
+        raise CorpusError(f"{export.path}: no {what} {annotator!r}; there are {shown or 'none'}")
     chosen: list[tuple[_Task, list[_Answer]]] = []
     for task in export.tasks:
         answers = [x for x in task.answers if annotator in (None, x.who)]
@@ -343,7 +348,7 @@ def _choose(export: _Export, annotator: str | None) -> list[tuple[_Task, list[_A
         if len({x.who for x in pool}) > 1:
             raise CorpusError(
                 f"{task.where}: several {what}s and no single ground truth; choose one "
-                f"with --annotator: {', '.join(names)}"
+                f"with --annotator: {shown}"
             )
         if pool:
             # The order of the file decides between those changed at the same time.
@@ -362,7 +367,7 @@ def _documents(
         data, meta = dict(task.data), dict(task.meta)
         text = data.pop(export.text_key, None)
         doc_id = take_id([data, meta]) or task.id or f"{export.path.stem}-{task.number}"
-        where = f"{task.where}: doc {doc_id!r}"
+        where = f"{task.where}: {shown_doc(doc_id)}"
         with tally.dropping("document", where):
             text = _checked(text, export.text_key)
             metadata, fields = plain_fields(meta, tally), plain_fields(data, tally)

@@ -6,17 +6,21 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from notesmith.corpus.formats.json_values import listed, offsets, plain, take_id
-from notesmith.corpus.formats.label_studio_write import CONCEPT, REGION_ID, SCORE
+from notesmith.corpus.formats.label_studio_write import CONCEPT, SCORE
 from notesmith.corpus.problems import Tally
 from notesmith.document import Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_id
 
 _NO_LABEL = "relation"
 _DISPLAYED = re.compile(r"\\n|\s+")
-_TYPE = re.compile(r"[a-z]{1,24}")
+_TYPES = frozenset(
+    "brush choices datetime ellipse keypoint number pairwise paragraphlabels paragraphs polygon "
+    "ranker rating rectangle taxonomy textarea timeserieslabels video videorectangle".split()
+)
 
 
 @dataclass(slots=True)
@@ -68,8 +72,8 @@ class Results:
             region.concepts += [x for x in _strings(result, "text") if x not in region.concepts]
         else:
             kind = result.get("type")
-            known = isinstance(kind, str) and _TYPE.fullmatch(kind)
-            self.tally.note(f"results of type {kind if known else 'unknown'} left out")
+            known = kind if isinstance(kind, str) and kind in _TYPES else "unknown"
+            self.tally.note(f"results of type {known} left out")
 
     def _region(self, result: dict[str, Any]) -> None:
         key = take_id([{"id": result.get("id")}]) or self._new_id("T", len(self.regions) + 1)
@@ -77,7 +81,9 @@ class Results:
         span = self._span(result.get("value", {}))
         region = self.regions.setdefault(key, _Region(span, []))
         if region.span != span:
-            raise OffsetError(f"{_named(key)} stands twice, at other offsets; number one anew")
+            raise OffsetError(
+                f"region {shown_id(key)} stands twice, at other offsets; number one anew"
+            )
         self.tally.note("regions without a label left out", not labels and not region.labels)
         region.labels += [label for label in labels if label not in region.labels]
         score = plain({SCORE: result.get(SCORE)}).get(SCORE)
@@ -92,7 +98,8 @@ class Results:
         start, end = offsets(value)
         if not 0 <= start < end:
             raise OffsetError(f"[{start}, {end}) is empty or negative; correct the offsets")
-        length = len(self.text.encode("utf-16-le")) // 2 if self.is_utf16 else len(self.text)
+        units = _utf16(self.text) if self.is_utf16 else None
+        length = len(self.text) if units is None else len(units) // 2
         if end > length:
             raise OffsetError(f"[{start}, {end}) is past end {length}; correct the offsets")
         here, there = fits(self.text, value)[:: -1 if self.is_utf16 else 1]
@@ -187,11 +194,6 @@ def _strings(result: Mapping[str, Any], name: str) -> list[str]:
     return ["/".join(path) for path in paths]
 
 
-def _named(key: str) -> str:
-    """``key`` for a message: quoted if it is an id, for a mangled one may hold note text."""
-    return f"region {key!r}" if REGION_ID.fullmatch(key) and len(key) < 40 else "a region"
-
-
 def written(value: Mapping[str, Any]) -> str | None:
     """The text that a region holds, if it does."""
     text = value.get("text")
@@ -207,17 +209,27 @@ def fits(text: str, value: Mapping[str, Any]) -> tuple[bool, bool]:
         return 0 <= start < end <= length and (expected is None or _same(found, expected))
 
     in_points = is_there(text[start:end], len(text))
-    units = text.encode("utf-16-le", "surrogatepass")
-    if len(units) == 2 * len(text):
+    units = _utf16(text)
+    if units is None:
         return in_points, in_points
     found = units[2 * start : 2 * end].decode("utf-16-le", "replace")
     return in_points, is_there(found, len(units) // 2)
 
 
+@lru_cache(maxsize=4)
+def _utf16(text: str) -> bytes | None:
+    """``text`` in UTF-16; None where each character is one unit, as all of ASCII are."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    return None if len(units) == 2 * len(text) else units
+
+
 def _points(text: str, units: int) -> int:
     """The offset in code points of one in UTF-16 units."""
+    encoded = _utf16(text)
+    if encoded is None:
+        return units
     try:
-        return len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le"))
+        return len(encoded[: 2 * units].decode("utf-16-le"))
     except UnicodeDecodeError:
         raise OffsetError(f"offset {units} splits a character; correct the offsets") from None
 

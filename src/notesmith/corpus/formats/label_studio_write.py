@@ -25,7 +25,7 @@ from xml.sax.saxutils import quoteattr
 from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.formats.json_values import count_lost, plain
 from notesmith.document import Document, Entity, Provenance, Relation, labels_of
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
 
 CONCEPT = "concept"
 """Name of the ``TextArea`` of a region that holds its concept ids."""
@@ -104,7 +104,8 @@ def _results(doc: Document, lost: Counter[str]) -> Iterator[dict[str, Any]]:
         for name, values in _grouped(attributes, lost).items():
             if name in _TAGS:
                 raise CorpusError(
-                    f"doc {doc.id!r}: {ent.id!r}: attribute {name!r} has the name of another "
+                    f"{shown_doc(doc.id)}: {shown_id(ent.id)}: attribute {shown_name(name)} has "
+                    "the name of another "
                     "control; rename it, or use jsonl"
                 )
             value = {**place, "choices": values}
@@ -223,7 +224,9 @@ def labeling_config(
     """
     groups = _grouped(sorted(attributes), Counter())
     if taken := sorted(_TAGS & groups.keys()):
-        raise CorpusError(f"attribute {taken[0]!r} has the name of another control; rename it")
+        raise CorpusError(
+            f"attribute {shown_name(taken[0])} has the name of another control; rename it"
+        )
     lines = ["<View>", "  <Style>.htx-text, .htx-richtext { white-space: pre-wrap; }</Style>"]
     lines += _element("Labels", "Label", labels, name=LABEL, toName=TEXT)
     lines.append(f'  <Text name="{TEXT}" value="${TEXT}"/>')

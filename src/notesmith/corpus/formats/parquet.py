@@ -21,9 +21,11 @@ from typing import Any
 
 from notesmith.corpus.files import atomic_file
 from notesmith.corpus.formats import conll, iob
-from notesmith.corpus.problems import Tally, read_bytes
+from notesmith.corpus.formats.parquet_bounds import check
+from notesmith.corpus.opening import Budget, read_bytes
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
 SUFFIX = ".parquet"
 TAGS = "ner_tags"
@@ -82,7 +84,7 @@ def read(path: Path, stem: str, tally: Tally) -> Iterator[Document]:
         tally.note(f"files with {scheme.upper()} tags")
         for row in rows:
             where = f"{path}:{row.number}"
-            with tally.dropping("document", f"{where}: doc {row.id!r}"):
+            with tally.dropping("document", f"{where}: {shown_doc(row.id)}"):
                 entities: list[Entity] = []
                 for first, last in iob.mentions(row.tokens, scheme, row.id, where, tally):
                     span = (row.offsets[first][0], row.offsets[last][1])
@@ -98,20 +100,35 @@ def _table(path: Path) -> Table:
 
     data = read_bytes(path)
     try:
-        file = ParquetFile(pa.BufferReader(data))
+        source = pa.BufferReader(data)
+        file = ParquetFile(source)
         schema = file.schema_arrow
         names = _names(schema) if _check_types(schema) else None
         known = ["id", "tokens", TAGS, "text", "offsets", "spaces"]
-        table = file.read(columns=[name for name in known if name in schema.names])
+        known = [name for name in known if name in schema.names]
+        check(source, file, known, Budget.unpacking("", len(data)))
+        table = file.read(columns=known)
         # A cell of one array is found at once.
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}
     except CorpusError:
         raise
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise CorpusError(
-            f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
-        ) from None
+    except unreadable_errors() as error:
+        raise unreadable(error) from None
     return Table(columns, names, table.num_rows)
+
+
+def unreadable_errors() -> tuple[type[Exception], ...]:
+    """What pyarrow raises for a file that it cannot read."""
+    import pyarrow as pa
+
+    return (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
+
+
+def unreadable(error: Exception) -> CorpusError:
+    """What to say of a file that pyarrow cannot read."""
+    return CorpusError(
+        f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
+    )
 
 
 def _check_types(schema: Any) -> bool:
@@ -127,7 +144,8 @@ def _check_types(schema: Any) -> bool:
         return not _is_text(tags)
     raise CorpusError(
         "no token classification: it needs columns tokens (list of strings) and "
-        f"{TAGS} (list of numbers or strings) and has {', '.join(schema.names[:20])}; "
+        f"{TAGS} (list of numbers or strings) and has "
+        f"{', '.join(map(shown_name, schema.names[:20]))}; "
         "rename or convert the columns"
     )
 
@@ -167,7 +185,7 @@ def _names(schema: Any) -> list[str]:
     for name in names:
         if not iob.is_tag(name):
             raise CorpusError(
-                f"the tag name {name[:40]!r} is not O, B-LABEL, I-LABEL …; rename the "
+                f"the tag name {shown_name(name)} is not O, B-LABEL, I-LABEL …; rename the "
                 f"ClassLabel's names with datasets and write the file anew"
             )
     return names
@@ -175,7 +193,7 @@ def _names(schema: Any) -> list[str]:
 
 def _rows(path: Path, stem: str, table: Table, tally: Tally) -> Iterator[_Row]:
     for number, doc_id in _ids(path, stem, table, tally).items():
-        with tally.dropping("document", f"{path}:{number}: doc {doc_id!r}"):
+        with tally.dropping("document", f"{path}:{number}: {shown_doc(doc_id)}"):
             texts, tags = table.values("tokens", number), table.values(TAGS, number)
             if len(texts) != len(tags):
                 raise CorpusError(f"{len(texts)} tokens but {len(tags)} tags; give each token one")

@@ -13,10 +13,12 @@ from typing import Any
 
 from notesmith.corpus.formats import conll
 from notesmith.corpus.formats.json_values import NoteFields, check_text
-from notesmith.corpus.formats.parquet import Table, layout
+from notesmith.corpus.formats.parquet import Table, layout, unreadable, unreadable_errors
+from notesmith.corpus.formats.parquet_bounds import check
+from notesmith.corpus.opening import Budget, open_arrow
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_name
 
 _BATCH = 128
 _TOKENS = ("tokens", "offsets", "spaces")
@@ -24,13 +26,14 @@ _TOKENS = ("tokens", "offsets", "spaces")
 
 def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Iterator[Document]:
     """The texts of ``path``, in order; rows without an id are named after ``stem``."""
-    with tally.dropping("file", str(path)):
-        file = _open(path)
+    with tally.dropping("file", str(path)), open_arrow(path) as data:
+        file = _open(data)
         names = file.schema_arrow.names
         text, id_ = _columns(names, fields)
         wanted = [name for name in (text, id_, *_TOKENS) if name is not None and name in names]
         if text is None and fields.id is None and id_ is not None and _is_counted(file):
             id_ = None
+        _check(data, file, wanted)
         number = -1
         for table in _batches(file, wanted):
             for row in range(table.n_rows):
@@ -40,20 +43,23 @@ def read_notes(path: Path, stem: str, tally: Tally, fields: NoteFields) -> Itera
                     yield _document(table, row, doc_id, text)
 
 
-def _open(path: Path) -> Any:
-    import pyarrow as pa
+def _open(data: Any) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
-        return ParquetFile(path)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise _unreadable(error) from None
+        return ParquetFile(data)
+    except unreadable_errors() as error:
+        raise unreadable(error) from None
 
 
-def _unreadable(error: Exception) -> CorpusError:
-    return CorpusError(
-        f"not Parquet that can be read ({type(error).__name__}); is the file cut off?"
-    )
+def _check(data: Any, file: Any, columns: Sequence[str]) -> None:
+    try:
+        # A stream: rows may be many as long as they are fair.
+        check(data, file, columns, Budget.unpacking("", data.size(), whole=False))
+    except CorpusError:
+        raise
+    except unreadable_errors() as error:
+        raise unreadable(error) from None
 
 
 def _columns(names: Sequence[str], fields: NoteFields) -> tuple[str | None, str | None]:
@@ -62,7 +68,7 @@ def _columns(names: Sequence[str], fields: NoteFields) -> tuple[str | None, str 
     Raises:
         CorpusError: a named column is absent, or there is neither text nor tokens.
     """
-    listed = ", ".join(names[:20])
+    listed = ", ".join(map(shown_name, names[:20]))
     for name in (fields.text, fields.id):
         if name is not None and name not in names:
             raise CorpusError(f"no column {name!r}; it has {listed}")
@@ -73,14 +79,12 @@ def _columns(names: Sequence[str], fields: NoteFields) -> tuple[str | None, str 
 
 
 def _batches(file: Any, columns: Sequence[str]) -> Iterator[Table]:
-    import pyarrow as pa
-
     try:
         for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
             found = {name: batch.column(name) for name in batch.schema.names}
             yield Table(found, None, batch.num_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(error) from None
+    except unreadable_errors() as error:
+        raise unreadable(error) from None
 
 
 def _is_counted(file: Any) -> bool:

@@ -27,7 +27,9 @@ from notesmith.corpus.formats.json_values import (
     ID_FIELDS,
     UNKNOWN,
     check_text,
+    check_values,
     count_lost,
+    has_surrogates,
     is_whole,
     offsets,
     parse_json,
@@ -36,9 +38,9 @@ from notesmith.corpus.formats.json_values import (
     take_id,
 )
 from notesmith.corpus.formats.pubtator import check_mention
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
 # Runs of letters and digits, and every other mark by itself.
 _WORD = re.compile(r"[^\W_]+|\S")
@@ -97,7 +99,7 @@ def read(
     """
     lines = list(_accepted(path, tally))
     chosen = [line for line in lines if annotator in (None, line.annotator)]
-    names = ", ".join(sorted({line.annotator for line in lines}))
+    names = ", ".join(sorted({shown_name(line.annotator) for line in lines}))
     if annotator is not None and not chosen:
         raise CorpusError(f"{path}: no annotator {annotator!r}; there are {names or 'none'}")
     if len({(x.text, x.annotator) for x in chosen}) > len({x.text for x in chosen}):
@@ -125,7 +127,7 @@ def read_each(path: Path, stem: str, tally: Tally) -> dict[str, list[Document]]:
 
 
 def _accepted(path: Path, tally: Tally) -> Iterator[_Line]:
-    for line in read_lines(path, tally):
+    for line in iter_lines(path, tally):
         if line.text is None or not line.text.strip():
             continue
         where = f"{path}:{line.number}"
@@ -134,6 +136,8 @@ def _accepted(path: Path, tally: Tally) -> Iterator[_Line]:
             if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
                 raise CorpusError("a line must be an object with 'text'; is it Prodigy's?")
             check_text(fields["text"])
+            if has_surrogates(line.text):
+                check_values(fields)
             answer = fields.get("answer")
             if answer is not None and answer not in _ANSWERS:
                 raise CorpusError(f"'answer' must be one of {', '.join(_ANSWERS)}")
@@ -166,7 +170,7 @@ def _ids(lines: Iterable[_Line], stem: str) -> dict[int, str]:
 
 def _documents(line: _Line, doc_id: str, tally: Tally) -> Iterator[Document]:
     """The document of a line, if it was not dropped."""
-    with tally.dropping("document", f"{line.where}: doc {doc_id!r}"):
+    with tally.dropping("document", f"{line.where}: {shown_doc(doc_id)}"):
         yield _document(line, doc_id, tally)
 
 
@@ -184,12 +188,16 @@ def _document(line: _Line, doc_id: str, tally: Tally) -> Document:
         raise CorpusError("'meta' must be an object")
     meta = dict(meta)
     take_id([meta])
-    where = f"{line.where}: doc {doc_id!r}"
+    where = f"{line.where}: {shown_doc(doc_id)}"
     entities, at_token = _entities(line, where, tally)
+    at_place: dict[tuple[Span, ...], dict[str | None, str]] = {}
+    for ent in entities:
+        there = at_place.setdefault(ent.spans, {None: ent.id})
+        there.setdefault(ent.label, ent.id)
     relations: list[Relation] = []
     for i, item in enumerate(_objects(line.fields, "relations")):
         with tally.dropping("relation", f"{where}: relations[{i}]"):
-            ends = [_end(item, name, entities, at_token) for name in ("head", "child")]
+            ends = [_end(item, name, at_place, at_token) for name in ("head", "child")]
             if not isinstance(item.get("label"), str):
                 raise CorpusError("a relation needs a 'label'")
             if None in ends:
@@ -220,7 +228,7 @@ def _entities(line: _Line, where: str, tally: Tally) -> tuple[list[Entity], dict
                 continue
             if not isinstance(span["label"], str):
                 raise CorpusError("'label' must be a string")
-            name = f"{span['label']} [{start}, {end})"
+            name = f"[{start}, {end})"
             if end > len(line.text):
                 raise OffsetError(f"{name} is past end {len(line.text)}; correct the offsets")
             entity = Entity(f"T{len(entities) + 1}", span["label"], ((start, end),))
@@ -237,16 +245,16 @@ def _entities(line: _Line, where: str, tally: Tally) -> tuple[list[Entity], dict
 def _end(
     relation: Mapping[str, Any],
     name: str,
-    entities: Sequence[Entity],
+    at_place: Mapping[tuple[Span, ...], Mapping[str | None, str]],
     at_token: Mapping[int, str],
 ) -> str | None:
-    """The entity at one end of a relation."""
+    """The entity at one end of a relation: of several at a place the one of its label, or first."""
     span = relation.get(f"{name}_span")
     if isinstance(span, dict):
         place = (offsets(span),)
-        there = [ent for ent in entities if ent.spans == place]
-        same = [ent for ent in there if ent.label == span.get("label")]
-        return (same or there)[0].id if there else None
+        there = at_place.get(place, {})
+        label = span.get("label")
+        return there.get(label if isinstance(label, str) else None) or there.get(None)
     if not is_whole(relation.get(name)):
         raise CorpusError(f"a relation needs {name!r}, the number of a token")
     return at_token.get(relation[name])

@@ -14,15 +14,17 @@ from operator import ne
 from pathlib import Path
 
 from notesmith.corpus.files import atomic_write_text
-from notesmith.corpus.problems import Tally, read_lines
+from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import ConceptRelation, Document, Entity, Section
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
 from notesmith.segments import sentences
 
 NO_CONCEPT = "-1"
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 # What would end a column or a line, for readers that know more line ends than ours.
 LINE_ENDS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# Not ``isdigit``, for which superscripts and digits of other scripts are digits too.
+_OFFSET = re.compile(r"[0-9]{1,9}")
 _CUT_OFF = "is the file cut off?"
 
 
@@ -48,14 +50,14 @@ class _Block:
     broken: bool = False
 
     def where(self, number: int | None = None) -> str:
-        return f"{self.path}:{number or self.number}: doc {self.id!r}"
+        return f"{self.path}:{number or self.number}: {shown_doc(self.id)}"
 
 
 def read(path: Path, tally: Tally) -> Iterator[Document]:
     """Read the documents of one PubTator file."""
     blocks = list(_blocks(path, tally))
     # Some corpora have no concept column at all; in one that has, a short line was cut off.
-    widths = {len(row) for block in blocks for _, row in block.rows if row[1].isdigit()}
+    widths = {len(row) for block in blocks for _, row in block.rows if _OFFSET.fullmatch(row[1])}
     n_columns = 5 if widths == {5} else 6
     for block in blocks:
         if block.broken:
@@ -66,9 +68,9 @@ def read(path: Path, tally: Tally) -> Iterator[Document]:
 
 def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
     block: _Block | None = None
-    lines = read_lines(path, tally)
-    tally.note("files whose last line has no line end: cut off?", not all(x.ended for x in lines))
-    for line in lines:
+    ended = True
+    for line in iter_lines(path, tally):
+        ended &= line.ended
         if line.text is None:
             if block:
                 block.broken = True
@@ -85,16 +87,17 @@ def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
                 raise CorpusError("stands before any title line (ID|t|TITLE); is it PubTator?")
             elif match:
                 if match.group(1) != block.id or block.abstract is not None:
-                    raise CorpusError(f"doc {block.id!r}: abstract line out of place")
+                    raise CorpusError(f"{shown_doc(block.id)}: abstract line out of place")
                 block.abstract = match.group(3)
             else:
                 row = line.text.split("\t")
                 if row[0] != block.id or len(row) < 4:
                     raise CorpusError(
-                        f"doc {block.id!r}: neither text, mention nor relation of this document; "
-                        + _CUT_OFF
+                        f"{shown_doc(block.id)}: neither text, mention nor relation of this "
+                        "document; " + _CUT_OFF
                     )
                 block.rows.append((line.number, row))
+    tally.note("files whose last line has no line end: cut off?", not ended)
     if block:
         yield block
 
@@ -106,7 +109,7 @@ def _document(block: _Block, n_columns: int, tally: Tally) -> Document:
     entities: list[Entity] = []
     relations: list[ConceptRelation] = []
     for number, row in block.rows:
-        if row[1].isdigit():
+        if _OFFSET.fullmatch(row[1]):
             with tally.dropping("mention", block.where(number)):
                 entities.append(_entity(row, f"T{len(entities) + 1}", text, n_columns, tally))
         elif len(row) == 4 and all(row):
@@ -131,10 +134,10 @@ def _sections(block: _Block) -> tuple[Section, ...]:
 
 
 def _entity(row: list[str], ent_id: str, text: str, n_columns: int, tally: Tally) -> Entity:
-    if len(row) < n_columns or not row[2].isdigit() or not row[4]:
+    if len(row) < n_columns or not _OFFSET.fullmatch(row[2]) or not row[4]:
         raise CorpusError(f"a mention line has {n_columns} filled columns; {_CUT_OFF}")
     start, end = int(row[1]), int(row[2])
-    span = f"{ent_id!r} {row[4]} [{start}, {end})"
+    span = f"{ent_id!r} [{start}, {end})"
     if end > len(text):
         raise OffsetError(f"{span} is past end {len(text)}; correct the offsets")
     raw = row[5].split("|") if len(row) > 5 else []
@@ -178,7 +181,7 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
 
 def _lines(doc: Document, lost: Counter[str]) -> Iterable[str]:
     if not doc.id.strip() or re.search(r"[|\t\r\n]", doc.id):
-        raise CorpusError(f"doc {doc.id!r}: the id holds '|', a tab or a line end; use jsonl")
+        raise CorpusError(f"{shown_doc(doc.id)}: the id holds '|', a tab or a line end; use jsonl")
     # Same length, so that offsets stand.
     text = re.sub(r"[\r\n]", " ", doc.text)
     lost["line ends written as spaces"] += sum(a != b for a, b in zip(text, doc.text, strict=True))
@@ -189,7 +192,9 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterable[str]:
         if re.search(r"[\t\r\n]", "".join([ent.label, *ent.normalized])) or any(
             "|" in concept for concept in ent.normalized
         ):
-            raise CorpusError(f"doc {doc.id!r}: {ent.id!r} has a tab or '|' in label or concept")
+            raise CorpusError(
+                f"{shown_doc(doc.id)}: {shown_id(ent.id)} has a tab or '|' in label or concept"
+            )
         lost["discontinuous mentions written whole"] += len(ent.spans) > 1
         lost["attributes left out"] += len(ent.attributes)
         lost["entity ids numbered anew"] += ent.id != f"T{i}"

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from notesmith.corpus.formats.uima_files import is_cas, open_cas
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import CorpusError, OffsetError
+from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
 
 ANNOTATOR = "annotator"  # metadata: who annotated
 CURATOR = "CURATION_USER"  # The annotator of what was agreed on.
@@ -72,7 +72,7 @@ def read(
     with tally.dropping("file", str(path)):
         for cas in open_cas(path):
             doc_id, annotator = _identity(path, stem, cas)
-            where = f"{path}: doc {doc_id!r}"
+            where = f"{path}: {shown_doc(doc_id)}"
             with tally.dropping("document", where):
                 minimal = path.suffix.lower() == ".json"
                 doc = _Reading(cas, doc_id, where, tally, layer, feature, minimal).document()
@@ -151,7 +151,7 @@ class _Reading:
     def _layer(self, spans: Sequence[Any]) -> str | None:
         """The type of mentions; None where no layer of the document is annotated."""
         counts = sorted(Counter(fs.type.name for fs in spans).items())
-        listed = ", ".join(f"{name} ({n})" for name, n in counts)
+        listed = ", ".join(f"{shown_name(name)} ({n})" for name, n in counts)
         if self.layer is not None:
             if self.cas.typesystem.contains_type(self.layer):
                 return self.layer
@@ -177,8 +177,9 @@ class _Reading:
         at = next((feature for feature in wanted if feature in names), None)
         if at is None:
             raise CorpusError(
-                f"layer {fs.type.name} has no feature {' or '.join(wanted)}; name one of: "
-                f"{', '.join(name for name in names if name not in ANCHORS)}"
+                f"layer {shown_name(fs.type.name)} has no feature {' or '.join(wanted)}; name one "
+                "of: "
+                f"{', '.join(shown_name(name) for name in names if name not in ANCHORS)}"
             )
         label = getattr(fs, at)
         if type(fs.begin) is not int or type(fs.end) is not int:

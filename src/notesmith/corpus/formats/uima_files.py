@@ -11,9 +11,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import warnings
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -21,10 +21,13 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from notesmith.corpus.problems import read_bytes
+from notesmith.corpus.opening import MIB, UNPACKING_ERRORS, Budget, open_file, read_bytes
 from notesmith.errors import CorpusError, MissingExtraError, OffsetError
 
-_MAX_BYTES = 1 << 28
+_ZIP_ERRORS = (
+    *(*UNPACKING_ERRORS, zipfile.BadZipFile, zipfile.LargeZipFile, struct.error),
+    *(OSError, RuntimeError, ValueError, LookupError),
+)
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
 
@@ -45,9 +48,9 @@ def is_cas(path: Path, head: str) -> bool:
     suffix = path.suffix.lower()
     if suffix == ".zip":
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_file(path) as file, zipfile.ZipFile(file) as archive:
                 return any(name.lower().endswith(".xmi") for name in archive.namelist())
-        except (OSError, zipfile.BadZipFile, ValueError):
+        except _ZIP_ERRORS:
             return False
     return suffix == ".xmi" or (suffix == ".json" and '"%TYPES"' in head)
 
@@ -87,18 +90,30 @@ def _is_types(name: str) -> bool:
 
 def _members(data: bytes) -> dict[str, bytes]:
     """The files of a zip, in memory: a name in it is never a path on disk."""
+    budget = Budget.unpacking("", len(data))
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = [i for i in archive.infolist() if i.filename.lower().endswith((".xmi", ".xml"))]
-            if sum(info.file_size for info in infos) > _MAX_BYTES:
-                raise CorpusError(f"holds more than {_MAX_BYTES >> 20} MiB; unzip it")
-            return {info.filename: archive.read(info) for info in infos}
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        if isinstance(error, CorpusError):
-            raise
+            return {info.filename: _member(archive, info, budget) for info in infos}
+    except CorpusError:
+        raise
+    except _ZIP_ERRORS as error:
         raise CorpusError(
             f"no zip that can be read ({type(error).__name__}); is the file cut off?"
         ) from None
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> bytes:
+    """A file of a zip, counted while it comes, for its size in the zip is only a word."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Others unpack a block of any size at once.
+        raise CorpusError("is packed in another way than deflate; zip it anew")
+    pieces = []
+    with archive.open(info) as file:
+        while piece := file.read(MIB):
+            budget.spend(len(piece))
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _xml(data: bytes, what: str) -> bytes:
@@ -107,6 +122,8 @@ def _xml(data: bytes, what: str) -> bytes:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{what}: byte {error.start} is not UTF-8; convert it first") from None
+    if "\0" in text:
+        raise CorpusError(f"{what} holds a null character, as UTF-16 does; convert it to UTF-8")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise CorpusError(f"{what} holds a document type definition, which is refused; remove it")
     return _DECLARATION.sub("", text).encode("utf-8")

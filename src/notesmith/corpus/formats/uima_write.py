@@ -24,7 +24,7 @@ from notesmith.corpus.formats import iob
 from notesmith.corpus.formats.uima import ANCHORS, CONCEPTS, DKPRO, FEATURES, LAYERS, META
 from notesmith.corpus.formats.uima_files import require_cassis
 from notesmith.document import Document, Entity
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.segments import split
 
 _SPAN = LAYERS[0]
@@ -64,7 +64,8 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
                 xmi = _Writing(cassis.Cas(types), doc, features, lost).xmi()
             except ValueError as error:
                 raise CorpusError(
-                    f"doc {doc.id!r}: an id, label, attribute or concept holds a character that "
+                    f"{shown_doc(doc.id)}: an id, label, attribute or concept holds a character "
+                    "that "
                     "XML cannot; use jsonl"
                 ) from error
             write_part(folder / f"{name}.xmi", xmi)
