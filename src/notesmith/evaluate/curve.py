@@ -113,19 +113,23 @@ def worth_in_notes(
     gain: float,
     gain_draws: Array,
     *,
+    worthwhile: float,
     confidence: float = 0.95,
     seed: int = 13,
 ) -> WorthResult:
     """How many more labelled notes give the same as ``gain`` does at ``size`` notes.
 
     The interval covers both uncertainties: each resampled gain is read off a curve fitted to
-    resampled means (Student's t about each size's mean, by its replicates).
+    resampled means (Student's t about each size's mean, by its replicates). There is no worth where
+    the curve does not clearly rise: it is called flat only where a rise of ``worthwhile`` is ruled
+    out, else the replicates are too few to tell.
 
     Args:
         scores: gold scores of the replicates, by size.
         size: notes the gain was measured at.
         gain: score difference, same unit as ``scores``.
         gain_draws: resampled gains.
+        worthwhile: smallest rise that would matter, same unit as ``scores``.
         confidence: of the interval.
         seed: of the resampling.
     """
@@ -134,14 +138,19 @@ def worth_in_notes(
         return WorthResult(None, "gold was trained at one size only")
     if size not in scores:
         return WorthResult(None, f"gold was not trained at {size} notes")
+    if single := [n for n in sizes if len(scores[n]) == 1]:
+        return WorthResult(
+            None,
+            f"too few replicates: gold was trained once at {', '.join(map(str, single))} notes, "
+            "which tells nothing of its spread",
+        )
     means = np.asarray([np.mean(scores[n]) for n in sizes])
     rng = np.random.default_rng([seed, 2])
     drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
-    if np.quantile(drawn[:, -1] - drawn[:, 0], (1 - confidence) / 2) <= 0:
-        return WorthResult(
-            None,
-            f"the gold curve is flat: {sizes[-1]} notes are not clearly better than {sizes[0]}",
-        )
+    tail = (1 - confidence) / 2
+    rise_low, rise_high = np.quantile(drawn[:, -1] - drawn[:, 0], (tail, 1 - tail))
+    if rise_low <= 0:
+        return WorthResult(None, _not_rising(sizes, rise_high < worthwhile))
     if (gain > 0 and size == sizes[-1]) or (gain < 0 and size == sizes[0]):
         return WorthResult(
             None, f"the gold curve {'ends' if gain > 0 else 'begins'} at {size} notes"
@@ -149,12 +158,18 @@ def worth_in_notes(
     grid = np.geomspace(sizes[0], sizes[-1], _GRID)
     point = _invert(sizes, means[None], size, np.asarray([gain]), grid)[0]
     notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)
-    tail = (1 - confidence) / 2
     low, high = np.quantile(notes, (tail, 1 - tail))
     named = {"notes": point, "low": low, "high": high}
     ends = (sizes[0] - size, sizes[-1] - size)
     beyond = tuple(k for k, v in named.items() if v <= ends[0] + 1e-6 or v >= ends[1] - 1e-6)
     return WorthResult(Worth(round(float(point)), round(float(low)), round(float(high)), beyond))
+
+
+def _not_rising(sizes: Sequence[int], flat: bool) -> str:
+    ends = f"from {sizes[0]} to {sizes[-1]} notes"
+    if flat:
+        return f"the gold curve is flat {ends}"
+    return f"too few replicates to tell whether the gold curve rises {ends}"
 
 
 def _draw_means(
@@ -163,10 +178,9 @@ def _draw_means(
     drawn = np.tile(means, (n_draws, 1))
     for i, values in enumerate(scores):
         n = len(values)
-        if n > 1:
-            error = float(np.std(values, ddof=1)) / n**0.5
-            even = stats.t.ppf((np.arange(n_draws) + 0.5) / n_draws, n - 1)
-            drawn[:, i] += error * rng.permutation(even)
+        error = float(np.std(values, ddof=1)) / n**0.5
+        even = stats.t.ppf((np.arange(n_draws) + 0.5) / n_draws, n - 1)
+        drawn[:, i] += error * rng.permutation(even)
     return drawn
 
 

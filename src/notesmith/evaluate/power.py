@@ -208,9 +208,7 @@ def needed(
 
     def finds(replicates: int, documents: float) -> bool:
         error = se_documents * (n_documents / documents) ** 0.5
-        found = power(
-            difference, sd, replicates, se_documents=error, alpha=alpha, sd_from=sd_from
-        )
+        found = power(difference, sd, replicates, se_documents=error, alpha=alpha, sd_from=sd_from)
         return found >= power_wanted
 
     return Needed(
