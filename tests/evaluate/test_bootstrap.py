@@ -189,7 +189,7 @@ def test_a_label_without_gold_has_no_width():
 
 
 def alike(tp):
-    """Students (one draw) of F1 ``tp`` on ten documents that are all alike: (1, students, 10, 3)."""
+    """Students of one draw, F1 ``tp``, on ten documents that are all alike."""
     tp = np.asarray(tp)[None, :, None]
     counts = np.zeros((1, tp.shape[1], 10, 3))
     counts[..., 0], counts[..., 1], counts[..., 2] = tp, 100 - tp, 100 - tp

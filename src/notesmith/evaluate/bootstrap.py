@@ -226,7 +226,7 @@ def _difference(units: Array, rivals: Array | None, weights: Array, metric: Metr
         theirs = _totals(rivals.sum(axis=1), weights)
         scores = scores - metric(theirs)
         gold = np.minimum(gold, theirs[..., 0] + theirs[..., 2])
-    return _Resampled(scores, (gold > 0).all(axis=1))
+    return _Resampled(scores, np.asarray((gold > 0).all(axis=1)))
 
 
 def _totals(counts: Array, weights: Array) -> Array:

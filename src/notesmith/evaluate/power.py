@@ -79,11 +79,11 @@ def _found(
 def _half_width(se_replicates: Array, se_documents: float, df: int, alpha: float) -> Array:
     """Half of the interval's width, by the two parts of the error."""
     if se_documents == 0:
-        return se_replicates * float(stats.t.ppf(1 - alpha / 2, df))
+        return np.asarray(se_replicates * stats.t.ppf(1 - alpha / 2, df))
     # Neither end of the table is left: beyond them one part is nothing beside the other.
     ratio = se_documents / np.maximum(se_replicates, se_documents / _RATIOS[-1])
     shape = np.interp(np.log(ratio), np.log(_RATIOS), _quantiles(df, alpha))
-    return shape * (se_replicates + se_documents)
+    return np.asarray(shape * (se_replicates + se_documents))
 
 
 @lru_cache(maxsize=256)
