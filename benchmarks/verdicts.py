@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ import numpy as np
 
 from notesmith.config import EvaluateConfig
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.bootstrap import Array, bootstrap, document_weights
+from notesmith.evaluate.bootstrap import Array, bootstrap, document_weights, f1
 from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.evaluate.power import detectable, replicates_needed
 
-F1_PER_LOGIT = 22.0  # points of F1 a logit moves near F1 65
+POINTS_PER_LOGIT = 22.0  # about what a logit moves near F1 65; ``nominal`` has it exactly
 BASE = 0.6  # logit of the chance that a mention is found there
 RESAMPLES = 800
 
@@ -57,12 +58,14 @@ class World:
 class Run:
     """Counts (arms, draws, documents, 3); the test documents first, then the pool of notes.
 
-    ``drawn`` says which notes each draw holds, (draws, notes).
+    ``drawn`` says which notes each draw holds, (draws, notes). ``moved`` is what drawing from this
+    pool and from no other moves each arm by, in points.
     """
 
     counts: Array
     n_test: int
     drawn: Array
+    moved: Array
 
     @property
     def test(self) -> Array:
@@ -97,7 +100,7 @@ def simulate(
     moved = drawn @ taught.T / size + rng.normal(0, world.draw, (n_draws, arms))
     logits = (
         BASE
-        + ((np.asarray(gains) + moved) / F1_PER_LOGIT).T[:, :, None]
+        + ((np.asarray(gains) + moved) / POINTS_PER_LOGIT).T[:, :, None]
         + rng.normal(0, world.document, n)
         + rng.normal(0, world.arm_document, (arms, 1, n))
         + rng.normal(0, world.arm_draw_document, (arms, n_draws, n))
@@ -109,7 +112,29 @@ def simulate(
     tp = np.rint(n_gold * found + spread * _chance(rng, logits.shape, world)).clip(0, n_gold)
     fp = np.rint(missed + missed**0.5 * _chance(rng, logits.shape, world)).clip(0)
     counts = np.stack([tp, fp, n_gold - tp], axis=-1).astype(float)
-    return Run(counts, n_test, drawn[:, :pool] if pool else np.zeros((n_draws, 0), dtype=bool))
+    kept = drawn[:, :pool] if pool else np.zeros((n_draws, 0), dtype=bool)
+    return Run(counts, n_test, kept, taught.mean(axis=1))
+
+
+@cache
+def _moves() -> tuple[Array, Array]:
+    """Nominal gains, and the points of F1 that they are worth on very many documents."""
+    nominal = np.concatenate([np.linspace(-12, 12, 13), np.linspace(16, 100, 15)])
+    run = simulate(np.random.default_rng(0), tuple(nominal), 20, n_test=3000, world=World(notes=0))
+    scores = 100 * f1(run.test.sum(axis=2)).mean(axis=1)
+    return nominal, np.asarray(np.maximum.accumulate(scores - np.interp(0, nominal, scores)))
+
+
+def nominal(points: float) -> float:
+    """The gain that ``simulate`` must be given for a true one of ``points`` of F1."""
+    gains, worth = _moves()
+    return float(np.interp(points, worth, gains))
+
+
+def points(gain: float) -> float:
+    """The inverse of ``nominal``."""
+    gains, worth = _moves()
+    return float(np.interp(gain, gains, worth))
 
 
 def _chance(rng: np.random.Generator, shape: tuple[int, ...], world: World) -> Array:
@@ -158,8 +183,10 @@ CONFIG = EvaluateConfig(
 def power(trials: int, seed: int) -> list[dict[str, Any]]:
     """Share of runs that find the stated difference, its spread known, and stated by a run."""
     rows = []
+    # Draws from a pool without end: what a small one does is the part "pool".
+    world = World(draw=1.2, notes=0.0)
     for n_test in (100, 500):
-        wide = simulate(np.random.default_rng(seed), (0, 0), 400, n_test=n_test)
+        wide = simulate(np.random.default_rng(seed), (0, 0), 800, n_test=n_test, world=world)
         known = bootstrap(*wide.test, resamples=300)
         sd, shared = 100 * known.sd, 100 * known.se_documents
         weights = document_weights(n_test, RESAMPLES, seed=seed)
@@ -168,11 +195,15 @@ def power(trials: int, seed: int) -> list[dict[str, Any]]:
             least = detectable(sd, n, se_documents=shared)
             found, stated_found, stated = 0, 0, []
             for _ in range(trials):
-                run = bootstrap(*simulate(rng, (least, 0), n, n_test=n_test).test, weights=weights)
+                gains = (nominal(least), 0)
+                counts = simulate(rng, gains, n, n_test=n_test, world=world).test
+                run = bootstrap(*counts, weights=weights)
                 found += run.low > 0
                 said = detectable(100 * run.sd, n, se_documents=100 * run.se_documents, sd_from=n)
                 stated.append(said)
-                again = simulate(rng, (min(said, 60.0), 0), n, n_test=n_test).test
+                # F1 ends at 100: what is larger is found as surely as 30 points are, or more.
+                gains = (nominal(min(said, 30.0)), 0)
+                again = simulate(rng, gains, n, n_test=n_test, world=world).test
                 stated_found += bootstrap(*again, weights=weights).low > 0
             rows.append(
                 {
@@ -198,10 +229,10 @@ def label_more(trials: int, seed: int) -> list[dict[str, Any]]:
         before: Counter[str] = Counter()
         now: Counter[str] = Counter()
         for _ in range(trials):
-            run = simulate(rng, (0, 0, gain), 5)
+            run = simulate(rng, (0, 0, nominal(gain)), 5)
             found = cells(run.test, NAMES, 50)
-            for size, moved in ((25, -7.0), (100, 5.5)):
-                curve = simulate(rng, (moved,), 5, size=size)
+            for size, moved in ((25, -7.0), (100, 5.8)):
+                curve = simulate(rng, (nominal(moved),), 5, size=size)
                 found += cells(curve.test, ("gold",), size)
             results = assemble(found, CONFIG, main_size=50, made=MADE)
             now[results["verdict"]["recommendation"]] += 1
@@ -308,13 +339,15 @@ def documents(trials: int, seed: int) -> list[dict[str, Any]]:
             tally: Counter[str] = Counter()
             for _ in range(trials):
                 for gain in (0.0, 2.0):
-                    run = simulate(rng, (gain, 0), n, pool=pool)
+                    run = simulate(rng, (nominal(gain), 0), n, pool=pool)
+                    here = points(run.moved[0] - run.moved[1]) / 100
                     for name, counts in (("test", run.test), ("out", run.out)):
                         found = bootstrap(*counts, weights=weights[counts.shape[2]])
                         if gain:
                             tally[f"{name} found"] += found.low > 0
                         else:
-                            tally[f"{name} covered"] += found.low <= 0 <= found.high
+                            tally[f"{name} covered"] += found.low <= here <= found.high
+                            tally[f"{name} covers other pools"] += found.low <= 0 <= found.high
                             tally[f"{name} width"] += 100 * (found.high - found.low)
             rows.append(
                 {
@@ -335,14 +368,22 @@ def pool(trials: int, seed: int) -> list[dict[str, Any]]:
     for notes in (50, 75, 100, 150, 250, 600):
         rng = np.random.default_rng([seed, notes])
         weights = document_weights(100, RESAMPLES, seed=seed)
-        covered = 0
+        covered = others = 0
         for _ in range(trials):
             # Draws that differ by their notes above all, so that the pool shows.
             world = World(draw=0.4, notes=1.2)
             run = simulate(rng, (0, 0), 5, pool=notes, world=world)
             found = bootstrap(*run.test, weights=weights)
-            covered += found.low <= 0 <= found.high
-        rows.append({"pool": notes, "share": round(50 / notes, 2), "covered": covered / trials})
+            covered += found.low <= points(run.moved[0] - run.moved[1]) / 100 <= found.high
+            others += found.low <= 0 <= found.high
+        rows.append(
+            {
+                "pool": notes,
+                "share": round(50 / notes, 2),
+                "covers these notes": covered / trials,
+                "covers other pools": others / trials,
+            }
+        )
         print(rows[-1], flush=True)
     return rows
 

@@ -14,6 +14,8 @@ from notesmith.evaluate.cells import OUT_OF_DRAW
 
 # Share of the test documents from which on the documents out of the draw decide.
 ENOUGH_RATIO = 0.5
+# The split of a cross-fit, where all documents are scored already.
+OUT_OF_FOLD = "out-of-fold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class Deciding:
 def decide(test: Board, out: Board, size: int) -> Deciding:
     """Choose between ``test`` and ``out`` at ``size``, by numbers of documents alone."""
     n_test, n_out = test.n_scored(size), out.n_scored(size)
-    if not n_out:
+    if test.split == OUT_OF_FOLD:
+        why = "every document is scored by models that never saw its fold"
+    elif not n_out:
         why = "no train documents outside the draws were scored"
     elif _lacking(test, out, size):
         why = "not every arm and replicate is scored on the train documents outside its draw yet"

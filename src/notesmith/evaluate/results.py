@@ -113,7 +113,13 @@ def assemble(
         "resamples": config.resamples,
         "minutes_per_note": config.minutes_per_note,
         "notices": notices(board, main_size=main, planned=planned, pool=pool),
-        "arms": [_arm(board, out, dev, arm, size, sources.get(arm, ())) for arm, size in keys],
+        "arms": [
+            {
+                **_arm(board, out, dev, arm, size, sources.get(arm, ())),
+                "decided_on": evidence.decide(size).split,
+            }
+            for arm, size in keys
+        ],
         "comparisons": comparisons,
         "learning_curve": _learning_curve(evidence),
         "power": power_of(evidence, comparisons, seconds_per_draw),

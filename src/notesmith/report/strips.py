@@ -174,11 +174,16 @@ def claim_words(row: Comparison) -> str:
     """The claim with its p value, adjusted where that is known."""
     if row.claim == "demonstration":
         return "demonstration, no claim"
+    if row.claim == "unfinished":
+        return f"no claim: {row.n_replicates} of {row.planned} sealed draws"
+    if row.claim == "not tested":
+        return "not tested: step 1 showed no gain"
     p = row.p_holm if words.is_number(row.p_holm) else row.p
     if not words.is_number(p):
         return row.claim
     shown = words.probability(p)
-    return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}"
+    step = f", step {row.step}" if row.step else ""
+    return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}{step}"
 
 
 def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:
