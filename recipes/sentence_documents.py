@@ -1,4 +1,4 @@
-"""Tell which document each sentence of a sentence corpus is of, so that they are resampled together.
+"""Tell which document each sentence is of, so that both are resampled together.
 
     python recipes/sentence_documents.py test.tsv NCBItestset_corpus.txt test.jsonl
 

@@ -30,6 +30,7 @@ def compare(
     """Compare two sets of predictions by a bootstrap that is paired by document."""
     from notesmith.corpus import read_corpus
     from notesmith.evaluate.predictions import compare as compare_predictions
+    from notesmith.report.marked import visible
 
     found = compare_predictions(
         read_corpus(gold, format=file_format).docs,
@@ -70,4 +71,6 @@ def compare(
             )
         table.add_section()
     Console().print(table)
+    for notice in found.notices:
+        typer.echo(visible(notice))
     typer.echo(sentence)

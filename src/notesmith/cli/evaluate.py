@@ -40,7 +40,8 @@ def evaluate(
     right), and end to end, where label, boundaries and value must be right.
     """
     from notesmith.corpus import read_corpus
-    from notesmith.evaluate.predictions import rate
+    from notesmith.evaluate.predictions import rate, resampled_units
+    from notesmith.report.marked import visible
 
     mentions = None
     if seen is not None:
@@ -57,7 +58,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
         return
-    unit = "patients" if found.n_groups != found.n_documents else "documents"
+    unit = resampled_units(found.n_groups, found.n_documents)
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -90,3 +91,5 @@ def evaluate(
             )
         table.add_section()
     Console().print(table)
+    for notice in found.notices:
+        typer.echo(visible(notice))

@@ -184,7 +184,8 @@ def _comparisons(view: View) -> Table:
     hours = "worth_hours worth_hours_low worth_hours_high " if view.minutes_per_note else ""
     header = (
         "gold_documents arm against replicates delta low high p p_holm "
-        f"worth_notes worth_low worth_high {hours}step scored_on other_delta other_low other_high claim"
+        f"worth_notes worth_low worth_high {hours}"
+        "step scored_on other_delta other_low other_high claim"
     ).split()
     return Table(
         "comparisons",
