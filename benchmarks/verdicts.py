@@ -120,7 +120,9 @@ def simulate(
 def _moves() -> tuple[Array, Array]:
     """Nominal gains, and the points of F1 that they are worth on very many documents."""
     nominal = np.concatenate([np.linspace(-12, 12, 13), np.linspace(16, 100, 15)])
-    run = simulate(np.random.default_rng(0), tuple(nominal), 20, n_test=3000, world=World(notes=0))
+    still = World(draw=0.0, notes=0.0)
+    rng = np.random.default_rng(0)
+    run = simulate(rng, tuple(nominal), 4, n_test=20_000, world=still)
     scores = 100 * f1(run.test.sum(axis=2)).mean(axis=1)
     return nominal, np.asarray(np.maximum.accumulate(scores - np.interp(0, nominal, scores)))
 
@@ -180,19 +182,36 @@ CONFIG = EvaluateConfig(
 )
 
 
+def _spreads(gains: Sequence[float], seed: int, **options: Any) -> tuple[float, float]:
+    """SD between draws and documents' error in points, over many sets of documents."""
+    runs = [
+        bootstrap(
+            *simulate(np.random.default_rng([seed, k]), gains, 60, **options).test, resamples=200
+        )
+        for k in range(60)
+    ]
+    sd, shared = (
+        100 * float(np.mean([getattr(run, name) ** 2 for run in runs]) ** 0.5)
+        for name in ("sd", "se_documents")
+    )
+    return sd, shared
+
+
 def power(trials: int, seed: int) -> list[dict[str, Any]]:
     """Share of runs that find the stated difference, its spread known, and stated by a run."""
     rows = []
     # Draws from a pool without end: what a small one does is the part "pool".
     world = World(draw=1.2, notes=0.0)
     for n_test in (100, 500):
-        wide = simulate(np.random.default_rng(seed), (0, 0), 800, n_test=n_test, world=world)
-        known = bootstrap(*wide.test, resamples=300)
-        sd, shared = 100 * known.sd, 100 * known.se_documents
         weights = document_weights(n_test, RESAMPLES, seed=seed)
         for n in (2, 3, 5, 10):
             rng = np.random.default_rng([seed, n])
-            least = detectable(sd, n, se_documents=shared)
+            least = 0.0
+            for _ in range(4):
+                # Spreads at the gain itself: near the top of the scale they are smaller.
+                gains = (nominal(least), 0)
+                sd, shared = _spreads(gains, seed, n_test=n_test, world=world)
+                least = detectable(sd, n, se_documents=shared) or 0.0
             found, stated_found, stated = 0, 0, []
             for _ in range(trials):
                 gains = (nominal(least), 0)
