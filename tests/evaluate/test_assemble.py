@@ -113,6 +113,8 @@ def test_below_five_replicates_nothing_is_claimed():
 def test_only_common_replicates_are_compared():
     cells = five("gold", [60] * 5) + five("made", [61] * 5)[1:]
     assert assemble(cells, CONFIG)["comparisons"][0]["n_replicates"] == 4
+    cells = five("gold", [60] * 5)[1:] + five("made", [61] * 5)
+    assert assemble(cells, CONFIG)["comparisons"][0]["n_replicates"] == 4
 
 
 def test_families_are_corrected_apart():

@@ -96,15 +96,18 @@ class Board:
         """The score of one arm in ``view``, with its interval."""
         return self._estimate(self.counts(arm, size, view), None, metric)
 
-    def difference(
-        self, arm: str, against: str, size: int, replicates: Sequence[int]
-    ) -> Estimate | None:
-        """Strict F1 of ``arm`` less that of ``against`` on ``replicates``; None without any."""
-        common = [
-            r
-            for r in replicates
-            if r in self.cells.get((arm, size), {}) and r in self.cells.get((against, size), {})
-        ]
+    def common(self, arm: str, against: str, size: int) -> list[int]:
+        """The replicates that both arms have."""
+        return sorted({*self.replicates(arm, size)} & {*self.replicates(against, size)})
+
+    def n_students(self, arm: str, against: str, size: int) -> int:
+        """Students that each replicate of both arms has at the least."""
+        common = self.common(arm, against, size)
+        return min(self.cells[name, size][r].students for name in (arm, against) for r in common)
+
+    def difference(self, arm: str, against: str, size: int) -> Estimate | None:
+        """Strict F1 of ``arm`` less that of ``against`` on the replicates of both; None without."""
+        common = self.common(arm, against, size)
         if not common:
             return None
         ours, theirs = (self.counts(name, size, replicates=common) for name in (arm, against))

@@ -62,10 +62,6 @@ class _Pair:
     family: str
     step: int | None
 
-    @property
-    def sides(self) -> tuple[str, str]:
-        return self.arm, self.against
-
 
 def compare_arms(evidence: Evidence) -> list[dict[str, Any]]:
     """Every comparison at every size, with claims.
@@ -115,8 +111,7 @@ def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
 def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | None:
     board, config = evidence.board(size), evidence.config
     beside = evidence.out if board is evidence.test else evidence.test
-    common = evidence.test.replicates(pair.arm, size)
-    estimate = board.difference(pair.arm, pair.against, size, common)
+    estimate = board.difference(pair.arm, pair.against, size)
     if estimate is None:
         return None
     found = worth_in_notes(
@@ -128,8 +123,7 @@ def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | Non
         confidence=config.confidence,
         seed=board.seed,
     )
-    other = beside.difference(pair.arm, pair.against, size, common)
-    students = [board.cells[arm, size][r].students for arm in pair.sides for r in common]
+    other = beside.difference(pair.arm, pair.against, size)
     return {
         "arm": pair.arm,
         "against": pair.against,
@@ -141,7 +135,7 @@ def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | Non
         "beside": None if other is None else {"scored_on": beside.split, **_figures(other)},
         "p_holm": estimate.p,
         "n_replicates": estimate.n_replicates,
-        "n_students": min(students),
+        "n_students": board.n_students(pair.arm, pair.against, size),
         "planned": evidence.planned.get(size),
         "spread_of": estimate.spread_of,
         "n_documents": board.n_scored(size),
