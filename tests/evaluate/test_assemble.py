@@ -277,6 +277,15 @@ def test_with_too_few_documents_out_of_the_draw_the_test_decides_and_says_so():
     assert (row["scored_on"], row["delta"], row["beside"]["delta"]) == ("test", 1.2, 2.2)
 
 
+def test_draws_of_all_notes_leave_nothing_to_stand_beside():
+    cells = five("gold", [60, 62, 61, 63, 60], n=40) + five("b", [61, 64, 62, 64, 61], n=40)
+    nothing = [dataclasses.replace(c, left_out=tuple(range(29))) for c in out_cells(29)]
+    results, found = steps(cells, CONFIG, out_of_draw_cells=nothing)
+    assert results["deciding"]["reason"] == "no train documents outside the draws were scored"
+    assert found["b", "gold"]["beside"] is None
+    assert all(arm["out_of_draw"] is None for arm in results["arms"])
+
+
 def test_the_test_decides_until_every_cell_is_scored_out_of_the_draw():
     cells = five("gold", [60] * 5, n=40) + five("b", [61] * 5, n=40)
     results, _ = steps(cells, CONFIG, out_of_draw_cells=out_cells(60)[:-1])

@@ -67,6 +67,15 @@ def test_the_two_steps_and_what_decides_are_on_the_page(results):
     assert "out of the draw" not in text
 
 
+def test_one_step_is_not_called_a_step(results):
+    results["comparisons"] = [c for c in results["comparisons"] if c["against"] == "gold"]
+    for row in results["comparisons"]:
+        row["step"] = 1 if row["step"] else None
+    text = Page(render_report(read_results(results))).text
+    assert "better, p = 0.002" in text
+    assert "Step 1:" not in text and ", step 1" not in text
+
+
 def test_both_sets_of_documents_stand_side_by_side(results):
     page = Page(render_report(read_results(out_of_draw(results))))
     text = page.text

@@ -123,7 +123,7 @@ def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | Non
         confidence=config.confidence,
         seed=board.seed,
     )
-    other = beside.difference(pair.arm, pair.against, size)
+    other = beside.difference(pair.arm, pair.against, size) if beside.n_scored(size) else None
     return {
         "arm": pair.arm,
         "against": pair.against,

@@ -150,7 +150,7 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
                     y,
                     row.arm,
                     numbers.rstrip(),
-                    below=(other, claim_words(row)),
+                    below=(other, claim_words(row, steps=len(view.steps))),
                     class_="strong" if row.arm == view.focus else "",
                 ),
             )
@@ -170,8 +170,8 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
     )
 
 
-def claim_words(row: Comparison) -> str:
-    """The claim with its p value, adjusted where that is known."""
+def claim_words(row: Comparison, *, steps: int = 1) -> str:
+    """The claim with its p value, adjusted where that is known; its step where there are two."""
     if row.claim == "demonstration":
         return "demonstration, no claim"
     if row.claim == "unfinished":
@@ -182,7 +182,7 @@ def claim_words(row: Comparison) -> str:
     if not words.is_number(p):
         return row.claim
     shown = words.probability(p)
-    step = f", step {row.step}" if row.step else ""
+    step = f", step {row.step}" if row.step and steps > 1 else ""
     return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}{step}"
 
 
