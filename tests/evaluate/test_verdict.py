@@ -37,7 +37,7 @@ def results(*comparisons, doubling=None, **changes):
         "main_size": 50,
         "comparator": "gold",
         "power": {"detectable": 2.5, "n_replicates": 5, "n_documents": 100},
-        "learning_curve": {"arm": "gold", "doubling": doubling},
+        "learning_curve": {"arm": "gold", "trend": "rising", "doubling": doubling},
         **changes,
     }
 
@@ -258,6 +258,14 @@ def test_advice_gives_its_reason(changes, sentence):
     rows = (comparison(**changes), gold_step())
     found = write_verdict(results(*rows, doubling=3.0), "synthetic+replaced")
     assert found.sentences[-1] == sentence
+
+
+def test_a_curve_that_may_be_flat_recommends_no_labels():
+    rows = (comparison(claim="no difference shown", high=0.9), gold_step())
+    for trend, advice in (("rising", "label more"), ("unknown", "do not use")):
+        curve = {"arm": "gold", "trend": trend, "doubling": 3.0}
+        found = write_verdict(results(*rows, learning_curve=curve), "synthetic+replaced")
+        assert found.recommendation == advice
 
 
 def test_no_claim_before_the_draws_that_were_sealed():

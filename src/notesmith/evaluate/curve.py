@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -18,6 +19,7 @@ from notesmith.evaluate.bootstrap import Array
 
 _EXPONENTS = np.linspace(0.0, 1.0, 21)
 _GRID = 400
+_RISES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Worth:
     low: int
     high: int
     beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Whether the curve rises from its smallest to its largest size; the reason where not."""
+
+    kind: Literal["rising", "flat", "unknown"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,42 @@ def _check_sizes(sizes: Sequence[int], scores: Sequence[object]) -> None:
         raise StageError(f"a learning curve needs sizes above 0, got {list(sizes)}")
 
 
+def trend(
+    scores: Mapping[int, Sequence[float]],
+    *,
+    worthwhile: float,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> Trend:
+    """Tell a rising curve from a flat one, and both from too few replicates to tell.
+
+    Args:
+        scores: gold scores of the replicates, by size; two sizes or more.
+        worthwhile: smallest rise that would matter, same unit as ``scores``: the curve is called
+            flat only where it is ruled out.
+        confidence: of the interval of the rise.
+        seed: of the resampling.
+    """
+    sizes = sorted(scores)
+    if single := [n for n in sizes if len(scores[n]) == 1]:
+        return Trend(
+            "unknown",
+            f"too few replicates: gold was trained once at {', '.join(map(str, single))} notes, "
+            "which tells nothing of its spread",
+        )
+    means = np.asarray([np.mean(scores[n]) for n in sizes])
+    rng = np.random.default_rng([seed, 2])
+    drawn = _draw_means([scores[n] for n in sizes], means, _RISES, rng)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn[:, -1] - drawn[:, 0], (tail, 1 - tail))
+    ends = f"from {sizes[0]} to {sizes[-1]} notes"
+    if low > 0:
+        return Trend("rising")
+    if high < worthwhile:
+        return Trend("flat", f"the gold curve is flat {ends}")
+    return Trend("unknown", f"too few replicates to tell whether the gold curve rises {ends}")
+
+
 def worth_in_notes(
     scores: Mapping[int, Sequence[float]],
     size: int,
@@ -138,38 +184,25 @@ def worth_in_notes(
         return WorthResult(None, "gold was trained at one size only")
     if size not in scores:
         return WorthResult(None, f"gold was not trained at {size} notes")
-    if single := [n for n in sizes if len(scores[n]) == 1]:
-        return WorthResult(
-            None,
-            f"too few replicates: gold was trained once at {', '.join(map(str, single))} notes, "
-            "which tells nothing of its spread",
-        )
-    means = np.asarray([np.mean(scores[n]) for n in sizes])
-    rng = np.random.default_rng([seed, 2])
-    drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
-    tail = (1 - confidence) / 2
-    rise_low, rise_high = np.quantile(drawn[:, -1] - drawn[:, 0], (tail, 1 - tail))
-    if rise_low <= 0:
-        return WorthResult(None, _not_rising(sizes, rise_high < worthwhile))
+    found = trend(scores, worthwhile=worthwhile, confidence=confidence, seed=seed)
+    if found.kind != "rising":
+        return WorthResult(None, found.reason)
     if (gain > 0 and size == sizes[-1]) or (gain < 0 and size == sizes[0]):
         return WorthResult(
             None, f"the gold curve {'ends' if gain > 0 else 'begins'} at {size} notes"
         )
     grid = np.geomspace(sizes[0], sizes[-1], _GRID)
+    means = np.asarray([np.mean(scores[n]) for n in sizes])
+    rng = np.random.default_rng([seed, 2])
+    drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
     point = _invert(sizes, means[None], size, np.asarray([gain]), grid)[0]
     notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)
+    tail = (1 - confidence) / 2
     low, high = np.quantile(notes, (tail, 1 - tail))
     named = {"notes": point, "low": low, "high": high}
     ends = (sizes[0] - size, sizes[-1] - size)
     beyond = tuple(k for k, v in named.items() if v <= ends[0] + 1e-6 or v >= ends[1] - 1e-6)
     return WorthResult(Worth(round(float(point)), round(float(low)), round(float(high)), beyond))
-
-
-def _not_rising(sizes: Sequence[int], flat: bool) -> str:
-    ends = f"from {sizes[0]} to {sizes[-1]} notes"
-    if flat:
-        return f"the gold curve is flat {ends}"
-    return f"too few replicates to tell whether the gold curve rises {ends}"
 
 
 def _draw_means(

@@ -18,9 +18,9 @@ from notesmith.evaluate.board import Board
 from notesmith.evaluate.bootstrap import Estimate, Metric, f1, precision, recall
 from notesmith.evaluate.cells import CellScores, View
 from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power_of
-from notesmith.evaluate.curve import fit_curve
+from notesmith.evaluate.curve import fit_curve, trend
 from notesmith.evaluate.notices import notices
-from notesmith.evaluate.verdict import candidate, write_verdict
+from notesmith.evaluate.verdict import WORTHWHILE, candidate, write_verdict
 
 SCHEMA = 1
 
@@ -226,10 +226,18 @@ def _learning_curve(evidence: Evidence) -> dict[str, Any]:
         "scored_on": board.split,
         "sizes": sizes,
         "f1": [round(m, 3) for m in means],
+        "trend": None,
         "fit": None,
         "doubling": None,
     }
     if len(sizes) > 1:
+        found = trend(
+            scores,
+            worthwhile=WORTHWHILE / 100,
+            confidence=evidence.config.confidence,
+            seed=board.seed,
+        )
+        entry["trend"] = found.kind
         fit = fit_curve(sizes, means)
         entry["fit"] = {
             "a": fit.a,

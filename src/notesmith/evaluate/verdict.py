@@ -72,7 +72,8 @@ def recommend(steps: Sequence[Mapping[str, Any]], *, doubling: float | None) -> 
     Args:
         steps: entries of ``comparisons``: with the rival, then with gold; one where gold is the
             rival.
-        doubling: points of F1 that doubling the gold gains, None where it is not known.
+        doubling: points of F1 that doubling the gold gains, None where the curve does not clearly
+            rise, or ends before that.
     """
     said = [step["claim"] for step in steps]
     if "unfinished" in said:
@@ -178,7 +179,9 @@ def write_verdict(
             f"Recommendation: none; {_name(main['arm'])} was not compared with gold alone."
         )
     else:
-        advice = recommend(steps, doubling=results["learning_curve"]["doubling"])
+        curve = results["learning_curve"]
+        doubling = curve["doubling"] if curve["trend"] == "rising" else None
+        advice = recommend(steps, doubling=doubling)
         sentences.append(_advice_sentence(advice, steps, results))
     return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
 
