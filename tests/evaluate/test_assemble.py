@@ -249,8 +249,8 @@ def test_documents_out_of_the_draw_decide_where_they_are_half_as_many():
     results, found = steps(cells, CONFIG, out_of_draw_cells=out_cells(30))
     assert results["deciding"] == {
         "split": "out-of-draw",
-        "reason": "each draw of 50 leaves at least 20 train documents that no stage of it read; "
-        "with half as many as the 40 of test or more, they tell arms apart more surely",
+        "reason": "each draw of 50 is scored on at least 20 train documents that no stage of it "
+        "read; with half as many as the 40 of test or more, they tell arms apart more surely",
         "n_documents": 20,
         "n_test_documents": 40,
     }
@@ -271,7 +271,8 @@ def test_with_too_few_documents_out_of_the_draw_the_test_decides_and_says_so():
     results, found = steps(cells, CONFIG, out_of_draw_cells=out_cells(29))
     assert results["deciding"]["split"] == "test"
     assert results["deciding"]["reason"] == (
-        "draws of 50 leave 19 train documents, fewer than half as many as the 40 of test"
+        "draws of 50 are scored on 19 train documents outside them, fewer than half as many as the "
+        "40 of test"
     )
     row = found["b", "gold"]
     assert (row["scored_on"], row["delta"], row["beside"]["delta"]) == ("test", 1.2, 2.2)

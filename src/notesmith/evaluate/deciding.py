@@ -43,14 +43,14 @@ def decide(test: Board, out: Board, size: int) -> Deciding:
         why = "not every arm and replicate is scored on the train documents outside its draw yet"
     elif n_out < ENOUGH_RATIO * n_test:
         why = (
-            f"draws of {size} leave {n_out} train documents, fewer than half as many as the "
-            f"{n_test} of {test.split}"
+            f"draws of {size} are scored on {n_out} train documents outside them, fewer than half "
+            f"as many as the {n_test} of {test.split}"
         )
     else:
         return Deciding(
             OUT_OF_DRAW,
-            f"each draw of {size} leaves at least {n_out} train documents that no stage of it "
-            f"read; with half as many as the {n_test} of {test.split} or more, they tell arms "
+            f"each draw of {size} is scored on at least {n_out} train documents that no stage of "
+            f"it read; with half as many as the {n_test} of {test.split} or more, they tell arms "
             "apart more surely",
             n_out,
             n_test,
