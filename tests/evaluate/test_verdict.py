@@ -68,6 +68,7 @@ def test_claims(low, high, p, n, said):
         # Five stay the floor whatever was sealed.
         (3, 3, True, "demonstration"),
         (2, 3, True, "demonstration"),
+        (5, 3, True, "unfinished"),
         # The step before it in the fixed sequence showed no gain.
         (20, 20, False, "not tested"),
     ],

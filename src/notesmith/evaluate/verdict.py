@@ -53,7 +53,8 @@ def claim(
             a look, and neither may claim. None where no plan was sealed.
         is_tested: whether the step before it in the fixed sequence said *better*.
     """
-    if planned is not None and planned >= MIN_REPLICATES and n_replicates != planned:
+    other = planned is not None and n_replicates != planned
+    if other and max(n_replicates, planned or 0) >= MIN_REPLICATES:
         return "unfinished"
     if n_replicates < MIN_REPLICATES:
         return "demonstration"
