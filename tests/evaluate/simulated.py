@@ -109,6 +109,9 @@ def example_results():
         main_size=50,
         made=MADE,
         dev_cells=example_cells("dev", 60, seed=6),
+        planned={50: 5, 25: 3, 100: 3, 200: 3},
+        pool=592,
+        seconds_per_draw=1980.0,
     )
     everywhere = {"gold", "replaced", "synthetic+replaced"}
     recipe = RecipeConfig(

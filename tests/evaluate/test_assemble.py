@@ -7,7 +7,7 @@ from simulated import ARMS, EXAMPLE, MADE, example_cells, example_text, simulate
 from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.cells import hash_ids
+from notesmith.evaluate.cells import add_students, hash_ids
 
 CONFIG = EvaluateConfig(resamples=1000)
 
@@ -113,6 +113,8 @@ def test_below_five_replicates_nothing_is_claimed():
 def test_only_common_replicates_are_compared():
     cells = five("gold", [60] * 5) + five("made", [61] * 5)[1:]
     assert assemble(cells, CONFIG)["comparisons"][0]["n_replicates"] == 4
+    cells = five("gold", [60] * 5)[1:] + five("made", [61] * 5)
+    assert assemble(cells, CONFIG)["comparisons"][0]["n_replicates"] == 4
 
 
 def test_families_are_corrected_apart():
@@ -129,6 +131,207 @@ def test_families_are_corrected_apart():
     holm = sorted(found[arm, "gold"]["p_holm"] for arm in "ab")
     assert holm[0] == pytest.approx(2 * ps[0], abs=1e-4)
     assert holm[1] == pytest.approx(max(2 * ps[0], ps[1]), abs=1e-4)
+
+
+ABOUT = {"gold": (), "a": ("replaced",), "b": ("synthetic",), "c": ("lwtr",)}
+
+
+def steps(cells, config, **options):
+    found = assemble(cells, config, made=ABOUT, main_size=50, **options)
+    return found, {(c["arm"], c["against"]): c for c in found["comparisons"]}
+
+
+def test_the_candidate_is_tested_in_order_and_side_arms_by_holm():
+    config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
+    cells = (
+        five("gold", [60, 62, 61, 63, 60])
+        + five("a", [63, 63, 65, 64, 62])
+        + five("b", [64, 66, 67, 66, 65])
+        + five("c", [60, 63, 61, 64, 62])
+    )
+    results, found = steps(cells, config)
+    assert [(c["against"], c["step"]) for c in found.values() if c["arm"] == "b"] == [
+        ("gold", 2),
+        ("a", 1),
+    ]
+    for pair in (("b", "a"), ("b", "gold")):
+        assert found[pair]["p_holm"] == found[pair]["p"]
+        assert found[pair]["claim"] == "better"
+    # Two side arms, and not three: the smaller p counts twice.
+    sides = [found[arm, "gold"] for arm in "ac"]
+    least = min(sides, key=lambda c: c["p"])
+    assert least["p_holm"] == pytest.approx(2 * least["p"], abs=2e-5)
+    assert all(c["step"] is None for c in sides)
+    assert results["verdict"]["recommendation"] == "use"
+
+
+def test_an_arm_better_than_its_rival_and_worse_than_gold_is_not_to_be_used():
+    config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
+    cells = (
+        five("gold", [70, 72, 71, 73, 70])
+        + five("a", [60, 62, 61, 63, 60])
+        + five("b", [64, 66, 64, 67, 65])
+    )
+    results, found = steps(cells, config)
+    assert found["b", "a"]["claim"] == "better"
+    assert found["b", "gold"]["claim"] == "worse"
+    assert results["verdict"]["recommendation"] == "do not use"
+    assert (
+        results["verdict"]["sentences"][-1]
+        == "Recommendation: do not use b; it is worse than gold."
+    )
+
+
+def test_the_second_step_waits_for_the_first():
+    config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
+    cells = (
+        five("gold", [60, 62, 61, 63, 60])
+        + five("a", [64, 68, 66, 69, 63])
+        + five("b", [66, 66, 67, 66, 65])
+    )
+    results, found = steps(cells, config)
+    assert found["b", "a"]["claim"] == "no difference shown"
+    assert found["b", "gold"]["claim"] == "not tested" and found["b", "gold"]["low"] > 0
+    assert results["verdict"]["recommendation"] == "underpowered"
+
+
+def test_gold_is_the_second_step_where_the_comparator_is_another_arm():
+    config = EvaluateConfig(resamples=1000, comparator="a", candidate="b")
+    cells = five("gold", [60] * 5) + five("a", [61] * 5) + five("b", [62, 63, 62, 63, 62])
+    _, found = steps(cells, config)
+    assert (found["b", "a"]["step"], found["b", "gold"]["step"]) == (1, 2)
+    assert found["b", "gold"]["family"] == "gold"
+
+
+def test_no_recommendation_before_the_rival_is_scored():
+    config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
+    results, found = steps(five("gold", [60] * 5) + five("b", [62, 63, 62, 63, 62]), config)
+    assert found["b", "gold"]["step"] is None
+    assert results["verdict"]["sentences"][-1] == (
+        "Recommendation: none yet; a, which it needs, is not scored."
+    )
+
+
+@pytest.mark.parametrize(("planned", "claimed"), [(5, "better"), (20, "unfinished")])
+def test_no_claim_before_the_sealed_number_of_draws(planned, claimed):
+    cells = five("gold", [50, 55, 60, 65, 70]) + five("b", [52, 57, 62, 68, 72])
+    results, found = steps(cells, CONFIG, planned={50: planned})
+    assert found["b", "gold"]["claim"] == claimed
+    advice = {"better": "use", "unfinished": "unfinished"}[claimed]
+    assert results["verdict"]["recommendation"] == advice
+
+
+def out_of_draw(cell, left_out, n_train=40):
+    """The cell over all of train, its own draw left out; every document as its first one."""
+    row = cell.strict["Disease"][0]
+    rows = tuple((0, 0, 0) if i in left_out else row for i in range(n_train))
+    return hand_cell(
+        cell.arm,
+        cell.replicate,
+        rows,
+        size=cell.size,
+        split="out-of-draw",
+        left_out=tuple(sorted(left_out)),
+    )
+
+
+def out_cells(n_train):
+    golds, ours = [60, 62, 61, 63, 60], [62, 65, 63, 65, 62]
+    return [
+        out_of_draw(cell, set(range(2 * cell.replicate, 2 * cell.replicate + 10)), n_train)
+        for cell in five("gold", golds) + five("b", ours)
+    ]
+
+
+def test_documents_out_of_the_draw_decide_where_they_are_half_as_many():
+    cells = five("gold", [60, 62, 61, 63, 60], n=40) + five("b", [61, 64, 62, 64, 61], n=40)
+    # 30 train documents less 10 of each draw are half of 40 test documents.
+    results, found = steps(cells, CONFIG, out_of_draw_cells=out_cells(30))
+    assert results["deciding"] == {
+        "split": "out-of-draw",
+        "reason": "each draw of 50 is scored on at least 20 train documents that no stage of it "
+        "read; with half as many as the 40 of test or more, they tell arms apart more surely",
+        "n_documents": 20,
+        "n_test_documents": 40,
+    }
+    row = found["b", "gold"]
+    # Differences 2, 3, 2, 2, 2 out of the draw; 1, 2, 1, 1, 1 on test.
+    assert (row["scored_on"], row["delta"], row["values"]) == ("out-of-draw", 2.2, [2, 3, 2, 2, 2])
+    assert (row["beside"]["scored_on"], row["beside"]["delta"]) == ("test", 1.2)
+    assert (row["n_documents"], results["power"]["n_documents"]) == (20, 20)
+    assert results["power"]["scored_on"] == "out-of-draw"
+    arm = next(a for a in results["arms"] if a["name"] == "b")
+    assert (arm["f1"]["mean"], arm["out_of_draw"]["f1"]["mean"]) == (62.4, 63.4)
+    assert arm["out_of_draw"]["n_documents"] == 20
+    assert "+2.2 F1" in results["verdict"]["headline"]
+
+
+def test_with_too_few_documents_out_of_the_draw_the_test_decides_and_says_so():
+    cells = five("gold", [60, 62, 61, 63, 60], n=40) + five("b", [61, 64, 62, 64, 61], n=40)
+    results, found = steps(cells, CONFIG, out_of_draw_cells=out_cells(29))
+    assert results["deciding"]["split"] == "test"
+    assert results["deciding"]["reason"] == (
+        "draws of 50 are scored on 19 train documents outside them, fewer than half as many as the "
+        "40 of test"
+    )
+    row = found["b", "gold"]
+    assert (row["scored_on"], row["delta"], row["beside"]["delta"]) == ("test", 1.2, 2.2)
+
+
+def test_draws_of_all_notes_leave_nothing_to_stand_beside():
+    cells = five("gold", [60, 62, 61, 63, 60], n=40) + five("b", [61, 64, 62, 64, 61], n=40)
+    nothing = [dataclasses.replace(c, left_out=tuple(range(29))) for c in out_cells(29)]
+    results, found = steps(cells, CONFIG, out_of_draw_cells=nothing)
+    assert results["deciding"]["reason"] == "no train documents outside the draws were scored"
+    assert found["b", "gold"]["beside"] is None
+    assert all(arm["out_of_draw"] is None for arm in results["arms"])
+
+
+def test_the_test_decides_until_every_cell_is_scored_out_of_the_draw():
+    cells = five("gold", [60] * 5, n=40) + five("b", [61] * 5, n=40)
+    results, _ = steps(cells, CONFIG, out_of_draw_cells=out_cells(60)[:-1])
+    assert results["deciding"]["split"] == "test"
+    assert "is scored on the train documents outside its draw yet" in results["deciding"]["reason"]
+    alone, _ = steps(cells, CONFIG)
+    assert alone["deciding"]["reason"] == "no train documents outside the draws were scored"
+    assert alone["comparisons"][0]["beside"] is None
+
+
+def test_the_curve_is_read_on_the_documents_that_decide():
+    cells = [c for n, f in ((25, 55), (50, 60), (100, 65)) for c in five("gold", [f] * 5, size=n)]
+    cells += five("b", [62, 62, 63, 63, 62])
+    out = [
+        out_of_draw(cell, set(range(5)), 60)
+        for n, f in ((25, 50), (50, 60), (100, 70))
+        for cell in five("gold", [f] * 5, size=n)
+    ]
+    # At 100 notes train has 4 documents left: too few for a point of this curve.
+    short = [dataclasses.replace(c, left_out=tuple(range(56))) if c.size == 100 else c for c in out]
+    ours = [out_of_draw(cell, set(range(5)), 60) for cell in five("b", [62, 62, 63, 63, 62])]
+    results, found = steps(cells, CONFIG, out_of_draw_cells=[*out, *ours])
+    assert results["learning_curve"]["f1"] == [50.0, 60.0, 70.0]
+    # +2.4 at ten a doubling: 50 (2^0.24 - 1) = 9.05 notes.
+    assert found["b", "gold"]["worth"]["notes"] == 9
+    results, _ = steps(cells, CONFIG, out_of_draw_cells=[*short, *ours])
+    assert results["learning_curve"]["sizes"] == [25, 50]
+    assert results["learning_curve"]["scored_on"] == "out-of-draw"
+
+
+def students(arm, tps):
+    """One draw of several students on documents that are all alike."""
+    return add_students(
+        [hand_cell(arm, 0, [(tp, 100 - tp, 100 - tp)] * 10, seed=i) for i, tp in enumerate(tps)]
+    )
+
+
+def test_students_of_one_draw_are_in_the_interval():
+    cells = [students("gold", [60] * 5), students("b", [61, 63, 62, 64, 61])]
+    _, found = steps(cells, CONFIG)
+    row = found["b", "gold"]
+    # 2.776 x 1.304 / sqrt 5 = 1.62 (see test_bootstrap); the documents alone had no width.
+    assert (row["delta"], row["n_replicates"], row["n_students"]) == (2.2, 1, 5)
+    assert (row["low"], row["high"]) == pytest.approx((0.58, 3.82), abs=0.03)
+    assert (row["spread_of"], row["claim"]) == ("students", "demonstration")
 
 
 def test_worth_is_read_off_the_gold_curve():
@@ -172,12 +375,13 @@ def test_patients_are_resampled_whole():
 def test_power_is_of_the_verdicts_comparison():
     cells = five("gold", [60, 62, 61, 63, 60]) + five("made", [63, 63, 65, 64, 62])
     power = assemble(cells, CONFIG, made={"gold": (), "made": ("synthetic",)})["power"]
-    # Deltas 3, 1, 4, 1, 2: sd 1.304; 5 replicates find (by noncentral t) 1.68 sd.
+    # Deltas 3, 1, 4, 1, 2: sd 1.304. Known, 5 replicates find 1.68 sd, 2.19; estimated from the
+    # same five, 2.09 sd.
     assert power["sd_delta"] == pytest.approx(1.304, abs=1e-3)
-    assert power["detectable"] == pytest.approx(2.19, abs=0.02)
-    # Finding 1, 0.77 sd: (2.80 / 0.767)² = 13.3 by the normal, 16 by t; documents are all alike.
+    assert power["detectable"] == pytest.approx(2.73, abs=0.02)
+    # Finding 1, 0.77 sd: 16 by t if it were known; documents are all alike.
     assert power["needed"]["difference"] == 1.0
-    assert power["needed"]["replicates"] == 16
+    assert power["needed"]["replicates"] == 23
     assert power["n_documents"] == 10
 
 
@@ -212,6 +416,37 @@ def test_bad_cells_are_an_error(cells, message):
 def test_unknown_main_size_is_an_error():
     with pytest.raises(StageError, match="main size 25"):
         assemble(five("gold", [60]), CONFIG, main_size=25)
+
+
+def test_what_a_reader_must_see_first_is_named():
+    equal = five("gold", [60, 62, 61, 62, 60])
+    nothing = hand_cell("b", 4, [(0, 0, 100)] * 10)
+    cells = equal + [c for c in five("b", [61, 63, 62, 64, 61]) if c.replicate not in (2, 4)]
+    results, _ = steps([*cells, nothing], CONFIG, planned={50: 5}, pool=80)
+    assert results["notices"] == [
+        "b at 50 documents, replicate 5, predicts nothing on test: no mention in any document.",
+        "gold at 50 documents: replicates 1 and 5 have the same counts in every document. They are "
+        "one replicate counted twice, and the interval is too narrow.",
+        "gold at 50 documents: replicates 2 and 4 have the same counts in every document. They are "
+        "one replicate counted twice, and the interval is too narrow.",
+        "b at 50 documents has 4 of 5 replicates; comparisons use those that both arms have.",
+        "Each draw holds 50 of 80 notes of the pool, so draws differ little: the interval speaks "
+        "of these notes, and not of others that might have been labelled.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pool", "said"), [(101, None), (100, "holds 50 of 100 notes"), (50, "holds all 50 notes")]
+)
+def test_draws_that_are_half_of_the_pool(pool, said):
+    found, _ = steps(five("gold", [60, 61, 62]), CONFIG, pool=pool)
+    assert [said in notice for notice in found["notices"]] == ([True] if said else [])
+
+
+def test_students_that_were_added_up_for_good_are_said_to_be():
+    old = dataclasses.replace(students("gold", [60, 62]), apart={})
+    found, _ = steps([old], CONFIG)
+    assert found["notices"][0].startswith("gold at 50 documents, replicate 1, has 2 students whose")
 
 
 def test_simulated_arms_without_difference_are_seldom_claimed():

@@ -163,3 +163,64 @@ def test_ten_thousand_resamples_of_500_documents_are_quick():
     start = time.process_time()
     bootstrap(ours, theirs)
     assert time.process_time() - start < 4
+
+
+def rare_label():
+    """A label in 3 of 100 documents, all found: the field case of a perfect rare label."""
+    counts = np.zeros((1, 100, 3))
+    counts[0, :3, 0] = 1
+    return counts
+
+
+def test_resamples_without_the_label_are_left_out_and_counted():
+    found = bootstrap(rare_label())
+    assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
+    # Each of 100 documents drawn is another one with chance 0.97: (0.97)^100 = 4.8% of resamples.
+    assert found.n_left_out == pytest.approx(476, abs=60)
+    assert len(found.draws) == 10_000 - found.n_left_out
+    assert bootstrap(random_counts()).n_left_out == 0
+
+
+def test_a_label_without_gold_has_no_width():
+    counts = np.zeros((1, 20, 3))
+    counts[0, :2, 1] = 1
+    found = bootstrap(counts, resamples=500)
+    assert (found.mean, found.low, found.high, found.n_left_out) == (0.0, 0.0, 0.0, 500)
+
+
+def alike(tp):
+    """Students of one draw, F1 ``tp``, on ten documents that are all alike."""
+    tp = np.asarray(tp)[None, :, None]
+    counts = np.zeros((1, tp.shape[1], 10, 3))
+    counts[..., 0], counts[..., 1], counts[..., 2] = tp, 100 - tp, 100 - tp
+    return counts
+
+
+def test_students_of_one_draw_give_the_interval_their_spread():
+    # Documents are all alike, so all that is left is t(0.975, 4 df) sd / sqrt 5 of the students'
+    # differences 1, 3, 2, 4, 1: mean 2.2, sd 1.304, half-width 2.776 x 1.304 / 2.236 = 1.619.
+    found = bootstrap(alike([61, 63, 62, 64, 61]), alike([60] * 5))
+    assert found.mean == pytest.approx(0.022)
+    assert found.values == pytest.approx((0.022,))
+    assert (found.low, found.high) == pytest.approx((0.022 - 0.01619, 0.022 + 0.01619), abs=2e-4)
+    assert (found.n_replicates, found.sd, found.spread_of) == (1, 0.0, "students")
+    assert found.se_replicates == pytest.approx(0.01304 / 5**0.5, abs=1e-5)
+
+
+def test_students_of_several_draws_are_added_up():
+    counts = np.concatenate([alike([60, 62]), alike([64, 66])])
+    found, added = bootstrap(counts), bootstrap(counts.sum(axis=1))
+    assert found.values == pytest.approx((0.61, 0.65))
+    assert (found.low, found.high) == (added.low, added.high)
+    assert found.spread_of == "replicates"
+
+
+def test_one_student_of_one_draw_has_no_spread():
+    assert bootstrap(random_counts(1)).spread_of == "nothing"
+
+
+def test_groups_of_students_are_pooled_too():
+    counts = np.arange(24).reshape(1, 2, 4, 3)
+    pooled = pool_groups(counts, [7, 3, 7, 9])
+    assert pooled.shape == (1, 2, 3, 3)
+    assert pooled[0, 1].tolist() == [[15, 16, 17], [30, 32, 34], [21, 22, 23]]

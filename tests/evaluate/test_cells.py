@@ -69,6 +69,14 @@ def test_documents_without_patient_are_groups_of_their_own():
     assert score_cell(docs, docs, [], **NAMES).groups == (0, 1)
 
 
+def test_sentences_of_a_document_share_a_group():
+    docs = [Document(f"s{i}", TEXT, metadata={"document": d}) for i, d in enumerate("xyx")]
+    assert score_cell(docs, docs, [], **NAMES).groups == (0, 1, 0)
+    # The patient, where one is named, is the larger whole.
+    docs = [Document(d.id, TEXT, metadata={**d.metadata, "patient": "p"}) for d in docs]
+    assert score_cell(docs, docs, [], **NAMES).groups == (0, 0, 0)
+
+
 def test_json_round_trip_without_text_or_ids():
     found = cell(seconds=1.5, tokens=12, split="dev")
     text = json.dumps(found.to_json())
@@ -117,6 +125,47 @@ def test_students_of_a_draw_are_added_up_and_counted_as_their_mean():
     assert "students" not in cell().to_json()
     with pytest.raises(StageError, match="different documents"):
         add_students([cell(), score_cell(GOLD[:2], GOLD[:2], [], **NAMES)])
+
+
+def test_students_are_kept_apart_too():
+    right = score_cell(GOLD, GOLD, ["gout"], **NAMES)
+    both = add_students([cell(), right])
+    assert both.counts_apart().tolist() == [
+        [[1, 2, 2], [0, 0, 1], [0, 1, 0]],
+        [[3, 0, 0], [1, 0, 0], [0, 0, 0]],
+    ]
+    assert both.counts_apart("lenient")[0].tolist() == [[2, 1, 1], [0, 0, 1], [0, 1, 0]]
+    assert cell().counts_apart().tolist() == [cell().counts().tolist()]
+    assert "apart" not in cell().to_json()
+
+
+def test_students_of_folds_stay_apart():
+    right = score_cell(GOLD[:2], GOLD[:2], [], **NAMES)
+    wrong = score_cell(GOLD[:2], [doc("a"), doc("b")], [], **NAMES)
+    rest = score_cell(GOLD[2:], PREDICTED[:1], [], **NAMES)
+    joined = join_folds(
+        GOLD, [(["c"], add_students([rest, rest])), (["a", "b"], add_students([right, wrong]))]
+    )
+    assert joined.students == 2
+    assert joined.counts_apart().tolist() == [
+        [[3, 0, 0], [1, 0, 0], [0, 1, 0]],
+        [[0, 0, 3], [0, 0, 1], [0, 1, 0]],
+    ]
+
+
+def test_a_student_that_predicts_nothing_is_known():
+    nothing = score_cell(GOLD, [doc(d.id) for d in GOLD], [], **NAMES)
+    assert nothing.predicts_nothing and not cell().predicts_nothing
+    # One of several students is enough.
+    assert add_students([cell(), nothing]).predicts_nothing
+
+
+def test_left_out_documents_are_not_scored():
+    part = replace(cell(), left_out=(1,))
+    assert (part.n_documents, part.n_scored) == (3, 2)
+    assert CellScores.from_json(json.loads(json.dumps(part.to_json()))) == part
+    with pytest.raises(StageError, match="different documents"):
+        add_students([cell(), part])
 
 
 def marked(doc, *values):

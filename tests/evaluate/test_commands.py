@@ -83,6 +83,47 @@ def test_evaluate_scores_attributes_where_predictions_have_them(files, tmp_path)
     assert re.search(r"negated \(end to end\) +100\.0 +50\.0 +66\.7 .* 10 +0 +10", output)
 
 
+@pytest.fixture
+def rare(tmp_path):
+    """A label in 3 of 100 documents: gold, and predictions that find all of it and little else."""
+
+    def docs(spans, rest):
+        return [
+            Document(f"n{i}", TEXT, tuple(Entity(f"T{n}", *ent) for n, ent in enumerate(ents)))
+            for i, ents in enumerate([spans] * 3 + [rest] * 97)
+        ]
+
+    both, one = [("Disease", ((0, 4),)), ("Rare", ((9, 15),))], [("Disease", ((0, 4),))]
+    write_corpus(docs(both, one), tmp_path / "gold.jsonl")
+    write_corpus(docs(both, []), tmp_path / "pred.jsonl")
+    write_corpus(docs([], []), tmp_path / "none.jsonl")
+    return [str(tmp_path / f"{name}.jsonl") for name in ("gold", "pred", "none")]
+
+
+def test_a_perfect_rare_label_is_perfect_in_every_resample_that_holds_it(rare):
+    gold, predicted, _ = rare
+    found = json.loads(call("evaluate", gold, predicted, "--json"))
+    label = next(row for row in found["labels"] if row["part"] == "Rare")
+    assert (label["f1"], label["f1_low"], label["f1_high"]) == (100.0, 100.0, 100.0)
+    # (0.97)^100 = 4.8%.
+    assert label["left_out_ratio"] == pytest.approx(0.048, abs=0.006)
+    output = call("evaluate", gold, predicted)
+    assert re.search(
+        r"Rare: 4\.\d% of the resamples hold no gold mention and are left out of its interval\.",
+        output,
+    )
+    output = call("compare", gold, predicted, predicted)
+    assert "Rare: 4." in output
+
+
+def test_predictions_without_a_mention_are_named(rare):
+    gold, predicted, none = rare
+    assert "The predictions hold no mention at all." in call("evaluate", gold, none)
+    assert "The second predictions hold no mention at all." in call(
+        "compare", gold, predicted, none
+    )
+
+
 def test_compare_says_which_is_higher(files):
     output = call("compare", files["gold"], files["half"], files["full"])
     # 100 - 66.7, the same on every document; p = 2 / 10001.

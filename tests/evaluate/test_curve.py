@@ -1,8 +1,14 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from notesmith.errors import StageError
-from notesmith.evaluate.curve import fit_curve, worth_in_notes
+from notesmith.evaluate import curve
+from notesmith.evaluate.curve import fit_curve
+
+# Scores in points: a rise of 1 would matter.
+worth_in_notes = partial(curve.worth_in_notes, worthwhile=1.0)
 
 
 def test_two_sizes_give_the_logarithm():
@@ -25,9 +31,9 @@ def test_curve_needs_two_sizes():
         fit_curve([50], [60.0])
 
 
-def steady(curve):
+def steady(means):
     """Three equal replicates a size: a curve that is known exactly."""
-    return {n: [value] * 3 for n, value in curve.items()}
+    return {n: [value] * 3 for n, value in means.items()}
 
 
 def test_worth_inverts_the_curve():
@@ -68,10 +74,31 @@ def test_no_gain_is_worth_nothing():
 
 
 def test_flat_curve_has_no_worth():
-    scores = {25: [64.0, 66.0, 62.0], 100: [65.0, 63.0, 66.0]}
+    # +0.2 with a spread of 0.1: the rise is within 0.2 ± 0.4, so a rise of 1 is ruled out.
+    scores = {25: [64.0, 64.1, 63.9], 100: [64.2, 64.3, 64.1]}
     found = worth_in_notes(scores, 25, 2.0, np.full(500, 2.0))
     assert found.worth is None
-    assert found.reason == "the gold curve is flat: 100 notes are not clearly better than 25"
+    assert found.reason == "the gold curve is flat from 25 to 100 notes"
+
+
+def test_a_curve_that_may_well_rise_is_not_called_flat():
+    # +0.7 with a spread of 2: three replicates leave room for a rise of 7.
+    scores = {25: [64.0, 66.0, 62.0], 100: [65.0, 63.0, 66.0]}
+    found = worth_in_notes(scores, 25, 2.0, np.full(500, 2.0))
+    assert (found.worth, found.reason) == (
+        None,
+        "too few replicates to tell whether the gold curve rises from 25 to 100 notes",
+    )
+
+
+def test_one_replicate_of_a_size_tells_nothing_of_its_spread():
+    scores = {25: [60.0, 61.0], 50: [65.0], 100: [70.0]}
+    found = worth_in_notes(scores, 25, 2.0, np.full(500, 2.0))
+    assert (found.worth, found.reason) == (
+        None,
+        "too few replicates: gold was trained once at 50, 100 notes, which tells nothing of its "
+        "spread",
+    )
 
 
 def test_one_size_has_no_worth():

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
 from notesmith.errors import StageError
+from notesmith.evaluate.bootstrap import bootstrap, document_weights
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.power import detectable, needed, power, replicates_needed
 
@@ -79,6 +81,57 @@ def test_both_where_neither_alone_is_enough():
     # 1 / 2.802² = 0.127, so k is above 10.6.
     found = needed(1.0, 1.899, n_replicates=5, n_documents=100, se_documents=0.797)
     assert (found.replicates, found.documents, found.times) == (None, None, 11)
+
+
+def test_power_at_hand_computed_points():
+    # Two replicates, documents alone known: the critical value is 12.71 s / sqrt 2, s = sd |Z|.
+    # Found at shift d where d + 0.7071 Z' > 8.985 |Z|; at d = 8.985 x 1.2816 (the 0.8 quantile of
+    # |Z|) the chance is a little below 0.8, for Z' moves it over the steep side of the bar.
+    assert power(8.985 * 1.2816, 1.0, 2, alpha=0.05) == pytest.approx(0.795, abs=0.01)
+    # Shared documents of the same size as replicates: 0.8 was stated and 0.43 found before.
+    found = detectable(2.0, 2, se_documents=0.8)
+    assert found == pytest.approx(23.1, abs=0.3)
+    assert power(10.57, 2.0, 2, se_documents=0.8, alpha=0.05) == pytest.approx(0.44, abs=0.02)
+
+
+def test_a_spread_that_is_only_estimated_asks_for_more():
+    # sd known: 3.36 (5 replicates, sd 2). Estimated from the same five, the mean chance over what
+    # may be behind it is 0.68 there.
+    assert detectable(2.0, 5) == pytest.approx(3.36, abs=0.02)
+    assert power(3.36, 2.0, 5, alpha=0.05, sd_from=5) == pytest.approx(0.685, abs=0.02)
+    assert detectable(2.0, 5, sd_from=5) == pytest.approx(4.18, abs=0.02)
+    with pytest.raises(StageError, match="spread is known from two"):
+        power(1.0, 2.0, 5, alpha=0.05, sd_from=1)
+
+
+def paired(rng, n_replicates, *, n_documents=40, shift=0.0):
+    """Counts of two arms: documents that both share, each replicate's own luck, a true shift."""
+    hard = rng.normal(0, 3, n_documents)
+    own = rng.normal(0, 2, (n_replicates, 1)) + rng.normal(0, 3, (n_replicates, n_documents))
+    counts = np.zeros((2, n_replicates, n_documents, 3))
+    counts[0, ..., 0] = 60 + shift + hard + own
+    counts[1, ..., 0] = 60
+    counts[..., 1] = counts[..., 2] = 100 - counts[..., 0]
+    return counts
+
+
+@pytest.mark.parametrize("n_replicates", [2, 3, 5, 10])
+def test_the_stated_difference_is_found_four_times_in_five(n_replicates):
+    # By the very bootstrap that makes claims. SD of a replicate: 2 and 3 / sqrt 40 together;
+    # documents' error: 3 / sqrt 40. benchmarks/power.py has many more runs.
+    error = 3 / 40**0.5
+    stated = detectable((4 + error**2) ** 0.5, n_replicates, se_documents=error)
+    assert stated is not None
+    rng = np.random.default_rng(n_replicates)
+    weights = document_weights(40, 400, seed=1)
+    runs = 250
+    found = 0
+    for _ in range(runs):
+        ours, theirs = paired(rng, n_replicates, shift=stated)
+        estimate = bootstrap(ours, theirs, weights=weights)
+        found += estimate.low > 0
+    # Three standard errors of 250 runs are 7.6 points.
+    assert found / runs == pytest.approx(0.8, abs=0.076)
 
 
 def test_some_differences_are_out_of_reach():

@@ -1,6 +1,6 @@
 import pytest
 
-from notesmith.evaluate.phrases import hours, needed_words, points, worth_words
+from notesmith.evaluate.phrases import draws_words, hours, needed_words, points, worth_words
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 POWER = {"detectable": 3.5, "n_replicates": 5, "n_documents": 100}
@@ -60,15 +60,20 @@ def test_hours(value, text):
 @pytest.mark.parametrize(
     ("replicates", "documents", "times", "said"),
     [
-        (36, None, 7, "about 36 replicates on these 100 documents (a rough figure: the spread is"),
-        (None, 785, 8, "about 785 test documents with these 5 replicates (a rough figure: the"),
-        (13, 400, 3, "about 13 replicates on these 100 documents, or 400 test documents with"),
+        (
+            36,
+            None,
+            7,
+            "about 36 replicates on these 100 documents (new draws under a new plan; rough,",
+        ),
+        (None, 785, 8, "about 785 scored documents with these 5 replicates (new draws under a"),
+        (13, 400, 3, "about 13 replicates on these 100 documents, or 400 scored documents with"),
         (
             None,
             None,
             11,
             "Neither more replicates on these 100 documents nor more documents alone would do. "
-            "Finding 1 F1 four times out of five would take about 55 replicates and 1100 test "
+            "Finding 1 F1 four times out of five would take about 55 replicates and 1100 scored "
             "documents together (",
         ),
         (
@@ -83,8 +88,28 @@ def test_what_is_needed(replicates, documents, times, said):
     ways = {"replicates": replicates, "documents": documents, "times": times}
     words = needed_words({**POWER, "needed": {"difference": 1.0, **ways}})
     assert said in words
-    # Only where test documents would be added must they be like those at hand.
-    assert ("must be like these" in words) == (documents is not None or "test documents" in words)
+    # Only where documents would be added must they be like those at hand.
+    assert ("must be like these" in words) == (documents is not None or "scored documents" in words)
+
+
+def test_replicates_are_priced_in_hours_where_a_draw_has_a_price():
+    power = {**POWER, "seconds_per_draw": 900.0}
+    alone = {"difference": 1.0, "replicates": 36, "documents": None, "times": 7}
+    # 36 draws of a quarter of an hour.
+    assert "about 36 replicates on these 100 documents, 9.0 hours of computing here (" in (
+        needed_words({**power, "needed": alone})
+    )
+    both = {"difference": 1.0, "replicates": None, "documents": None, "times": 11}
+    assert "55 replicates, 14 hours of computing here and 1100 scored documents" in (
+        needed_words({**power, "needed": both})
+    )
+
+
+def test_other_numbers_of_draws_than_were_sealed():
+    assert draws_words(12, 20) == "No claim before the 20 draws that were sealed; 12 are there"
+    assert draws_words(7, 5).endswith(
+        "for 5 draws and 7 are there, so it was extended after a look"
+    )
 
 
 def test_nothing_needed_nothing_said():

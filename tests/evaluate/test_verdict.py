@@ -1,6 +1,6 @@
 import pytest
 
-from notesmith.evaluate.verdict import candidate, claim, recommend, write_verdict
+from notesmith.evaluate.verdict import candidate, claim, decisive, recommend, write_verdict
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 
@@ -17,10 +17,18 @@ def comparison(**changes):
         "p": 0.01,
         "p_holm": 0.01,
         "n_replicates": 5,
+        "n_students": 1,
+        "planned": None,
+        "step": 1,
         "worth": WORTH,
         "claim": "better",
         **changes,
     }
+
+
+def gold_step(**changes):
+    """The second step of the fixed sequence."""
+    return comparison(**{"against": "gold", "family": "comparator", "step": 2, **changes})
 
 
 def results(*comparisons, doubling=None, **changes):
@@ -29,7 +37,7 @@ def results(*comparisons, doubling=None, **changes):
         "main_size": 50,
         "comparator": "gold",
         "power": {"detectable": 2.5, "n_replicates": 5, "n_documents": 100},
-        "learning_curve": {"doubling": doubling},
+        "learning_curve": {"arm": "gold", "trend": "rising", "doubling": doubling},
         **changes,
     }
 
@@ -50,66 +58,88 @@ def test_claims(low, high, p, n, said):
 
 
 @pytest.mark.parametrize(
-    ("changes", "doubling", "advice"),
+    ("n", "planned", "tested", "said"),
     [
-        ({}, None, "use"),
-        # As good as at most 5 labelled notes: label those.
-        ({"worth": {**WORTH, "high": 5}}, None, "label more"),
-        # "5 or more" is no small worth.
-        ({"worth": {**WORTH, "high": 5, "beyond": ["high"]}}, None, "use"),
-        ({"worth": None}, None, "use"),
-        ({"claim": "worse"}, None, "do not use"),
-        ({"claim": "demonstration"}, 5.0, "demonstration"),
-        # A gain of 1 F1 is ruled out.
-        ({"claim": "no difference shown", "high": 0.9}, 5.0, "do not use"),
-        # Doubling gold gains more than the interval allows the arm.
-        ({"claim": "no difference shown", "high": 2.9}, 3.0, "label more"),
-        ({"claim": "no difference shown", "high": 3.1}, 3.0, "underpowered"),
-        ({"claim": "no difference shown", "high": 3.1}, None, "underpowered"),
+        (20, 20, True, "better"),
+        # Looked at before the end, and extended after a look: neither may claim.
+        (12, 20, True, "unfinished"),
+        (4, 20, True, "unfinished"),
+        (25, 20, True, "unfinished"),
+        # Five stay the floor whatever was sealed.
+        (3, 3, True, "demonstration"),
+        (2, 3, True, "demonstration"),
+        (5, 3, True, "unfinished"),
+        # The step before it in the fixed sequence showed no gain.
+        (20, 20, False, "not tested"),
     ],
 )
-def test_recommendations(changes, doubling, advice):
-    assert recommend(comparison(**changes), doubling=doubling, detectable=2.5) == advice
+def test_claims_wait_for_the_plan(n, planned, tested, said):
+    found = claim(0.6, 3.0, 0.01, n, alpha=0.05, planned=planned, is_tested=tested)
+    assert found == said
+
+
+OPEN = {"claim": "no difference shown", "low": -2.0}
 
 
 @pytest.mark.parametrize(
-    ("high", "detectable", "advice"),
+    ("rival", "gold", "doubling", "advice"),
     [
-        # A gain of 1 F1 may be there (1.1), and 1.01 is the least that is mostly found.
-        (1.1, 1.01, "underpowered"),
-        # It may be there, but would mostly have been found: no power was lacking.
-        (1.1, 1.0, "no claim"),
-        # It is ruled out, whatever the power.
-        (0.99, 4.0, "do not use"),
-        (1.0, 4.0, "underpowered"),
-        (1.1, None, "no claim"),
+        ({}, {}, None, "use"),
+        # Better than its rival, worse than gold: both stand on one page, and it is not to be used.
+        ({}, {"claim": "worse", "low": -3.0, "high": -0.5}, None, "do not use"),
+        ({}, {**OPEN, "high": 2.9}, 5.0, "underpowered"),
+        ({}, {**OPEN, "high": 0.9}, None, "do not use"),
+        # The second step was not tested, and its interval rules a gain over gold out.
+        ({**OPEN, "high": 2.9}, {"claim": "not tested", "high": -0.5}, None, "do not use"),
+        # As good as at most 5 labelled notes: label those.
+        ({"worth": {**WORTH, "high": 5}}, {}, None, "label more"),
+        ({}, {"worth": {**WORTH, "high": 5}}, None, "label more"),
+        ({**OPEN, "high": 2.9, "worth": {**WORTH, "high": 5}}, {}, None, "label more"),
+        # "5 or more" is no small worth.
+        ({"worth": {**WORTH, "high": 5, "beyond": ["high"]}}, {}, None, "use"),
+        ({"worth": None}, {}, None, "use"),
+        ({"claim": "worse", "high": -0.1}, {}, None, "do not use"),
+        ({"claim": "demonstration"}, {"claim": "demonstration"}, 5.0, "demonstration"),
+        ({"claim": "unfinished"}, {"claim": "unfinished"}, 5.0, "unfinished"),
+        # A gain of 1 F1 is ruled out, and doubling gold brings it, or does not.
+        ({**OPEN, "high": 0.9}, {}, 1.0, "label more"),
+        ({**OPEN, "high": 0.9}, {}, 0.9, "do not use"),
+        ({**OPEN, "high": 0.9}, {}, None, "do not use"),
+        # A gain of 1 F1 is open: that twice the notes gain more does not make it small.
+        ({**OPEN, "high": 1.0}, {}, 9.0, "underpowered"),
+        ({**OPEN, "high": 2.9}, {}, 3.0, "underpowered"),
     ],
 )
-def test_underpowered_is_where_a_gain_that_matters_is_open_and_would_be_missed(
-    high, detectable, advice
-):
-    row = comparison(claim="no difference shown", low=-2.0, high=high)
-    assert recommend(row, doubling=None, detectable=detectable) == advice
+def test_recommendations(rival, gold, doubling, advice):
+    assert recommend([comparison(**rival), gold_step(**gold)], doubling=doubling) == advice
 
 
-@pytest.mark.parametrize("claim", ["better", "worse", "demonstration"])
-def test_power_changes_no_claim(claim):
-    row = comparison(claim=claim)
-    weak, strong = (recommend(row, doubling=None, detectable=d) for d in (9.0, 0.1))
-    assert weak == strong != "underpowered"
+def test_where_gold_is_the_rival_there_is_one_step():
+    assert recommend([gold_step(step=1)], doubling=None) == "use"
+
+
+def test_the_step_that_decides():
+    better, lost = comparison(), gold_step(claim="worse", high=-0.1)
+    shut, wide = comparison(**OPEN, high=0.5), gold_step(claim="not tested", high=4.0)
+    assert decisive([better, lost]) is lost
+    assert decisive([shut, wide]) is shut
+    assert decisive([better, wide]) is wide
+    assert decisive([better, gold_step()]) is better
 
 
 def test_headline_in_words():
-    verdict = write_verdict(results(comparison()), "synthetic+replaced")
+    verdict = write_verdict(results(comparison(), gold_step(delta=3.5)), "synthetic+replaced")
     assert verdict.headline == (
         "Synthetic + replaced is better than replaced by +1.8 F1 [+0.6, +3.0], worth about 14 more "
         "labelled notes [5, 26]."
     )
     assert verdict.recommendation == "use"
     assert verdict.sentences == (
+        "Synthetic + replaced is better than gold by +3.5 F1 [+0.6, +3.0], worth about 14 more "
+        "labelled notes [5, 26].",
         "With 5 replicates and 100 documents a true difference of 2.5 F1 would be found four times "
         "out of five; smaller ones are mostly missed.",
-        "Recommendation: use synthetic + replaced.",
+        "Recommendation: use synthetic + replaced; it is better than replaced and than gold.",
     )
 
 
@@ -138,16 +168,22 @@ def test_underpowered_says_what_would_be_needed():
         "detectable": 3.5,
         "n_replicates": 5,
         "n_documents": 100,
+        "seconds_per_draw": 900.0,
         "needed": {"difference": 1.0, "replicates": 36, "documents": None, "times": 7},
     }
     row = comparison(claim="no difference shown", low=-1.2, high=4.8)
-    found = write_verdict(results(row, power=power), "synthetic+replaced")
+    second = gold_step(claim="not tested", delta=2.0, low=-0.4, high=4.4)
+    found = write_verdict(results(row, second, power=power), "synthetic+replaced")
     assert found.recommendation == "underpowered"
     assert found.sentences[-1] == (
-        "Recommendation: none, this run is underpowered: a gain of 1 F1 would matter, synthetic + "
-        "replaced may have it, and a run of this size would mostly miss it. Finding 1 F1 four "
-        "times out of five would take about 36 replicates on these 100 documents (a rough figure: "
-        "the spread is known from 5 replicates only)."
+        "Recommendation: none, this run is underpowered: a gain of 1 F1 over replaced would matter "
+        "and is neither shown nor ruled out. Finding 1 F1 four times out of five would take about "
+        "36 replicates on these 100 documents, 9.0 hours of computing here (new draws under a new "
+        "plan; rough, for the spread is known from 5 only)."
+    )
+    assert found.sentences[0] == (
+        "Whether synthetic + replaced is better than gold was not tested, since the step before it "
+        "showed no gain; the difference is +2.0 F1 [-0.4, +4.4]."
     )
 
 
@@ -155,12 +191,12 @@ def test_no_advice_before_the_arm_that_the_plan_is_about_is_scored():
     found = write_verdict(results(comparison()), "synthetic+replaced", awaited="sft+rl")
     assert found.recommendation == "unfinished" and "better than replaced" in found.headline
     assert found.sentences[-1] == (
-        "Recommendation: none yet; sft + rl, which the plan is about, is not scored."
+        "Recommendation: none yet; sft + rl, which it needs, is not scored."
     )
 
 
 def test_named_rival_comes_before_the_comparator():
-    common = comparison(against="gold", family="comparator", delta=5.0)
+    common = gold_step(delta=5.0)
     verdict = write_verdict(results(common, comparison()), "synthetic+replaced")
     assert "better than replaced" in verdict.headline
     assert "better than gold by +5.0" in verdict.sentences[0]
@@ -168,7 +204,7 @@ def test_named_rival_comes_before_the_comparator():
 
 def test_other_arms_are_grouped_by_claim():
     others = [
-        comparison(arm=arm, against="gold", family="comparator", delta=d, claim=said)
+        gold_step(arm=arm, step=None, delta=d, claim=said)
         for arm, d, said in (
             ("replaced", 3.3, "better"),
             ("lwtr", -0.04, "no difference shown"),
@@ -200,9 +236,12 @@ def test_demonstration_says_how_many_a_claim_needs():
             "synthetic + replaced does.",
         ),
         (
-            {"claim": "no difference shown", "high": 2.9},
-            "Recommendation: label more; by the gold curve, twice the notes gain more than "
-            "synthetic + replaced can over replaced.",
+            {"claim": "worse", "high": -0.2},
+            "Recommendation: do not use synthetic + replaced; it is worse than replaced.",
+        ),
+        (
+            {"claim": "unfinished", "planned": 20},
+            "Recommendation: none; a claim rests on the draws that were sealed, no other number.",
         ),
         (
             {"claim": "demonstration", "n_replicates": 2},
@@ -211,14 +250,48 @@ def test_demonstration_says_how_many_a_claim_needs():
         ),
         (
             {"claim": "no difference shown", "high": 0.9},
-            "Recommendation: do not use synthetic + replaced; a gain of 1 F1 over replaced is "
-            "ruled out.",
+            "Recommendation: label more; a gain of 1 F1 over replaced is ruled out, and by the "
+            "gold curve twice the notes gain 3.0.",
         ),
     ],
 )
 def test_advice_gives_its_reason(changes, sentence):
-    found = write_verdict(results(comparison(**changes), doubling=3.0), "synthetic+replaced")
+    rows = (comparison(**changes), gold_step())
+    found = write_verdict(results(*rows, doubling=3.0), "synthetic+replaced")
     assert found.sentences[-1] == sentence
+
+
+def test_a_curve_that_may_be_flat_recommends_no_labels():
+    rows = (comparison(claim="no difference shown", high=0.9), gold_step())
+    for trend, advice in (("rising", "label more"), ("unknown", "do not use")):
+        curve = {"arm": "gold", "trend": trend, "doubling": 3.0}
+        found = write_verdict(results(*rows, learning_curve=curve), "synthetic+replaced")
+        assert found.recommendation == advice
+
+
+def test_no_claim_before_the_draws_that_were_sealed():
+    row = comparison(claim="unfinished", n_replicates=12, planned=20)
+    second = gold_step(claim="unfinished", n_replicates=12, planned=20)
+    found = write_verdict(results(row, second), "synthetic+replaced")
+    assert found.recommendation == "unfinished"
+    assert found.headline == (
+        "No claim before the 20 draws that were sealed; 12 are there: synthetic + replaced differs "
+        "from replaced by +1.8 F1 [+0.6, +3.0]."
+    )
+
+
+def test_without_gold_there_is_no_recommendation():
+    found = write_verdict(results(comparison()), "synthetic+replaced")
+    assert found.recommendation == "no claim"
+    assert found.sentences[-1] == (
+        "Recommendation: none; synthetic + replaced was not compared with gold alone."
+    )
+
+
+def test_a_demonstration_says_how_many_students_its_draw_had():
+    shown = comparison(claim="demonstration", n_replicates=1, n_students=5)
+    headline = write_verdict(results(shown), "synthetic+replaced").headline
+    assert "over 1 replicate of 5 students; a claim needs 5" in headline
 
 
 def test_nothing_to_compare():

@@ -8,7 +8,7 @@ from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
 from notesmith.report.reading import read_results
 
-from .conftest import in_hours, with_attributes
+from .conftest import in_hours, out_of_draw, with_attributes
 
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
@@ -55,6 +55,59 @@ def gold(text=f"Known {PLANTED} since May."):
 def examples():
     made = Document("m1", f"No {PLANTED}.", provenance=Provenance("synthetic", model="lm"))
     return ExampleSet((gold(),), (made,), (DroppedExample("loop", f"{PLANTED} {PLANTED}"),))
+
+
+def test_the_two_steps_and_what_decides_are_on_the_page(results):
+    text = Page(render_report(read_results(results))).text
+    assert "Step 1: F1 change, synthetic+replaced v replaced" in text
+    assert "Step 2: F1 change, synthetic+replaced v gold" in text
+    assert "better, p = 0.019, step 1" in text
+    assert "Test decides : no train documents outside the draws were scored." in text
+    # Without a second set of documents the table has one column of F1.
+    assert "out of the draw" not in text
+
+
+def test_one_step_is_not_called_a_step(results):
+    results["comparisons"] = [c for c in results["comparisons"] if c["against"] == "gold"]
+    for row in results["comparisons"]:
+        row["step"] = 1 if row["step"] else None
+    text = Page(render_report(read_results(results))).text
+    assert "better, p = 0.002" in text
+    assert "Step 1:" not in text and ", step 1" not in text
+
+
+def test_both_sets_of_documents_stand_side_by_side(results):
+    page = Page(render_report(read_results(out_of_draw(results))))
+    text = page.text
+    assert page.stack == []
+    assert "scored on train documents out of the draw, 100 documents" in text
+    assert (
+        "Train documents out of the draw decide : each draw of 50 leaves at least 542 train "
+        "documents that no stage of it read. The figures on test stand beside."
+    ) in text
+    # The deciding figure first, one point above that on test.
+    gold = next(a for a in results["arms"] if (a["name"], a["size"]) == ("gold", 50))
+    both = f"{gold['f1']['mean'] + 1:.1f} {gold['f1']['mean']:.1f} {gold['precision']['mean']:.1f}"
+    assert f"gold {both}" in text
+    # A size that is decided on test keeps its column.
+    small = next(a for a in results["arms"] if (a["name"], a["size"]) == ("gold", 25))
+    assert f"gold – {small['f1']['mean']:.1f} {small['precision']['mean']:.1f}" in text
+
+
+def test_what_must_be_seen_first_stands_above_the_sentences(results):
+    results["notices"] = ["gold at 50 documents, replicate 2, predicts nothing on test."]
+    page = Page(render_report(read_results(results)))
+    assert page.text.index("predicts nothing") < page.text.index("Worse than gold: placebo")
+    assert page.text.count("predicts nothing") == 2  # and among the limits
+
+
+def test_an_unfinished_plan_claims_nothing(results):
+    for row in results["comparisons"]:
+        if row["size"] == 50:
+            row |= {"claim": "unfinished", "planned": 20}
+    text = Page(render_report(read_results(results))).text
+    assert "no claim: 5 of 20 sealed draws" in text
+    assert "20 draws were sealed and 5 are there." in text
 
 
 def test_the_page_is_whole_and_holds_the_numbers(view):

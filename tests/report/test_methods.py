@@ -9,7 +9,7 @@ from notesmith.cli.app import app
 from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.reading import read_results
 
-from .conftest import in_hours
+from .conftest import in_hours, out_of_draw
 
 EXAMPLE = Path(__file__).parent / "methods-example.md"
 # Table 2 of Gallifant et al., Nature Medicine 31, 60-69 (2025), as printed.
@@ -172,3 +172,27 @@ def test_a_cross_fit_is_told_as_one(results):
     text = " ".join(methods_of(results).split())
     assert "There was no test set." in text and "into 5 folds" in text
     assert "test part" not in text and "drawn at random from the train part" not in text
+
+
+def test_documents_out_of_the_draw_are_in_the_methods(results):
+    said = methods_of(out_of_draw(results))
+    assert "of the train part that a draw had not used" in said
+    assert "since there were 542 of them for each draw and 100 of the test part" in said
+
+
+def test_the_fixed_sequence_is_in_the_methods(results):
+    said = methods_of(results)
+    assert (
+        "tested against replaced first and against gold only if it was better, each at 0.05" in said
+    )
+    assert "p values of the other comparisons were corrected for their number by Holm" in said
+
+
+def test_one_draw_of_several_students_is_in_the_methods(results):
+    for row in results["comparisons"]:
+        row |= {"n_replicates": 1, "n_students": 5, "spread_of": "students"}
+    for arm in results["arms"]:
+        arm["n_replicates"] = 1
+    said = methods_of(results)
+    assert "There was one draw of gold with 5 students an arm" in said
+    assert "they do not cover other draws" in said

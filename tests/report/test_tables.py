@@ -7,7 +7,7 @@ import pytest
 from notesmith.report.reading import read_results
 from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
 
-from .conftest import in_hours, with_attributes
+from .conftest import in_hours, out_of_draw, with_attributes
 
 
 def test_csv_holds_the_numbers(view):
@@ -30,6 +30,18 @@ def test_worth_has_columns_in_hours_where_minutes_are_known(results):
     # 31 notes at 12 minutes.
     assert (row["worth_notes"], row["worth_hours"], row["worth_hours_low"]) == ("31", "6.2", "1")
     assert row["claim"] == "better"
+
+
+def test_both_sets_of_documents_have_columns(results):
+    tables = {t.name: t for t in all_tables(read_results(out_of_draw(results)))}
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["arms"]))))
+    gold = next(r for r in rows if (r["arm"], r["gold_documents"]) == ("gold", "50"))
+    assert gold["scored_on"] == "out-of-draw"
+    assert float(gold["f1"]) - float(gold["f1_on_other_documents"]) == pytest.approx(1, abs=1e-3)
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
+    row = next(r for r in rows if (r["against"], r["gold_documents"]) == ("replaced", "50"))
+    assert (row["scored_on"], row["step"]) == ("out-of-draw", "1")
+    assert float(row["delta"]) - float(row["other_delta"]) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_attributes_have_a_table(results):

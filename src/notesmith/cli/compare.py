@@ -69,4 +69,6 @@ def compare(
             )
         table.add_section()
     Screen().print(table)
+    for notice in found.notices:
+        say(notice)
     say(sentence)

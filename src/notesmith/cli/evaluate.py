@@ -10,7 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.screen import Screen, say_json
+from notesmith.cli.screen import Screen, say, say_json
 
 
 def evaluate(
@@ -39,7 +39,7 @@ def evaluate(
     right), and end to end, where label, boundaries and value must be right.
     """
     from notesmith.corpus import read_corpus
-    from notesmith.evaluate.predictions import rate
+    from notesmith.evaluate.predictions import rate, resampled_units
 
     mentions = None
     if seen is not None:
@@ -56,7 +56,7 @@ def evaluate(
     if as_json:
         say_json(found.to_json(), indent=1)
         return
-    unit = "patients" if found.n_groups != found.n_documents else "documents"
+    unit = resampled_units(found.n_groups, found.n_documents)
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -89,3 +89,5 @@ def evaluate(
             )
         table.add_section()
     Screen().print(table)
+    for notice in found.notices:
+        say(notice)

@@ -6,6 +6,10 @@ differ much (so few values understate their variance by (R - 1) / R and know no 
 where documents do (what a document does to one replicate alone is counted more than once). The
 default, ``calibrated``, resamples the documents and draws the replicate part from Student's t;
 ``benchmarks/coverage.py`` measures both, ``docs/evaluation.md`` has the numbers.
+
+A replicate may have several students: their counts are added up before it is scored. Where it is
+the only replicate, its students stand in for the replicates that are missing: the interval then
+covers their luck, and still not that of the draw.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from notesmith.errors import StageError
 Array = NDArray[np.float64]
 Metric = Callable[[Array], Array]
 Method = Literal["calibrated", "crossed"]
+Spread = Literal["replicates", "students", "nothing"]
 
 
 def precision(counts: Array) -> Array:
@@ -51,7 +56,9 @@ class Estimate:
 
     ``values`` are the replicates' own; ``sd`` is their standard deviation (0 for one). ``p`` is
     two-sided against 0. ``se_replicates`` and ``se_documents`` are the two parts of the standard
-    error. ``draws`` are the resampled estimates.
+    error; of one replicate with several students the first is theirs. ``spread_of`` says what the
+    first was taken from: nothing, where only documents could be resampled. ``draws`` are the
+    resampled estimates; ``n_left_out`` resamples held no gold mention and are not among them.
     """
 
     mean: float
@@ -64,6 +71,8 @@ class Estimate:
     se_replicates: float
     se_documents: float
     draws: Array = field(repr=False, compare=False)
+    spread_of: Spread = "nothing"
+    n_left_out: int = 0
 
     @property
     def n_replicates(self) -> int:
@@ -88,14 +97,13 @@ def pool_groups(counts: ArrayLike, groups: Sequence[int]) -> Array:
     """Add up the documents of each group (a patient), so that patients are resampled whole.
 
     Args:
-        counts: (replicates, documents, 3).
+        counts: (…, documents, 3).
         groups: one number a document; equal numbers belong together.
     """
     array = np.asarray(counts, dtype=float)
     _, index = np.unique(np.asarray(groups), return_inverse=True)
-    pooled = np.zeros((array.shape[0], int(index.max()) + 1, 3))
-    for replicate in range(array.shape[0]):
-        np.add.at(pooled[replicate], index, array[replicate])
+    pooled = np.zeros((*array.shape[:-2], int(index.max()) + 1, 3))
+    np.add.at(np.moveaxis(pooled, -2, 0), index, np.moveaxis(array, -2, 0))
     return pooled
 
 
@@ -112,8 +120,12 @@ def bootstrap(
 ) -> Estimate:
     """Estimate one arm's score, or its difference to ``other``'s, with an interval.
 
+    A resample in which a replicate has no gold mention at all (of a rare label) has no score and is
+    left out, counted.
+
     Args:
-        counts: tp, fp, fn of each replicate and document, shape (replicates, documents, 3).
+        counts: tp, fp, fn of each replicate and document, shape (replicates, documents, 3); where
+            replicates have several students, (replicates, students, documents, 3).
         other: the same for the arm it is compared with, paired by replicate and document.
         metric: takes counts summed over documents, (..., 3), to scores (...).
         resamples: bootstrap resamples.
@@ -125,32 +137,34 @@ def bootstrap(
         weights: from ``document_weights``, to share between calls.
 
     Raises:
-        StageError: the shapes are not (replicates, documents, 3), or differ.
+        StageError: the shapes are not those above, or differ.
     """
     ours = _checked(counts)
     theirs = None if other is None else _checked(other)
     if theirs is not None and theirs.shape != ours.shape:
         raise StageError(f"arms are not paired: counts {ours.shape} against {theirs.shape}")
-    n_replicates, n_documents, _ = ours.shape
+    n_replicates, n_students, n_documents, _ = ours.shape
     if weights is None:
         weights = document_weights(n_documents, resamples, seed=seed)
-    one = np.ones((1, n_documents))
-    values = _scores(ours, one, metric)[0]
-    resampled = _scores(ours, weights, metric)
-    if theirs is not None:
-        values = values - _scores(theirs, one, metric)[0]
-        resampled = resampled - _scores(theirs, weights, metric)
+    values = _difference(ours.sum(axis=1), theirs, np.ones((1, n_documents)), metric).scores[0]
+    # What varies between the units: replicates, or the students of a single one.
+    alone = n_replicates == 1 and n_students > 1
+    units = ours[0] if alone else ours.sum(axis=1)
+    rivals = theirs[0][:, None] if theirs is not None and alone else theirs
+    own = _difference(units, rivals, np.ones((1, n_documents)), metric).scores[0]
+    found = _difference(units, rivals, weights, metric)
+    # A label that no resample holds keeps its (only) score and an interval without width.
+    resampled = found.scores[found.defined] if found.defined.any() else found.scores
     rng = np.random.default_rng([seed, 1])
-    sd = float(values.std(ddof=1)) if n_replicates > 1 else 0.0
+    n_units = len(own)
+    sd = float(own.std(ddof=1)) if n_units > 1 else 0.0
     mean = float(values.mean())
     se_documents = _shared_error(resampled)
     if method == "crossed":
-        picked = rng.multinomial(
-            n_replicates, np.full(n_replicates, 1 / n_replicates), size=len(weights)
-        )
-        draws = (resampled * picked).sum(axis=1) / n_replicates
+        picked = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=len(resampled))
+        draws = (resampled * picked).sum(axis=1) / n_units
     else:
-        draws = _calibrated(resampled, mean, sd, se_documents, rng)
+        draws = _calibrated(resampled, float(own.mean()), mean, sd, se_documents, rng)
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, (tail, 1 - tail))
     return Estimate(
@@ -158,12 +172,14 @@ def bootstrap(
         low=float(low),
         high=float(high),
         p=two_sided_p(draws),
-        sd=sd,
+        sd=0.0 if alone else sd,
         values=tuple(float(v) for v in values),
         n_documents=n_documents,
-        se_replicates=sd / n_replicates**0.5,
+        se_replicates=sd / n_units**0.5,
         se_documents=se_documents,
         draws=draws,
+        spread_of="students" if alone else "replicates" if n_replicates > 1 else "nothing",
+        n_left_out=int(len(weights) - found.defined.sum()),
     )
 
 
@@ -178,17 +194,46 @@ def two_sided_p(draws: Array) -> float:
 
 
 def _checked(counts: ArrayLike) -> Array:
+    """Counts as (replicates, students, documents, 3)."""
     array = np.asarray(counts, dtype=float)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise StageError(f"counts have shape {array.shape}, not (replicates, documents, 3)")
+    if array.ndim == 3:
+        array = array[:, None]
+    if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape:
+        raise StageError(
+            f"counts have shape {array.shape}, not (replicates, documents, 3) or "
+            "(replicates, students, documents, 3)"
+        )
     return array
 
 
-def _scores(counts: Array, weights: Array, metric: Metric) -> Array:
-    """Scores per resample and replicate, (resamples, replicates)."""
-    n_replicates, n_documents, _ = counts.shape
-    flat = counts.transpose(1, 0, 2).reshape(n_documents, n_replicates * 3)
-    return metric((weights @ flat).reshape(len(weights), n_replicates, 3))
+@dataclass(frozen=True, slots=True)
+class _Resampled:
+    """Scores or differences, (resamples, units), and which resamples hold gold mentions."""
+
+    scores: Array
+    defined: NDArray[np.bool_]
+
+
+def _difference(units: Array, rivals: Array | None, weights: Array, metric: Metric) -> _Resampled:
+    """Score each unit's counts, (units, documents, 3), less those of its rival.
+
+    ``rivals`` are (units, students, documents, 3).
+    """
+    ours = _totals(units, weights)
+    scores = metric(ours)
+    gold = ours[..., 0] + ours[..., 2]
+    if rivals is not None:
+        theirs = _totals(rivals.sum(axis=1), weights)
+        scores = scores - metric(theirs)
+        gold = np.minimum(gold, theirs[..., 0] + theirs[..., 2])
+    return _Resampled(scores, np.asarray((gold > 0).all(axis=1)))
+
+
+def _totals(counts: Array, weights: Array) -> Array:
+    """Counts per resample and unit, (resamples, units, 3)."""
+    n_units, n_documents, _ = counts.shape
+    flat = counts.transpose(1, 0, 2).reshape(n_documents, n_units * 3)
+    return (weights @ flat).reshape(len(weights), n_units, 3)
 
 
 def _shared_error(resampled: Array) -> float:
@@ -207,10 +252,16 @@ def _shared_error(resampled: Array) -> float:
 
 
 def _calibrated(
-    resampled: Array, mean: float, sd: float, se_documents: float, rng: np.random.Generator
+    resampled: Array,
+    centre: float,
+    mean: float,
+    sd: float,
+    se_documents: float,
+    rng: np.random.Generator,
 ) -> Array:
+    """Draws about ``mean``; ``centre`` is the mean of the units' own scores."""
     n_resamples, n_replicates = resampled.shape
-    moved: Array = resampled.mean(axis=1) - mean
+    moved: Array = resampled.mean(axis=1) - centre
     spread = float(moved.std())
     if spread > 0:
         moved = moved * min(1.0, se_documents / spread)

@@ -30,6 +30,8 @@ SCHEMA = 1
 OUT_OF_DRAW = "out-of-draw"
 _NAMED: tuple[NamedView, ...] = ("strict", "end_to_end", "on_found")
 _POOLED: tuple[PooledView, ...] = ("lenient", "boundary", "unseen", "seen")
+# The views of which each student's counts are kept: those that intervals are given for.
+_VIEWS: tuple[View, ...] = ("strict", *_POOLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,11 @@ class CellScores:
     (same label, overlap), ``boundary`` (any label), ``unseen`` and ``seen`` (strict, by whether the
     gold draw has the mention string). ``end_to_end`` and ``on_found`` are those of
     ``AttributeScores``, by name of the attribute, where the student is to learn some. ``groups``
-    numbers the patients, documents of one patient alike. ``ids_hash`` says which documents, in
-    which order. ``seconds`` and ``tokens`` are those of training. Of several ``students`` counts
-    are added up, and ``counts`` gives the mean. ``left_out`` are the positions of documents that
-    were not scored because the draw, or a document of it by text or patient, holds them: their
+    numbers what belongs together: documents of one patient, or sentences of one document, alike.
+    ``ids_hash`` says which documents, in which order. ``seconds`` and ``tokens`` are those of
+    training. Of several ``students`` counts are added up, and ``counts`` gives the mean; ``apart``
+    keeps those of each student, labels pooled, by view. ``left_out`` are the positions of documents
+    that were not scored because the draw, or a document of it by text or patient, holds them: their
     counts are 0 (out-of-draw scores stand over all of train, so that draws can be put together).
     """
 
@@ -65,11 +68,17 @@ class CellScores:
     end_to_end: dict[str, Counts] = field(default_factory=dict)
     on_found: dict[str, Counts] = field(default_factory=dict)
     left_out: tuple[int, ...] = ()
+    apart: dict[str, tuple[Counts, ...]] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int:
-        """How many documents were scored."""
+        """How many documents the counts stand over, those left out included."""
         return len(self.groups)
+
+    @property
+    def n_scored(self) -> int:
+        """How many documents were scored."""
+        return len(self.groups) - len(self.left_out)
 
     def counts(self, view: View = "strict", *, label: str | None = None) -> Array:
         """Counts per document, shape (documents, 3).
@@ -86,6 +95,21 @@ class CellScores:
             if counts:
                 total += np.asarray(counts, dtype=float)
         return total / self.students
+
+    def counts_apart(self, view: View = "strict") -> Array:
+        """Counts of each student, labels pooled, shape (students, documents, 3).
+
+        One row, the mean of all, where the students were not kept apart.
+        """
+        if view not in self.apart:
+            return self.counts(view)[None]
+        rows = np.asarray(self.apart[view], dtype=float)
+        return rows.reshape(len(self.apart[view]), self.n_documents, 3)
+
+    @property
+    def predicts_nothing(self) -> bool:
+        """Whether a student found no mention in any document."""
+        return not self.counts_apart()[..., :2].any(axis=(1, 2)).all()
 
     @property
     def f1(self) -> float:
@@ -118,6 +142,11 @@ class CellScores:
             "tokens": self.tokens,
             **({"students": self.students} if self.students > 1 else {}),
             **({"left_out": list(self.left_out)} if self.left_out else {}),
+            **(
+                {"apart": {view: list(map(_to_lists, own)) for view, own in self.apart.items()}}
+                if self.apart
+                else {}
+            ),
         }
 
     @classmethod
@@ -149,6 +178,10 @@ class CellScores:
                 tokens=int(value["tokens"]),
                 students=int(value.get("students", 1)),
                 left_out=tuple(int(i) for i in value.get("left_out", ())),
+                apart={
+                    str(view): tuple(map(_to_counts, own))
+                    for view, own in value.get("apart", {}).items()
+                },
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StageError(
@@ -242,11 +275,17 @@ def join_folds(
     def gathered(counts: Sequence[Counts]) -> Counts:
         return tuple(counts[fold][row] if counts[fold] else zero for fold, row in places)
 
+    kept = {view for view in cells[0].apart if all(view in cell.apart for cell in cells)}
+    apart = {
+        view: tuple(map(gathered, zip(*(cell.apart[view] for cell in cells), strict=True)))
+        for view in sorted(kept)
+    }
     return replace(
         cells[0],
         ids_hash=hash_ids([doc.id for doc in gold]),
         groups=_groups(gold),
         **_combine(cells, gathered),
+        apart=apart,
         seconds=sum(cell.seconds for cell in cells),
         tokens=sum(cell.tokens for cell in cells),
     )
@@ -255,12 +294,13 @@ def join_folds(
 def add_students(cells: Sequence[CellScores]) -> CellScores:
     """One score of several students of the same arm and draw on the same documents.
 
-    Labels, seed and the like are those of the first; ``seconds`` and ``tokens`` are added up.
+    Labels, seed and the like are those of the first; ``seconds`` and ``tokens`` are added up. The
+    counts of each stay in ``apart``.
 
     Raises:
         StageError: they were scored on other documents.
     """
-    if len({cell.ids_hash for cell in cells}) != 1:
+    if len({(cell.ids_hash, cell.left_out) for cell in cells}) != 1:
         raise StageError("students of one arm and draw were scored on different documents")
     zero = ((0, 0, 0),) * cells[0].n_documents
 
@@ -271,10 +311,16 @@ def add_students(cells: Sequence[CellScores]) -> CellScores:
     return replace(
         cells[0],
         **_combine(cells, added),
+        apart={view: tuple(_pooled_of(cell, view) for cell in cells) for view in _VIEWS},
         seconds=sum(cell.seconds for cell in cells),
         tokens=sum(cell.tokens for cell in cells),
         students=sum(cell.students for cell in cells),
     )
+
+
+def _pooled_of(cell: CellScores, view: View) -> Counts:
+    """The counts of one student in ``view``, labels pooled, as whole numbers."""
+    return _to_counts((cell.counts(view) * cell.students).round().tolist())
 
 
 def _combine(
@@ -297,11 +343,13 @@ def hash_ids(ids: Sequence[str]) -> str:
 
 
 def _groups(docs: Sequence[Document]) -> tuple[int, ...]:
+    """Numbers of what is resampled whole: the patient, else the document a sentence is of."""
     numbers: dict[tuple[str, str], int] = {}
     groups = []
     for doc in docs:
-        patient = doc.metadata.get("patient")
-        key = ("doc", doc.id) if patient is None else ("patient", str(patient))
+        named = (name for name in ("patient", "document") if doc.metadata.get(name) is not None)
+        name = next(named, None)
+        key = ("doc", doc.id) if name is None else (name, str(doc.metadata[name]))
         groups.append(numbers.setdefault(key, len(numbers)))
     return tuple(groups)
 

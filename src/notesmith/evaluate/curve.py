@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -18,6 +19,7 @@ from notesmith.evaluate.bootstrap import Array
 
 _EXPONENTS = np.linspace(0.0, 1.0, 21)
 _GRID = 400
+_RISES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Worth:
     low: int
     high: int
     beyond: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Whether the curve rises from its smallest to its largest size; the reason where not."""
+
+    kind: Literal["rising", "flat", "unknown"]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +117,65 @@ def _check_sizes(sizes: Sequence[int], scores: Sequence[object]) -> None:
         raise StageError(f"a learning curve needs sizes above 0, got {list(sizes)}")
 
 
+def trend(
+    scores: Mapping[int, Sequence[float]],
+    *,
+    worthwhile: float,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> Trend:
+    """Tell a rising curve from a flat one, and both from too few replicates to tell.
+
+    Args:
+        scores: gold scores of the replicates, by size; two sizes or more.
+        worthwhile: smallest rise that would matter, same unit as ``scores``: the curve is called
+            flat only where it is ruled out.
+        confidence: of the interval of the rise.
+        seed: of the resampling.
+    """
+    sizes = sorted(scores)
+    if single := [n for n in sizes if len(scores[n]) == 1]:
+        return Trend(
+            "unknown",
+            f"too few replicates: gold was trained once at {', '.join(map(str, single))} notes, "
+            "which tells nothing of its spread",
+        )
+    means = np.asarray([np.mean(scores[n]) for n in sizes])
+    rng = np.random.default_rng([seed, 2])
+    drawn = _draw_means([scores[n] for n in sizes], means, _RISES, rng)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn[:, -1] - drawn[:, 0], (tail, 1 - tail))
+    ends = f"from {sizes[0]} to {sizes[-1]} notes"
+    if low > 0:
+        return Trend("rising")
+    if high < worthwhile:
+        return Trend("flat", f"the gold curve is flat {ends}")
+    return Trend("unknown", f"too few replicates to tell whether the gold curve rises {ends}")
+
+
 def worth_in_notes(
     scores: Mapping[int, Sequence[float]],
     size: int,
     gain: float,
     gain_draws: Array,
     *,
+    worthwhile: float,
     confidence: float = 0.95,
     seed: int = 13,
 ) -> WorthResult:
     """How many more labelled notes give the same as ``gain`` does at ``size`` notes.
 
     The interval covers both uncertainties: each resampled gain is read off a curve fitted to
-    resampled means (Student's t about each size's mean, by its replicates).
+    resampled means (Student's t about each size's mean, by its replicates). There is no worth where
+    the curve does not clearly rise: it is called flat only where a rise of ``worthwhile`` is ruled
+    out, else the replicates are too few to tell.
 
     Args:
         scores: gold scores of the replicates, by size.
         size: notes the gain was measured at.
         gain: score difference, same unit as ``scores``.
         gain_draws: resampled gains.
+        worthwhile: smallest rise that would matter, same unit as ``scores``.
         confidence: of the interval.
         seed: of the resampling.
     """
@@ -134,19 +184,17 @@ def worth_in_notes(
         return WorthResult(None, "gold was trained at one size only")
     if size not in scores:
         return WorthResult(None, f"gold was not trained at {size} notes")
-    means = np.asarray([np.mean(scores[n]) for n in sizes])
-    rng = np.random.default_rng([seed, 2])
-    drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
-    if np.quantile(drawn[:, -1] - drawn[:, 0], (1 - confidence) / 2) <= 0:
-        return WorthResult(
-            None,
-            f"the gold curve is flat: {sizes[-1]} notes are not clearly better than {sizes[0]}",
-        )
+    found = trend(scores, worthwhile=worthwhile, confidence=confidence, seed=seed)
+    if found.kind != "rising":
+        return WorthResult(None, found.reason)
     if (gain > 0 and size == sizes[-1]) or (gain < 0 and size == sizes[0]):
         return WorthResult(
             None, f"the gold curve {'ends' if gain > 0 else 'begins'} at {size} notes"
         )
     grid = np.geomspace(sizes[0], sizes[-1], _GRID)
+    means = np.asarray([np.mean(scores[n]) for n in sizes])
+    rng = np.random.default_rng([seed, 2])
+    drawn = _draw_means([scores[n] for n in sizes], means, len(gain_draws), rng)
     point = _invert(sizes, means[None], size, np.asarray([gain]), grid)[0]
     notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)
     tail = (1 - confidence) / 2
@@ -163,10 +211,9 @@ def _draw_means(
     drawn = np.tile(means, (n_draws, 1))
     for i, values in enumerate(scores):
         n = len(values)
-        if n > 1:
-            error = float(np.std(values, ddof=1)) / n**0.5
-            even = stats.t.ppf((np.arange(n_draws) + 0.5) / n_draws, n - 1)
-            drawn[:, i] += error * rng.permutation(even)
+        error = float(np.std(values, ddof=1)) / n**0.5
+        even = stats.t.ppf((np.arange(n_draws) + 0.5) / n_draws, n - 1)
+        drawn[:, i] += error * rng.permutation(even)
     return drawn
 
 

@@ -38,23 +38,35 @@ def worth_words(worth: Mapping[str, Any], minutes: float | None = None) -> str:
     )
 
 
+def draws_words(found: int, planned: int) -> str:
+    """Why there is no claim, where other than the ``planned`` draws are there."""
+    if found > planned:
+        return (
+            f"No claim: the plan was sealed for {planned} draws and {found} are there, so it was "
+            "extended after a look"
+        )
+    return f"No claim before the {planned} draws that were sealed; {found} are there"
+
+
 def needed_words(power: Mapping[str, Any]) -> str:
     """What would find the difference that matters, by the ``power`` of the results; may be empty.
 
-    The cheapest way comes first: replicates need no labels, test documents do.
+    The cheapest way comes first: replicates need no labels, test documents do. Replicates are
+    priced in hours where ``seconds_per_draw`` is known.
     """
     wanted = power.get("needed")
     if wanted is None:
         return ""
     replicates, documents = power["n_replicates"], power["n_documents"]
     to_find = f"Finding {wanted['difference']:g} F1 four times out of five would take about"
-    rough = f"a rough figure: the spread is known from {replicates} replicates only"
-    alike = f"{rough}, and further test documents must be like these"
+    rough = f"new draws under a new plan; rough, for the spread is known from {replicates} only"
+    alike = f"{rough}, and further documents must be like these"
     ways = []
     if wanted["replicates"] is not None:
-        ways.append(f"{wanted['replicates']} replicates on these {documents} documents")
+        price = _price(wanted["replicates"], power.get("seconds_per_draw"))
+        ways.append(f"{wanted['replicates']} replicates on these {documents} documents{price}")
     if wanted["documents"] is not None:
-        ways.append(f"{wanted['documents']} test documents with these {replicates} replicates")
+        ways.append(f"{wanted['documents']} scored documents with these {replicates} replicates")
     if ways:
         more = rough if wanted["documents"] is None else alike
         return f"{to_find} {', or '.join(ways)} ({more})."
@@ -64,9 +76,17 @@ def needed_words(power: Mapping[str, Any]) -> str:
             f"{alone} would find {wanted['difference']:g} F1, and both together are out of reach."
         )
     return (
-        f"{alone} would do. {to_find} {wanted['times'] * replicates} replicates and "
-        f"{wanted['times'] * documents} test documents together ({alike})."
+        f"{alone} would do. {to_find} {wanted['times'] * replicates} replicates"
+        f"{_price(wanted['times'] * replicates, power.get('seconds_per_draw'))} and "
+        f"{wanted['times'] * documents} scored documents together ({alike})."
     )
+
+
+def _price(replicates: int, seconds_per_draw: float | None) -> str:
+    """``, 9.0 hours of computing here``, or nothing where the cost of a draw is not known."""
+    if seconds_per_draw is None:
+        return ""
+    return f", {hours(replicates * seconds_per_draw / 3600)} hours of computing here"
 
 
 def _interval(ends: Mapping[str, Any], beyond: list[str], write: Callable[[Any], str]) -> str:

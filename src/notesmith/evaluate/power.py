@@ -1,24 +1,41 @@
-"""What a comparison could have found: detectable difference, replicates and documents needed."""
+"""What a comparison could have found: detectable difference, replicates and documents needed.
+
+A difference is found where the interval of ``bootstrap`` is clear of 0: its half-width is a
+quantile of the sum of a normal part (documents) and of Student's t with R - 1 degrees of freedom
+(replicates). Power is computed for this very rule, so that what is stated is what is found.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, stats
 
 from notesmith.errors import StageError
+from notesmith.evaluate.bootstrap import Array
 
 _MOST_REPLICATES = 10_000
 _MOST_TIMES = 1000
-_NODES = 4000
+# Nodes of means over distributions, each at the middle of an equal share of probability.
+_NODES = 200
+_SPREADS = 60
+# Documents' error over replicates' error, where the half-width is tabulated.
+_RATIOS = np.geomspace(1e-3, 1e3, 49)
 
 
 def power(
-    difference: float, sd: float, n_replicates: int, *, se_documents: float = 0.0, alpha: float
+    difference: float,
+    sd: float,
+    n_replicates: int,
+    *,
+    se_documents: float = 0.0,
+    alpha: float,
+    sd_from: int | None = None,
 ) -> float:
-    """Chance that a true ``difference`` is found by the two-sided t interval.
+    """Chance that a true ``difference`` is found by the interval of ``bootstrap``.
 
     Args:
         difference: true mean difference, in the units of ``sd``.
@@ -26,17 +43,68 @@ def power(
         n_replicates: how many.
         se_documents: standard error from the documents that all replicates share.
         alpha: error rate.
+        sd_from: number of replicates that ``sd`` was estimated from; the chance is then a mean
+            over the spreads that may be behind it. None where it is known.
     """
-    error, df = _error(sd, n_replicates, se_documents)
-    if error == 0:
+    if n_replicates < 2:
+        raise StageError("power needs two replicates at least")
+    if sd_from is not None and sd_from < 2:
+        raise StageError("a spread is known from two replicates at least")
+    if sd == 0 and se_documents == 0:
         return 1.0 if difference else alpha
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
-    shift = abs(difference) / error
-    # The noncentral t, as a mean over the distribution of the estimated error: scipy's own has no
-    # value far out.
-    chi = stats.chi2.ppf((np.arange(_NODES) + 0.5) / _NODES, df)
-    bar = critical * np.sqrt(chi / df)
-    return float((stats.norm.sf(bar - shift) + stats.norm.cdf(-bar - shift)).mean())
+    return _found(difference, _spreads(sd, sd_from), n_replicates, se_documents, alpha)
+
+
+def _spreads(sd: float, sd_from: int | None) -> Array:
+    """The spreads that may be behind an estimated one: sd² df / chi², by its quantiles."""
+    if sd_from is None:
+        return np.asarray([sd])
+    df = sd_from - 1
+    return np.asarray(sd * np.sqrt(df / stats.chi2.ppf(_middles(_SPREADS), df)))
+
+
+def _found(
+    difference: float, sds: Array, n_replicates: int, se_documents: float, alpha: float
+) -> float:
+    df = n_replicates - 1
+    error = (sds**2 / n_replicates + se_documents**2) ** 0.5
+    # The next run estimates its spread anew.
+    chi = np.sqrt(stats.chi2.ppf(_middles(_NODES), df) / df)
+    bar = _half_width(sds[:, None] * chi / n_replicates**0.5, se_documents, df, alpha)
+    shift = abs(difference)
+    upper = stats.norm.sf((bar - shift) / error[:, None])
+    return float((upper + stats.norm.cdf((-bar - shift) / error[:, None])).mean())
+
+
+def _half_width(se_replicates: Array, se_documents: float, df: int, alpha: float) -> Array:
+    """Half of the interval's width, by the two parts of the error."""
+    if se_documents == 0:
+        return np.asarray(se_replicates * stats.t.ppf(1 - alpha / 2, df))
+    # Neither end of the table is left: beyond them one part is nothing beside the other.
+    ratio = se_documents / np.maximum(se_replicates, se_documents / _RATIOS[-1])
+    shape = np.interp(np.log(ratio), np.log(_RATIOS), _quantiles(df, alpha))
+    return np.asarray(shape * (se_replicates + se_documents))
+
+
+@lru_cache(maxsize=256)
+def _quantiles(df: int, alpha: float) -> Array:
+    """The 1 - alpha/2 quantile of (T + r Z) / (1 + r) for each tabulated ratio r.
+
+    T is Student's with ``df`` degrees of freedom, Z normal.
+    """
+    wanted = 1 - alpha / 2
+    z = stats.norm.ppf(_middles(_NODES))
+    low = np.zeros(len(_RATIOS))
+    high = stats.t.ppf(1 - alpha / 4, df) + stats.norm.ppf(1 - alpha / 4) * _RATIOS
+    for _ in range(22):
+        middle = (low + high) / 2
+        below = stats.t.cdf(middle[:, None] - _RATIOS[:, None] * z, df).mean(axis=1) < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2 / (1 + _RATIOS))
+
+
+def _middles(n: int) -> Array:
+    return (np.arange(n) + 0.5) / n
 
 
 def detectable(
@@ -46,21 +114,32 @@ def detectable(
     se_documents: float = 0.0,
     power_wanted: float = 0.8,
     alpha: float = 0.05,
+    sd_from: int | None = None,
 ) -> float | None:
-    """The true difference that would be found with ``power_wanted``; None for one replicate."""
+    """The true difference that would be found with ``power_wanted``; None for one replicate.
+
+    ``sd_from`` as in ``power``: with it, the difference that is stated from a run's own spread is
+    found so often by further runs of this size, and not only by those whose spread was known.
+    """
     if n_replicates < 2:
         return None
-    error, df = _error(sd, n_replicates, se_documents)
-    if error == 0:
+    if sd == 0 and se_documents == 0:
         return 0.0
-    top = error * 4 * (float(stats.t.ppf(1 - alpha / 2, df)) + 2)
-    found = optimize.brentq(
-        lambda d: power(d, sd, n_replicates, se_documents=se_documents, alpha=alpha) - power_wanted,
-        0.0,
-        top,
-        xtol=1e-6 * error,
-    )
-    return float(found)
+
+    def lacking(difference: float) -> float:
+        return power_wanted - power(
+            difference,
+            sd,
+            n_replicates,
+            se_documents=se_documents,
+            alpha=alpha,
+            sd_from=sd_from,
+        )
+
+    top = sd + se_documents
+    while lacking(top) > 0:
+        top *= 2
+    return float(optimize.brentq(lacking, 0.0, top, xtol=1e-6 * top))
 
 
 def replicates_needed(
@@ -70,13 +149,15 @@ def replicates_needed(
     se_documents: float = 0.0,
     power_wanted: float = 0.8,
     alpha: float = 0.05,
+    sd_from: int | None = None,
 ) -> int | None:
     """Fewest replicates that find ``difference``; None if documents alone forbid it."""
     if difference <= 0:
         raise StageError(f"difference {difference} is not above 0")
 
     def enough(n: int) -> bool:
-        return power(difference, sd, n, se_documents=se_documents, alpha=alpha) >= power_wanted
+        found = power(difference, sd, n, se_documents=se_documents, alpha=alpha, sd_from=sd_from)
+        return found >= power_wanted
 
     return _fewest(enough, 1, _MOST_REPLICATES)
 
@@ -104,6 +185,7 @@ def needed(
     se_documents: float = 0.0,
     power_wanted: float = 0.8,
     alpha: float = 0.05,
+    sd_from: int | None = None,
 ) -> Needed:
     """How much larger an experiment would have to be to find ``difference``.
 
@@ -118,6 +200,7 @@ def needed(
         se_documents: standard error from the documents that all replicates share.
         power_wanted: chance of finding it.
         alpha: error rate.
+        sd_from: replicates that ``sd`` was estimated from, as in ``power``.
 
     Raises:
         StageError: ``difference`` is not above 0, or there are fewer than two replicates.
@@ -125,13 +208,18 @@ def needed(
 
     def finds(replicates: int, documents: float) -> bool:
         error = se_documents * (n_documents / documents) ** 0.5
-        found = power(difference, sd, replicates, se_documents=error, alpha=alpha)
+        found = power(difference, sd, replicates, se_documents=error, alpha=alpha, sd_from=sd_from)
         return found >= power_wanted
 
     return Needed(
         difference,
         replicates_needed(
-            difference, sd, se_documents=se_documents, power_wanted=power_wanted, alpha=alpha
+            difference,
+            sd,
+            se_documents=se_documents,
+            power_wanted=power_wanted,
+            alpha=alpha,
+            sd_from=sd_from,
         ),
         _fewest(lambda n: finds(n_replicates, n), n_documents - 1, _MOST_TIMES * n_documents),
         _fewest(lambda k: finds(k * n_replicates, k * n_documents), 0, _MOST_TIMES),
@@ -147,15 +235,3 @@ def _fewest(enough: Callable[[int], bool], too_few: int, most: int) -> int | Non
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def _error(sd: float, n_replicates: int, se_documents: float) -> tuple[float, float]:
-    """Standard error of the mean difference and its degrees of freedom (Satterthwaite)."""
-    if n_replicates < 2:
-        raise StageError("power needs two replicates at least")
-    from_replicates = sd**2 / n_replicates
-    total = from_replicates + se_documents**2
-    if from_replicates == 0:
-        return total**0.5, 1e6
-    # The documents' part is taken as known: they are many beside the replicates.
-    return total**0.5, min(1e6, (n_replicates - 1) * (total / from_replicates) ** 2)

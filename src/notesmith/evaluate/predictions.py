@@ -28,7 +28,10 @@ from notesmith.evaluate.phrases import points
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """Scores of one part (a view, or a label in the strict view), in points of 100."""
+    """Scores of one part (a view, or a label in the strict view), in points of 100.
+
+    ``left_out_ratio`` of the resamples held no gold mention of it and are not in the interval.
+    """
 
     part: str
     precision: float
@@ -39,6 +42,7 @@ class Rating:
     tp: int
     fp: int
     fn: int
+    left_out_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class AttributeRating:
 class Ratings:
     """All parts, and how many documents (patients, where the corpus names them) they rest on.
 
-    ``attributes`` are those of gold, none where predictions carry none of them.
+    ``attributes`` are those of gold, none where predictions carry none of them. ``notices`` are
+    sentences about what a reader must not miss.
     """
 
     views: tuple[Rating, ...]
@@ -63,6 +68,7 @@ class Ratings:
     n_documents: int
     n_groups: int
     confidence: float
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -71,7 +77,10 @@ class Ratings:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """F1 of the second set minus the first's, in points of 100."""
+    """F1 of the second set minus the first's, in points of 100.
+
+    ``left_out_ratio`` as in ``Rating``.
+    """
 
     part: str
     f1_first: float
@@ -81,6 +90,7 @@ class Difference:
     high: float
     p: float
     p_holm: float
+    left_out_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ class Differences:
     n_documents: int
     n_groups: int
     confidence: float
+    notices: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -104,7 +115,7 @@ class Differences:
         figures = (
             f"{points(diff.delta)} F1 [{points(diff.low)}, {points(diff.high)}], p = {diff.p:.2g}"
         )
-        what = "patients" if self.n_groups != self.n_documents else "documents"
+        what = resampled_units(self.n_groups, self.n_documents)
         scope = (
             f"over {self.n_groups} {what}; another seed or draw of gold may differ by more than "
             "this interval says"
@@ -113,6 +124,30 @@ class Differences:
             better, worse = (second, first) if diff.delta > 0 else (first, second)
             return f"{better} scores higher than {worse}: {figures} {scope}."
         return f"No difference shown between {second} and {first}: {figures} {scope}."
+
+
+def resampled_units(n_groups: int, n_documents: int) -> str:
+    """What was resampled: documents, or what holds several of them together."""
+    return "documents" if n_groups == n_documents else "patients or source documents"
+
+
+def _notices(cells: Sequence[CellScores], parts: Iterable[Rating | Difference]) -> tuple[str, ...]:
+    found = [
+        f"The {which}predictions hold no mention at all."
+        for cell, which in zip(
+            cells, ("first ", "second ") if len(cells) > 1 else ("",), strict=True
+        )
+        if cell.predicts_nothing
+    ]
+    for row in parts:
+        if row.left_out_ratio == 1:
+            found.append(f"{row.part}: gold has none, so its interval says nothing.")
+        elif row.left_out_ratio:
+            found.append(
+                f"{row.part}: {row.left_out_ratio:.1%} of the resamples hold no gold mention and "
+                "are left out of its interval."
+            )
+    return tuple(found)
 
 
 def rate(
@@ -151,16 +186,20 @@ def rate(
             _points(float(f1(total))),
             _points(found.low),
             _points(found.high),
-            *(int(n) for n in total),
+            tp=int(total[0]),
+            fp=int(total[1]),
+            fn=int(total[2]),
+            left_out_ratio=found.n_left_out / len(weights),
         )
 
     views: list[View] = ["strict", "lenient", "boundary"]
     if seen is not None:
         views += ["unseen", "seen"]
     is_predicted = cell.counts("end_to_end")[:, :2].any()
+    labels = tuple(rating(label, cell.counts(label=label)) for label in cell.strict)
     return Ratings(
         views=tuple(rating(view, cell.counts(view)) for view in views),
-        labels=tuple(rating(label, cell.counts(label=label)) for label in cell.strict),
+        labels=labels,
         attributes=tuple(
             AttributeRating(
                 name,
@@ -173,6 +212,7 @@ def rate(
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,
+        notices=_notices([cell], labels),
     )
 
 
@@ -211,6 +251,7 @@ def compare(
             _points(found.high),
             found.p,
             found.p,
+            left_out_ratio=found.n_left_out / len(weights),
         )
 
     labels = sorted({*ours.strict, *theirs.strict})
@@ -226,6 +267,7 @@ def compare(
         n_documents=ours.n_documents,
         n_groups=len(set(ours.groups)),
         confidence=confidence,
+        notices=_notices([ours, theirs], found),
     )
 
 

@@ -6,30 +6,21 @@ it adds to the dictionary.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
-from notesmith.evaluate.bootstrap import (
-    Array,
-    Estimate,
-    Metric,
-    bootstrap,
-    document_weights,
-    f1,
-    pool_groups,
-    precision,
-    recall,
-)
+from notesmith.evaluate.board import Board
+from notesmith.evaluate.bootstrap import Estimate, Metric, f1, precision, recall
 from notesmith.evaluate.cells import CellScores, View
-from notesmith.evaluate.curve import Worth, fit_curve, worth_in_notes
-from notesmith.evaluate.multiple import holm
-from notesmith.evaluate.power import detectable, needed
-from notesmith.evaluate.verdict import WORTHWHILE, candidate, claim, write_verdict
+from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power_of
+from notesmith.evaluate.curve import fit_curve, trend
+from notesmith.evaluate.notices import notices
+from notesmith.evaluate.verdict import WORTHWHILE, candidate, write_verdict
 
 SCHEMA = 1
 
@@ -45,71 +36,6 @@ _METRICS: dict[str, tuple[View, Metric]] = {
 }
 
 
-@dataclass(slots=True)
-class _Board:
-    """The cells of one split by arm, size and replicate, with what their bootstrap shares."""
-
-    config: EvaluateConfig
-    seed: int
-    cells: dict[tuple[str, int], dict[int, CellScores]] = field(default_factory=dict)
-    groups: tuple[int, ...] = ()
-    weights: Array | None = None
-
-    @classmethod
-    def of(cls, cells: Iterable[CellScores], config: EvaluateConfig, seed: int) -> _Board:
-        board = cls(config, seed)
-        first: CellScores | None = None
-        for cell in cells:
-            first = first or cell
-            if cell.ids_hash != first.ids_hash or cell.groups != first.groups:
-                raise StageError(
-                    f"arm {cell.arm!r}, size {cell.size}, replicate {cell.replicate} was scored "
-                    "on other documents than the rest"
-                )
-            row = board.cells.setdefault((cell.arm, cell.size), {})
-            if cell.replicate in row:
-                raise StageError(
-                    f"arm {cell.arm!r}, size {cell.size} has replicate {cell.replicate} twice"
-                )
-            row[cell.replicate] = cell
-        if first is not None:
-            board.groups = first.groups
-            board.weights = document_weights(len(set(first.groups)), config.resamples, seed=seed)
-        return board
-
-    def replicates(self, arm: str, size: int) -> list[int]:
-        return sorted(self.cells.get((arm, size), {}))
-
-    def counts(
-        self,
-        arm: str,
-        size: int,
-        view: View,
-        *,
-        replicates: Sequence[int] | None = None,
-        label: str | None = None,
-    ) -> Array:
-        row = self.cells[arm, size]
-        wanted = self.replicates(arm, size) if replicates is None else replicates
-        return np.stack([row[r].counts(view, label=label) for r in wanted])
-
-    def estimate(
-        self,
-        counts: Array,
-        other: Array | None = None,
-        *,
-        metric: Metric = f1,
-    ) -> Estimate:
-        return bootstrap(
-            pool_groups(counts, self.groups),
-            None if other is None else pool_groups(other, self.groups),
-            metric=metric,
-            confidence=self.config.confidence,
-            seed=self.seed,
-            weights=self.weights,
-        )
-
-
 def assemble(
     cells: Iterable[CellScores],
     config: EvaluateConfig,
@@ -120,6 +46,7 @@ def assemble(
     out_of_draw_cells: Iterable[CellScores] = (),
     planned: Mapping[int, int] | None = None,
     pool: int | None = None,
+    seconds_per_draw: float | None = None,
     curve_arm: str = "gold",
     seed: int = 13,
 ) -> dict[str, Any]:
@@ -135,7 +62,10 @@ def assemble(
             use, each over all of train with its draw ``left_out``.
         planned: replicates by size that were sealed; no claim before they are there.
         pool: train documents that draws are taken from.
-        curve_arm: the arm whose sizes make the learning curve.
+        seconds_per_draw: computing time of one more draw with all its arms, for the price of an
+            answer; nothing is said of it where it is not known.
+        curve_arm: gold alone: its sizes make the learning curve, and it is the second step of the
+            verdict.
         seed: of the bootstrap.
 
     Returns:
@@ -145,30 +75,35 @@ def assemble(
     Raises:
         StageError: there is no cell, or cells were scored on different documents.
     """
-    board = _Board.of(cells, config, seed)
-    dev = _Board.of(dev_cells, config, seed)
+    board = Board.of(cells, config, seed)
+    dev = Board.of(dev_cells, config, seed)
+    out = Board.of(out_of_draw_cells, config, seed)
     if not board.cells:
         raise StageError("there is nothing to assemble: no cell was scored")
     sources = dict(made or {})
     order = {arm: i for i, arm in enumerate(sources)}
     keys = sorted(board.cells, key=lambda k: (k[1], order.get(k[0], len(order)), k[0]))
+    board.cells = {key: board.cells[key] for key in keys}
     sizes = sorted({size for _, size in keys})
     main = main_size if main_size is not None else _busiest_size(keys)
     if main not in sizes:
         raise StageError(f"no cell was scored at main size {main}; there are {sizes}")
-    any_cell = next(iter(board.cells[keys[0]].values()))
-    comparisons = _comparisons(board, keys, curve_arm)
     about = config.candidate or candidate(sources, config.comparator)
-    scored = {arm for arm, _ in keys}
-    awaited = about if about not in scored else None
-    if awaited:
+    scored = {arm for arm, size in keys if size == main}
+    awaited = _awaited(about, config, curve_arm, scored, sources)
+    if about not in scored:
         # Speak about what is there.
         there = {arm: own for arm, own in sources.items() if arm in scored}
         about = candidate(there, config.comparator)
+    evidence = Evidence(
+        config, board, out, curve_arm, main, None if awaited else about, dict(planned or {})
+    )
+    comparisons = compare_arms(evidence)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "scale": 100,
-        "split": any_cell.split,
+        "split": board.split,
+        "deciding": asdict(evidence.decide(main)),
         "comparator": config.comparator,
         "candidate": about,
         "labels": _labels(board),
@@ -177,13 +112,36 @@ def assemble(
         "confidence": config.confidence,
         "resamples": config.resamples,
         "minutes_per_note": config.minutes_per_note,
-        "arms": [_arm(board, dev, arm, size, sources.get(arm, ())) for arm, size in keys],
+        "notices": notices(board, main_size=main, planned=planned, pool=pool),
+        "arms": [
+            {
+                **_arm(board, out, dev, arm, size, sources.get(arm, ())),
+                "decided_on": evidence.decide(size).split,
+            }
+            for arm, size in keys
+        ],
         "comparisons": comparisons,
-        "learning_curve": _learning_curve(board, curve_arm, main),
-        "power": _power(board, comparisons, about, main),
+        "learning_curve": _learning_curve(evidence),
+        "power": power_of(evidence, comparisons, seconds_per_draw),
     }
     results["verdict"] = write_verdict(results, about, awaited).to_json()
     return results
+
+
+def _awaited(
+    about: str | None,
+    config: EvaluateConfig,
+    gold: str,
+    scored: Collection[str],
+    planned: Collection[str],
+) -> str | None:
+    """The arm of the plan that the recommendation needs and that is not scored, if there is one."""
+    if about is None:
+        return None
+    rival = config.against.get(about, config.comparator)
+    return next(
+        (a for a in (about, rival, gold) if a not in scored and a in {*planned, about}), None
+    )
 
 
 def _busiest_size(keys: Sequence[tuple[str, int]]) -> int:
@@ -191,34 +149,46 @@ def _busiest_size(keys: Sequence[tuple[str, int]]) -> int:
     return max(sorted(set(sizes)), key=sizes.count)
 
 
-def _labels(board: _Board) -> list[str]:
+def _labels(board: Board) -> list[str]:
     return sorted({x for row in board.cells.values() for cell in row.values() for x in cell.strict})
 
 
 def _stat(estimate: Estimate) -> dict[str, Any]:
     return {
-        "mean": _points(estimate.mean),
-        "sd": _points(estimate.sd),
-        "low": _points(estimate.low),
-        "high": _points(estimate.high),
-        "values": [_points(v) for v in estimate.values],
+        "mean": points(estimate.mean),
+        "sd": points(estimate.sd),
+        "low": points(estimate.low),
+        "high": points(estimate.high),
+        "values": [points(v) for v in estimate.values],
     }
 
 
-def _points(value: float) -> float:
-    return round(100 * value, 3)
+def _stats(board: Board, arm: str, size: int) -> dict[str, Any]:
+    return {
+        name: _stat(board.score(arm, size, view, metric))
+        for name, (view, metric) in _METRICS.items()
+    }
 
 
-def _arm(board: _Board, dev: _Board, arm: str, size: int, made: Sequence[str]) -> dict[str, Any]:
+def _arm(
+    board: Board, out: Board, dev: Board, arm: str, size: int, made: Sequence[str]
+) -> dict[str, Any]:
     row = board.cells[arm, size]
     entry: dict[str, Any] = {
         "name": arm,
         "size": size,
         "made": list(made),
         "n_replicates": len(row),
+        "n_students": min(cell.students for cell in row.values()),
+        **_stats(board, arm, size),
+        "out_of_draw": None,
     }
-    for name, (view, metric) in _METRICS.items():
-        entry[name] = _stat(board.estimate(board.counts(arm, size, view), metric=metric))
+    if (arm, size) in out.cells and out.n_scored(size):
+        entry["out_of_draw"] = {
+            "n_documents": out.n_scored(size),
+            "n_replicates": len(out.cells[arm, size]),
+            **_stats(out, arm, size),
+        }
     labels = sorted({label for cell in row.values() for label in cell.strict})
     entry["by_label"] = {label: _label(board, arm, size, label) for label in labels}
     if names := sorted({name for cell in row.values() for name in cell.end_to_end}):
@@ -229,128 +199,45 @@ def _arm(board: _Board, dev: _Board, arm: str, size: int, made: Sequence[str]) -
             for name in names
         }
     entry["dev_f1"] = (
-        _stat(dev.estimate(dev.counts(arm, size, "strict"))) if (arm, size) in dev.cells else None
+        _stat(dev.score(arm, size, "strict", f1)) if (arm, size) in dev.cells else None
     )
     entry["seconds"] = round(float(np.mean([cell.seconds for cell in row.values()])), 2)
     entry["tokens"] = round(float(np.mean([cell.tokens for cell in row.values()])))
     return entry
 
 
-def _label(board: _Board, arm: str, size: int, label: str, view: View = "strict") -> dict[str, Any]:
+def _label(board: Board, arm: str, size: int, label: str, view: View = "strict") -> dict[str, Any]:
     totals = board.counts(arm, size, view, label=label).sum(axis=1)
     return {
-        "precision": _points(float(precision(totals).mean())),
-        "recall": _points(float(recall(totals).mean())),
-        "f1": _points(float(f1(totals).mean())),
+        "precision": points(float(precision(totals).mean())),
+        "recall": points(float(recall(totals).mean())),
+        "f1": points(float(f1(totals).mean())),
         "support": round(float((totals[:, 0] + totals[:, 2]).mean())),
     }
 
 
-def _comparisons(
-    board: _Board, keys: Sequence[tuple[str, int]], curve_arm: str
-) -> list[dict[str, Any]]:
-    """Each arm against the comparator, then the recipe's further pairs: a Holm family each.
-
-    A family is made of the comparisons at one size.
-    """
-    config = board.config
-    entries: list[dict[str, Any]] = []
-    for size in sorted({size for _, size in keys}):
-        here = [arm for arm, n in keys if n == size]
-        families = {
-            "comparator": [(arm, config.comparator) for arm in here if arm != config.comparator],
-            "against": [
-                (arm, other)
-                for arm, other in config.against.items()
-                if arm in here and other != config.comparator
-            ],
-        }
-        for family, pairs in families.items():
-            found = [_compare(board, pair, size, family, curve_arm) for pair in pairs]
-            kept = [entry for entry in found if entry is not None]
-            for entry, p in zip(kept, holm([entry["p"] for entry in kept]), strict=True):
-                entry["p_holm"] = round(p, 5)
-                entry["p"] = round(entry["p"], 5)
-                entry["claim"] = claim(
-                    entry["low"],
-                    entry["high"],
-                    p,
-                    entry["n_replicates"],
-                    alpha=1 - config.confidence,
-                )
-            entries += kept
-    return entries
-
-
-def _compare(
-    board: _Board, pair: tuple[str, str], size: int, family: str, curve_arm: str
-) -> dict[str, Any] | None:
-    arm, against = pair
-    common = sorted(set(board.replicates(arm, size)) & set(board.replicates(against, size)))
-    if not common:
-        return None
-    estimate = board.estimate(
-        board.counts(arm, size, "strict", replicates=common),
-        board.counts(against, size, "strict", replicates=common),
-    )
-    found = worth_in_notes(
-        _gold_scores(board, curve_arm),
-        size,
-        estimate.mean,
-        estimate.draws,
-        confidence=board.config.confidence,
-        seed=board.seed,
-    )
-    return {
-        "arm": arm,
-        "against": against,
-        "family": family,
-        "size": size,
-        "delta": _points(estimate.mean),
-        "low": _points(estimate.low),
-        "high": _points(estimate.high),
-        "values": [_points(v) for v in estimate.values],
-        "p": estimate.p,
-        "p_holm": 1.0,
-        "n_replicates": estimate.n_replicates,
-        "worth": _worth(found.worth, board.config.minutes_per_note),
-        "worth_reason": found.reason,
-        "claim": "no difference shown",
-        "sd_delta": _points(estimate.sd),
-        "se_documents": _points(estimate.se_documents),
-    }
-
-
-def _worth(worth: Worth | None, minutes: float | None) -> dict[str, Any] | None:
-    if worth is None:
-        return None
-    notes = {"notes": worth.notes, "low": worth.low, "high": worth.high}
-    entry: dict[str, Any] = {**notes, "beyond": list(worth.beyond)}
-    if minutes is not None:
-        entry["hours"] = {name: round(n * minutes / 60, 2) for name, n in notes.items()}
-    return entry
-
-
-def _gold_scores(board: _Board, curve_arm: str) -> dict[int, list[float]]:
-    sizes = sorted(size for arm, size in board.cells if arm == curve_arm)
-    return {
-        size: [cell.f1 for _, cell in sorted(board.cells[curve_arm, size].items())]
-        for size in sizes
-    }
-
-
-def _learning_curve(board: _Board, curve_arm: str, main: int) -> dict[str, Any]:
-    scores = _gold_scores(board, curve_arm)
+def _learning_curve(evidence: Evidence) -> dict[str, Any]:
+    board, main = evidence.board(evidence.main), evidence.main
+    scores = evidence.gold_scores(board)
     sizes = list(scores)
     means = [100 * float(np.mean(values)) for values in scores.values()]
     entry: dict[str, Any] = {
-        "arm": curve_arm,
+        "arm": evidence.curve_arm,
+        "scored_on": board.split,
         "sizes": sizes,
         "f1": [round(m, 3) for m in means],
+        "trend": None,
         "fit": None,
         "doubling": None,
     }
     if len(sizes) > 1:
+        found = trend(
+            scores,
+            worthwhile=WORTHWHILE / 100,
+            confidence=evidence.config.confidence,
+            seed=board.seed,
+        )
+        entry["trend"] = found.kind
         fit = fit_curve(sizes, means)
         entry["fit"] = {
             "a": fit.a,
@@ -362,42 +249,4 @@ def _learning_curve(board: _Board, curve_arm: str, main: int) -> dict[str, Any]:
         }
         if main in sizes and 2 * main <= max(sizes):
             entry["doubling"] = round(fit(2 * main) - fit(main), 3)
-    return entry
-
-
-def _power(
-    board: _Board, comparisons: Sequence[Mapping[str, Any]], about: str | None, main: int
-) -> dict[str, Any]:
-    """Of the verdict's comparison; of the first one at the main size where there is none."""
-    here = [c for c in comparisons if c["size"] == main]
-    mine = [c for c in here if c["arm"] == about] or here
-    chosen = next((c for c in mine if c["family"] == "against"), mine[0] if mine else None)
-    entry: dict[str, Any] = {
-        "sd_delta": None,
-        "se_documents": None,
-        "detectable": None,
-        "n_replicates": 0,
-        "n_documents": len(board.groups),
-        "needed": None,
-    }
-    if chosen is None:
-        return entry
-    entry["sd_delta"] = chosen["sd_delta"]
-    entry["se_documents"] = chosen["se_documents"]
-    entry["n_replicates"] = chosen["n_replicates"]
-    found = detectable(
-        chosen["sd_delta"], chosen["n_replicates"], se_documents=chosen["se_documents"]
-    )
-    if found is None:
-        return entry
-    entry["detectable"] = round(found, 2)
-    if found > WORTHWHILE:
-        lacking = needed(
-            WORTHWHILE,
-            chosen["sd_delta"],
-            n_replicates=chosen["n_replicates"],
-            n_documents=len(board.groups),
-            se_documents=chosen["se_documents"],
-        )
-        entry["needed"] = asdict(lacking)
     return entry

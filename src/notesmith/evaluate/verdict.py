@@ -1,8 +1,11 @@
 """The verdict in words: claims, headline, sentences and recommendation, by rules written down here.
 
-A claim needs five replicates, a Holm-adjusted p below the error rate and an interval clear of 0.
-The recommendation is about one arm that was named before the test set was opened; it is the rule
-of ``recommend`` that decides, not the writer of a report. Words for numbers are in ``phrases``.
+**The rule.** The recommendation is about one arm that was named before the test set was opened, the
+candidate. It is compared with its rival first, and with gold after that, each at the error rate
+(5%). The second is tested only where the first said *better*: in a fixed sequence neither needs a
+correction. *Use* needs both. The other comparisons are side arms; Holm's correction is for them
+alone. No claim is made below five draws, nor before the number of draws that was sealed is there.
+It is ``recommend`` that decides, not the writer of a report. Words for numbers are in ``phrases``.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from notesmith.evaluate.phrases import needed_words, points, worth_words
+from notesmith.evaluate.phrases import draws_words, needed_words, points, worth_words
 
-Claim = Literal["better", "worse", "no difference shown", "demonstration"]
+Claim = Literal[
+    "better", "worse", "no difference shown", "not tested", "demonstration", "unfinished"
+]
 Recommendation = Literal[
     "use", "do not use", "label more", "underpowered", "demonstration", "no claim", "unfinished"
 ]
@@ -26,44 +31,90 @@ FEW_NOTES_RATIO = 0.1
 WORTHWHILE = 1.0
 
 
-def claim(low: float, high: float, p_holm: float, n_replicates: int, *, alpha: float) -> Claim:
-    """What may be said of a difference."""
+def claim(
+    low: float,
+    high: float,
+    p: float,
+    n_replicates: int,
+    *,
+    alpha: float,
+    planned: int | None = None,
+    is_tested: bool = True,
+) -> Claim:
+    """What may be said of a difference.
+
+    Args:
+        low: lower end of its interval.
+        high: upper end.
+        p: of a step of the fixed sequence as it is, of a side arm by Holm.
+        n_replicates: draws that both arms were scored on.
+        alpha: error rate.
+        planned: draws that were sealed: with fewer the run goes on, with more it was extended after
+            a look, and neither may claim. None where no plan was sealed.
+        is_tested: whether the step before it in the fixed sequence said *better*.
+    """
+    other = planned is not None and n_replicates != planned
+    if other and max(n_replicates, planned or 0) >= MIN_REPLICATES:
+        return "unfinished"
     if n_replicates < MIN_REPLICATES:
         return "demonstration"
-    if p_holm < alpha and low > 0:
+    if not is_tested:
+        return "not tested"
+    if p < alpha and low > 0:
         return "better"
-    if p_holm < alpha and high < 0:
+    if p < alpha and high < 0:
         return "worse"
     return "no difference shown"
 
 
-def recommend(
-    comparison: Mapping[str, Any], *, doubling: float | None, detectable: float | None = None
-) -> Recommendation:
-    """What to do, from the main comparison (its figures in points of F1).
+def recommend(steps: Sequence[Mapping[str, Any]], *, doubling: float | None) -> Recommendation:
+    """What to do, from the comparisons of the fixed sequence (figures in points of F1).
 
     Args:
-        comparison: an entry of ``comparisons``.
-        doubling: points of F1 that doubling the gold gains, None where it is not known.
-        detectable: true difference that such a run finds four times in five, None where unknown.
+        steps: entries of ``comparisons``: with the rival, then with gold; one where gold is the
+            rival.
+        doubling: points of F1 that doubling the gold gains, None where the curve does not clearly
+            rise, or ends before that.
     """
-    said = comparison["claim"]
-    if said == "demonstration":
+    said = [step["claim"] for step in steps]
+    if "unfinished" in said:
+        return "unfinished"
+    if "demonstration" in said:
         return "demonstration"
-    if said == "worse":
+    if "worse" in said:
         return "do not use"
-    if said == "better":
-        worth = comparison["worth"]
-        few = max(FEW_NOTES, FEW_NOTES_RATIO * comparison["size"])
-        bounded = worth is not None and "high" not in worth["beyond"]
-        return "label more" if bounded and worth["high"] <= few else "use"
-    if comparison["high"] < WORTHWHILE:
-        return "do not use"
-    if doubling is not None and doubling > comparison["high"]:
-        return "label more"
-    # The interval leaves room for a gain that matters. If such a gain would mostly have been
-    # missed, its absence says nothing; if it would mostly have been found, there is just no claim.
-    return "underpowered" if detectable is not None and detectable > WORTHWHILE else "no claim"
+    step = decisive(steps)
+    if step["claim"] == "better":
+        return "label more" if any(map(is_worth_little, steps)) else "use"
+    if step["high"] < WORTHWHILE:
+        # What the arm cannot give, more labels can.
+        can = doubling is not None and doubling >= WORTHWHILE
+        return "label more" if can else "do not use"
+    return "label more" if is_worth_little(step) else "underpowered"
+
+
+def steps_of(comparisons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The steps of the fixed sequence among ``comparisons`` of one size, in order."""
+    return sorted((c for c in comparisons if c["step"]), key=lambda c: int(c["step"]))
+
+
+def decisive(steps: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The step that the recommendation rests on.
+
+    One that says *worse*; else one that rules out a gain that matters; else the first that is not
+    *better*; else the first.
+    """
+    lacking = [step for step in steps if step["claim"] != "better"]
+    worse = [step for step in lacking if step["claim"] == "worse"]
+    ruled_out = [step for step in lacking if step["high"] < WORTHWHILE]
+    return (worse or ruled_out or lacking or steps)[0]
+
+
+def is_worth_little(comparison: Mapping[str, Any]) -> bool:
+    """Whether the gain is worth few notes at most: five, or a tenth of those at hand."""
+    worth = comparison["worth"]
+    few = max(FEW_NOTES, FEW_NOTES_RATIO * comparison["size"])
+    return worth is not None and "high" not in worth["beyond"] and bool(worth["high"] <= few)
 
 
 def candidate(made: Mapping[str, Sequence[str]], comparator: str) -> str | None:
@@ -103,29 +154,36 @@ def write_verdict(
 ) -> Verdict:
     """Put the assembled ``results`` into words; ``arm`` is the one the verdict is about.
 
-    ``awaited`` is the arm that it is to be about once that is scored: until then there are
-    figures, and no recommendation.
+    ``awaited`` is an arm that the recommendation needs and that is not scored yet: until then
+    there are figures, and no recommendation.
     """
     about = [
         c for c in results["comparisons"] if c["arm"] == arm and c["size"] == results["main_size"]
     ]
     if not about:
         return Verdict("There is nothing to compare.", (), "no claim")
+    steps = steps_of(about)
     # A rival named for this arm is the sterner test than the common comparator.
-    main = next((c for c in about if c["family"] == "against"), about[0])
-    power = results["power"]
+    main = steps[0] if steps else next((c for c in about if c["family"] == "against"), about[0])
     minutes = results.get("minutes_per_note")
-    sentences = [_sentence(c, minutes) for c in about if c is not main]
-    sentences += _other_arms(results, arm)
-    sentences.append(_power_sentence(power))
+    sentences = [_sentence(c, minutes) for c in steps if c is not main]
+    sentences += [_sentence(c, minutes) for c in about if c is not main and c not in steps]
+    sentences += [*_other_arms(results, arm), _power_sentence(results["power"])]
     advice: Recommendation = "unfinished"
     if awaited:
         sentences.append(
-            f"Recommendation: none yet; {_name(awaited)}, which the plan is about, is not scored."
+            f"Recommendation: none yet; {_name(awaited)}, which it needs, is not scored."
+        )
+    elif not any(step["against"] == results["learning_curve"]["arm"] for step in steps):
+        advice = "no claim"
+        sentences.append(
+            f"Recommendation: none; {_name(main['arm'])} was not compared with gold alone."
         )
     else:
-        advice = recommend(main, doubling=_doubling(results), detectable=power["detectable"])
-        sentences.append(_advice_sentence(advice, main, power))
+        curve = results["learning_curve"]
+        doubling = curve["doubling"] if curve["trend"] == "rising" else None
+        advice = recommend(steps, doubling=doubling)
+        sentences.append(_advice_sentence(advice, steps, results))
     return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
 
 
@@ -135,31 +193,42 @@ def _sentence(comparison: Mapping[str, Any], minutes: float | None) -> str:
 
 
 def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
-    arm, against = comparison["arm"], comparison["against"]
+    arm, against = _name(comparison["arm"]), comparison["against"]
     figures = (
         f"{points(comparison['delta'])} F1 "
         f"[{points(comparison['low'])}, {points(comparison['high'])}]"
     )
     worth = comparison["worth"]
     said = comparison["claim"]
+    n = comparison["n_replicates"]
+    replicates = f"{n} replicate{'s' if n != 1 else ''}"
     if said == "demonstration":
-        n = comparison["n_replicates"]
+        of = f" of {comparison['n_students']} students" if comparison["n_students"] > 1 else ""
         return (
-            f"Demonstration, no claim: {_name(arm)} differs from {against} by {figures} "
-            f"over {n} replicate{'s' if n != 1 else ''}; a claim needs {MIN_REPLICATES}."
+            f"Demonstration, no claim: {arm} differs from {against} by {figures} "
+            f"over {replicates}{of}; a claim needs {MIN_REPLICATES}."
+        )
+    if said == "unfinished":
+        return (
+            f"{draws_words(n, comparison['planned'])}: {arm} differs from {against} by {figures}."
+        )
+    if said == "not tested":
+        return (
+            f"Whether {arm} is better than {against} was not tested, since the step before it "
+            f"showed no gain; the difference is {figures}."
         )
     if said == "better":
         tail = f", worth {worth_words(worth, minutes)}" if worth else ""
-        return f"{_name(arm)} is better than {against} by {figures}{tail}."
+        return f"{arm} is better than {against} by {figures}{tail}."
     if said == "worse":
-        return f"{_name(arm)} is worse than {against}: {figures}."
+        return f"{arm} is worse than {against}: {figures}."
     if comparison["low"] > 0 or comparison["high"] < 0:
         # Its own interval is clear of 0; among so many arms that happens by chance too.
         return (
-            f"{_name(arm)} differs from {against} by {figures}, but not once corrected for the "
+            f"{arm} differs from {against} by {figures}, but not once corrected for the "
             f"number of arms (p {comparison['p_holm']:.3f})."
         )
-    return f"No difference shown between {_name(arm)} and {against}: {figures}."
+    return f"No difference shown between {arm} and {against}: {figures}."
 
 
 def _name(arm: str) -> str:
@@ -176,6 +245,7 @@ def _other_arms(results: Mapping[str, Any], arm: str | None) -> list[str]:
         "worse": "Worse than {0}: {1}.",
         "no difference shown": "No difference to {0} shown: {1}.",
         "demonstration": "Other arms beside {0}, without claim: {1}.",
+        "unfinished": "Other arms beside {0}, without claim: {1}.",
     }
     return [
         words[said].format(results["comparator"], ", ".join(arms))
@@ -193,44 +263,40 @@ def _power_sentence(power: Mapping[str, Any]) -> str:
     )
 
 
-def _doubling(results: Mapping[str, Any]) -> float | None:
-    gain = results["learning_curve"]["doubling"]
-    return None if gain is None else float(gain)
-
-
 def _advice_sentence(
-    advice: Recommendation, comparison: Mapping[str, Any], power: Mapping[str, Any]
+    advice: Recommendation, steps: Sequence[Mapping[str, Any]], results: Mapping[str, Any]
 ) -> str:
-    arm, against = _name(comparison["arm"]), comparison["against"]
+    step = decisive(steps)
+    arm, against = _name(step["arm"]), step["against"]
     if advice == "use":
-        return f"Recommendation: use {arm}."
+        rivals = " and than ".join(each["against"] for each in steps)
+        return f"Recommendation: use {arm}; it is better than {rivals}."
     if advice == "do not use":
         why = (
             f"it is worse than {against}"
-            if comparison["claim"] == "worse"
+            if step["claim"] == "worse"
             else f"a gain of {WORTHWHILE:.0f} F1 over {against} is ruled out"
         )
         return f"Recommendation: do not use {arm}; {why}."
     if advice == "label more":
-        if comparison["claim"] == "better":
-            most = comparison["worth"]["high"]
+        little = [each for each in steps if is_worth_little(each)]
+        if little and step["high"] >= WORTHWHILE:
+            most = min(each["worth"]["high"] for each in little)
             return f"Recommendation: label more; {most} notes at most gain as much as {arm} does."
         return (
-            "Recommendation: label more; by the gold curve, twice the notes gain more than "
-            f"{arm} can over {against}."
+            f"Recommendation: label more; a gain of {WORTHWHILE:.0f} F1 over {against} is ruled "
+            f"out, and by the gold curve twice the notes gain "
+            f"{results['learning_curve']['doubling']:.1f}."
         )
     if advice == "demonstration":
         return (
             f"Recommendation: none; with fewer than {MIN_REPLICATES} replicates this is a "
             "demonstration that everything runs."
         )
-    if advice == "underpowered":
-        return (
-            f"Recommendation: none, this run is underpowered: a gain of {WORTHWHILE:.0f} F1 would "
-            f"matter, {arm} may have it, and a run of this size would mostly miss it. "
-            f"{needed_words(power)}"
-        ).strip()
+    if advice == "unfinished":
+        return "Recommendation: none; a claim rests on the draws that were sealed, no other number."
     return (
-        f"Recommendation: none; a gain of {WORTHWHILE:.0f} F1 would mostly have been found, yet "
-        "the interval does not rule it out."
-    )
+        f"Recommendation: none, this run is underpowered: a gain of {WORTHWHILE:.0f} F1 over "
+        f"{against} would matter and is neither shown nor ruled out. "
+        f"{needed_words(results['power'])}"
+    ).strip()

@@ -37,7 +37,7 @@ STAGE_VERSION: dict[str, int] = {
     "thin": 1,
     "ner": 1,
     "score": 1,
-    "pool": 1,
+    "pool": 2,
     "gather": 1,
     "coverage": 1,
 }

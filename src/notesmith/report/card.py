@@ -118,7 +118,7 @@ def _result(view: View, arm: Arm, facts: CardFacts) -> dict[str, Any]:
         "dataset": {
             "name": facts.source or view.recipe,
             "type": _slug(facts.source or view.recipe),
-            "split": view.split,
+            "split": arm.decided_on or view.split,
         },
         "metrics": metrics,
     }

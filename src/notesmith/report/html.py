@@ -54,6 +54,7 @@ def environment() -> Environment:
     }
     env.globals |= {
         "interval": words.interval,
+        "scored_on": words.scored_on,
         "plural": words.plural,
         "claim_words": claim_words,
         "worth_interval": worth_interval,

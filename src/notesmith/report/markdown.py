@@ -42,6 +42,7 @@ def _environment() -> Environment:
         "duration": words.duration,
         "listed": words.listed,
         "rate": lambda value: f"{value:g}",
+        "scored_on": words.scored_on,
         "flow": _flow,
         "plain": Plain,
     }

@@ -30,7 +30,7 @@ class Term:
 
 def honest_notes(view: View) -> list[str]:
     """The limits of this run, most serious first."""
-    found = []
+    found = list(view.notices)
     main = view.main
     if view.unfinished:
         found.append(
@@ -41,6 +41,11 @@ def honest_notes(view: View) -> list[str]:
         found.append(
             f"The main comparison has {words.plural(main.n_replicates, 'replicate')}. Below "
             f"{DEMONSTRATION_BELOW} this is a demonstration and supports no claim."
+        )
+    if main is not None and main.claim == "unfinished":
+        found.append(
+            f"{main.planned} draws were sealed and {main.n_replicates} are there. No claim is made "
+            "from another number of draws; more draws than were sealed are a new plan."
         )
     if view.split == "out-of-fold":
         found.append(
@@ -60,7 +65,13 @@ def honest_notes(view: View) -> list[str]:
             "opening may have used what was seen."
         )
     found += _other_sizes(view)
-    if view.varied:
+    if main is not None and main.n_replicates == 1:
+        luck = f", and the luck of its {main.n_students} students" if main.n_students > 1 else ""
+        found.append(
+            f"There is one draw. The interval covers the choice of documents{luck}; what another "
+            "draw of gold or another generator would give is not in it."
+        )
+    elif view.varied:
         found.append(
             f"Replicates differ in {words.listed(view.varied)}. The intervals cover these and the "
             "choice of documents; another corpus, encoder or language model is not covered."

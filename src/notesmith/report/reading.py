@@ -20,8 +20,10 @@ from notesmith.errors import CorpusError, StageError
 from notesmith.report.view import (
     Arm,
     AttributeScore,
+    Beside,
     Comparison,
     Curve,
+    Deciding,
     Estimate,
     Hours,
     LabelScore,
@@ -135,6 +137,17 @@ def _read(results: Mapping[str, Any]) -> View:
         minutes_per_note=_float(results.get("minutes_per_note")),
         n_scored=_whole(finished.get("scored")) or 0,
         n_planned=_whole(finished.get("planned")) or 0,
+        deciding=_deciding(results.get("deciding") or {}),
+        notices=_strings(results.get("notices")),
+    )
+
+
+def _deciding(raw: Mapping[str, Any]) -> Deciding:
+    return Deciding(
+        str(raw.get("split") or ""),
+        str(raw.get("reason") or ""),
+        _whole(raw.get("n_documents")),
+        _whole(raw.get("n_test_documents")),
     )
 
 
@@ -159,7 +172,7 @@ def _arm(raw: Mapping[str, Any], unit: float) -> Arm:
         size=int(raw["size"]),
         made=_strings(raw.get("made")),
         n_replicates=int(raw.get("n_replicates") or 0),
-        scores={name: _estimate(raw[name], unit) for name in _SCORES if raw.get(name)},
+        scores=_scores(raw, unit),
         by_label={str(label): _label(s, unit) for label, s in (raw.get("by_label") or {}).items()},
         seconds=_float(raw.get("seconds")),
         tokens=_float(raw.get("tokens")),
@@ -169,7 +182,14 @@ def _arm(raw: Mapping[str, Any], unit: float) -> Arm:
             )
             for name, s in (raw.get("attributes") or {}).items()
         },
+        n_students=_whole(raw.get("n_students")) or 1,
+        out_of_draw=_scores(raw.get("out_of_draw") or {}, unit),
+        decided_on=str(raw.get("decided_on") or ""),
     )
+
+
+def _scores(raw: Mapping[str, Any], unit: float) -> dict[str, Estimate]:
+    return {name: _estimate(raw[name], unit) for name in _SCORES if raw.get(name)}
 
 
 def _label(raw: Mapping[str, Any], unit: float) -> LabelScore:
@@ -198,7 +218,20 @@ def _comparison(raw: Mapping[str, Any], unit: float) -> Comparison:
         values=_floats(raw.get("values"), unit),
         family=str(raw.get("family") or "comparator"),
         worth_reason=str(raw.get("worth_reason") or ""),
+        step=_whole(raw.get("step")),
+        scored_on=str(raw.get("scored_on") or ""),
+        beside=_beside(raw.get("beside"), unit),
+        planned=_whole(raw.get("planned")),
+        n_students=_whole(raw.get("n_students")) or 1,
+        spread_of=str(raw.get("spread_of") or "replicates"),
     )
+
+
+def _beside(raw: Mapping[str, Any] | None, unit: float) -> Beside | None:
+    if raw is None:
+        return None
+    delta, low, high = (_float(raw.get(key), unit) for key in ("delta", "low", "high"))
+    return Beside(str(raw.get("scored_on") or ""), delta, low, high)
 
 
 def _worth(raw: Mapping[str, Any] | None) -> Worth | None:

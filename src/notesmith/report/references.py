@@ -86,7 +86,7 @@ def references_of(view: View, settings: Settings, *, source: str = "") -> Refere
     copies = settings.sft is not None and "sft" in ran and settings.sft.replaced_copies > 0
     if copies or any(_GOLD_CHANGED & set(arm.made) for arm in view.arms):
         wanted.add("dai2020augmentation")
-    if len(view.comparisons) > 1:
+    if sum(c.step is None for c in view.comparisons) > 1:
         wanted.add("holm1979")
     entries = {key: text for key, text in known_entries().items() if key in wanted}
     entries["notesmith"] = entries["notesmith"].replace("VERSION", _version(view))

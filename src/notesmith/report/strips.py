@@ -150,7 +150,7 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
                     y,
                     row.arm,
                     numbers.rstrip(),
-                    below=(other, claim_words(row)),
+                    below=(other, claim_words(row, steps=len(view.steps))),
                     class_="strong" if row.arm == view.focus else "",
                 ),
             )
@@ -170,15 +170,20 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
     )
 
 
-def claim_words(row: Comparison) -> str:
-    """The claim with its p value, adjusted where that is known."""
+def claim_words(row: Comparison, *, steps: int = 1) -> str:
+    """The claim with its p value, adjusted where that is known; its step where there are two."""
     if row.claim == "demonstration":
         return "demonstration, no claim"
+    if row.claim == "unfinished":
+        return f"no claim: {row.n_replicates} of {row.planned} sealed draws"
+    if row.claim == "not tested":
+        return "not tested: step 1 showed no gain"
     p = row.p_holm if words.is_number(row.p_holm) else row.p
     if not words.is_number(p):
         return row.claim
     shown = words.probability(p)
-    return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}"
+    step = f", step {row.step}" if row.step and steps > 1 else ""
+    return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}{step}"
 
 
 def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:

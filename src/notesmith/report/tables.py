@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from notesmith.report import words
-from notesmith.report.view import Estimate, View, Worth
+from notesmith.report.view import Beside, Estimate, View, Worth
 
 Cell = str | float | int | None
 
@@ -148,13 +148,20 @@ _SCORES = (
 
 def _arms(view: View) -> Table:
     extra = _SCORES
-    header = ("gold_documents", "arm", "replicates", "f1", "f1_low", "f1_high", "f1_sd", *extra)
+    beside = any(words.is_number(arm.beside.mean) for arm in view.arms)
+    other = "f1_on_other_documents"
+    header = (
+        *("gold_documents", "arm", "replicates", "f1", "f1_low", "f1_high", "f1_sd"),
+        *(("scored_on", other) if beside else ()),
+        *extra,
+    )
     rows = tuple(
         (
             arm.size,
             arm.name,
             arm.n_replicates,
             *_parts(arm.f1),
+            *((arm.decided_on, arm.beside.mean) if beside else ()),
             *(arm.score(name).mean for name in extra),
         )
         for arm in view.arms
@@ -188,6 +195,9 @@ def _comparisons(view: View) -> Table:
             c.worth.low if c.worth else None,
             c.worth.high if c.worth else None,
             *(_hours(c.worth) if view.minutes_per_note else ()),
+            c.step,
+            c.scored_on,
+            *_on_other(c.beside),
             c.claim,
         )
         for c in view.comparisons
@@ -195,15 +205,20 @@ def _comparisons(view: View) -> Table:
     hours = "worth_hours worth_hours_low worth_hours_high " if view.minutes_per_note else ""
     header = (
         "gold_documents arm against replicates delta low high p p_holm "
-        f"worth_notes worth_low worth_high {hours}claim"
+        f"worth_notes worth_low worth_high {hours}"
+        "step scored_on other_delta other_low other_high claim"
     ).split()
     return Table(
         "comparisons",
         f"{view.recipe}: F1 differences with paired intervals",
         tuple(header),
         rows,
-        frozenset({"delta", "low", "high"}),
+        frozenset({"delta", "low", "high", "other_delta", "other_low", "other_high"}),
     )
+
+
+def _on_other(beside: Beside | None) -> tuple[float | None, ...]:
+    return (beside.delta, beside.low, beside.high) if beside else (None, None, None)
 
 
 def _hours(worth: Worth | None) -> tuple[float | None, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+OUT_OF_DRAW = "out-of-draw"  # the split of train documents that a draw did not use
 DEMONSTRATION_BELOW = 5  # replicates: with fewer, the verdict is a demonstration
 
 
@@ -51,15 +52,25 @@ class Arm:
     seconds: float | None
     tokens: float | None
     attributes: Mapping[str, AttributeScore] = field(default_factory=dict)
+    n_students: int = 1
+    out_of_draw: Mapping[str, Estimate] = field(default_factory=dict)
+    decided_on: str = ""
 
     @property
     def f1(self) -> Estimate:
-        """Strict micro-F1."""
+        """Strict micro-F1 on the documents that decide."""
         return self.score("f1")
 
     def score(self, name: str) -> Estimate:
-        """The named score, or one without numbers."""
-        return self.scores.get(name) or Estimate()
+        """The named score on the documents that decide, or one without numbers."""
+        decided = self.out_of_draw if self.decided_on == OUT_OF_DRAW else {}
+        return decided.get(name) or self.scores.get(name) or Estimate()
+
+    @property
+    def beside(self) -> Estimate:
+        """Strict micro-F1 on the documents that do not decide, where it is known."""
+        other = self.scores if self.decided_on == OUT_OF_DRAW else self.out_of_draw
+        return other.get("f1") or Estimate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +98,22 @@ class Worth:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The same difference on the documents that do not decide."""
+
+    scored_on: str
+    delta: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """F1 of ``arm`` minus F1 of ``against``."""
+    """F1 of ``arm`` minus F1 of ``against``, on the documents that decide.
+
+    ``step`` is its place in the fixed sequence of the verdict, None for side arms; ``spread_of``
+    what the interval covers beside documents: ``replicates``, ``students`` or ``nothing``.
+    """
 
     arm: str
     against: str
@@ -104,6 +129,12 @@ class Comparison:
     values: tuple[float, ...] = ()
     family: str = "comparator"
     worth_reason: str = ""
+    step: int | None = None
+    scored_on: str = ""
+    beside: Beside | None = None
+    planned: int | None = None
+    n_students: int = 1
+    spread_of: str = "replicates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +155,16 @@ class Power:
     detectable: float | None = None
     n_replicates: int | None = None
     n_documents: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """Which documents give the deciding figures at the main size, and why."""
+
+    split: str = ""
+    reason: str = ""
+    n_documents: int | None = None
+    n_test_documents: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +269,8 @@ class View:
     minutes_per_note: float | None = None
     n_scored: int = 0
     n_planned: int = 0
+    deciding: Deciding = field(default_factory=Deciding)
+    notices: tuple[str, ...] = ()
 
     @property
     def label_descriptions(self) -> Mapping[str, str]:
@@ -266,7 +309,14 @@ class View:
     def main(self) -> Comparison | None:
         """What the verdict is about: the focus arm against its named rival, or the comparator."""
         named = [c for c in self.against_others(self.main_size) if c.arm == self.focus]
-        return named[0] if named else self.main_v_comparator
+        steps = self.steps
+        return steps[0] if steps else named[0] if named else self.main_v_comparator
+
+    @property
+    def steps(self) -> tuple[Comparison, ...]:
+        """The fixed sequence of the verdict: the rival first, then gold."""
+        found = [c for c in self.comparisons if c.step and c.size == self.main_size]
+        return tuple(sorted(found, key=lambda c: c.step or 0))
 
     @property
     def main_v_comparator(self) -> Comparison | None:

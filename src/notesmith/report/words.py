@@ -96,6 +96,17 @@ def advice(recommendation: str) -> str:
     return _ADVICE.get(recommendation, f"Recommendation: {recommendation}")
 
 
+_SPLITS = {
+    "out-of-draw": "train documents out of the draw",
+    "out-of-fold": "documents out of fold",
+}
+
+
+def scored_on(split: str) -> str:
+    """The documents of a split in words: ``train documents out of the draw``, ``test``."""
+    return _SPLITS.get(split, split)
+
+
 def plural(n: float, noun: str) -> str:
     """Return ``1 note`` or ``3 notes``."""
     return f"{count(n)} {noun}" if round(n) == 1 else f"{count(n)} {noun}s"
