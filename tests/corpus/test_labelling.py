@@ -22,6 +22,10 @@ from notesmith.progress import Progress
 DOCS = [Document(f"n{i:02}", f"note {i} with fever" * (1 + i % 3)) for i in range(23)]
 
 
+# What tells one work from another.
+KEY, OTHER = "0a1b2c3d4e5f6071", "ffffffffffffffff"
+
+
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(labelling, "CHUNK_DOCS", 5)
@@ -46,7 +50,7 @@ class Labeller:
         return [doc.with_entities([Entity("T1", "Note", ((0, 4),))]) for doc in docs]
 
 
-def run(label: Labeller, out: Path, key: str = "k") -> Labelled:
+def run(label: Labeller, out: Path, key: str = KEY) -> Labelled:
     return label_notes(notes, survey(notes), label, Output(out, key, ("Note",)))
 
 
@@ -86,7 +90,7 @@ def test_notes_are_read_no_further_than_needed(tmp_path: Path) -> None:
         ahead.append(read)
         return docs
 
-    label_notes(counted, found, label, Output(tmp_path / "o.jsonl", "k", ()))
+    label_notes(counted, found, label, Output(tmp_path / "o.jsonl", KEY, ()))
     assert ahead == [5, 10, 15, 20, 23]
 
 
@@ -124,17 +128,18 @@ def test_what_is_done_twice_over_is_cut_off(tmp_path: Path) -> None:
 def test_other_work_does_not_go_on_with_it(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(Labeller(limit=3), tmp_path / "o.jsonl")
-    (tmp_path / ".other.jsonl.k.part").write_text("x")
+    (tmp_path / f".other.jsonl.{KEY}.part").write_text("x")
+    (tmp_path / ".o.jsonl.mine.part").write_text("x")
     again = Labeller()
-    assert run(again, tmp_path / "o.jsonl", key="another").n_resumed == 0
+    assert run(again, tmp_path / "o.jsonl", key=OTHER).n_resumed == 0
     assert len(again.seen) == 23
-    assert hidden(tmp_path) == [".other.jsonl.k.part"]
+    assert sorted(hidden(tmp_path)) == [".o.jsonl.mine.part", f".other.jsonl.{KEY}.part"]
 
 
 def test_an_output_has_one_writer(tmp_path: Path) -> None:
-    with (tmp_path / ".o.jsonl.k.part").open("wb") as file:
+    with (tmp_path / f".o.jsonl.{KEY}.part").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        for key in ("k", "other"):
+        for key in (KEY, OTHER):
             with pytest.raises(CorpusError, match="another process is writing it"):
                 run(Labeller(), tmp_path / "o.jsonl", key=key)
 
@@ -142,7 +147,7 @@ def test_an_output_has_one_writer(tmp_path: Path) -> None:
 def test_notes_that_change_are_an_error(tmp_path: Path) -> None:
     found = survey(lambda tally: iter(DOCS[:9]))
     with pytest.raises(CorpusError, match="changed while they were read"):
-        label_notes(notes, found, Labeller(), Output(tmp_path / "o.jsonl", "k", ("Note",)))
+        label_notes(notes, found, Labeller(), Output(tmp_path / "o.jsonl", KEY, ("Note",)))
     assert not list(tmp_path.iterdir())
 
 
@@ -158,7 +163,7 @@ def test_progress_tells_the_time_left(tmp_path: Path) -> None:
         notes,
         survey(notes),
         Labeller(),
-        Output(tmp_path / "o.jsonl", "k", ("Note",)),
+        Output(tmp_path / "o.jsonl", KEY, ("Note",)),
         on_progress=shown.append,
     )
     assert [(p.done, p.total, p.unit) for p in shown] == [
@@ -169,9 +174,9 @@ def test_progress_tells_the_time_left(tmp_path: Path) -> None:
 
 def test_names_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not compressed"):
-        Output(tmp_path / "o.jsonl.gz", "k", ())
+        Output(tmp_path / "o.jsonl.gz", KEY, ())
     with pytest.raises(CorpusError, match="is a folder"):
-        Output(tmp_path, "k", ())
+        Output(tmp_path, KEY, ())
 
 
 KILLED = """
@@ -186,7 +191,7 @@ def label(docs):
     print(len(docs), flush=True)
     return docs
 notes = find_notes(Path("in"))
-done = label_notes(notes, survey(notes), label, Output(Path("out.jsonl"), "k", ()))
+done = label_notes(notes, survey(notes), label, Output(Path("out.jsonl"), "5f" * 8, ()))
 print("resumed", done.n_resumed)
 """
 

@@ -36,7 +36,7 @@ def kept(out: Path) -> dict[str, str]:
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (out / "cells").rglob("*")
-        if path.is_file() and path.name not in (METRICS, DONE)
+        if path.is_file() and path.name not in (METRICS, DONE) and ".damaged-" not in str(path)
     }
 
 

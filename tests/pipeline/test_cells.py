@@ -180,6 +180,18 @@ def test_a_file_that_is_not_of_the_cell_is_never_used_and_never_deleted(store, c
     assert store.state(cell) == "done"
 
 
+def test_a_cell_without_its_marker_is_put_aside(store, cell):
+    finish(cell, store)
+    folder = store.folder(cell)
+    (folder / "mine.txt").write_text("x")
+    (folder / DONE).write_text("{")
+    finish(cell, store)
+    assert store.state(cell) == "done"
+    (aside,) = folder.parent.glob(f"{cell.key}.damaged-*")
+    assert (aside / "mine.txt").read_text() == "x"
+    assert store.clean().strangers == (aside,)
+
+
 @pytest.mark.parametrize("part", ["root", "stage", "cell", "file"])
 def test_a_link_in_the_place_of_a_cell_is_refused(store, cell, tmp_path, part):
     finish(cell, store)

@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -235,6 +236,8 @@ class CellStore:
     def remove(self, cell: Cell) -> None:
         """Delete ``cell`` (a damaged or discarded one, before it is computed again).
 
+        Without its marker nobody can tell what in it is notesmith's: it is put aside instead.
+
         Raises:
             StageError: something stands in it that is not of the cell: it stays as it is.
         """
@@ -242,7 +245,8 @@ class CellStore:
         if listing is None:
             return
         folder = self.folder(cell)
-        strangers = strangers_in(read_marker(folder, cell.key), listing)
+        marker = read_marker(folder, cell.key)
+        strangers = strangers_in(marker, listing)
         if strangers:
             raise StageError(
                 f"{folder / strangers[0]}: is not of the cell, which has to be computed again; "
@@ -250,10 +254,14 @@ class CellStore:
             )
         self._checked.pop(cell.key, None)
         self._told.discard(cell.key)
+        old = hidden_beside(folder)
+        if marker is None:
+            old = folder.with_name(f"{cell.key}.damaged-{secrets.token_hex(4)}")
+            log.warning("%s: is put aside as %s; delete it if nothing in it is yours", folder, old)
         with explained(folder):
-            old = hidden_beside(folder)
             os.rename(folder, old)
-        delete(old)
+        if marker is not None:
+            delete(old)
 
     def clean(self) -> Cleaned:
         """Delete what killed processes left half-written; what is not of notesmith stays."""

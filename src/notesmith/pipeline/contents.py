@@ -111,7 +111,7 @@ def is_settled(listing: Listing) -> bool:
 
 
 def strangers_in(marker: Mapping[str, Any] | None, listing: Listing) -> list[str]:
-    """What is no file of the cell; without a marker all files are taken for its own."""
+    """What is no file of the cell; without a marker that cannot be told of a file."""
     known = {DONE, *marker["files"], *marker.get("gone", ())} if marker else listing.keys()
     return sorted(
         name
