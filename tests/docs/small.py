@@ -1,7 +1,8 @@
 """The commands at a small scale: their own code, with tiny random models and few steps.
 
-Replaced are the places where a model's name becomes a folder, where the student's steps become
-batches, where a recipe is handed to the pipeline, and what is looked at of the machine and of pip.
+Replaced are the places where a model's name becomes a folder, what a hub gives, where the student's
+steps become batches, where a recipe is handed to the pipeline, and what is looked at of the machine
+and of pip.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
 from notesmith.errors import NotesmithError
 from notesmith.lm import source
+from notesmith.models import hub
+from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
 from notesmith.pipeline import bundle
 from notesmith.pipeline.begin import begin
@@ -86,12 +89,13 @@ def small(folder: Path) -> Iterator[None]:
     lm = save_tiny("gemma3", folder / "lm", n_reserved=16)
     settings = json.loads((lm / "config.json").read_text())
     (lm / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 4096}))
-    bert = str(tiny_encoder(folder / "encoder"))
+    write_manifest(lm)
+    bert = tiny_encoder(folder / "encoder")
     cells = folder / "cells"
     cells.mkdir()
     locate, plan, run = encoder.locate_encoder, train.plan_batches, pipeline.run_recipe
 
-    def located(name: str) -> str:
+    def located(name: str) -> Path:
         return locate(name) if Path(name).is_dir() else bert
 
     def planned(*counts: Any, steps: int, **options: Any) -> Any:
@@ -106,6 +110,9 @@ def small(folder: Path) -> Iterator[None]:
         share(Path(out) / CELLS, cells)
         return result
 
+    def downloaded(hub_id: str, commit: str, to: Path) -> None:
+        shutil.copytree(bert if "bert" in hub_id.lower() else lm, to, dirs_exist_ok=True)
+
     def fetched(requirements: Sequence[str], wheels: Path) -> None:
         (wheels / "notesmith.whl").write_bytes(b"")
 
@@ -114,7 +121,8 @@ def small(folder: Path) -> Iterator[None]:
         patch.setenv("COLUMNS", "120")
         patch.setattr(encoder, "locate_encoder", located)
         patch.setattr(source, "offline_folder", lambda name, *, cache: lm)
-        patch.setattr(source, "_download", lambda hub_id, cache: lm)
+        patch.setattr(hub, "commit_of", lambda hub_id: "c" * 40)
+        patch.setattr(hub, "download", downloaded)
         patch.setattr(train, "plan_batches", planned)
         patch.setattr(pipeline, "run_recipe", run_small)
         patch.setattr(bundle, "fetch_wheels", fetched)

@@ -1,11 +1,12 @@
 import pytest
 
 from notesmith.errors import ConfigError
+from notesmith.models.fingerprint import fingerprint_model
 from notesmith.pipeline.cells import hash_path
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.plan import STAGES, make_plan, may_discard
 from notesmith.pipeline.recipes import Filters, load_recipe, packaged_recipes
-from notesmith.pipeline.run import corpus_paths, fingerprint_model, sources_of
+from notesmith.pipeline.run import corpus_paths, sources_of
 
 from .doubles import tiny_recipe
 
