@@ -44,6 +44,7 @@ def tree(folder):
     return sorted((str(p), p.lstat().st_mode) for p in folder.rglob("*"))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_members_of_an_archive_leave_no_folder(tmp_path, tried):
     inside = tmp_path / "in" / "deep"
     inside.mkdir(parents=True)
