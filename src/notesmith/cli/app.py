@@ -55,7 +55,7 @@ _MODEL_PACKAGES = frozenset({"accelerate", "datasets", "peft", "safetensors", "t
 }
 
 # Typer names it under the name of whatever it is built on.
-_Usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+_Usage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 class Commands(TyperGroup):
@@ -67,7 +67,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except _Usage as error:
             # It quotes what was typed, which a shell may have made of a file's name.
-            vars(error)["message"] = one_line(str(vars(error)["message"]))
+            error.message = one_line(error.message)
             raise
         except KeyboardInterrupt:
             say("notesmith: interrupted; nothing half-written is left", err=True)

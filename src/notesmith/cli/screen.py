@@ -21,7 +21,7 @@ from notesmith.report.marked import one_line
 class Screen(Console):
     """A console that prints strings as they stand; styles are given beside them, never inside."""
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Return ``text`` as rich text; rich calls this for every string, cells of tables too."""
         options |= {"markup": False, "emoji": False}
         return super().render_str(one_line(text), **options)

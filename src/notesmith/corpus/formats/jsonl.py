@@ -194,7 +194,7 @@ class _Fields:
         # JSON's true is an int to Python.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise CorpusError(f"{self.name}: {field!r} must be {_JSON_NAMES[kind]}")
-        if kind is str and not value.isascii():
+        if isinstance(value, str) and not value.isascii():
             self.check(value)
         return value
 

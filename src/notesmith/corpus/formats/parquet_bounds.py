@@ -80,13 +80,14 @@ def _check_pages(data: Any, chunk: Any, budget: Budget) -> None:
         data.seek(at)
         header = _Header(data.read(min(_HEADER_BYTES, end - at)))
         page = header.struct()
-        sizes = page.get(2), page.get(3)
         kinds = (page.get(5), page.get(7), page.get(8))
-        values = [kind.get(1) for kind in kinds if isinstance(kind, dict)]
-        if not all(isinstance(n, int) and n >= 0 for n in (*sizes, *values)):
+        counts = [kind.get(1) for kind in kinds if isinstance(kind, dict)]
+        numbers = [n for n in (page.get(2), page.get(3), *counts) if isinstance(n, int) and n >= 0]
+        if len(numbers) != 2 + len(counts):
             raise CorpusError(_DAMAGED)
-        budget.spend(sizes[0] + _VALUE_BYTES * sum(values))
-        at += header.at + sizes[1]
+        unpacked, packed, *values = numbers
+        budget.spend(unpacked + _VALUE_BYTES * sum(values))
+        at += header.at + packed
 
 
 @dataclass(slots=True)

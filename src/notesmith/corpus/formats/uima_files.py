@@ -209,7 +209,6 @@ def _why(error: Exception) -> str:
     if name == "XMLSyntaxError":
         line, column = getattr(error, "position", (0, 0))
         return f"not well-formed XML 1.0 (line {line}, column {column}); is the file cut off?"
-    missing = re.search(r"Type with name \[([\w.]{1,200})\]", str(error))
-    if name == "TypeNotFoundError" and missing:
-        return f"the type system lacks {missing.group(1)}; use the one it was exported with"
+    if name == "TypeNotFoundError":
+        return "the type system lacks a type that is used; give the one it was exported with"
     return f"cassis cannot read it ({name}); is it whole, and its type system the right one?"
