@@ -286,6 +286,10 @@ def _old_rule(main: dict[str, Any], doubling: float | None) -> str:
     return "underpowered"
 
 
+# No notes of the pool favour an arm, else there is a difference for these notes: see ``pool``.
+NOTHING = World(draw=1.2, notes=0.0)
+
+
 def error(trials: int, seed: int) -> list[dict[str, Any]]:
     """Claims about the candidate where there is nothing, by the machinery as it is."""
     rows = []
@@ -297,7 +301,8 @@ def error(trials: int, seed: int) -> list[dict[str, Any]]:
         rng = np.random.default_rng([seed, pool])
         said: Counter[str] = Counter()
         for _ in range(trials):
-            run = simulate(rng, drops, 5, pool=pool)
+            gains = [nominal(drop) for drop in drops]
+            run = simulate(rng, gains, 5, pool=pool, world=NOTHING)
             assembled = assemble(
                 cells(run.test, NAMES, 50),
                 CONFIG,
@@ -328,7 +333,7 @@ def _peeking(trials: int, seed: int) -> dict[str, Any]:
     looks = (5, 10, 15, 20)
     sealed = peeked = 0
     for _ in range(trials):
-        ours, theirs = simulate(rng, (0, 0), 20).test
+        ours, theirs = simulate(rng, (0, 0), 20, world=NOTHING).test
         clear = []
         for n in looks:
             found = bootstrap(ours[:n], theirs[:n], weights=weights)
@@ -386,21 +391,22 @@ def documents(trials: int, seed: int) -> list[dict[str, Any]]:
 def pool(trials: int, seed: int) -> list[dict[str, Any]]:
     """Coverage of the mean over all pools, where draws of 50 come from a small one."""
     rows = []
-    for notes in (50, 75, 100, 150, 250, 600):
-        rng = np.random.default_rng([seed, notes])
+    for n, notes in ((5, 50), (5, 100), (5, 250), (5, 600), (20, 100), (20, 250), (20, 600)):
+        rng = np.random.default_rng([seed, n, notes])
         weights = document_weights(100, RESAMPLES, seed=seed)
         covered = others = 0
         for _ in range(trials):
             # Draws that differ by their notes above all, so that the pool shows.
             world = World(draw=0.4, notes=1.2)
-            run = simulate(rng, (0, 0), 5, pool=notes, world=world)
+            run = simulate(rng, (0, 0), n, pool=notes, world=world)
             found = bootstrap(*run.test, weights=weights)
             covered += found.low <= points(run.moved[0] - run.moved[1]) / 100 <= found.high
             others += found.low <= 0 <= found.high
         rows.append(
             {
+                "draws": n,
                 "pool": notes,
-                "share": round(50 / notes, 2),
+                "drawn": round(50 * n / notes, 2),
                 "covers these notes": covered / trials,
                 "covers other pools": others / trials,
             }

@@ -430,15 +430,16 @@ def test_what_a_reader_must_see_first_is_named():
         "gold at 50 documents: replicates 2 and 4 have the same counts in every document. They are "
         "one replicate counted twice, and the interval is too narrow.",
         "b at 50 documents has 4 of 5 replicates; comparisons use those that both arms have.",
-        "Each draw holds 50 of 80 notes of the pool, so draws differ little: the interval speaks "
-        "of these notes, and not of others that might have been labelled.",
+        "5 draws of 50 hold 250 notes together, of a pool of 80: the interval speaks of these "
+        "notes, and not of others that might have been labelled.",
     ]
 
 
 @pytest.mark.parametrize(
-    ("pool", "said"), [(101, None), (100, "holds 50 of 100 notes"), (50, "holds all 50 notes")]
+    ("pool", "said"),
+    [(151, None), (150, "3 draws of 50 hold 150 notes together"), (50, "holds all 50 notes")],
 )
-def test_draws_that_are_half_of_the_pool(pool, said):
+def test_draws_that_hold_the_pool_together(pool, said):
     found, _ = steps(five("gold", [60, 61, 62]), CONFIG, pool=pool)
     assert [said in notice for notice in found["notices"]] == ([True] if said else [])
 

@@ -8,9 +8,6 @@ from itertools import combinations
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.cells import CellScores
 
-# Share of the pool from which on draws have most of what another pool would change in common.
-POOL_RATIO = 0.5
-
 
 def notices(
     board: Board, *, main_size: int, planned: Mapping[int, int] | None, pool: int | None
@@ -39,13 +36,27 @@ def notices(
         for cell in row.values()
         if cell.students > 1 and not cell.apart
     ]
-    if pool is not None and main_size >= POOL_RATIO * pool:
-        share = f"all {pool}" if main_size >= pool else f"{main_size} of {pool}"
-        found.append(
-            f"Each draw holds {share} notes of the pool, so draws differ little: the interval "
-            "speaks of these notes, and not of others that might have been labelled."
-        )
-    return found
+    return found + _pool(board, main_size, pool)
+
+
+def _pool(board: Board, size: int, pool: int | None) -> list[str]:
+    """Where draws together hold as many notes as the pool, each note is in one on average.
+
+    What these notes teach, and others would not, is then common to the draws and not in their
+    spread.
+    """
+    n_draws = max((len(row) for (_, n), row in board.cells.items() if n == size), default=0)
+    if pool is None or n_draws * size < pool:
+        return []
+    held = (
+        f"Each draw holds all {pool} notes"
+        if size >= pool
+        else f"{n_draws} draws of {size} hold {n_draws * size} notes together, of a pool of {pool}"
+    )
+    return [
+        f"{held}: the interval speaks of these notes, and not of others that might have been "
+        "labelled."
+    ]
 
 
 def _where(cell: CellScores) -> str:
