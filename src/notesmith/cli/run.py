@@ -40,7 +40,7 @@ def run(
     ] = False,
     another_opening: Annotated[
         str,
-        typer.Option(metavar="REASON", help="Open the test set for another plan; it is counted."),
+        typer.Option(metavar="REASON", help="Open a test set once more for another plan; counted."),
     ] = "",
     jobs: Annotated[
         int, typer.Option(min=1, help="Cells to compute side by side, in a process each.")
@@ -67,6 +67,10 @@ def run(
     if report_now:
         print_outcome(write_results(folder))
         return
+
+    def tell(what: str) -> None:
+        typer.echo(f"notesmith: {what}", err=True)
+
     try:
         with Display() as display:
             result = run_recipe(
@@ -76,9 +80,11 @@ def run(
                 max_minutes=max_minutes,
                 keep_models=keep_models,
                 another_opening=another_opening,
+                is_preview=preview,
                 jobs=jobs,
                 on_progress=display.on_progress,
                 on_cell=display.on_cell,
+                tell=tell,
             )
     except KeyboardInterrupt:
         typer.echo("notesmith: interrupted; the same command goes on where it was", err=True)
