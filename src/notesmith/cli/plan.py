@@ -75,11 +75,14 @@ def show(found: Forecast, console: Console) -> None:
     """Print a forecast."""
     from rich.markup import escape
 
+    from notesmith.evaluate.cells import OUT_OF_DRAW
+
     def line(text: str, style: str = "") -> None:
         console.print(escape(text), style=style)
 
     line(f"{found.recipe}, in {found.folder}", "bold")
     for name, facts in found.corpus.items():
+        name = "of train, scored where a draw leaves them out" if name == OUT_OF_DRAW else name
         labels = f"{len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
         line(
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
