@@ -215,6 +215,19 @@ def test_what_was_edited_after_sealing_is_not_called_named_before(one, edit, nam
         assert found[part] == before[part]
 
 
+@pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "a list"])
+def test_a_damaged_seal_is_one_line_that_names_it(one, damage):
+    folder, paths, _ = one
+    path = folder / "seal.json"
+    text = path.read_text()
+    changed = text.replace('"candidate": "both"', '"candidate": "gold"')
+    damaged = {"cut": text[:-9], "changed": changed, "emptied": "", "a list": "[]"}
+    path.write_text(damaged[damage])
+    for read in (lambda: write_results(folder), lambda: run(recipe(paths), folder)):
+        with pytest.raises(SealError, match=r"seal\.json: the seal.*; restore it from a backup"):
+            read()
+
+
 def test_what_says_nothing_of_scores_may_be_edited(one):
     folder, paths, _ = one
     save_recipe(recipe(paths, name="other", evaluate={"minutes_per_note": 7}), folder)

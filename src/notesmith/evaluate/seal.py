@@ -123,7 +123,7 @@ class Seal:
             if value["schema"] != SCHEMA:
                 raise SealError(
                     f"the seal has schema {value['schema']!r}, not {SCHEMA}: another version of "
-                    "notesmith wrote it; run in a new folder with --out"
+                    "notesmith wrote it"
                 )
             plan = Plan(**value["plan"])
             openings = tuple(

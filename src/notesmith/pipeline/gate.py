@@ -261,13 +261,14 @@ def read_seal(folder: Path) -> Seal | None:
     if not path.exists():
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return Seal.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except SealError as error:
+        said = str(error)
     except (ValueError, RecursionError):
-        raise SealError(
-            f"{path}: the seal is damaged; restore it from a backup, or run in a new folder with "
-            "--out"
-        ) from None
-    return Seal.from_json(value)
+        said = "the seal is damaged"
+    raise SealError(
+        f"{path}: {said}; restore it from a backup, or run in a new folder with --out"
+    ) from None
 
 
 def seal_facts(sealed: Sealed) -> dict[str, Any] | None:
