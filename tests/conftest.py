@@ -1,4 +1,4 @@
-"""Options of the whole suite."""
+"""Options of the whole suite, and a home of its own for every test."""
 
 from __future__ import annotations
 
@@ -9,3 +9,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the size of the fault tests."""
     parser.addoption("--full", action="store_true", help="all of the fault tests (make faults)")
     parser.addoption("--fault-table", default="", help="folder for counts of what was tried")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home_of_module(tmp_path_factory):
+    """What is cached and registered by the fixtures of a module stays with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOTESMITH_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _home_of_test(tmp_path_factory, _home_of_module, monkeypatch):
+    """Nothing that one test opens counts for another."""
+    monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path_factory.mktemp("home")))

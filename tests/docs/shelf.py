@@ -60,6 +60,11 @@ def corpus(docs: Sequence[Document], name: str = "jsonl") -> Maker:
     return lambda path: write_corpus(docs, path, format=name)
 
 
+def published(docs: Iterable[Document], corpus: str) -> list[Document]:
+    """The sentences as those of a public corpus: no two corpora share a document."""
+    return [replace(doc, text=f"{doc.text} Taken from {corpus}.") for doc in docs]
+
+
 def guess(docs: Iterable[Document], first: int = 0) -> list[Document]:
     """As somebody may read them who overlooks the last mention of every third."""
     return [
@@ -179,17 +184,15 @@ SHELF: dict[str, Maker] = {
     "runs/quickstart": run_of("quickstart"),
     "checks.py": block_of("docs/explanation/rewards.md", "python"),
 }
-SHELF |= {
-    f"{name}": corpus(docs, "pubtator")
-    for names, docs in {
-        ("NCBItrainset_corpus.txt", "CDR_TrainingSet.PubTator.txt"): TRAIN,
-        ("NCBIdevelopset_corpus.txt", "CDR_DevelopmentSet.PubTator.txt"): DEV,
-        ("NCBItestset_corpus.txt", "CDR_TestSet.PubTator.txt"): TEST,
-    }.items()
-    for name in names
-}
-for _name, _docs in {"train": TRAIN, "dev": DEV, "test": TEST}.items():
-    SHELF[f"maccrobat/{_name}.jsonl"] = corpus(_docs)
+for _docs, _names in (
+    (TRAIN, ("NCBItrainset_corpus.txt", "CDR_TrainingSet.PubTator.txt", "maccrobat/train.jsonl")),
+    (DEV, ("NCBIdevelopset_corpus.txt", "CDR_DevelopmentSet.PubTator.txt", "maccrobat/dev.jsonl")),
+    (TEST, ("NCBItestset_corpus.txt", "CDR_TestSet.PubTator.txt", "maccrobat/test.jsonl")),
+):
+    SHELF |= {
+        name: corpus(published(_docs, name[:4]), "jsonl" if name.endswith("l") else "pubtator")
+        for name in _names
+    }
 
 OF_PAGE: dict[str, dict[str, Maker]] = {
     "docs/how-to/several-annotators.md": {"export.json": of_two},

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+from hashlib import blake2b
+
+import pytest
+
 from notesmith.config import FilterConfig
 from notesmith.document import Document, Entity
-from notesmith.filters import Candidate, fingerprints, run
+from notesmith.filters import Candidate, HeldOut, run
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex, jaccard, shingles
 from notesmith.filters.rules import has_loop, judge, n_repeated
 from notesmith.markup import Fault
@@ -95,16 +100,30 @@ def test_duplicates_within_and_against_gold() -> None:
     assert found == {"copy": "repeats gold", "again": "repeats made text", "part": "repeats gold"}
 
 
+SECRET = "Nine words of the sealed note that nobody saw before this."
+
+
 def test_held_out_text_is_found_by_hash_alone() -> None:
-    secret = "Nine words of the sealed note that nobody saw before this."
-    held_out = fingerprints([secret])
-    assert all(isinstance(h, int) for h in held_out)
     found = reasons(
         candidate("leak", "He said: nine words of the sealed note that nobody saw."),
         candidate("fine", "Other words of another note that anybody may see here."),
-        held_out=held_out,
+        held_out=HeldOut.of([SECRET]),
     )
     assert found == {"leak": "repeats a held-out document"}
+
+
+def test_hashes_of_held_out_text_cannot_be_looked_up_in_a_dictionary() -> None:
+    """Whoever hashes every phrase he can think of finds none: the key is another each time."""
+    first, second = HeldOut.of([SECRET]), HeldOut.of([SECRET])
+    assert first._grams and not first._grams & second._grams
+    guessed = {blake2b(g.encode(), digest_size=8).digest() for g in shingles(SECRET, 8)}
+    assert not first._grams & guessed
+
+
+def test_hashes_of_held_out_text_are_neither_shown_nor_stored() -> None:
+    assert repr(HeldOut.of([SECRET])) == "HeldOut()"
+    with pytest.raises(TypeError, match="do not leave their process"):
+        pickle.dumps(HeldOut.of([SECRET]))
 
 
 def test_counts_and_both_halves_are_kept() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus import read_corpus, write_corpus
+from notesmith.corpus import write_corpus
 from notesmith.document import Document, Entity, Provenance
-from notesmith.evaluate import score_cell
 from notesmith.filters import Candidate
 from notesmith.pipeline import artefacts as files
-from notesmith.pipeline.stages import PREDICTIONS, SCORES, Surroundings, stage_functions
+from notesmith.pipeline.stages import Surroundings, stage_functions, student
 from notesmith.synthesize import NameSet
 
 SIGNS = "cough fever rash vertigo nausea wheeze tremor ataxia oedema syncope".split()
@@ -138,33 +136,13 @@ def doubles(around: Surroundings, pause: float = 0.0):
             "encoder": {"name": "double", "parameters": 1},
         }
 
-    def score(work):
-        split = work.config["split"]
-        if "documents" in work.inputs:
-            docs = files.load_docs(work.inputs["documents"])
-            around.open_split(split)
-        else:
-            docs = read_corpus(around.open_split(split)).docs
-            docs = docs[: work.config["documents"] or None]
+    def predict(work, docs):
         rng = np.random.default_rng([work.cell.seed, len(work.cell.inputs["model"].inputs)])
-        predicted = [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
-        scores = score_cell(
-            docs,
-            predicted,
-            {m for d in files.load_docs(work.inputs["gold"]) for m in d.mentions()},
-            arm=work.cell.arm,
-            size=work.cell.size,
-            replicate=work.cell.replicate,
-            seed=work.cell.seed,
-            split=split,
-            attributes=work.config.get("attributes", ()),
-            seconds=1.0,
-            tokens=10,
-        )
         time.sleep(pause)
-        (work.out / SCORES).write_text(json.dumps(scores.to_json()))
-        (work.out / PREDICTIONS).write_text(json.dumps({doc.id: [] for doc in docs}))
-        return {"split": split, "f1": scores.f1, "corpus": {"documents": len(docs)}}
+        return [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
+
+    def score(work):
+        return student.score(work, around, predict)
 
     own = {"names": names, "sft": sft, "sample": sample, "ner": ner, "score": score}
     return {**stage_functions(around), **own}

@@ -11,7 +11,8 @@ from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError
 from notesmith.pipeline import run_recipe
-from notesmith.pipeline.run import corpus_paths, sealed_plan
+from notesmith.pipeline.gate import sealed_plan
+from notesmith.pipeline.run import corpus_paths
 from notesmith.pipeline.stages.common import INFO
 from notesmith.pipeline.stages.student import _of_draw
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import os
 import random
 import time
 from functools import partial
@@ -20,13 +21,20 @@ CONTEXT.set_forkserver_preload(["tests.pipeline.doubles", "notesmith.pipeline.ru
 PAUSE = 0.003
 
 
+def home_beside(out):
+    """A register of its own: runs of other tests are no business of this one."""
+    os.environ["NOTESMITH_HOME"] = f"{out}-home"
+
+
 def run_doubles(config, out):
+    home_beside(out)
     run_recipe(config, out, make_stages=partial(doubles, pause=PAUSE), cache=out / "cache")
 
 
 def run_true(config, out):
     from notesmith.cli.process import prepare
 
+    home_beside(out)
     prepare()
     import torch
 

@@ -16,6 +16,8 @@ from notesmith.pipeline.recipes import (
     student_of,
 )
 
+LONG = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+ALL_ARMS = next(str(path) for path in LONG if path.stem == "ncbi-disease-arms")
 SETS = ["corpus.train=/data/train.txt", "corpus.dev=/data/dev", "corpus.test=/data/test"]
 
 
@@ -46,7 +48,7 @@ def test_values_are_toml_or_strings():
 
 def test_arms_are_changed_by_name():
     changes = [*SETS, "arm.token replacement.ner.steps=900", "arm.gold.ner.batch_size=8"]
-    config = load_recipe("ncbi-disease", changes=changes)
+    config = load_recipe(ALL_ARMS, changes=changes)
     students = {arm.name: student_of(config, arm) for arm in config.arm}
     assert students["token replacement"].steps == 900
     assert students["gold"].batch_size == 8
@@ -61,7 +63,7 @@ def test_arms_can_be_chosen():
 
 def test_an_arm_with_a_comma_in_its_name_can_be_chosen():
     cut = ["gold", "replacement", "proposed names", "replacement"]
-    config = load_recipe("ncbi-disease", changes=SETS, arms=cut)
+    config = load_recipe(ALL_ARMS, changes=SETS, arms=cut)
     assert {arm.name for arm in config.arm} == {
         *("gold", "replacement", "replacement, proposed names")
     }
@@ -101,7 +103,13 @@ def test_a_saved_recipe_reads_back_equal(tmp_path):
     assert load_recipe(str(save_recipe(config, tmp_path))) == config
 
 
-LONG = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+@pytest.mark.parametrize("name", ["bc5cdr", "maccrobat", "ncbi-disease", "quickstart"])
+def test_recipes_spend_their_time_on_draws_and_not_on_arms(name):
+    """Three arms: gold, the rival that costs nothing, and the one that the verdict is about."""
+    config = load_recipe(name, changes=SETS)
+    assert [arm.name for arm in config.arm] == ["gold", "replacement", "synthetic + replacement"]
+    assert config.evaluate.candidate == "synthetic + replacement"
+    assert config.draws.replicates >= (2 if name == "quickstart" else 5)
 
 
 @pytest.mark.parametrize("name", [*packaged_recipes(), *map(str, LONG)])

@@ -6,8 +6,9 @@ import pytest
 from notesmith.errors import ConfigError, NotesmithError, SealError, StageError
 from notesmith.pipeline import run_recipe, status_of, write_results
 from notesmith.pipeline.folder import claim_folder
+from notesmith.pipeline.gate import sealed_plan
 from notesmith.pipeline.lock import run_lock
-from notesmith.pipeline.run import corpus_paths, sealed_plan
+from notesmith.pipeline.run import corpus_paths
 
 from .doubles import doubles, tiny_recipe, write_notes
 
@@ -142,8 +143,8 @@ def test_status_counts_cells(finished):
     assert status.n_left == 0
     assert status.stages["draw"] == (4, 0)
     assert status.stages["coverage"] == (2, 0)
-    # Eight arms and two curve draws, on dev and on test.
-    assert status.stages["score"] == (36, 0)
+    # Eight arms and a point of the curve, two draws each: on dev, test and what was not drawn.
+    assert status.stages["score"] == (54, 0)
 
 
 def test_weights_of_the_first_replicate_stay(finished):
@@ -214,7 +215,7 @@ def test_minutes_a_note_are_no_part_of_the_sealed_plan(paths):
 def test_another_plan_needs_a_reason_once_test_was_opened(paths, tmp_path):
     run(tiny_recipe(paths), tmp_path, only=["arm=gold"])
     changed = tiny_recipe(paths, ner={"steps": 4, "batch_size": 4})
-    with pytest.raises(SealError, match="config_hash"):
+    with pytest.raises(SealError, match=r"differs in ner\.steps: make choices on dev"):
         run(changed, tmp_path, only=["arm=gold"])
     result = run(changed, tmp_path, only=["arm=gold"], another_opening="more steps")
     assert result.results["seal"]["opened"] == 2
@@ -276,10 +277,11 @@ def test_several_students_a_draw(paths, tmp_path):
     )
     result = run(config, tmp_path / "three")
     rows = {row["stage"]: row["cells"] for row in result.results["stages"]}
-    assert rows["ner"] == 2 * 2 * 3 and rows["pool"] == 2 * 2 * 2
+    assert rows["ner"] == 2 * 2 * 3 and rows["pool"] == 2 * 2 * 3
     alone = run(
         tiny_recipe(paths, arm=arms, draws={"curve": []}, evaluate={"against": {}}),
         tmp_path / "one",
+        another_opening="to compare",
     )
     three, one = (found.results["arms"][0]["by_label"] for found in (result, alone))
     assert {label: row["support"] for label, row in three.items()} == {

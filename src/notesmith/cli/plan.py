@@ -74,12 +74,14 @@ def plan(
 
 def show(found: Forecast, console: Screen) -> None:
     """Print a forecast."""
+    from notesmith.evaluate.cells import OUT_OF_DRAW
 
     def line(text: str, style: str = "") -> None:
         console.print(text, style=style)
 
     line(f"{found.recipe}, in {found.folder}", "bold")
     for name, facts in found.corpus.items():
+        name = "of train, scored where a draw leaves them out" if name == OUT_OF_DRAW else name
         labels = f"{len(facts.labels)} label{'s' * (len(facts.labels) != 1)}"
         line(
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "

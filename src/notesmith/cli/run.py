@@ -42,7 +42,7 @@ def run(
     ] = False,
     another_opening: Annotated[
         str,
-        typer.Option(metavar="REASON", help="Open the test set for another plan; it is counted."),
+        typer.Option(metavar="REASON", help="Open a test set once more for another plan; counted."),
     ] = "",
     hub: Annotated[
         bool,
@@ -73,6 +73,10 @@ def run(
     if report_now:
         print_outcome(write_results(folder))
         return
+
+    def tell(what: str) -> None:
+        typer.echo(f"notesmith: {what}", err=True)
+
     try:
         with Display() as display:
             result = run_recipe(
@@ -82,9 +86,11 @@ def run(
                 max_minutes=max_minutes,
                 keep_models=keep_models,
                 another_opening=another_opening,
+                is_preview=preview,
                 jobs=jobs,
                 on_progress=display.on_progress,
                 on_cell=display.on_cell,
+                tell=tell,
             )
     except KeyboardInterrupt:
         say("notesmith: interrupted; the same command goes on where it was", err=True)

@@ -1,28 +1,46 @@
-"""Leakage of held-out documents: made text that repeats dev or test, found through hashes alone.
+"""Leakage of held-out documents: made text that repeats dev or test.
 
-The filter never sees a held-out text, only one-way hashes of its word 8-grams, so that what is
-sealed stays sealed.
+The filters get one value that answers whether a text repeats a held-out document, and nothing
+else. Hashes of runs of words can be turned back into words by whoever can hash a dictionary, so
+they are keyed by a random key of this value's own and stay in the process that made it.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import NoReturn
 
 from notesmith.filters.duplicates import shingles
 
 _SIZE = 8
 
 
-def fingerprints(texts: Iterable[str]) -> frozenset[int]:
-    """64-bit hashes of all word 8-grams of ``texts`` (whole texts where they are shorter)."""
-    return frozenset(_hash(gram) for text in texts for gram in shingles(text, _SIZE))
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """Keyed 64-bit hashes of all word 8-grams of held-out texts; neither shown nor pickled."""
+
+    _key: bytes = field(repr=False)
+    _grams: frozenset[bytes] = field(repr=False)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> HeldOut:
+        """Hash ``texts`` (whole where they are shorter than 8 words) under a new key."""
+        key = secrets.token_bytes(32)
+        return cls(
+            key, frozenset(_hash(gram, key) for text in texts for gram in shingles(text, _SIZE))
+        )
+
+    def repeats(self, text: str) -> bool:
+        """Whether any word 8-gram of ``text`` stands in a held-out text."""
+        return any(_hash(gram, self._key) in self._grams for gram in shingles(text, _SIZE))
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a copy could reach a disk or another process."""
+        raise TypeError("hashes of held-out text do not leave their process")
 
 
-def leaks(text: str, held_out: frozenset[int]) -> bool:
-    """Whether any word 8-gram of ``text`` is among the fingerprints of held-out documents."""
-    return any(_hash(gram) in held_out for gram in shingles(text, _SIZE))
-
-
-def _hash(gram: str) -> int:
-    return int.from_bytes(blake2b(gram.encode(), digest_size=8).digest(), "big")
+def _hash(gram: str, key: bytes) -> bytes:
+    return blake2b(gram.encode(), key=key, digest_size=8).digest()

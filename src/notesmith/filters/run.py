@@ -8,7 +8,7 @@ from notesmith.config import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate, Dropped, FilterResult
 from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
-from notesmith.filters.leakage import leaks
+from notesmith.filters.leakage import HeldOut
 from notesmith.filters.rules import judge, n_inside_words
 from notesmith.segments import Unit, split
 
@@ -19,7 +19,7 @@ def run(
     config: FilterConfig,
     *,
     unit: Unit = "sentence",
-    held_out: frozenset[int] = frozenset(),
+    held_out: HeldOut | None = None,
 ) -> FilterResult:
     """Filter ``candidates``.
 
@@ -28,7 +28,7 @@ def run(
         gold: the gold documents that the generator was trained on.
         config: bounds.
         unit: what one candidate is; gold is compared with it by the sentence and by this.
-        held_out: ``fingerprints`` of dev and test documents.
+        held_out: knows whether a text repeats a dev or test document.
     """
     spans = [(doc, span) for doc in gold for span in split(doc, "sentence")]
     if unit != "sentence":
@@ -48,7 +48,7 @@ def run(
         reason = judge(candidate, config, whole_words=whole_words)
         if reason is None and isinstance(candidate.result, Document):
             text = candidate.result.text
-            if leaks(text, held_out):
+            if held_out is not None and held_out.repeats(text):
                 reason = "repeats a held-out document"
             elif of_gold.find(text) or copies.copied_ratio(text) >= config.copy_ratio:
                 reason = "repeats gold"

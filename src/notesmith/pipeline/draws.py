@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig, Source
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline.cells import Cell, seed_for
 from notesmith.pipeline.recipes import reinforcement_of, student_of
 
 # Bumped by hand when a stage's results change for the same inputs.
 STAGE_VERSION: dict[str, int] = {
-    "held-out": 1,
     "draw": 1,
     "fold": 1,
     "fold-out": 1,
@@ -25,7 +25,7 @@ STAGE_VERSION: dict[str, int] = {
     "committee": 1,
     "rl": 3,
     "sample": 3,
-    "filter": 1,
+    "filter": 2,
     "unfiltered": 1,
     "relabelled": 1,
     "replaced": 1,
@@ -45,6 +45,11 @@ STAGE_VERSION: dict[str, int] = {
 REWARD_VERSION = 2
 
 GOLD = "gold"
+
+
+def out_of_draw_seed(root: int) -> int:
+    """Chooses which train documents are scored out of draw: the same ones for all draws."""
+    return seed_for(root, "out-of-draw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,25 +258,13 @@ class Draw:
             sources=sources,
         )
 
-    def held_out(self) -> Cell:
-        """Hashes of what will be scored, so that no made text repeats it."""
-        return Cell(
-            stage="held-out",
-            version=STAGE_VERSION["held-out"],
-            config=self._reading,
-            sources={"dev": self.sources.dev, "test": self.sources.test},
-        )
-
     def synthetic(self, arm: ArmConfig) -> Cell:
-        """What is kept of it."""
+        """What is kept of it; text that repeats dev or test is not."""
         return self._cell(
             "filter",
-            config={"filter": self._filter(arm)},
-            inputs={
-                "gold": self.gold,
-                "candidates": self.candidates(arm),
-                "held-out": self.held_out(),
-            },
+            config={"filter": self._filter(arm), "corpus": self._reading},
+            inputs={"gold": self.gold, "candidates": self.candidates(arm)},
+            sources={"dev": self.sources.dev, "test": self.sources.test},
         )
 
     def _filter(self, arm: ArmConfig) -> dict[str, Any]:
@@ -356,7 +349,7 @@ class Draw:
             "score",
             config={**self._documents(split), **self._attributes(arm)},
             inputs={"gold": self.gold, "model": self.student(arm, number)},
-            sources={"documents": getattr(self.sources, split)},
+            sources={"documents": self._source(split)},
             seed=self._student_seed(number),
             arm=arm.name,
             student=number,
@@ -373,15 +366,22 @@ class Draw:
             "coverage",
             config=self._documents(split),
             inputs={"gold": self.gold, "made": self.synthetic(arm), "names": self.names()},
-            sources={"documents": getattr(self.sources, split)},
+            sources={"documents": self._source(split)},
             seed=0,
             arm=arm.name,
         )
 
     def _documents(self, split: str) -> dict[str, Any]:
         draws = self.config.draws
+        if split == OUT_OF_DRAW:
+            n, seed = draws.out_of_draw_documents, out_of_draw_seed(draws.seed)
+            return {**self._reading, "split": split, "documents": n, "chosen_by": seed}
         n = draws.test_documents if split == "test" else draws.dev_documents
         return {**self._reading, "split": split, "documents": n}
+
+    def _source(self, split: str) -> str:
+        found: str = getattr(self.sources, "train" if split == OUT_OF_DRAW else split)
+        return found
 
     def _encoder(self, student: NerConfig) -> dict[str, str]:
         return {"encoder": self.sources.encoders.get(student.encoder, student.encoder)}

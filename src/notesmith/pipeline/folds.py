@@ -49,9 +49,14 @@ class FoldDraw(Draw):
     def _seed(self, purpose: str) -> int:
         return seed_for(self.config.draws.seed, purpose, self.size, self.replicate, self.fold)
 
-    def held_out(self) -> Cell:
-        """Hashes of the fold's documents."""
-        return self._cell("held-out", config={}, inputs={"documents": self.documents}, seed=0)
+    def synthetic(self, arm: ArmConfig) -> Cell:
+        """What is kept of the fold's text; what repeats a document of the fold is not."""
+        inputs = {"gold": self.gold, "candidates": self.candidates(arm)}
+        return self._cell(
+            "filter",
+            config={"filter": self._filter(arm)},
+            inputs={**inputs, "documents": self.documents},
+        )
 
     def _score(self, arm: ArmConfig, split: str, number: int) -> Cell:
         return self._cell(

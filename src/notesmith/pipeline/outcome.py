@@ -6,7 +6,7 @@ Works on whatever is finished, so that a run can be looked at before its end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.seal import Seal
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline.artefacts import MODEL
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.machine import machine, versions
@@ -29,16 +29,23 @@ _ENCODER_LICENCES = {"minilm": "apache-2.0"}
 
 
 def results_of(
-    config: RecipeConfig, plan: Plan, store: CellStore, *, created: str, seal: Seal | None
+    config: RecipeConfig,
+    plan: Plan,
+    store: CellStore,
+    *,
+    created: str,
+    seal: Mapping[str, Any] | None = None,
+    planned: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """The results of all finished cells of ``plan``.
 
     Args:
-        config: the resolved recipe.
+        config: the resolved recipe, as it was sealed.
         plan: its plan.
         store: where cells are.
         created: ISO date.
-        seal: of the test set, where it was opened.
+        seal: what is to be said of it (``gate.seal_facts``), where something was opened.
+        planned: draws that were sealed, by size.
 
     Raises:
         StageError: nothing was scored yet.
@@ -49,17 +56,22 @@ def results_of(
     if not cells:
         raise StageError("nothing was scored yet; run the recipe first")
     main = config.draws.sizes[0]
+    corpus = _corpus(plan, store)
+    beyond = [cell for cell in scores if cell.split == OUT_OF_DRAW]
     results = assemble(
         cells,
         config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
         made={arm.name: arm.made for arm in config.arm},
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
+        # A draw of all of train leaves nothing to score.
+        out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
+        planned=planned,
+        pool=corpus.get("train", {}).get("documents"),
         seed=config.draws.seed,
     )
     unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
     metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
-    corpus = _corpus(plan, store)
     return {
         **results,
         "recipe": config.name,
@@ -70,7 +82,11 @@ def results_of(
         "rl": [entry for target in _coverages(plan) if (entry := _reinforced(target, store))],
         "stages": _stages(unique, metrics),
         "varied": _varied(config, corpus),
-        "seal": {"hash": seal.plan.hash, "opened": seal.opened} if seal else None,
+        # A part of the plan is about the arm of the whole, scored or awaited.
+        "candidate": config.evaluate.candidate or results["candidate"],
+        # What a reader must see before the figures.
+        "notices": [*(seal or {}).get("notable", ()), *results.get("notices", ())],
+        "seal": dict(seal) if seal else None,
         "versions": versions(),
         "machine": machine(),
         "lm": _first(metrics, "lm"),

@@ -1,7 +1,7 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
 The cells of one draw are made in ``draws``. Test documents are inputs of ``score`` and ``coverage``
-cells alone; ``held-out`` turns dev and test into hashes, which is all that filters see.
+cells alone, and of ``filter`` cells, which learn nothing but whether made text repeats them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from notesmith.config import ArmConfig, RecipeConfig, Source
 from notesmith.errors import ConfigError
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.evaluate.verdict import candidate
 from notesmith.pipeline.cells import Cell
 from notesmith.pipeline.draws import GOLD, STAGE_VERSION, Draw, Sources
@@ -181,7 +182,7 @@ def _cost(arm: ArmConfig) -> int:
 
 
 def scored_split(config: RecipeConfig) -> str:
-    """What the report's scores are of: test, dev, or the folds of train."""
+    """What the verdict's scores are of: test, dev, or the folds of train."""
     cross_fit = config.evaluate.protocol == "cross-fit"
     return OUT_OF_FOLD if cross_fit else config.evaluate.split
 
@@ -201,7 +202,10 @@ def _splits(config: RecipeConfig, sources: Sources) -> tuple[str, ...]:
     wanted = config.evaluate.split
     if not getattr(sources, wanted):
         raise ConfigError(f"corpus.{wanted} is missing: give it with --set corpus.{wanted}=PATH")
-    return ("dev", "test") if wanted == "test" and sources.dev else (wanted,)
+    if wanted != "test":
+        return (wanted,)
+    beyond = (OUT_OF_DRAW,) if config.draws.out_of_draw_documents else ()
+    return (*(("dev",) if sources.dev else ()), "test", *beyond)
 
 
 def _passes(target: Target, filters: Filters) -> bool:

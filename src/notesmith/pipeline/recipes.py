@@ -122,6 +122,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         "curve": [],
         "dev_documents": 4,
         "test_documents": 4,
+        "out_of_draw_documents": 0,
     }
     values["ner"] |= {"steps": min(8, config.ner.steps), "batch_size": 8}
     values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}

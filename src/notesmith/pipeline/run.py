@@ -10,18 +10,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.checked import dumps_checked, loads_checked
-from notesmith.corpus.files import atomic_write_text, read_regular
+from notesmith.corpus.checked import dumps_checked
+from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.problems import Tally, read_lines
-from notesmith.errors import ConfigError, SealError, StageError
-from notesmith.evaluate import seal as sealing
+from notesmith.errors import ConfigError, StageError
+from notesmith.evaluate.seal import listed
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.pipeline import outcome
 from notesmith.pipeline.cells import CellStore, canonical, hash_path
@@ -36,16 +36,8 @@ from notesmith.pipeline.engine import (
     unheard,
 )
 from notesmith.pipeline.examples import examples_of
-from notesmith.pipeline.folder import (
-    CELLS,
-    KEEP,
-    MODELS,
-    RESULTS,
-    SEAL,
-    check_folder,
-    claim_folder,
-)
-from notesmith.pipeline.folds import OUT_OF_FOLD
+from notesmith.pipeline.folder import CELLS, KEEP, MODELS, RESULTS, check_folder, claim_folder
+from notesmith.pipeline.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.models import have_models
@@ -95,11 +87,13 @@ def run_recipe(
     max_minutes: float | None = None,
     keep_models: bool = False,
     another_opening: str = "",
+    is_preview: bool = False,
     jobs: int = 1,
     cache: Path | None = None,
     make_stages: Callable[[Surroundings], Mapping[str, StageFunction]] = stage_functions,
     on_progress: OnProgress = silent,
     on_cell: OnCell = unheard,
+    tell: Told = lambda what: None,
 ) -> RunResult:
     """Run ``config`` in the folder ``out``, going on from what is finished there.
 
@@ -109,17 +103,21 @@ def run_recipe(
         only: ``stage=``, ``arm=``, ``size=`` or ``replicate=`` with values: run a part.
         max_minutes: stop between cells once this time is over.
         keep_models: keep the weights of every replicate, not of the first alone.
-        another_opening: reason to open the test set for a plan other than the sealed one.
+        another_opening: reason to open the test set though it was opened for another plan, here or
+            in another run folder.
+        is_preview: ``config`` is what ``preview`` made: its scores mean nothing, and what it opens
+            is not registered.
         jobs: cells to compute side by side, each in a process of its own.
         cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
         make_stages: gives the function of every stage; the real ones if not given.
         on_progress: told about work inside a cell.
         on_cell: told when a cell starts and is done.
+        tell: told what was opened of the test set before.
 
     Raises:
         ConfigError: a path, an arm or a filter is wrong.
         ModelError: a model is not on this machine, and ``config.hub`` does not allow to fetch it.
-        SealError: the test set is sealed under another plan.
+        SealError: the test set is sealed under another plan, or was opened for one.
         StageError: another process runs here, or a stage cannot do its work.
     """
     folder = Path(out)
@@ -134,13 +132,13 @@ def run_recipe(
     targets = plan.select(Filters.parse(only))
     claim_folder(folder)
     with run_lock(folder):
+        gate = Gate(folder, config, paths, another=another_opening, is_preview=is_preview)
+        gate.write_down(tell)
         save_recipe(config, folder)
         if keep_models:  # and whenever this folder is run again
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()
         store = CellStore(folder / CELLS)
-        gate = _Gate(folder, config, paths, another_opening)
-        gate.write_down()
         around = Surroundings(
             train=paths["train"],
             held_out={split: paths[split] for split in ("dev", "test") if split in paths},
@@ -162,7 +160,7 @@ def run_recipe(
                 crew=workers,
             )
         census = count(targets, store)
-        written = _write(config, plan, store, folder)
+        written = _write(sealed_recipe(config, folder, paths), plan, store, folder)
     return RunResult(
         folder=folder,
         results=written[0],
@@ -185,16 +183,20 @@ def write_results(folder: Path | str, *, minutes_per_note: float | None = None) 
         StageError: nothing was scored yet.
     """
     folder = Path(folder)
-    config, plan, store = _open_run(folder)
+    run = _open_run(folder)
+    plan, store, sealed = run.plan, run.store, run.sealed
     if minutes_per_note is not None:
         if not 0 < minutes_per_note < math.inf:
             raise ConfigError(f"minutes a note are {minutes_per_note:g}: give a number above 0")
-        evaluate = config.evaluate.model_copy(update={"minutes_per_note": minutes_per_note})
-        config = config.model_copy(update={"evaluate": evaluate})
+        evaluate = sealed.config.evaluate.model_copy(update={"minutes_per_note": minutes_per_note})
+        sealed = replace(sealed, config=sealed.config.model_copy(update={"evaluate": evaluate}))
     census = count(plan.cells, store)
-    results, report = _write(config, plan, store, folder)
+    results, report = _write(sealed, plan, store, folder)
     if results is None:
-        raise StageError(f"{folder}: nothing was scored yet; run the recipe first")
+        edited = (
+            f" (edited since it was sealed: {listed(sealed.changed)})" if sealed.changed else ""
+        )
+        raise StageError(f"{folder}: nothing was scored yet{edited}; run the recipe first")
     return RunResult(folder, results, report, 0, len(census.left), 0.0)
 
 
@@ -205,7 +207,8 @@ def status_of(folder: Path | str) -> Status:
         ConfigError: the folder holds no run.
     """
     folder = Path(folder)
-    _, plan, store = _open_run(folder)
+    run = _open_run(folder)
+    plan, store = run.plan, run.store
     census: Census = count(plan.cells, store)
     done = Counter(cell.stage for cell in census.done)
     left = Counter(cell.stage for cell in census.left)
@@ -246,108 +249,24 @@ def fingerprint_reward(spec: str) -> list[str]:
     return [spec, hash_path(path) if path.suffix == ".py" and path.is_file() else ""]
 
 
-class _Gate:
-    """Keeps the seal's file and hands out dev and test: test only under the plan written down."""
-
-    def __init__(
-        self, folder: Path, config: RecipeConfig, paths: Mapping[str, Path], another: str
-    ) -> None:
-        self.path = folder / SEAL
-        self.paths = paths
-        self.another = another
-        self.is_test = config.evaluate.split == "test"
-        self.plan = sealed_plan(config, paths) if self.is_test else None
-
-    def write_down(self) -> None:
-        """Seal before any work; a plan other than the one already opened is an error."""
-        if self.plan is None:
-            return
-        before = read_seal(self.path.parent)
-        if before is not None and self.another:
-            sealing.open_seal(before, self.plan, when=_now(), another=True, reason=self.another)
-            return
-        self._keep(sealing.write_down(self.plan, before))
-
-    def open(self, split: str) -> Path:
-        """The path of ``split``; opening test is recorded."""
-        if split in ("test", OUT_OF_FOLD):
-            seal = read_seal(self.path.parent)
-            if self.plan is None or seal is None:
-                raise SealError("the test set is sealed: evaluate.split is not 'test'")
-            opened = sealing.open_seal(
-                seal,
-                self.plan,
-                when=_now(),
-                another=bool(self.another),
-                reason=self.another,
-            )
-            if opened != seal:
-                self._keep(opened)
-        # Out of fold it is the documents of train that are scored.
-        return self.paths["train" if split == OUT_OF_FOLD else split]
-
-    def _keep(self, seal: sealing.Seal) -> None:
-        atomic_write_text(self.path, dumps_checked(seal.to_json()))
-
-
-def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> sealing.Plan:
-    """What is written down before the test set is opened: arms, comparator, recipe, documents."""
-    scored = "train" if config.evaluate.protocol == "cross-fit" else "test"
-    if scored not in paths:
-        raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
-    # Minutes a note turn worth into hours and touch no score: they are no part of a plan. Nor is
-    # the way by which a model came here.
-    values = config.model_dump(
-        mode="json", exclude={"name": True, "hub": True, "evaluate": {"minutes_per_note": True}}
-    )
-    if scored == "test":  # nor are the settings of the other protocol
-        del values["evaluate"]["protocol"], values["evaluate"]["folds"]
-    for split in ("train", "dev", "test"):
-        values["corpus"][split] = hash_path(paths[split]) if split in paths else None
-    # Seals older than a field stay valid.
-    if config.corpus.label_descriptions is None:
-        del values["corpus"]["label_descriptions"]
-    if config.draws.students == 1:
-        del values["draws"]["students"]
-    if config.ner.attributes is None:
-        del values["ner"]["attributes"]
-    return sealing.Plan(
-        arms=tuple(arm.name for arm in config.arm),
-        comparator=config.evaluate.comparator,
-        config_hash=_hash(canonical(values).encode()),
-        test_hash=values["corpus"][scored],
-        n_documents=config.draws.test_documents,
-        against=tuple(config.evaluate.against.items()),
-    )
-
-
-def read_seal(folder: Path) -> sealing.Seal | None:
-    """The seal of a run folder, if it has one.
-
-    Raises:
-        SealError: the file is damaged.
-    """
-    path = folder / SEAL
-    try:
-        value = loads_checked(read_regular(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if value is None:
-        raise SealError(f"{path}: the seal was changed or is damaged; put a copy of it back")
-    return sealing.Seal.from_json(value)
-
-
 def _write(
-    config: RecipeConfig, plan: Plan, store: CellStore, folder: Path
+    sealed: Sealed, plan: Plan, store: CellStore, folder: Path
 ) -> tuple[dict[str, Any] | None, Path | None]:
-    seal = read_seal(folder) if config.evaluate.split == "test" else None
+    created = datetime.now(tz=UTC).date().isoformat()
     try:
-        results = outcome.results_of(config, plan, store, created=_now()[:10], seal=seal)
+        results = outcome.results_of(
+            sealed.config,
+            plan,
+            store,
+            created=created,
+            seal=seal_facts(sealed),
+            planned=sealed.replicates,
+        )
     except StageError as error:
         log.info("no results yet: %s", error)
         return None, None
     atomic_write_text(folder / RESULTS, dumps_checked(results))
-    models = outcome.models_of(config, plan, store, folder)
+    models = outcome.models_of(sealed.config, plan, store, folder)
     atomic_write_text(folder / MODELS, json.dumps(models, indent=1) + "\n")
     return results, _report(results, plan, store, folder)
 
@@ -359,13 +278,27 @@ def _report(results: Mapping[str, Any], plan: Plan, store: CellStore, folder: Pa
     return write_report(results, folder, examples=examples_of(plan, store))
 
 
-def _open_run(folder: Path) -> tuple[RecipeConfig, Plan, CellStore]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run folder: its recipe as it was sealed, the plan of that, and the cells."""
+
+    sealed: Sealed
+    plan: Plan
+    store: CellStore
+
+
+def _open_run(folder: Path) -> _Run:
     if not (folder / RECIPE).is_file():
         raise ConfigError(f"{folder}: no run here (no {RECIPE})")
     check_folder(folder)
     config = load_saved(folder)
-    plan = make_plan(config, sources_of(config, corpus_paths(config)))
-    return config, plan, CellStore(folder / CELLS)
+    paths = corpus_paths(config)
+    sealed = sealed_recipe(config, folder, paths)
+    return _Run(
+        sealed,
+        make_plan(sealed.config, sources_of(sealed.config, paths)),
+        CellStore(folder / CELLS),
+    )
 
 
 def _terms(config: RecipeConfig) -> dict[str, list[str]]:
@@ -382,10 +315,6 @@ def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:
         return lambda: False
     end = started + 60 * max_minutes
     return lambda: time.monotonic() >= end
-
-
-def _now() -> str:
-    return datetime.now(tz=UTC).isoformat(timespec="seconds")
 
 
 def _hash(data: bytes) -> str:

@@ -36,7 +36,6 @@ def test_one_file_becomes_a_recipe_that_runs(export, tmp_path):
     assert [arm.name for arm in config.arm] == [
         "gold",
         "replacement",
-        "sft+filter",
         "sft+filter + replacement",
     ]
     assert config.draws.sizes == (12,) and config.draws.curve == (6,)
@@ -187,11 +186,15 @@ def test_hours_decide_on_rewards_and_on_the_size_of_a_draw(tmp_path):
         config = begun.composed.config
         return config.draws.sizes[0], any(arm.rl for arm in config.arm), begun.composed.seconds
 
-    much, little = composed("much", hours=100), composed("little", hours=1)
+    much, little = composed("much", hours=100), composed("little", hours=2)
     assert much[:2] == (210, True) and little[0] < 210 and not little[1]
     assert much[2] > little[2]
-    assert "the most that 5 draws do in about 1 hour here" in (tmp_path / "little.toml").read_text()
+    assert (
+        "the most that 10 draws do in about 2 hours here" in (tmp_path / "little.toml").read_text()
+    )
     assert composed("hasty", hours=0.01)[0] == 25
+    hasty = load_recipe(str(tmp_path / "hasty.toml")).draws
+    assert (hasty.sizes, hasty.replicates) == ((25,), 5)  # the fewest that carry a claim
     hasty = (tmp_path / "hasty.toml").read_text()
     assert "takes longer than the 0.01 hours given" in hasty.replace("\n# ", " ")
     assert composed("card", machine=CARD) == (210, True, None)  # nothing was measured on one
@@ -228,7 +231,7 @@ def test_without_a_test_set_every_note_may_be_scored(export, tmp_path):
     assert config.evaluate.protocol == "cross-fit" and config.draws.sizes == (20,)
     # As many replicates as fit into the hours.
     more = begin(export, tmp_path / "more.toml", cross_fit=True, hours=1000)
-    assert config.draws.replicates < more.composed.config.draws.replicates == 5
+    assert config.draws.replicates < more.composed.config.draws.replicates == 10
     quick = ["evaluate.resamples=200", "evaluate.folds=2", "draws.replicates=1"]
     config = load_recipe(str(tmp_path / "recipe.toml"), changes=quick)
     result = run_recipe(config, tmp_path / "run", make_stages=doubles)

@@ -59,7 +59,8 @@ def test_stages_times_memory_and_disk(recipe, tmp_path):
     assert found.memory == pytest.approx(4.8 * GIB)  # a fifth to spare
     # Two tuned models and the students of the first draw, those of the second, one being saved.
     assert found.disk == pytest.approx(4 * GIB, rel=0.5)
-    assert found.smallest.n_mentions == 12 and found.smallest.n_replicates == 2
+    # Six of train's fourteen are drawn, and two mentions stand in each of the other eight.
+    assert found.smallest.n_mentions == 16 and found.smallest.n_replicates == 2
     assert not found.hub
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline.forecast.facts import SplitFacts
 from notesmith.pipeline.forecast.power import smallest_gain
 
@@ -8,9 +9,13 @@ from ..doubles import tiny_recipe
 PATHS = {"train": "a", "dev": "b", "test": "c"}
 
 
+def found(mentions, replicates, **more):
+    recipe = tiny_recipe(PATHS, draws={"replicates": replicates, "sizes": [50]})
+    return smallest_gain(recipe, {"test": SplitFacts(100, 1, {"x": mentions}), **more})
+
+
 def gain(mentions, replicates):
-    recipe = tiny_recipe(PATHS, draws={"replicates": replicates})
-    return smallest_gain(recipe, SplitFacts(100, 1, {"x": mentions})).gain
+    return found(mentions, replicates).gain
 
 
 def test_it_is_near_what_the_projects_own_runs_found():
@@ -25,3 +30,21 @@ def test_more_mentions_and_more_replicates_show_smaller_gains():
 
 def test_one_replicate_shows_nothing():
     assert gain(1000, 1) is None
+
+
+def beyond(pool, sampled, *, each=9):
+    facts = {"train": pool, OUT_OF_DRAW: sampled}
+    return {split: SplitFacts(n, 1, {"x": each * n}) for split, n in facts.items()}
+
+
+def test_documents_beyond_a_draw_decide_where_they_are_half_as_many():
+    many = found(960, 5, **beyond(592, 592))
+    assert (many.split, many.n_documents, many.n_mentions) == (OUT_OF_DRAW, 542, 4878)
+    # Five draws show what thirteen would on the test set: 2.6 times as many.
+    assert many.gain < gain(960, 7) and many.gain == pytest.approx(gain(960, 13), abs=0.25)
+    assert found(960, 5, **beyond(592, 40)).split == "test"
+    assert found(960, 5, **beyond(50, 50)).split == "test"
+
+
+def test_nothing_to_score_shows_nothing():
+    assert smallest_gain(tiny_recipe(PATHS), {"test": SplitFacts(3, 9, {})}) is None

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from notesmith.config import RecipeConfig
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts, UnitFacts, train_facts
 from notesmith.pipeline.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
@@ -77,7 +80,14 @@ def test_names_of_rare_labels_are_not_proposed():
 def test_students_learn_steps_and_read_what_is_scored():
     assert {amount_of(c, CORPUS).learnt for c in cells("ner")} == {3 * 4 * 10}
     scored = {c.config["split"]: amount_of(c, CORPUS).read for c in cells("score")}
-    assert scored == {"test": 80, "dev": 0}
+    assert scored == {"test": 80, "dev": 0, OUT_OF_DRAW: 0}
+
+
+def test_students_read_what_their_draw_left_of_the_sample():
+    sample = replace(CORPUS, held_out={OUT_OF_DRAW: SplitFacts(9, 180, {"Sign": 9})})
+    beyond = [cell for cell in cells("score") if cell.config["split"] == OUT_OF_DRAW]
+    # Five of train's ten documents are drawn.
+    assert {amount_of(cell, sample).read for cell in beyond} == {90}
 
 
 @pytest.mark.parametrize("method", ["grpo", "dpo", "best-of-n", "weighted"])

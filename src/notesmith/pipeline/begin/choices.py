@@ -22,10 +22,20 @@ _MOST_ON_A_PROCESSOR = 600
 _MANY_LABELS = 10
 _FEWEST_WORDS = 6
 _STEPS, _BATCH, _PASSES = 300, 24, 6
-REPLICATES = 5
-FEWER_REPLICATES = (5, 3, 2, 1)
+REPLICATES = 10
+# Fewer than these make no claim, and cross-fit takes what there is time for.
+LEAST_REPLICATES = 5
+FEWER_REPLICATES = (10, 5, 3, 2, 1)
 
 Protocol = Literal["hold-out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Gold documents of a draw, and how many draws there are."""
+
+    size: int
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +195,18 @@ def why_curve(size: int, n_train: int) -> str:
     return "sizes at which gold alone is trained: what a gain is worth in labelled notes"
 
 
-def why_size(size: int, n_train: int, hours: float, *, fits: bool) -> str:
+def tries(n_train: int) -> tuple[Draws, ...]:
+    """Draws to try until they fit into the hours: the most notes first, then fewer draws."""
+    sizes = candidate_sizes(n_train)
+    return (*(Draws(size, REPLICATES) for size in sizes), Draws(sizes[-1], LEAST_REPLICATES))
+
+
+def cross_fit_tries(n_train: int) -> tuple[Draws, ...]:
+    """The same for cross-fit, which divides all notes anew as often as there is time for."""
+    return tuple(Draws(n_train, n) for n in FEWER_REPLICATES)
+
+
+def why_size(size: int, n_train: int, n_draws: int, hours: float, *, fits: bool) -> str:
     """The reason of a draw's size."""
     if size == n_train:
         return (
@@ -194,7 +215,7 @@ def why_size(size: int, n_train: int, hours: float, *, fits: bool) -> str:
         )
     if not fits:
         return f"of {n_train}: fewer teach a generator too little"
-    return f"of {n_train}: the most that {REPLICATES} draws do in about {in_hours(hours)} here"
+    return f"of {n_train}: the most that {n_draws} draws do in about {in_hours(hours)} here"
 
 
 def in_time(seconds: float | None, hours: float) -> bool:

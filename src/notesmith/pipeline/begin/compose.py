@@ -14,8 +14,7 @@ from notesmith.pipeline.begin.choices import Choice
 from notesmith.pipeline.begin.seen import Seen
 from notesmith.pipeline.begin.text import Line
 from notesmith.pipeline.draws import Sources
-from notesmith.pipeline.folds import OUT_OF_FOLD
-from notesmith.pipeline.forecast.facts import split_facts, train_facts
+from notesmith.pipeline.forecast.facts import held_out_facts, train_facts
 from notesmith.pipeline.forecast.resources import Resources
 from notesmith.pipeline.forecast.speeds import Speeds, reference_speeds
 from notesmith.pipeline.forecast.workload import Corpus, total_seconds
@@ -28,10 +27,10 @@ ARMS: tuple[tuple[dict[str, Any], str], ...] = (
         "Mentions exchanged among your notes: costs nothing, and is the rival to beat.",
     ),
     (
-        {"name": "sft+filter", "made": ["synthetic"]},
-        "Text of the tuned model that passed the filters.",
+        {"name": "sft+filter + replacement", "made": ["synthetic", "replaced"]},
+        "That, and text of the tuned model that passed the filters. More arms cost as much as more "
+        "draws, and tell less.",
     ),
-    ({"name": "sft+filter + replacement", "made": ["synthetic", "replaced"]}, "Both together."),
 )
 REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
     (
@@ -98,12 +97,9 @@ def compose(
     n_train = len(docs["train"])
     lm = choices.choose_lm(machine, hub=hub)
     parts = _Parts(seen, given, machine, lm, cross_fit)
-    tries = (
-        [(n_train, n) for n in choices.FEWER_REPLICATES]
-        if cross_fit
-        else [(size, choices.REPLICATES) for size in choices.candidate_sizes(n_train)]
-    )
-    for size, n_replicates in tries:
+    tries = choices.cross_fit_tries(n_train) if cross_fit else choices.tries(n_train)
+    for draws in tries:
+        size, n_replicates = draws.size, draws.n
         config = parts.config(size, n_train, n_replicates, rewarded=False)
         seconds = _estimate(config, docs, machine, speeds)
         if choices.in_time(seconds, hours):
@@ -126,9 +122,7 @@ def _estimate(
     # Nothing was measured on a GPU, so figures of processors would mislead.
     if speeds is None:
         speeds = Speeds() if machine.gpu else reference_speeds(config)
-    held_out = {split: split_facts(found) for split, found in docs.items() if split != "train"}
-    if config.evaluate.protocol == "cross-fit":
-        held_out = {OUT_OF_FOLD: split_facts(docs["train"])}
+    held_out = held_out_facts(docs, config)
     plan = make_plan(
         config, Sources(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
@@ -305,8 +299,8 @@ class _Parts:
         n = config.draws.replicates
         fits = choices.in_time(seconds, hours)
         given = choices.in_hours(hours)
-        why_size = choices.why_size(size, n_train, hours, fits=fits)
-        why_n = "fewer than five are a demonstration and no claim"
+        why_size = choices.why_size(size, n_train, n, hours, fits=fits)
+        why_n = "a difference's noise falls with their number; fewer than five are no claim"
         if self.cross_fit:
             why_size = "all documents, divided into folds"
             many = f"as many as fit into {given}" if fits else "the fewest"

@@ -11,17 +11,18 @@ from pathlib import Path
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
-from notesmith.evaluate import seal as sealing
+from notesmith.evaluate.seal import listed
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline.folder import check_folder
+from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
+from notesmith.pipeline.gate import Gate
 from notesmith.pipeline.lock import holder_of
 from notesmith.pipeline.models import models_of, needs_lm
 from notesmith.pipeline.plan import encoders_of, scored_split
 from notesmith.pipeline.recipes import RECIPE, load_recipe, reinforcement_of, student_of
-from notesmith.pipeline.run import read_seal, sealed_plan
 
 OFFLINE_EXTRA = "offline-weights-gemma-terms"
 # Labels that train lacks may hold this share of what is scored: above it names do not agree.
@@ -88,7 +89,7 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
     n = train.n_documents
     if too_large := [size for size in sizes if size > n]:
         yield Problem(
-            f"draws of {_list(too_large)} documents and train holds {n}",
+            f"draws of {listed(too_large)} documents and train holds {n}",
             "lower draws.sizes and draws.curve, or label more",
         )
     if not train.n_mentions:
@@ -112,7 +113,7 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
     }.items():
         if unknown := sorted(set(named) - set(train.labels)):
             yield Problem(
-                f"{field}: no document of train has {_list(unknown)}", "correct the label"
+                f"{field}: no document of train has {listed(unknown)}", "correct the label"
             )
     rewarded = any(arm.rl is not None or arm.best_of > 1 for arm in config.arm)
     if rewarded and min(sizes) < config.reward.members:
@@ -130,7 +131,7 @@ def of_held_out(split: str, held_out: SplitFacts, train: SplitFacts) -> Iterator
     absent = {label: n for label, n in held_out.labels.items() if label not in train.labels}
     if absent:
         share = sum(absent.values()) / held_out.n_mentions
-        named = _list([f"{label} ({n})" for label, n in absent.items()])
+        named = listed([f"{label} ({n})" for label, n in absent.items()])
         yield Problem(
             f"labels of {split} that train lacks: {named}, {share:.1%} of its mentions; "
             "no student can find them",
@@ -227,14 +228,14 @@ def of_folder(folder: Path, config: RecipeConfig, paths: Mapping[str, Path]) -> 
                 fatal=False,
             )
     scored = scored_split(config)
-    if scored == "dev" or ("test" if scored == "test" else "train") not in paths:
+    if "train" not in paths or scored not in {*paths, OUT_OF_FOLD}:
         return
     try:
-        sealing.write_down(sealed_plan(config, paths), read_seal(folder))
+        Gate(folder, config, paths).check()
     except SealError as error:
-        yield Problem(f"{folder}: {error}", "name another folder with --out")
-
-
-def _list(values: Sequence[object], most: int = 6) -> str:
-    shown = ", ".join(map(str, values[:most]))
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+        yield Problem(
+            f"{folder}: {error}",
+            "notesmith run … --another-opening REASON, or evaluate.split = 'dev'",
+        )
+    except NotesmithError:  # of the corpora: they are checked elsewhere
+        return

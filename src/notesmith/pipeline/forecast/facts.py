@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.metrics import fold_mention
+from notesmith.pipeline.draws import out_of_draw_seed
+from notesmith.pipeline.folds import OUT_OF_FOLD
+from notesmith.pipeline.stages.corpus import sampled
 from notesmith.segments import cut, split
 from notesmith.synthesize.prompt import mentions_of, prompt_of
 from notesmith.synthesize.requests import Request
@@ -81,6 +85,23 @@ def split_facts(docs: Sequence[Document], n: int = 0) -> SplitFacts:
         names=dict(Counter(label for label, _ in pairs).most_common()),
         patients=frozenset(str(d.metadata["patient"]) for d in docs if d.metadata.get("patient")),
     )
+
+
+def held_out_facts(
+    docs: Mapping[str, Sequence[Document]], config: RecipeConfig
+) -> dict[str, SplitFacts]:
+    """Count what a run scores, by split; out of draw it is a sample of train, less each draw."""
+    draws, evaluate = config.draws, config.evaluate
+    train = docs.get("train", ())
+    if evaluate.protocol == "cross-fit":
+        return {OUT_OF_FOLD: split_facts(train, draws.sizes[0])}
+    most = {"dev": draws.dev_documents, "test": draws.test_documents}
+    found = {split: split_facts(docs[split], n) for split, n in most.items() if split in docs}
+    seed = out_of_draw_seed(draws.seed)
+    places = sampled(len(train), draws.out_of_draw_documents, seed=seed)
+    if evaluate.split == "test" and places:
+        found[OUT_OF_DRAW] = split_facts([train[i] for i in places])
+    return found
 
 
 def train_facts(

@@ -1,6 +1,6 @@
 """What a run will take and can show, and whether it can succeed: said before any of it runs.
 
-Reads the corpora as the run does (of dev and test only labels and lengths are counted, and the
+Reads the corpora as the run does (of what is scored only labels and lengths are counted, and the
 seal stays shut), expands the plan, and lays measured speeds on it.
 """
 
@@ -47,7 +47,7 @@ from notesmith.pipeline.forecast.speeds import (
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
 from notesmith.pipeline.machine import home
 from notesmith.pipeline.models import needs_lm, pin_models
-from notesmith.pipeline.plan import STAGES, Plan, scored_split
+from notesmith.pipeline.plan import STAGES, Plan
 
 # A run's process holds on to some of what earlier cells used.
 _SPARE = 1.2
@@ -208,7 +208,6 @@ def forecast_run(
         problems += [*_of_memory(memory, machine, speeds), *_of_speeds(speeds, machine)]
     disk_free = free_disk(folder)
     problems += _of_disk(disk, disk_free)
-    scored = opened.facts.get(scored_split(config))
     return Forecast(
         recipe=config.name,
         folder=folder,
@@ -216,7 +215,7 @@ def forecast_run(
         corpus=opened.facts,
         stages=stages,
         speeds=speeds,
-        smallest=smallest_gain(config, scored) if scored and scored.n_mentions else None,
+        smallest=smallest_gain(config, opened.facts),
         memory=memory,
         disk=disk,
         disk_free=disk_free,

@@ -10,10 +10,9 @@ from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import CorpusError, NotesmithError
 from notesmith.pipeline.draws import Sources
-from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.forecast import checks
 from notesmith.pipeline.forecast.checks import Problem
-from notesmith.pipeline.forecast.facts import SplitFacts, split_facts
+from notesmith.pipeline.forecast.facts import SplitFacts, held_out_facts, split_facts
 from notesmith.pipeline.plan import Plan, make_plan, scored_split
 from notesmith.pipeline.recipes import corpus_path
 from notesmith.pipeline.run import sources_of
@@ -37,13 +36,11 @@ def open_recipe(config: RecipeConfig) -> Opened:
     problems: list[Problem] = []
     paths = _paths(config, problems)
     docs = _read(config, paths, problems)
-    most = {"dev": config.draws.dev_documents, "test": config.draws.test_documents}
-    facts = {split: split_facts(found, most.get(split, 0)) for split, found in docs.items()}
+    facts = {"train": split_facts(docs["train"])} if "train" in docs else {}
+    facts |= held_out_facts(docs, config) if docs else {}
     problems += _of_corpora(config, docs, facts)
     sources = plan = None
     scored = scored_split(config)
-    if scored == OUT_OF_FOLD and "train" in docs:
-        facts[scored] = split_facts(docs["train"], config.draws.sizes[0])
     if "train" in facts and (scored in paths or scored in facts):
         try:
             sources = sources_of(config, paths)

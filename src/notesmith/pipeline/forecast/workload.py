@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline.cells import Cell
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
 from notesmith.pipeline.forecast.speeds import Speeds
@@ -184,10 +185,13 @@ def _ner(cell: Cell, corpus: Corpus) -> Amount:
 def _score(cell: Cell, corpus: Corpus) -> Amount:
     split = corpus.held_out.get(str(cell.config["split"]))
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
+    if cell.config["split"] == OUT_OF_DRAW:  # as many of them are drawn as of train
+        share = 1 - _share(cell, corpus)
+        n_documents, words = round(n_documents * share), round(words * share)
     if "documents" in cell.inputs:
         n_folds = int(cell.inputs["documents"].config["folds"])
         n_documents, words = n_documents // n_folds, words // n_folds
-    return Amount(read=words, students=1, seconds=0.3 + _READ_SECONDS * n_documents)
+    return Amount(read=words, students=1 if words else 0, seconds=0.3 + _READ_SECONDS * n_documents)
 
 
 def _relabelled(cell: Cell, corpus: Corpus) -> Amount:

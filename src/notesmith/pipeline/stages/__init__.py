@@ -2,7 +2,8 @@
 
 Every function reads the folders of its inputs and writes its own. Train is read by ``draw`` (and
 divided by ``fold`` and ``fold-out`` in cross-fit); dev and test are read by ``score`` and
-``coverage``, through the seal, and by ``held-out``, which keeps nothing of them but one-way hashes.
+``coverage``, through the seal, and by ``filter``, which asks whether made text repeats them and
+keeps nothing of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from notesmith.augment import replace_tokens, shuffle_segments
 from notesmith.pipeline.engine import StageFunction
 from notesmith.pipeline.stages import corpus, generator, reinforce, rivals, student
 from notesmith.pipeline.stages.common import (
-    HASHES,
     INFO,
     PREDICTIONS,
     SCORES,
@@ -20,7 +20,6 @@ from notesmith.pipeline.stages.common import (
 )
 
 __all__ = [
-    "HASHES",
     "INFO",
     "PREDICTIONS",
     "SCORES",
@@ -33,7 +32,6 @@ __all__ = [
 def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
     """The function of every stage."""
     return {
-        "held-out": lambda work: corpus.held_out(work, around),
         "draw": lambda work: corpus.draw(work, around),
         "fold": corpus.fold,
         "fold-out": corpus.fold_out,
@@ -42,7 +40,7 @@ def stage_functions(around: Surroundings) -> dict[str, StageFunction]:
         "committee": reinforce.committee,
         "rl": lambda work: reinforce.rl(work, around),
         "sample": lambda work: generator.sample(work, around),
-        "filter": generator.filter_made,
+        "filter": lambda work: generator.filter_made(work, around),
         "unfiltered": generator.unfiltered,
         "relabelled": generator.relabelled,
         "replaced": rivals.replaced,

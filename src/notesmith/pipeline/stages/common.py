@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SCORES = "scores.json"
 PREDICTIONS = "predictions.json"
 INFO = "info.json"
-HASHES = "hashes.json"
 
 OpenSplit = Callable[[str], Path]
 
@@ -32,9 +31,9 @@ OpenSplit = Callable[[str], Path]
 class Surroundings:
     """What stages need from outside their cell.
 
-    ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, for
-    hashes; ``open_split`` gives it through the seal. ``cache`` keeps converted models; ``terms``
-    are the user's names by label.
+    ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
+    filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
+    converted models; ``terms`` are the user's names by label.
     """
 
     train: Path

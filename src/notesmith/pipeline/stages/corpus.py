@@ -1,4 +1,4 @@
-"""Stages that read the corpus: hashes of what is held out, and draws of gold."""
+"""Stages that read the corpus: draws of gold, and their folds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.splits import folds
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
-from notesmith.filters import fingerprints
 from notesmith.ner.attributes import attributes_in
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import (
-    HASHES,
     INFO,
     Surroundings,
     describe,
@@ -28,34 +26,6 @@ from notesmith.pipeline.stages.common import (
 )
 
 _GROUP = "notesmith fold"
-
-
-def held_out(work: Work, around: Surroundings) -> Mapping[str, Any]:
-    """Hash dev and test, so that filters can find repeats without seeing a text.
-
-    A document of dev or test that stands in train too is an error: scores would mean nothing. In
-    cross-fit it is a fold that is held out.
-    """
-    if "documents" in work.inputs:
-        return _keep_hashes([doc.text for doc in files.load_docs(work.inputs["documents"])], work)
-    train = {" ".join(doc.text.split()): doc.id for doc in read(around.train, work.config).docs}
-    texts: list[str] = []
-    for split, path in around.held_out.items():
-        docs = read(path, work.config).docs
-        shared = [doc.id for doc in docs if " ".join(doc.text.split()) in train]
-        if shared:
-            raise StageError(
-                f"{len(shared)} documents of {split} stand in train too, the first {shared[0]!r}; "
-                "take them out of one"
-            )
-        texts += [doc.text for doc in docs]
-    return _keep_hashes(texts, work)
-
-
-def _keep_hashes(texts: Sequence[str], work: Work) -> Mapping[str, Any]:
-    hashes = sorted(fingerprints(texts))
-    atomic_write_text(work.out / HASHES, json.dumps(hashes))
-    return {"documents": len(texts), "hashes": len(hashes)}
 
 
 def draw(work: Work, around: Surroundings) -> Mapping[str, Any]:
@@ -119,15 +89,38 @@ def _folds(gold: Sequence[Document], work: Work) -> list[list[Document]]:
 
 
 def _same_group(docs: Sequence[Document]) -> list[int]:
-    """A number for each document, the same where a patient or a text is shared."""
-    group = list(range(len(docs)))
+    """A number for each document, the same where a text is shared, or whose or what it is of.
+
+    That is the patient of a note, and the document that a sentence stands in.
+    """
+    parent = list(range(len(docs)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
     first: dict[tuple[str, str], int] = {}
     for i, doc in enumerate(docs):
-        patient = doc.metadata.get("patient")
+        known = {name: doc.metadata.get(name) for name in ("patient", "document")}
         shared = [("text", " ".join(doc.text.split()))]
-        shared += [] if patient is None else [("patient", str(patient))]
+        shared += [(name, str(value)) for name, value in known.items() if value is not None]
         for key in shared:
-            old, new = group[first.setdefault(key, i)], group[i]
-            if old != new:
-                group = [min(old, new) if g in (old, new) else g for g in group]
-    return group
+            one, other = root(first.setdefault(key, i)), root(i)
+            parent[max(one, other)] = min(one, other)
+    return [root(i) for i in range(len(docs))]
+
+
+def sampled(n_documents: int, most: int, *, seed: int) -> list[int]:
+    """Positions of ``most`` of so many documents, chosen by ``seed``; all where there are fewer."""
+    order = np.random.default_rng(seed).permutation(n_documents)
+    return sorted(int(i) for i in order[:most])
+
+
+def not_out_of_draw(train: Sequence[Document], gold: Sequence[Document]) -> set[int]:
+    """Positions of the documents of train that a draw holds: themselves, or by text or patient."""
+    drawn = {doc.id for doc in gold}
+    groups = _same_group(train)
+    held = {group for doc, group in zip(train, groups, strict=True) if doc.id in drawn}
+    return {i for i, group in enumerate(groups) if group in held}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,12 +17,11 @@ from notesmith.config import (
 )
 from notesmith.document import Document
 from notesmith.errors import StageError
-from notesmith.filters import kept_at_most
+from notesmith.filters import HeldOut, kept_at_most
 from notesmith.filters import run as run_filters
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import (
-    HASHES,
     Surroundings,
     about,
     folded_mentions,
@@ -32,6 +30,7 @@ from notesmith.pipeline.stages.common import (
     labels_in,
     load_base,
     load_tuned,
+    read,
 )
 from notesmith.pipeline.stages.reinforce import chooser, recipe_of
 from notesmith.synthesize import propose_names, run_sample, run_sft
@@ -144,17 +143,24 @@ def sample(work: Work, around: Surroundings) -> Mapping[str, Any]:
     }
 
 
-def filter_made(work: Work) -> Mapping[str, Any]:
+def _held_out(work: Work, around: Surroundings) -> HeldOut:
+    """Dev and test, or in cross-fit the fold, as all that a filter may ask: does this repeat it?"""
+    if "documents" in work.inputs:
+        return HeldOut.of(doc.text for doc in files.load_docs(work.inputs["documents"]))
+    paths = around.held_out.values()
+    return HeldOut.of(doc.text for path in paths for doc in read(path, work.config["corpus"]).docs)
+
+
+def filter_made(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """Keep or drop each candidate, with a reason; dropped text stays on disk."""
     gold = gold_in(work)
     candidates = files.load_candidates(work.inputs["candidates"])
-    hashes = json.loads((work.inputs["held-out"] / HASHES).read_text(encoding="utf-8"))
     result = run_filters(
         candidates,
         gold,
         FilterConfig.model_validate(work.config["filter"]),
         unit=work.cell.inputs["candidates"].config["sft"]["unit"],
-        held_out=frozenset(hashes),
+        held_out=_held_out(work, around),
     )
     files.save_docs(result.kept, work.out)
     files.save_dropped(result.dropped, work.out)

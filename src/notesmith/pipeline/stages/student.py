@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from notesmith.config import NerConfig
 from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document
-from notesmith.evaluate.cells import CellScores, add_students, join_folds, score_cell
+from notesmith.evaluate.cells import (
+    OUT_OF_DRAW,
+    CellScores,
+    add_students,
+    join_folds,
+    score_cell,
+)
 from notesmith.metrics import fold_mention
 from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline import artefacts as files
@@ -29,6 +35,7 @@ from notesmith.pipeline.stages.common import (
     load_scores,
     read,
 )
+from notesmith.pipeline.stages.corpus import not_out_of_draw, sampled
 
 
 def ner(work: Work) -> Mapping[str, Any]:
@@ -79,25 +86,58 @@ def _of_draw(config: NerConfig, gold: Sequence[Document], work: Work) -> NerConf
     )
 
 
-def _open(work: Work, around: Surroundings) -> list[Document]:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Labelled documents of a split, and the positions of those that are not scored."""
+
+    docs: list[Document]
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def scored(self) -> list[Document]:
+        out = set(self.left_out)
+        return [doc for i, doc in enumerate(self.docs) if i not in out]
+
+
+def _open(work: Work, around: Surroundings) -> _Opened:
+    split = str(work.config["split"])
     if "documents" in work.inputs:
         # A fold: the plan is sealed all the same, before its first score.
-        around.open_split(str(work.config["split"]))
-        return files.load_docs(work.inputs["documents"])
-    docs = read(around.open_split(str(work.config["split"])), work.config).docs
-    return docs[: int(work.config["documents"]) or None]
+        around.open_split(split)
+        return _Opened(files.load_docs(work.inputs["documents"]))
+    docs = read(around.open_split(split), work.config).docs
+    n = int(work.config["documents"])
+    if split != OUT_OF_DRAW:
+        return _Opened(docs[: n or None])
+    chosen = set(sampled(len(docs), n, seed=int(work.config["chosen_by"])))
+    chosen -= not_out_of_draw(docs, gold_in(work))
+    return _Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
 
 
-def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
-    """Predict the documents of a split and count; the only stage that a test document reaches."""
+Predict = Callable[[Work, Sequence[Document]], list[Document]]
+
+
+def _predict(work: Work, docs: Sequence[Document]) -> list[Document]:
     from notesmith.ner import load_ner
 
-    docs = _open(work, around)
     model = load_ner(work.inputs["model"] / files.MODEL)
-    predicted = model.predict(docs, on_progress=work.on_progress)
+    return model.predict(docs, on_progress=work.on_progress)
+
+
+def score(work: Work, around: Surroundings, predict: Predict = _predict) -> Mapping[str, Any]:
+    """Predict the documents of a split and count; the only stage that a test document reaches.
+
+    So do the labels of train documents outside the draw. Their score stands over all of train, with
+    no counts where a document is left out, so that draws can be put together.
+    """
+    opened = _open(work, around)
+    docs = opened.scored
+    predicted = predict(work, docs) if docs else []
+    named = {doc.id: doc for doc in predicted}
+    bare = [doc.with_entities(()) for doc in opened.docs]
     scores = score_cell(
-        docs,
-        predicted,
+        [doc if doc.id in named else bare[i] for i, doc in enumerate(opened.docs)],
+        [named.get(doc.id, bare[i]) for i, doc in enumerate(opened.docs)],
         {mention for doc in gold_in(work) for mention in doc.mentions()},
         arm=work.cell.arm,
         size=work.cell.size,
@@ -106,6 +146,7 @@ def score(work: Work, around: Surroundings) -> Mapping[str, Any]:
         split=str(work.config["split"]),
         attributes=work.config.get("attributes", ()),
     )
+    scores = replace(scores, left_out=opened.left_out)
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     spans = {
         doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
@@ -158,7 +199,7 @@ def gather(work: Work) -> Mapping[str, Any]:
 
 def coverage(work: Work, around: Surroundings) -> Mapping[str, Any]:
     """How many test mentions that gold lacks stand in made text: known only after the fact."""
-    docs = _open(work, around)
+    docs = _open(work, around).docs
     gold, made = (
         folded_mentions(gold_in(work)),
         folded_mentions(files.load_docs(work.inputs["made"])),

@@ -1,6 +1,7 @@
 """How new the context of a mention is: word 3-grams with mentions masked to their label.
 
-Grams are kept as one-way hashes, so that an index, and the state it is resumed from, hold no text.
+Grams are kept as hashes, for size: whoever hashes a dictionary gets their words back, so an index,
+and the state it is resumed from, are to be treated as text.
 """
 
 from __future__ import annotations
