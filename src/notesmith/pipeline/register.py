@@ -21,13 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import (
-    FILE_MODE,
-    atomic_write_text,
-    explained,
-    hidden_beside,
-    make_folder,
-)
+from notesmith.corpus.files import FILE_MODE, atomic_write_text, explained, make_folder
+from notesmith.corpus.leftovers import hidden_beside
 from notesmith.errors import SealError
 from notesmith.evaluate.seal import Draws, Seal
 from notesmith.pipeline.cells import canonical
