@@ -147,7 +147,7 @@ def test_a_run_meets_a_full_disk_at_the_nth_call(tmp_path, tried, amount):
     with Nth(0, full_disk).watching() as calls:
         run(config, tmp_path / "counted")
     out = tmp_path / "run"
-    for n in range(1, calls.seen, max(1, calls.seen // amount(3, 80))):
+    for n in range(1, calls.seen, max(1, calls.seen // amount(3, 40))):
         shutil.rmtree(out, ignore_errors=True)
         try:
             with Nth(n, full_disk).watching():
