@@ -135,8 +135,8 @@ def recipe_page() -> str:
     lines += [
         "## Names that stand for models",
         "",
-        "`lm.model` is one of these, a folder, or a hub's `ORG/NAME`. Memory is arithmetic (weights,",
-        "gradients and optimizer, without activations), not a measurement.",
+        "`lm.model` is one of these, a folder, or a hub's `ORG/NAME`. Memory is arithmetic",
+        "(weights, gradients and optimizer, without activations), not a measurement.",
         "",
         "| preset | hub id | parameters, millions | licence | sample, train, LoRA: GiB |",
         "| --- | --- | --- | --- | --- |",
@@ -154,7 +154,8 @@ def recipe_page() -> str:
     lines += [
         "",
         "`ner.encoder` is `minilm` (a Python package, no network), `biomedbert`, `biobert`,",
-        "`bioclinical-modernbert` (hub), a folder, or a hub's `ORG/NAME`. A hub's models need `--hub`.",
+        "`bioclinical-modernbert` (hub), a folder, or a hub's `ORG/NAME`. A hub's models need",
+        "`--hub`.",
         "",
         f"`corpus.format` is one of {', '.join(formats)}.",
     ]
