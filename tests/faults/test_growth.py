@@ -101,7 +101,7 @@ def seconds(work, n, tmp_path_factory):
 
 @pytest.mark.parametrize("name", WORK)
 def test_four_times_as_much_takes_about_four_times_as_long(name, tmp_path_factory, tried, amount):
-    n = amount(150, 500)
+    n = amount(100, 500)
     WORK[name](10, tmp_path_factory.mktemp("n"))  # What is loaded once.
     small, large = (seconds(WORK[name], k * n, tmp_path_factory) for k in (1, 4))
     # A square would be 16.
