@@ -188,6 +188,7 @@ RECIPES = [
     (RECIPE, ["--set", "draws.frob=1"], "recipe 'r.toml': draws.frob: Extra inputs are not per"),
     (RECIPE, ["--arms", "silver"], "no arm 'silver'; the recipe has gold"),
     (RECIPE, [], "a draw of 50 documents was asked for and train holds 1; lower draws.sizes or"),
+    (RECIPE, ["--set", "corpus.dev=gold.jsonl"], "corpus.train and corpus.dev are the same docum"),
     (RECIPE, ["--set", "corpus.train=c.jsonl"], "c.jsonl:1: not JSON (Unterminated string sta"),
     (RECIPE, [*TERMS, "draws.sizes=[1]"], "names.txt:2: byte 3 is not UTF-8; convert the file"),
 ]
@@ -196,7 +197,8 @@ RECIPES = [
 @pytest.mark.parametrize(("recipe", "options", "message"), RECIPES)
 def test_a_recipe_that_cannot_run(place, one_line, recipe, options, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
-    (place / "test.jsonl").write_bytes(line(id="other", entities=[ENTITY]))
+    other = line(id="other", text=f"{NAME} has fever again.", entities=[ENTITY])
+    (place / "test.jsonl").write_bytes(other)
     (place / "c.jsonl").write_bytes(line()[:-9])
     (place / "names.txt").write_bytes(b"gout\ncaf\xe9\n")
     (place / "r.toml").write_text(recipe)
