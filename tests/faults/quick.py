@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from notesmith.pipeline import run_recipe
-from notesmith.pipeline.cells import DONE, METRICS
+from notesmith.pipeline.contents import DONE, METRICS
 from tests.pipeline.doubles import doubles, tiny_recipe, write_notes
 
 ARMS = [

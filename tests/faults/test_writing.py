@@ -29,7 +29,8 @@ from notesmith.errors import NotesmithError
 from notesmith.pipeline import load_recipe, write_results
 from notesmith.pipeline import run as running
 from notesmith.pipeline.bundle import make_bundle
-from notesmith.pipeline.cells import METRICS, Cell, CellStore
+from notesmith.pipeline.cells import Cell, CellStore
+from notesmith.pipeline.contents import METRICS
 from notesmith.pipeline.folder import claim_folder
 from notesmith.pipeline.lock import run_lock
 from notesmith.pipeline.recipes import save_recipe

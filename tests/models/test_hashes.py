@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.corpus.checked import hash_file
 from notesmith.models import hashes
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.hashes import FileHashes
-from notesmith.models.manifest import hash_file
 
 LARGE = 1 << 20
 

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from notesmith.corpus.checked import canonical, hash_path
 from notesmith.corpus.processes import Owner
 from notesmith.errors import NotesmithError, StageError
-from notesmith.pipeline.cells import DONE, METRICS, Cell, CellStore, canonical, hash_path, seed_for
+from notesmith.pipeline.cells import Cell, CellStore, seed_for
+from notesmith.pipeline.contents import DONE, METRICS
 
 from .fakes import chain, fake_stages
 

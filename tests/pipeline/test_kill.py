@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from notesmith.pipeline import run_recipe
-from notesmith.pipeline.cells import DONE, METRICS
+from notesmith.pipeline.contents import DONE, METRICS
 
 from .doubles import doubles, tiny_recipe, write_notes
 

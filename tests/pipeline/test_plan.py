@@ -1,8 +1,8 @@
 import pytest
 
+from notesmith.corpus.checked import hash_path
 from notesmith.errors import ConfigError
 from notesmith.models.fingerprint import fingerprint_model
-from notesmith.pipeline.cells import hash_path
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.plan import STAGES, make_plan, may_discard
 from notesmith.pipeline.recipes import Filters, load_recipe, packaged_recipes

@@ -139,7 +139,7 @@ def parse_thresholds(values: Sequence[str]) -> dict[str, float]:
 def _key(model: Path, digest: str, thresholds: Sequence[str], scores: bool) -> str:
     """What tells this work from any other: notes, weights, decision, version."""
     from notesmith import __version__
-    from notesmith.pipeline.cells import hash_file
+    from notesmith.corpus.checked import hash_file
 
     weights = [
         [file.name, hash_file(file)]

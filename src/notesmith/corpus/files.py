@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from notesmith.corpus.leftovers import hidden_beside, sweep
-from notesmith.errors import CorpusError, NotesmithError
+from notesmith.errors import CorpusError, NotesmithError, shown_doc
 
 _UNSAFE = re.compile(r"[\x00-\x1f\\]")
 FILE_MODE = 0o600
@@ -299,5 +299,5 @@ def file_name(doc_id: str) -> str:
     if any(not p or p.startswith(".") or len(p.encode()) > 200 for p in parts) or _UNSAFE.search(
         doc_id
     ):
-        raise CorpusError(f"doc {doc_id!r}: the id cannot be a file name; use jsonl")
+        raise CorpusError(f"{shown_doc(doc_id)}: the id cannot be a file name; use jsonl")
     return doc_id

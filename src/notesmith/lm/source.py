@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from notesmith.corpus.checked import hash_file
 from notesmith.corpus.files import atomic_folder, make_folder
 from notesmith.errors import CorpusError, MissingExtraError, ModelError
 from notesmith.lm import vocabulary
@@ -22,7 +23,7 @@ from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT, PRESETS
 from notesmith.models.door import CONFIG, check_folder, read_json
 from notesmith.models.hub import hub_model, locate, pinned
 from notesmith.models.load import pretrained, quiet, read_causal, read_tokenizer
-from notesmith.models.manifest import hash_file, is_whole, write_manifest
+from notesmith.models.manifest import is_whole, write_manifest
 
 log = logging.getLogger(__name__)
 

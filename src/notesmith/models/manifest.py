@@ -6,10 +6,10 @@ It tells damage, not an enemy: whoever can write the folder can write the list t
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import json
 from pathlib import Path
 
+from notesmith.corpus.checked import hash_file
 from notesmith.errors import ModelError
 
 MANIFEST = "notesmith-files.json"
@@ -18,12 +18,6 @@ OURS = "notesmith.json"
 SCHEMA = 1
 # What people put beside a model, and no library reads; hidden files and folders too.
 _BESIDE = ("*.md", "LICENSE*", "LICENCE*", "NOTICE*")
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import torch
 
+from notesmith.corpus.checked import hash_file
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.models import hub
 from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
-from notesmith.models.manifest import hash_file
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED, PACKAGED_SHA256
 from notesmith.ner.words import tag_names

@@ -25,15 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.checked import canonical as canonical
-from notesmith.corpus.checked import hash_file as hash_file
-from notesmith.corpus.checked import hash_path as hash_path
+from notesmith.corpus.checked import canonical, hash_file
 from notesmith.corpus.files import atomic_folder, explained, make_folder, refuse_odd
 from notesmith.corpus.leftovers import delete, hidden_beside, is_temporary, sweep
 from notesmith.errors import StageError
-from notesmith.pipeline.contents import DONE as DONE
-from notesmith.pipeline.contents import METRICS as METRICS
 from notesmith.pipeline.contents import (
+    METRICS,
     Listing,
     State,
     check,

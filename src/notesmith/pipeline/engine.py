@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from notesmith.corpus.files import atomic_write_text, make_folder, no_room
 from notesmith.errors import StageError
-from notesmith.pipeline.cells import METRICS, Cell, CellStore
-from notesmith.pipeline.contents import check_scratch
+from notesmith.pipeline.cells import Cell, CellStore
+from notesmith.pipeline.contents import METRICS, check_scratch
 from notesmith.pipeline.machine import PeakMemory, release_memory
 from notesmith.progress import OnProgress, Progress, silent
 

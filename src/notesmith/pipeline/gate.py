@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.checked import dumps_checked, loads_checked
+from notesmith.corpus.checked import dumps_checked, hash_path, loads_checked
 from notesmith.corpus.files import atomic_write_text, read_regular
 from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError, StageError
@@ -22,7 +22,6 @@ from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
-from notesmith.pipeline.cells import hash_path
 from notesmith.pipeline.draws import out_of_draw_seed
 from notesmith.pipeline.folder import SEAL
 from notesmith.pipeline.folds import OUT_OF_FOLD

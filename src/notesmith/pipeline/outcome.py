@@ -58,6 +58,8 @@ def results_of(
     main = config.draws.sizes[0]
     corpus = _corpus(plan, store)
     beyond = [cell for cell in scores if cell.split == OUT_OF_DRAW]
+    unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
+    metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
     results = assemble(
         cells,
         config.evaluate,
@@ -68,10 +70,9 @@ def results_of(
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
         planned=planned,
         pool=corpus.get("train", {}).get("documents"),
+        seconds_per_draw=_seconds_per_draw(plan, store, metrics, main),
         seed=config.draws.seed,
     )
-    unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
-    metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
     return {
         **results,
         "recipe": config.name,
@@ -97,6 +98,23 @@ def results_of(
         },
         "config": _shareable(config),
     }
+
+
+def _seconds_per_draw(
+    plan: Plan, store: CellStore, metrics: Mapping[str, Mapping[str, Any]], size: int
+) -> float | None:
+    """Computing time of a draw with all its arms; the mean of those that are whole, if any is."""
+    draws: defaultdict[int, list[Target]] = defaultdict(list)
+    for target in plan.targets:
+        if target.size == size and not target.curve:
+            draws[target.replicate].append(target)
+    spent = [
+        sum(metrics.get(key, {}).get("seconds", 0.0) for key in keys)
+        for targets in draws.values()
+        if all(store.state(target.cell) == "done" for target in targets)
+        and (keys := {cell.key for target in targets for cell in target.cell.walk()})
+    ]
+    return sum(spent) / len(spent) if spent else None
 
 
 def _varied(config: RecipeConfig, corpus: dict[str, Any]) -> list[str]:

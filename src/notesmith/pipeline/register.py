@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from notesmith.corpus.checked import canonical
 from notesmith.corpus.files import FILE_MODE, atomic_write_text, explained, make_folder
 from notesmith.corpus.leftovers import hidden_beside
 from notesmith.errors import SealError
 from notesmith.evaluate.seal import Draws, Seal
-from notesmith.pipeline.cells import canonical
 
 SCHEMA = 1
 KEY = "key"

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.checked import dumps_checked
+from notesmith.corpus.checked import canonical, dumps_checked, hash_path
 from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.pipeline import outcome
-from notesmith.pipeline.cells import CellStore, canonical, hash_path
+from notesmith.pipeline.cells import CellStore
 from notesmith.pipeline.crew import crew
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.engine import (

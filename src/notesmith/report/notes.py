@@ -64,6 +64,8 @@ def honest_notes(view: View) -> list[str]:
             f"The test set was opened {view.seal_opened} times. Any choice made after the first "
             "opening may have used what was seen."
         )
+    if view.seal_unseen:
+        found.append(view.seal_unseen)
     found += _other_sizes(view)
     if main is not None and main.n_replicates == 1:
         luck = f", and the luck of its {main.n_students} students" if main.n_students > 1 else ""

@@ -124,6 +124,7 @@ def _read(results: Mapping[str, Any]) -> View:
         varied=_strings(results.get("varied")),
         seal_hash=str(seal.get("hash") or ""),
         seal_opened=_whole(seal.get("opened")),
+        seal_unseen=str(seal.get("unseen") or ""),
         versions=_facts(results.get("versions")),
         machine={
             k: v for k, v in _facts(results.get("machine")).items() if k not in _NAMES_A_PERSON

@@ -257,6 +257,7 @@ class View:
     varied: tuple[str, ...]
     seal_hash: str
     seal_opened: int | None
+    seal_unseen: str
     versions: Mapping[str, str]
     machine: Mapping[str, str]
     lm: Model

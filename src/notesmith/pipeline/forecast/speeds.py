@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.checked import canonical
 from notesmith.corpus.files import atomic_write_text
 from notesmith.lm.presets import OFFLINE_DEFAULT
-from notesmith.pipeline.cells import canonical
 from notesmith.pipeline.draws import Sources
 from notesmith.pipeline.forecast.facts import USUAL_TOKENS_PER_WORD
 from notesmith.pipeline.forecast.resources import Resources

@@ -21,7 +21,7 @@ from notesmith.evaluate.cells import (
 from notesmith.metrics import fold_mention
 from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline import artefacts as files
-from notesmith.pipeline.cells import METRICS
+from notesmith.pipeline.contents import METRICS
 from notesmith.pipeline.engine import Work
 from notesmith.pipeline.stages.common import (
     PREDICTIONS,
