@@ -98,20 +98,21 @@ def test_plain_notes_scores_and_thresholds(folder: Path, tmp_path: Path) -> None
     lines = [{"note": TEXT, "key": "k"}, {"note": None, "key": "l"}]
     (tmp_path / "n.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     command = ("predict", folder / "model", tmp_path / "n.jsonl", "--text-field", "note")
-    command = (*command, "--id-field", "key", "--out", tmp_path / "o.jsonl")
-    stopped = run(*command, "--scores")
+    command = (*command, "--id-field", "key")
+    stopped = run(*command, "--scores", "--out", tmp_path / "o.jsonl")
     assert "n.jsonl:2: no string 'note'" in str(stopped.exception)
     command = (*command, "--skip-bad")
-    done = run(*command, "--scores")
+    done = run(*command, "--scores", "--out", tmp_path / "o.jsonl")
     assert done.exit_code == 0 and "n.jsonl: 1 dropped: record" in done.output
     [doc] = read_corpus(tmp_path / "o.jsonl").docs
     score = score_of(doc.entities[0])
     assert doc.id == "k" and doc.mentions() == ["fever"]
     assert score is not None and 0.5 < score < 1
-    assert run(*command, "--threshold", f"Problem={score + 0.0002:.4f}").exit_code == 0
-    assert not read_corpus(tmp_path / "o.jsonl").docs[0].entities
-    assert run(*command, "--threshold", f"Problem={score:.4f}").exit_code == 0
-    assert read_corpus(tmp_path / "o.jsonl").docs[0].mentions() == ["fever"]
+    for threshold, mentions in ((score + 0.0002, []), (score, ["fever"])):
+        out = tmp_path / f"{len(mentions)}.jsonl"
+        limit = ("--threshold", f"Problem={threshold:.4f}")
+        assert run(*command, *limit, "--out", out).exit_code == 0
+        assert read_corpus(out).docs[0].mentions() == mentions
 
 
 def test_parquet_out(folder: Path, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def lasting(results) -> str:
     value = json.loads(json.dumps(results))
     for name in PASSING:
         value.pop(name, None)
+    value["power"].pop("seconds_per_draw", None)
     for arm in value["arms"]:
         arm.pop("seconds", None)
     for made in value["made"]:

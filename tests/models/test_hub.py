@@ -19,9 +19,9 @@ from notesmith.lm.load import load_lm
 from notesmith.models import hub
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.ner.encoder import load_encoder
+from notesmith.pipeline.gate import sealed_plan
 from notesmith.pipeline.models import have_models
 from notesmith.pipeline.recipes import load_recipe
-from notesmith.pipeline.run import sealed_plan
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 

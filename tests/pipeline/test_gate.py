@@ -1,6 +1,5 @@
 """What was sealed stays what was said to be sealed, and every opening is counted."""
 
-import json
 import shutil
 import stat
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
+from notesmith.corpus.checked import dumps_checked
 from notesmith.errors import SealError
 from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.pipeline import preview, run_recipe, write_results
@@ -329,7 +329,7 @@ def test_a_seal_from_before_a_field_stays_valid(one, monkeypatch, tmp_path):
     seal = read_seal(folder)
     del seal.plan.recipe["draws"]["students"], seal.plan.recipe["ner"]["clip_norm"]
     older = replace(seal, openings=(replace(seal.openings[0], plan_hash=seal.plan.hash),))
-    (folder / "seal.json").write_text(json.dumps(older.to_json()))
+    (folder / "seal.json").write_text(dumps_checked(older.to_json()))
     monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path / "elsewhere"))
     assert facts(recipe(paths), folder)["changed"] == []
     assert look(recipe(paths), folder) == []
@@ -357,7 +357,7 @@ def test_the_recipe_in_the_seal_is_the_recipe(one):
     folder, _, _ = one
     sealed = read_seal(folder).plan.recipe
     saved = load_recipe(str(folder / "recipe.toml"))
-    assert set(saved.model_dump()) - set(sealed) == {"name"}
+    assert set(saved.model_dump()) - set(sealed) == {"name", "hub"}
     assert set(saved.corpus.model_dump()) - set(sealed["corpus"]) == {"train", "dev", "test"}
     missing = set(saved.evaluate.model_dump()) - set(sealed["evaluate"])
     assert missing == {"folds", "minutes_per_note"}

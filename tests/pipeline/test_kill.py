@@ -71,6 +71,7 @@ def results(out):
     value = json.loads((out / "results.json").read_text())
     for name in ("created", "stages", "machine", "checksum"):
         value.pop(name)
+    value["power"].pop("seconds_per_draw")
     for arm in value["arms"]:
         arm.pop("seconds")
     for made in value["made"]:

@@ -75,7 +75,7 @@ def run(
         return
 
     def tell(what: str) -> None:
-        typer.echo(f"notesmith: {what}", err=True)
+        say(f"notesmith: {what}", err=True)
 
     try:
         with Display() as display:
