@@ -22,8 +22,8 @@ ROOT = Path(notesmith.__file__).parent / "corpus"
 
 def test_no_reader_opens_a_file_by_itself():
     for path in ROOT.rglob("*.py"):
-        # These write, lock and hash what is written.
-        if path.name in ("opening.py", "files.py", "labelling.py", "checked.py"):
+        # These write, lock and hash what is written, or read the table of processes.
+        if path.name in ("opening.py", "files.py", "labelling.py", "checked.py", "processes.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):

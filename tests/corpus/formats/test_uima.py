@@ -569,9 +569,8 @@ def test_a_document_without_a_word_is_counted(tmp_path):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(
-        CorpusError, match=r"a doc with an id of an unknown kind: the id cannot be a file name"
-    ):
+    said = "a doc with an id of an unknown kind: the id cannot be a file name"
+    with pytest.raises(CorpusError, match=said):
         uima_write.write([Document("../a", "x")], tmp_path / "out")
     doc = Document("a", "x", (Entity("T1", "P\x01", ((0, 1),)),))
     with pytest.raises(CorpusError, match=r"doc 'a': an id, label, .* that XML cannot; use jsonl"):
