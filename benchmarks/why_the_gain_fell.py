@@ -291,7 +291,7 @@ def train(docs: Documents, arm: Arm, draw: int, student: int) -> dict[str, Any]:
     from notesmith.pipeline import load_recipe
     from notesmith.pipeline.cells import seed_for
 
-    config = load_recipe("ncbi-disease").ner
+    config = load_recipe("ncbi-disease", changes=["corpus.train=-"]).ner
     # The seeds of a run's students: the first is that of the published runs.
     purpose = f"student {student}" if student > 1 else "student"
     by_length_always(arm.by_length)
@@ -311,11 +311,11 @@ def train(docs: Documents, arm: Arm, draw: int, student: int) -> dict[str, Any]:
     return {**found, "processor_seconds": round(time.process_time() - began, 1)}
 
 
-def wanted(students: int, only: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+def wanted(args: argparse.Namespace) -> Iterator[tuple[int, int, str]]:
     """Student, draw and arm of each cell, such that all arms are equally full at any time."""
-    for student in range(1, students + 1):
-        for draw in range(1, N_DRAWS + 1):
-            for name in only or ARMS:
+    for student in range(1, args.students + 1):
+        for draw in args.draw or range(1, N_DRAWS + 1):
+            for name in args.only or ARMS:
                 yield student, draw, name
 
 
@@ -323,7 +323,7 @@ def train_all(docs: Documents, args: argparse.Namespace) -> None:
     """Train what is not finished; a line of JSON each."""
     code = args.code or args.tree.resolve().name
     part, parts = map(int, args.part.split("/"))
-    for number, (student, draw, name) in enumerate(wanted(args.students, args.only)):
+    for number, (student, draw, name) in enumerate(wanted(args)):
         cell = {"code": code, "arm": name, "draw": draw, "student": student}
         done = read_cells([args.out]) if args.out.exists() else []
         if number % parts != part - 1 or any(cell.items() <= d.items() for d in done):
@@ -536,6 +536,7 @@ def parse() -> argparse.Namespace:
     step.add_argument("--code", help="what the tree is called in the cells; its folder's name")
     step.add_argument("--students", type=int, default=5)
     step.add_argument("--only", action="append", choices=list(ARMS), default=[])
+    step.add_argument("--draw", action="append", type=int, default=[])
     step.add_argument("--part", default="1/1")
     step = steps.add_parser("collect")
     step.add_argument("cells", type=Path, nargs="+")
