@@ -7,6 +7,7 @@
     python benchmarks/why_the_gain_fell.py train OLD_TREE old-run new-run CORPUS --out cells.jsonl \
         --only "old text, all" --students 2
     python benchmarks/why_the_gain_fell.py collect cells.jsonl --old old-run --new new-run \
+        --first docs/results/ncbi-disease.json --later docs/results/ncbi-disease-50-rl-test.json \
         --out scores.json
     python benchmarks/why_the_gain_fell.py table scores.json
 
@@ -161,6 +162,20 @@ def generator_seed(draw: int) -> int:
     return seed_for(ROOT, "generator", SIZE, draw - 1)
 
 
+def text_folder(run: Path, text: str, draw: int) -> Path:
+    """The folder of the text of ``run`` that the filters kept.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    if text != "again":
+        return folder_of(run, "filter", generator_seed(draw))
+    folder = run / AGAIN / str(draw)
+    if not (folder / "metrics.json").exists():
+        raise SystemExit(f"{run}: nothing was written again from draw {draw}")
+    return folder
+
+
 def gold_folder(run: Path, draw: int) -> Path:
     """The folder of the gold documents of a draw."""
     from notesmith.pipeline.cells import seed_for
@@ -239,11 +254,8 @@ class Documents:
 
         key = (arm.text, draw)
         if key not in self._read:
-            if arm.text == "again":
-                folder = self.runs["new"] / AGAIN / str(draw)
-            else:
-                folder = folder_of(self.runs[arm.text], "filter", generator_seed(draw))
-            self._read[key] = artefacts.load_docs(folder)
+            run = self.runs["old" if arm.text == "old" else "new"]
+            self._read[key] = artefacts.load_docs(text_folder(run, arm.text, draw))
         n_units = sum(len(split(doc, "sentence")) for doc in self.gold(draw))
         return self._read[key][: round(PER_GOLD * n_units) if arm.first else None]
 
@@ -251,7 +263,7 @@ class Documents:
         """Whether what ``arm`` needs has been written."""
         try:
             self.made(arm, draw)
-        except (SystemExit, FileNotFoundError):
+        except SystemExit:
             return False
         return True
 
@@ -363,7 +375,66 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
             total = np.array(cell[name]) + np.array(summed.get(key, 0))
             summed[key] = total.tolist()
         rows.append(row)
-    return {"cells": rows, "texts": texts_of(args.old, args.new), "documents": summed}
+    return {
+        "cells": rows,
+        "same": same_parts(args.old, args.new),
+        "texts": texts_of(args.old, args.new),
+        "published": published(args.first, args.later),
+        "documents": summed,
+    }
+
+
+def published(first: Path, later: Path) -> dict[str, Any]:
+    """F1 of the arms that both published runs have, a draw each; ``made`` is what joined gold."""
+    runs = [json.loads(path.read_text("utf-8")) for path in (first, later)]
+    arms: list[dict[str, dict[str, Any]]] = [
+        {"+".join(arm["made"]) or "gold": arm for arm in run["arms"] if _is_plain(arm)}
+        for run in runs
+    ]
+    kept = [
+        [row for row in run["made"] if row["size"] == SIZE and row.get("source") in _PLAIN]
+        for run in runs
+    ]
+    return {
+        "arms": {
+            made: {
+                split: [found[made][name]["values"] for found in arms]
+                for split, name in (("test", "f1"), ("dev", "dev_f1"))
+            }
+            for made in arms[0]
+            if made in arms[1]
+        },
+        "kept": [[row["kept"] for row in rows] for rows in kept],
+        "words": [[row["words"] for row in rows] for rows in kept],
+        "cut": [row["dropped"].get("more than was wanted", 0) for row in kept[1]],
+    }
+
+
+_PLAIN = (None, "sft+filter")
+
+
+def _is_plain(arm: Mapping[str, Any]) -> bool:
+    """Whether no arm of the later run but this one has such documents: no rewards, no choice."""
+    names = ("gold", "replacement", "synthetic", "synthetic + replacement")
+    return arm["size"] == SIZE and arm["name"].replace("sft+filter", "synthetic") in names
+
+
+def same_parts(old: Path, new: Path) -> list[dict[str, Any]]:
+    """Digests of what both codes made from the same documents: names, tuned model, copies."""
+    found: list[dict[str, Any]] = []
+    for draw in range(1, N_DRAWS + 1):
+        for stage, file in (
+            ("names", "names.json"),
+            ("sft", "model/model.safetensors"),
+            ("replaced", "docs.jsonl"),
+        ):
+            try:
+                folders = [folder_of(run, stage, generator_seed(draw)) for run in (old, new)]
+            except SystemExit:
+                continue
+            digests = [hashlib.sha256((f / file).read_bytes()).hexdigest()[:12] for f in folders]
+            found.append({"stage": stage, "draw": draw, "old": digests[0], "new": digests[1]})
+    return found
 
 
 def _digest(value: Any) -> str:
@@ -378,12 +449,10 @@ def texts_of(old: Path, new: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for run, name in ((old, "old"), (new, "new"), (new, "again")):
         for draw in range(1, N_DRAWS + 1):
-            if name == "again":
-                folder = run / AGAIN / str(draw)
-                if not folder.exists():
-                    continue
-            else:
-                folder = folder_of(run, "filter", generator_seed(draw))
+            try:
+                folder = text_folder(run, name, draw)
+            except SystemExit:
+                continue
             kept = artefacts.load_docs(folder)
             metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
             mentions = [e.mention(d.text) for d in kept for e in d.entities]
@@ -443,12 +512,30 @@ def effect_of(scores: Mapping[str, Any], new: str, old: str, draw: int, name: st
 
 def default_code(scores: Mapping[str, Any]) -> str:
     """The code that trained most students."""
-    return statistics.mode(cell["code"] for cell in scores["cells"])
+    return str(statistics.mode(cell["code"] for cell in scores["cells"]))
 
 
 def tables(scores: Mapping[str, Any]) -> str:
     """The page's tables, as Markdown."""
-    return "\n\n".join([text_table(scores), arm_table(scores), effect_table(scores), same(scores)])
+    parts = (published_table, text_table, arm_table, effect_table, same)
+    return "\n\n".join(part(scores) for part in parts)
+
+
+def published_table(scores: Mapping[str, Any]) -> str:
+    """The later published run less the first, a draw each, and mean with its standard error."""
+    lines = [
+        "| made documents | test, by draw | mean ± s.e. | dev, by draw | mean ± s.e. |",
+        "| --- " * 5 + "|",
+    ]
+    for made, splits in scores["published"]["arms"].items():
+        cells: list[str] = []
+        for first, later in splits.values():
+            gaps = [b - a for a, b in zip(first, later, strict=True)]
+            error = statistics.stdev(gaps) / math.sqrt(len(gaps))
+            cells.append(", ".join(f"{gap:+.1f}" for gap in gaps))
+            cells.append(f"{statistics.fmean(gaps):+.2f} ± {error:.2f}")
+        lines.append(f"| {made} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def text_table(scores: Mapping[str, Any]) -> str:
@@ -518,7 +605,12 @@ def same(scores: Mapping[str, Any]) -> str:
         digests.setdefault((c["arm"], c["draw"], c["student"]), {})[c["code"]] = c["digest"]
     both = [found for found in digests.values() if len(found) > 1]
     equal = sum(len(set(found.values())) == 1 for found in both)
-    return f"Of {len(both)} students that both codes trained, {equal} gave the same counts."
+    parts = [f"{p['stage']} of draw {p['draw']}" for p in scores["same"] if p["old"] == p["new"]]
+    other = [f"{p['stage']} of draw {p['draw']}" for p in scores["same"] if p["old"] != p["new"]]
+    return (
+        f"Of {len(both)} students that both codes trained, {equal} gave the same counts.\n"
+        f"The same to the bit: {', '.join(parts) or 'nothing'}. Not: {', '.join(other) or 'none'}."
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -540,9 +632,8 @@ def parse() -> argparse.Namespace:
     step.add_argument("--part", default="1/1")
     step = steps.add_parser("collect")
     step.add_argument("cells", type=Path, nargs="+")
-    step.add_argument("--old", type=Path, required=True)
-    step.add_argument("--new", type=Path, required=True)
-    step.add_argument("--out", type=Path, required=True)
+    for argument in ("--old", "--new", "--first", "--later", "--out"):
+        step.add_argument(argument, type=Path, required=True)
     steps.add_parser("table").add_argument("scores", type=Path)
     return parser.parse_args()
 
