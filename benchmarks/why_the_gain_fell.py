@@ -2,7 +2,6 @@
 
     python benchmarks/why_the_gain_fell.py write OLD_TREE old-run CORPUS
     python benchmarks/why_the_gain_fell.py write NEW_TREE new-run CORPUS
-    python benchmarks/why_the_gain_fell.py again NEW_TREE new-run CORPUS
     python benchmarks/why_the_gain_fell.py train NEW_TREE old-run new-run CORPUS --out cells.jsonl
     python benchmarks/why_the_gain_fell.py train OLD_TREE old-run new-run CORPUS --out cells.jsonl \
         --only "old text, all" --students 2
@@ -44,7 +43,6 @@ FILES = {
     "dev": "devel/NCBIdevelopset_corpus.txt",
     "test": "test/NCBItestset_corpus.txt",
 }
-AGAIN = "written-again"
 SETS = ("outside", "dev")
 RESAMPLES = 2000
 
@@ -65,43 +63,28 @@ ARMS: dict[str, Arm] = {
     "new text, 1.5 a unit": Arm("new", first=True),
     "new text, all": Arm("new"),
     "old text, 1.5 a unit": Arm("old", first=True),
-    "new text again, all": Arm("again"),
     "replacement, like lengths": Arm(by_length=True),
     "old text, all, like lengths": Arm("old", by_length=True),
     "new text, 1.5 a unit, like lengths": Arm("new", first=True, by_length=True),
     "gold": Arm(replaced=False),
 }
-COMPARED: tuple[tuple[str, str, str], ...] = (
-    ("text: new - old, all kept", "new text, all", "old text, all"),
-    ("text: new - old, 1.5 a unit", "new text, 1.5 a unit", "old text, 1.5 a unit"),
-    ("text: new again - new", "new text again, all", "new text, all"),
-    ("amount: 1.5 a unit - all, old text", "old text, 1.5 a unit", "old text, all"),
-    ("amount: 1.5 a unit - all, new text", "new text, 1.5 a unit", "new text, all"),
-    ("both: new, 1.5 a unit - old, all", "new text, 1.5 a unit", "old text, all"),
-    (
-        "like lengths - random: old, all",
-        "old text, all, like lengths",
-        "old text, all",
-    ),
-    (
-        "like lengths - random: new, 1.5 a unit",
-        "new text, 1.5 a unit, like lengths",
-        "new text, 1.5 a unit",
-    ),
-    ("like lengths - random: replacement", "replacement, like lengths", "replacement"),
-    ("gain over replacement: old, all", "old text, all", "replacement"),
-    ("gain over replacement: new, all", "new text, all", "replacement"),
-    ("gain over replacement: new, 1.5 a unit", "new text, 1.5 a unit", "replacement"),
-    (
-        "gain, like lengths: old, all",
-        "old text, all, like lengths",
-        "replacement, like lengths",
-    ),
-    (
-        "gain, like lengths: new, 1.5 a unit",
-        "new text, 1.5 a unit, like lengths",
-        "replacement, like lengths",
-    ),
+OLD_ALL, NEW_ALL = "old text, all", "new text, all"
+OLD_CUT, NEW_CUT = "old text, 1.5 a unit", "new text, 1.5 a unit"
+ALIKE = ", like lengths"
+# A title, and the arms that are subtracted; the pairs of several are taken together.
+COMPARED: tuple[tuple[Any, ...], ...] = (
+    ("amount: 1.5 a unit - all, old text", (OLD_CUT, OLD_ALL)),
+    ("amount: 1.5 a unit - all, new text", (NEW_CUT, NEW_ALL)),
+    ("amount: 1.5 a unit - all, both texts", (OLD_CUT, OLD_ALL), (NEW_CUT, NEW_ALL)),
+    ("text: new - old, all kept", (NEW_ALL, OLD_ALL)),
+    ("text: new - old, 1.5 a unit", (NEW_CUT, OLD_CUT)),
+    ("both: new, 1.5 a unit - old, all", (NEW_CUT, OLD_ALL)),
+    ("batches: like lengths - random, new, 1.5 a unit", (NEW_CUT + ALIKE, NEW_CUT)),
+    ("batches: like lengths - random, old, all", (OLD_ALL + ALIKE, OLD_ALL)),
+    ("batches: like lengths - random, replacement", ("replacement" + ALIKE, "replacement")),
+    ("gain over replacement: old, all", (OLD_ALL, "replacement")),
+    ("gain over replacement: new, all", (NEW_ALL, "replacement")),
+    ("gain over replacement: new, 1.5 a unit", (NEW_CUT, "replacement")),
 )
 
 
@@ -162,61 +145,11 @@ def generator_seed(draw: int) -> int:
     return seed_for(ROOT, "generator", SIZE, draw - 1)
 
 
-def text_folder(run: Path, text: str, draw: int) -> Path:
-    """The folder of the text of ``run`` that the filters kept.
-
-    Raises:
-        SystemExit: there is none.
-    """
-    if text != "again":
-        return folder_of(run, "filter", generator_seed(draw))
-    folder = run / AGAIN / str(draw)
-    if not (folder / "metrics.json").exists():
-        raise SystemExit(f"{run}: nothing was written again from draw {draw}")
-    return folder
-
-
 def gold_folder(run: Path, draw: int) -> Path:
     """The folder of the gold documents of a draw."""
     from notesmith.pipeline.cells import seed_for
 
     return folder_of(run, "draw", seed_for(ROOT, "draw", draw - 1))
-
-
-def again(run: Path, corpus: Path) -> None:
-    """Let the fine-tuned generators of ``run`` write once more, all of it by another seed."""
-    from notesmith.config import LmConfig
-    from notesmith.filters import run as run_filters
-    from notesmith.lm import load_lm
-    from notesmith.pipeline import artefacts, load_recipe
-    from notesmith.pipeline.machine import home
-    from notesmith.synthesize import run_sample
-
-    config = load_recipe("ncbi-disease", changes=changes_for(corpus))
-    hashes = json.loads((folder_of(run, "held-out", None) / "hashes.json").read_text("utf-8"))
-    for draw in range(1, N_DRAWS + 1):
-        out = run / AGAIN / str(draw)
-        if (out / "metrics.json").exists():
-            continue
-        seed = generator_seed(draw)
-        gold = artefacts.load_docs(gold_folder(run, draw))
-        model = folder_of(run, "sft", seed) / artefacts.MODEL
-        written = run_sample(
-            load_lm(LmConfig(model=str(model), trim=False), cache=home() / "cache"),
-            gold,
-            artefacts.load_names(folder_of(run, "names", seed)),
-            config,
-            labels=("Disease",),
-            seed=seed + 1,
-        )
-        result = run_filters(
-            written.candidates, gold, config.filter, held_out=frozenset(map(int, hashes))
-        )
-        out.mkdir(parents=True, exist_ok=True)
-        artefacts.save_docs(result.kept, out)
-        dropped = {reason: n for reason, n in result.counts.items() if reason != "kept"}
-        found = {"asked": len(written.candidates), "dropped": dropped}
-        (out / "metrics.json").write_text(json.dumps(found), "utf-8")
 
 
 class Documents:
@@ -254,8 +187,8 @@ class Documents:
 
         key = (arm.text, draw)
         if key not in self._read:
-            run = self.runs["old" if arm.text == "old" else "new"]
-            self._read[key] = artefacts.load_docs(text_folder(run, arm.text, draw))
+            folder = folder_of(self.runs[arm.text], "filter", generator_seed(draw))
+            self._read[key] = artefacts.load_docs(folder)
         n_units = sum(len(split(doc, "sentence")) for doc in self.gold(draw))
         return self._read[key][: round(PER_GOLD * n_units) if arm.first else None]
 
@@ -362,10 +295,12 @@ def f1_of(counts: Any) -> float:
 
 def collect(args: argparse.Namespace) -> dict[str, Any]:
     """All cells with their F1, counts a document summed over students, and what was written."""
-    cells = read_cells(args.cells)
+    # A cell that was trained twice counts once; both gave the same, or the last one stands.
+    by_name = {(c["code"], c["draw"], c["arm"], c["student"]): c for c in read_cells(args.cells)}
+    cells = [by_name[name] for name in sorted(by_name)]
     summed: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
-    for cell in sorted(cells, key=lambda c: (c["code"], c["draw"], c["arm"], c["student"])):
+    for cell in cells:
         row = {k: cell[k] for k in ("code", "arm", "draw", "student", "processor_seconds")}
         # The same digest means the same counts on each document.
         row["digest"] = _digest([cell[name] for name in SETS])
@@ -447,10 +382,10 @@ def texts_of(old: Path, new: Path) -> list[dict[str, Any]]:
     from notesmith.pipeline import artefacts
 
     found: list[dict[str, Any]] = []
-    for run, name in ((old, "old"), (new, "new"), (new, "again")):
+    for name, run in (("old", old), ("new", new)):
         for draw in range(1, N_DRAWS + 1):
             try:
-                folder = text_folder(run, name, draw)
+                folder = folder_of(run, "filter", generator_seed(draw))
             except SystemExit:
                 continue
             kept = artefacts.load_docs(folder)
@@ -476,26 +411,42 @@ def texts_of(old: Path, new: Path) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A mean difference in F1, its standard error of student luck, its interval of documents."""
+    """Differences in F1 of students paired by seed, and their mean's interval of documents.
 
-    mean: float
-    error: float
-    low: float
-    high: float
-    students: int
+    ``interval`` is None where the arms have different students.
+    """
+
+    gaps: tuple[float, ...]
+    interval: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        error = statistics.stdev(self.gaps) / math.sqrt(len(self.gaps))
+        said = f"{statistics.fmean(self.gaps):+.2f} ± {error:.2f}"
+        if self.interval is None:
+            return said
+        return f"{said} [{self.interval[0]:+.1f}, {self.interval[1]:+.1f}]"
+
+
+def students_of(scores: Mapping[str, Any], arm: str, draw: int, name: str) -> dict[int, float]:
+    """F1 of an arm's students by number."""
+    code = default_code(scores)
+    return {
+        cell["student"]: cell[name]
+        for cell in scores["cells"]
+        if (cell["arm"], cell["draw"], cell["code"]) == (arm, draw, code)
+    }
 
 
 def effect_of(scores: Mapping[str, Any], new: str, old: str, draw: int, name: str) -> Effect | None:
     """``new`` less ``old`` in one draw, students paired by seed; None where there are no pairs."""
-    f1: dict[str, dict[int, float]] = {new: {}, old: {}}
-    code = default_code(scores)
-    for cell in scores["cells"]:
-        if cell["arm"] in f1 and cell["draw"] == draw and cell["code"] == code:
-            f1[cell["arm"]][cell["student"]] = cell[name]
-    both = sorted(f1[new].keys() & f1[old].keys())
+    f1 = [students_of(scores, arm, draw, name) for arm in (new, old)]
+    both = sorted(f1[0].keys() & f1[1].keys())
     if len(both) < 2:
         return None
-    gaps = [f1[new][s] - f1[old][s] for s in both]
+    gaps = tuple(f1[0][s] - f1[1][s] for s in both)
+    if f1[0].keys() != f1[1].keys():
+        return Effect(gaps, None)
+    code = default_code(scores)
     counts = [
         np.array(scores["documents"][f"{code}|{arm}|{draw}|{name}"], dtype=float)
         for arm in (new, old)
@@ -506,8 +457,7 @@ def effect_of(scores: Mapping[str, Any], new: str, old: str, draw: int, name: st
         rows = rng.integers(len(counts[0]), size=len(counts[0]))
         drawn.append(f1_of(counts[0][rows].sum(0)) - f1_of(counts[1][rows].sum(0)))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-    return Effect(statistics.fmean(gaps), error, float(low), float(high), len(both))
+    return Effect(gaps, (float(low), float(high)))
 
 
 def default_code(scores: Mapping[str, Any]) -> str:
@@ -551,51 +501,51 @@ def text_table(scores: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def columns_of(scores: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Each set of documents and draw that was scored."""
+    draws = sorted({cell["draw"] for cell in scores["cells"]})
+    return [(name, draw) for name in SETS for draw in draws]
+
+
 def arm_table(scores: Mapping[str, Any]) -> str:
-    """Mean and spread of students, an arm a row."""
-    code = default_code(scores)
-    heads = [f"{name}, draw {draw}" for name in SETS for draw in range(1, N_DRAWS + 1)]
-    lines = [f"| arm | students | {' | '.join(heads)} |", "| --- " * (len(heads) + 2) + "|"]
+    """F1 of each student in the order of seeds, and their mean and spread, an arm a row."""
+    columns = columns_of(scores)
+    heads = [f"{name}, draw {draw} | mean ± sd" for name, draw in columns]
+    lines = [f"| joins gold | {' | '.join(heads)} |", "| --- " * (2 * len(heads) + 1) + "|"]
     for arm in ARMS:
         cells: list[str] = []
-        students: list[int] = []
-        for name in SETS:
-            for draw in range(1, N_DRAWS + 1):
-                own = [
-                    c[name]
-                    for c in scores["cells"]
-                    if (c["arm"], c["draw"], c["code"]) == (arm, draw, code)
-                ]
-                students.append(len(own))
-                spread = f" ± {statistics.stdev(own):.1f}" if len(own) > 1 else ""
-                cells.append(f"{statistics.fmean(own):.1f}{spread}" if own else "")
-        if any(students):
-            n = "–".join(str(n) for n in sorted({min(students), max(students)}))
-            lines.append(f"| {arm} | {n} | {' | '.join(cells)} |")
+        for name, draw in columns:
+            own = list(students_of(scores, arm, draw, name).values())
+            spread = f" ± {statistics.stdev(own):.2f}" if len(own) > 1 else ""
+            cells.append(", ".join(f"{f1:.1f}" for f1 in own))
+            cells.append(f"{statistics.fmean(own):.2f}{spread}" if own else "")
+        if any(cells):
+            lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def effect_table(scores: Mapping[str, Any]) -> str:
     """Differences with one standard error of students, and 95% of documents outside the draw."""
-    heads = [f"{name}, draw {draw}" for name in SETS for draw in range(1, N_DRAWS + 1)]
-    lines = [f"| difference | {' | '.join(heads)} | mean outside |", "| --- " * 6 + "|"]
-    for title, new, old in COMPARED:
-        cells: list[str] = []
-        outside: list[Effect] = []
-        for name in SETS:
-            for draw in range(1, N_DRAWS + 1):
-                found = effect_of(scores, new, old, draw, name)
-                if found is None:
-                    cells.append("")
-                    continue
-                outside += [found] if name == "outside" else []
-                interval = f" [{found.low:+.1f}, {found.high:+.1f}]" if name == "outside" else ""
-                cells.append(f"{found.mean:+.1f} ± {found.error:.1f}{interval}")
-        if any(cells):
-            mean = statistics.fmean(e.mean for e in outside)
-            error = math.sqrt(sum(e.error**2 for e in outside)) / len(outside)
-            lines.append(f"| {title} | {' | '.join(cells)} | {mean:+.2f} ± {error:.2f} |")
+    columns = columns_of(scores)
+    heads = [f"{name}, draw {draw}" for name, draw in columns]
+    lines = [f"| difference | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    for title, *pairs in COMPARED:
+        found = [
+            [effect_of(scores, new, old, draw, name) for new, old in pairs]
+            for name, draw in columns
+        ]
+        if any(effect for column in found for effect in column):
+            cells = " | ".join(map(_together, found))
+            lines.append(f"| {title} | {cells} |")
     return "\n".join(lines)
+
+
+def _together(found: Sequence[Effect | None]) -> str:
+    """One effect, or the pairs of several as one, without an interval of documents."""
+    known = [effect for effect in found if effect is not None]
+    if len(known) == 1:
+        return str(known[0])
+    return str(Effect(sum((e.gaps for e in known), ()), None)) if known else ""
 
 
 def same(scores: Mapping[str, Any]) -> str:
@@ -607,20 +557,18 @@ def same(scores: Mapping[str, Any]) -> str:
     equal = sum(len(set(found.values())) == 1 for found in both)
     parts = [f"{p['stage']} of draw {p['draw']}" for p in scores["same"] if p["old"] == p["new"]]
     other = [f"{p['stage']} of draw {p['draw']}" for p in scores["same"] if p["old"] != p["new"]]
-    return (
-        f"Of {len(both)} students that both codes trained, {equal} gave the same counts.\n"
-        f"The same to the bit: {', '.join(parts) or 'nothing'}. Not: {', '.join(other) or 'none'}."
-    )
+    trained = f"Of {len(both)} students that both codes trained, {equal} gave the same counts.\n"
+    equal_parts = f"The same to the bit: {', '.join(parts) or 'nothing'}."
+    return f"{trained if both else ''}{equal_parts} Not: {', '.join(other) or 'none'}."
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("write", "again"):
-        step = steps.add_parser(name)
-        for argument in ("tree", "run", "corpus"):
-            step.add_argument(argument, type=Path)
+    step = steps.add_parser("write")
+    for argument in ("tree", "run", "corpus"):
+        step.add_argument(argument, type=Path)
     step = steps.add_parser("train")
     for argument in ("tree", "old", "new", "corpus"):
         step.add_argument(argument, type=Path)
@@ -643,11 +591,8 @@ def main() -> None:
     args = parse()
     if args.step == "write":
         raise SystemExit(write(args.tree, args.run, args.corpus))
-    if args.step in ("again", "train"):
+    if args.step == "train":
         use(args.tree)
-    if args.step == "again":
-        again(args.run, args.corpus)
-    elif args.step == "train":
         train_all(Documents(args.old, args.new, args.corpus), args)
     elif args.step == "collect":
         args.out.write_text(json.dumps(collect(args), separators=(",", ":")) + "\n", "utf-8")
