@@ -37,7 +37,8 @@ class Frame:
         """The frame for a column of ``width``; ``notes`` leaves room for a second line."""
         if width < 500:
             return cls(width, 16, width - 16, 66 if notes else 52, 27)
-        return cls(width, 196, width - 176, 42 if notes else 36, 27)
+        # A note such as "no difference shown, p = 0.29, step 1" is wider than figures alone.
+        return cls(width, 196, width - (222 if notes else 176), 42 if notes else 36, 27)
 
     def centre(self, top: float, i: int) -> float:
         """Height of the strip of row ``i``."""
