@@ -250,9 +250,10 @@ def test_documents_out_of_the_draw_decide_where_they_are_half_as_many():
     assert results["deciding"] == {
         "split": "out-of-draw",
         "reason": "each draw of 50 is scored on at least 20 train documents that no stage of it "
-        "read; with half as many as the 40 of test or more, they tell arms apart more surely",
+        "read, at least half as many as the 40 of test",
         "n_documents": 20,
         "n_test_documents": 40,
+        "waits": False,
     }
     row = found["b", "gold"]
     # Differences 2, 3, 2, 2, 2 out of the draw; 1, 2, 1, 1, 1 on test.
@@ -295,6 +296,62 @@ def test_the_test_decides_until_every_cell_is_scored_out_of_the_draw():
     alone, _ = steps(cells, CONFIG)
     assert alone["deciding"]["reason"] == "no train documents outside the draws were scored"
     assert alone["comparisons"][0]["beside"] is None
+
+
+def test_no_claim_before_the_documents_that_decide_are_scored():
+    cells = five("gold", [60, 61, 59, 62, 63], n=40) + five("b", [66, 68, 65, 69, 67], n=40)
+    some = out_cells(60)[:-1]
+    results, found = steps(cells, CONFIG, out_of_draw_cells=some)
+    assert results["deciding"]["waits"] and found["b", "gold"]["claim"] == "unfinished"
+    assert results["verdict"]["recommendation"] == "unfinished"
+    assert "No claim before all scores that it waits for are in" in results["verdict"]["headline"]
+
+
+def test_sets_of_documents_that_say_opposite_things_are_named():
+    cells = five("gold", [60, 62, 61, 63, 60], n=40) + five("b", [56, 58, 57, 59, 56], n=40)
+    results, _ = steps(cells, CONFIG, out_of_draw_cells=out_cells(60))
+    assert results["notices"][0] == (
+        "b against gold: +2.2 F1 on out-of-draw and -4.0 on test. The two sets of documents are of "
+        "different kinds; ask which is like yours."
+    )
+
+
+def test_copies_of_a_replicate_are_no_replicates():
+    cells = five("gold", [60] * 5) + five("b", [62] * 5)
+    results, found = steps(cells, CONFIG)
+    assert (found["b", "gold"]["n_distinct"], found["b", "gold"]["claim"]) == (1, "demonstration")
+    assert (
+        "over 5 replicates, of which 1 count, for the others are copies"
+        in (results["verdict"]["headline"])
+    )
+
+
+def test_an_arm_of_the_plan_that_is_not_scored_yet_counts_among_side_arms():
+    cells = five("gold", [60, 61, 60, 62, 60]) + five("b", [62, 63, 62, 64, 62])
+    cells += five("c", [61, 61, 61, 62, 61])
+    made = {"gold": (), "b": ("synthetic",), "c": ("replaced",)}
+    config = EvaluateConfig(resamples=1000, candidate="b")
+    more = {**made, "d": ("lwtr",), "e": ("shuffled",)}
+    alone, planned = (
+        {(c["arm"], c["against"]): c for c in assemble(cells, config, made=arms)["comparisons"]}
+        for arms in (made, more)
+    )
+    assert alone["c", "gold"]["p_holm"] == alone["c", "gold"]["p"]
+    assert planned["c", "gold"]["p_holm"] == pytest.approx(3 * planned["c", "gold"]["p"], abs=2e-5)
+    assert planned["b", "gold"]["p_holm"] == planned["b", "gold"]["p"]
+
+
+def test_on_dev_there_are_choices_and_no_claims():
+    cells = [
+        dataclasses.replace(cell, split="dev")
+        for cell in five("gold", [60, 61, 59, 62, 63]) + five("b", [66, 68, 65, 69, 67])
+    ]
+    results, found = steps(cells, CONFIG)
+    assert found["b", "gold"]["claim"] == "demonstration"
+    assert results["verdict"]["headline"].startswith("On dev, where choices are made, no claim: ")
+    assert results["verdict"]["sentences"][-1] == (
+        "Recommendation: none; choices are made on dev, claims on a sealed test set."
+    )
 
 
 def test_the_curve_is_read_on_the_documents_that_decide():
@@ -426,9 +483,9 @@ def test_what_a_reader_must_see_first_is_named():
     assert results["notices"] == [
         "b at 50 documents, replicate 5, predicts nothing on test: no mention in any document.",
         "gold at 50 documents: replicates 1 and 5 have the same counts in every document. They are "
-        "one replicate counted twice, and the interval is too narrow.",
+        "one replicate, and the interval is too narrow.",
         "gold at 50 documents: replicates 2 and 4 have the same counts in every document. They are "
-        "one replicate counted twice, and the interval is too narrow.",
+        "one replicate, and the interval is too narrow.",
         "b at 50 documents has 4 of 5 replicates; comparisons use those that both arms have.",
         "5 draws of 50 hold 250 notes together, of a pool of 80: the interval speaks of these "
         "notes, and not of others that might have been labelled.",

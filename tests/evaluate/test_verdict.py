@@ -17,6 +17,8 @@ def comparison(**changes):
         "p": 0.01,
         "p_holm": 0.01,
         "n_replicates": 5,
+        "n_distinct": 5,
+        "scored_on": "test",
         "n_students": 1,
         "planned": None,
         "step": 1,
@@ -69,7 +71,7 @@ def test_claims(low, high, p, n, said):
         (3, 3, True, "demonstration"),
         (2, 3, True, "demonstration"),
         (5, 3, True, "unfinished"),
-        # The step before it in the fixed sequence showed no gain.
+        # The step before it in the fixed sequence did not say *better*.
         (20, 20, False, "not tested"),
     ],
 )
@@ -183,7 +185,7 @@ def test_underpowered_says_what_would_be_needed():
     )
     assert found.sentences[0] == (
         "Whether synthetic + replaced is better than gold was not tested, since the step before it "
-        "showed no gain; the difference is +2.0 F1 [-0.4, +4.4]."
+        "did not say so; the difference is +2.0 F1 [-0.4, +4.4]."
     )
 
 
@@ -213,9 +215,9 @@ def test_other_arms_are_grouped_by_claim():
     ]
     sentences = write_verdict(results(comparison(), *others), "synthetic+replaced").sentences
     assert sentences[:3] == (
-        "Better than gold as well: replaced (+3.3).",
+        "Other arms better than gold: replaced (+3.3).",
         "No difference to gold shown: lwtr (0.0).",
-        "Worse than gold: placebo (-4.0).",
+        "Other arms worse than gold: placebo (-4.0).",
     )
 
 
@@ -310,3 +312,24 @@ def test_candidate_is_chosen_without_scores():
     assert candidate(made, "gold") == "both"
     assert candidate({"gold": (), "lwtr": ("lwtr",)}, "gold") == "lwtr"
     assert candidate({"gold": ()}, "gold") is None
+
+
+def test_a_gain_that_is_sure_and_small_is_not_one_that_matters():
+    small = {"delta": 0.5, "low": 0.2, "high": 0.8}
+    steps = [comparison(**small, worth=None), gold_step(delta=3.0, high=4.0)]
+    assert recommend(steps, doubling=None) == "do not use"
+    assert recommend(steps, doubling=2.0) == "label more"
+    said = write_verdict(results(*steps), "synthetic+replaced").sentences[-1]
+    assert said == (
+        "Recommendation: do not use synthetic + replaced; a gain of 1 F1 over replaced is ruled "
+        "out."
+    )
+
+
+def test_a_small_worth_is_the_reason_whatever_the_curve():
+    few = {"notes": 3, "low": 1, "high": 4, "beyond": []}
+    steps = [comparison(delta=0.5, low=0.2, high=0.8, worth=few), gold_step()]
+    said = write_verdict(results(*steps), "synthetic+replaced").sentences[-1]
+    assert said == (
+        "Recommendation: label more; 4 notes at most gain as much as synthetic + replaced does."
+    )

@@ -97,7 +97,7 @@ def test_both_sets_of_documents_stand_side_by_side(results):
 def test_what_must_be_seen_first_stands_above_the_sentences(results):
     results["notices"] = ["gold at 50 documents, replicate 2, predicts nothing on test."]
     page = Page(render_report(read_results(results)))
-    assert page.text.index("predicts nothing") < page.text.index("Worse than gold: placebo")
+    assert page.text.index("predicts nothing") < page.text.index("worse than gold: placebo")
     assert page.text.count("predicts nothing") == 2  # and among the limits
 
 

@@ -105,6 +105,15 @@ class Board:
         common = self.common(arm, against, size)
         return min(self.cells[name, size][r].students for name in (arm, against) for r in common)
 
+    def n_distinct(self, arm: str, against: str, size: int) -> int:
+        """Replicates of both arms, those whose counts are the same in both counted once."""
+        seen: list[tuple[CellScores, CellScores]] = []
+        for r in self.common(arm, against, size):
+            ours, theirs = self.cells[arm, size][r], self.cells[against, size][r]
+            if not any(ours.equals(one) and theirs.equals(other) for one, other in seen):
+                seen.append((ours, theirs))
+        return len(seen)
+
     def difference(self, arm: str, against: str, size: int) -> Estimate | None:
         """Strict F1 of ``arm`` less that of ``against`` on the replicates of both; None without."""
         common = self.common(arm, against, size)

@@ -111,6 +111,10 @@ class CellScores:
         """Whether a student found no mention in any document."""
         return not self.counts_apart()[..., :2].any(axis=(1, 2)).all()
 
+    def equals(self, other: CellScores) -> bool:
+        """Whether both have the same counts of each label in the same documents."""
+        return (self.strict, self.left_out) == (other.strict, other.left_out)
+
     @property
     def f1(self) -> float:
         """Strict micro-F1, 0 to 1."""

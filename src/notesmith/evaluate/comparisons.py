@@ -25,7 +25,9 @@ class Evidence:
 
     ``test`` holds the cells of the split that is reported, ``out`` those of the same students on
     the train documents outside their draws. ``curve_arm`` is gold alone; ``about`` the arm of the
-    verdict at size ``main``, None where that is not scored. ``planned`` are the sealed replicates.
+    verdict at size ``main``, None where that is not scored. ``planned`` are the sealed replicates,
+    ``arms`` those of the plan, scored or not. ``awaiting`` is the arm of the verdict where another
+    arm that its sequence needs is not scored yet.
     """
 
     config: EvaluateConfig
@@ -35,6 +37,8 @@ class Evidence:
     main: int
     about: str | None
     planned: Mapping[int, int] = field(default_factory=dict)
+    arms: frozenset[str] = frozenset()
+    awaiting: str | None = None
 
     def decide(self, size: int) -> Deciding:
         """Which split decides at ``size``."""
@@ -76,11 +80,21 @@ def compare_arms(evidence: Evidence) -> list[dict[str, Any]]:
         ]
         for family in dict.fromkeys(entry["family"] for entry in here):
             side = [e for e in here if e["family"] == family and e["step"] is None]
-            for entry, p in zip(side, holm([e["p"] for e in side]), strict=True):
+            # Arms of the plan that are not scored yet will be compared too.
+            n_missing = _n_missing(evidence, size) if family == "comparator" else 0
+            adjusted = holm([*(e["p"] for e in side), *[1.0] * n_missing])
+            for entry, p in zip(side, adjusted, strict=False):
                 entry["p_holm"] = p
         _claim(evidence, here)
         entries += here
     return entries
+
+
+def _n_missing(evidence: Evidence, size: int) -> int:
+    if size != evidence.main:
+        return 0
+    scored = {arm for arm, n in evidence.test.cells if n == size}
+    return len(evidence.arms - scored - {evidence.config.comparator, evidence.about})
 
 
 def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
@@ -135,6 +149,7 @@ def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | Non
         "beside": None if other is None else {"scored_on": beside.split, **_figures(other)},
         "p_holm": estimate.p,
         "n_replicates": estimate.n_replicates,
+        "n_distinct": board.n_distinct(pair.arm, pair.against, size),
         "n_students": board.n_students(pair.arm, pair.against, size),
         "planned": evidence.planned.get(size),
         "spread_of": estimate.spread_of,
@@ -159,20 +174,26 @@ def _figures(estimate: Estimate) -> dict[str, Any]:
 
 def _claim(evidence: Evidence, entries: Sequence[dict[str, Any]]) -> None:
     """Put the claim into each entry, steps of the sequence first."""
-    is_tested = True
+    before = "better"
     for entry in sorted(entries, key=lambda e: e["step"] or len(entries) + 1):
-        in_order = is_tested or entry["step"] is None
+        is_step = entry["step"] is not None
+        waits = evidence.decide(entry["size"]).waits or (
+            entry["size"] == evidence.main and entry["arm"] == evidence.awaiting
+        )
         entry["claim"] = claim(
             entry["low"],
             entry["high"],
             entry["p_holm"],
             entry["n_replicates"],
             alpha=1 - evidence.config.confidence,
+            n_distinct=entry["n_distinct"],
             planned=entry["planned"],
-            is_tested=in_order,
+            is_tested=before == "better" or not is_step,
+            is_whole=not waits and not (is_step and before == "unfinished"),
+            is_sealed=evidence.test.split != "dev",
         )
-        if entry["step"] is not None:
-            is_tested = entry["claim"] == "better"
+        if is_step:
+            before = entry["claim"]
         entry["p"], entry["p_holm"] = round(entry["p"], 5), round(entry["p_holm"], 5)
 
 
@@ -213,7 +234,10 @@ def power_of(
     for name in ("arm", "against", "sd_delta", "se_documents", "n_replicates"):
         entry[name] = chosen[name]
     n = chosen["n_replicates"]
-    found = detectable(chosen["sd_delta"], n, se_documents=chosen["se_documents"], sd_from=n)
+    alpha = 1 - evidence.config.confidence
+    found = detectable(
+        chosen["sd_delta"], n, se_documents=chosen["se_documents"], alpha=alpha, sd_from=n
+    )
     if found is None:
         return entry
     entry["detectable"] = round(found, 2)
@@ -224,6 +248,7 @@ def power_of(
             n_replicates=n,
             n_documents=deciding.n_documents,
             se_documents=chosen["se_documents"],
+            alpha=alpha,
             sd_from=n,
         )
         entry["needed"] = asdict(lacking)

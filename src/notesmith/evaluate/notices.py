@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.cells import CellScores
+from notesmith.evaluate.phrases import points
 
 
 def notices(
@@ -39,6 +40,28 @@ def notices(
     return found + _pool(board, main_size, pool)
 
 
+def disagreements(comparisons: Sequence[Mapping[str, Any]], main_size: int) -> list[str]:
+    """Steps of the verdict whose two sets of documents say opposite things, beyond chance in one.
+
+    Args:
+        comparisons: entries of ``results.json``.
+        main_size: gold documents a draw, of the verdict.
+    """
+    found = []
+    for entry in comparisons:
+        beside = entry["beside"]
+        if beside is None or entry["step"] is None or entry["size"] != main_size:
+            continue
+        opposite = entry["delta"] * beside["delta"] < 0
+        if opposite and any(one["low"] > 0 or one["high"] < 0 for one in (entry, beside)):
+            found.append(
+                f"{entry['arm']} against {entry['against']}: {points(entry['delta'])} F1 on "
+                f"{entry['scored_on']} and {points(beside['delta'])} on {beside['scored_on']}. The "
+                "two sets of documents are of different kinds; ask which is like yours."
+            )
+    return found
+
+
 def _pool(board: Board, size: int, pool: int | None) -> list[str]:
     """Where draws together hold as many notes as the pool, each note is in one on average.
 
@@ -66,14 +89,22 @@ def _where(cell: CellScores) -> str:
 def _identical(board: Board) -> list[str]:
     found = []
     for (arm, size), row in board.cells.items():
-        cells = [cell for _, cell in sorted(row.items()) if not cell.predicts_nothing]
-        for one, other in combinations(cells, 2):
-            if (one.strict, one.left_out) == (other.strict, other.left_out):
-                found.append(
-                    f"{arm} at {size} documents: replicates {one.replicate + 1} and "
-                    f"{other.replicate + 1} have the same counts in every document. They are one "
-                    "replicate counted twice, and the interval is too narrow."
-                )
+        sets: list[list[CellScores]] = []
+        for _, cell in sorted(row.items()):
+            if cell.predicts_nothing:
+                continue
+            alike = next((own for own in sets if own[0].equals(cell)), None)
+            if alike is None:
+                sets.append([cell])
+            else:
+                alike.append(cell)
+        for alike in (own for own in sets if len(own) > 1):
+            numbers = [str(cell.replicate + 1) for cell in alike]
+            found.append(
+                f"{arm} at {size} documents: replicates {', '.join(numbers[:-1])} and "
+                f"{numbers[-1]} have the same counts in every document. They are one replicate, "
+                "and the interval is too narrow."
+            )
     return found
 
 

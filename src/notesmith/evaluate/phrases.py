@@ -38,8 +38,10 @@ def worth_words(worth: Mapping[str, Any], minutes: float | None = None) -> str:
     )
 
 
-def draws_words(found: int, planned: int) -> str:
-    """Why there is no claim, where other than the ``planned`` draws are there."""
+def draws_words(found: int, planned: int | None) -> str:
+    """Why there is no claim, where other than the ``planned`` draws or not all scores are there."""
+    if planned is None or found == planned:
+        return "No claim before all scores that it waits for are in"
     if found > planned:
         return (
             f"No claim: the plan was sealed for {planned} draws and {found} are there, so it was "

@@ -19,7 +19,7 @@ from notesmith.evaluate.bootstrap import Estimate, Metric, f1, precision, recall
 from notesmith.evaluate.cells import CellScores, View
 from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power_of
 from notesmith.evaluate.curve import fit_curve, trend
-from notesmith.evaluate.notices import notices
+from notesmith.evaluate.notices import disagreements, notices
 from notesmith.evaluate.verdict import WORTHWHILE, candidate, write_verdict
 
 SCHEMA = 1
@@ -96,9 +96,21 @@ def assemble(
         there = {arm: own for arm, own in sources.items() if arm in scored}
         about = candidate(there, config.comparator)
     evidence = Evidence(
-        config, board, out, curve_arm, main, None if awaited else about, dict(planned or {})
+        config,
+        board,
+        out,
+        curve_arm,
+        main,
+        None if awaited else about,
+        dict(planned or {}),
+        frozenset(sources),
+        about if awaited else None,
     )
     comparisons = compare_arms(evidence)
+    deciding = evidence.board(main)
+    told = notices(board, main_size=main, planned=planned, pool=pool)
+    if deciding is not board:
+        told += notices(deciding, main_size=main, planned=planned, pool=pool)
     results: dict[str, Any] = {
         "schema": SCHEMA,
         "scale": 100,
@@ -112,7 +124,7 @@ def assemble(
         "confidence": config.confidence,
         "resamples": config.resamples,
         "minutes_per_note": config.minutes_per_note,
-        "notices": notices(board, main_size=main, planned=planned, pool=pool),
+        "notices": list(dict.fromkeys([*disagreements(comparisons, main), *told])),
         "arms": [
             {
                 **_arm(board, out, dev, arm, size, sources.get(arm, ())),

@@ -38,8 +38,11 @@ def claim(
     n_replicates: int,
     *,
     alpha: float,
+    n_distinct: int | None = None,
     planned: int | None = None,
     is_tested: bool = True,
+    is_whole: bool = True,
+    is_sealed: bool = True,
 ) -> Claim:
     """What may be said of a difference.
 
@@ -49,15 +52,21 @@ def claim(
         p: of a step of the fixed sequence as it is, of a side arm by Holm.
         n_replicates: draws that both arms were scored on.
         alpha: error rate.
+        n_distinct: those that are not alike; as many as there are if not given.
         planned: draws that were sealed: with fewer the run goes on, with more it was extended after
             a look, and neither may claim. None where no plan was sealed.
         is_tested: whether the step before it in the fixed sequence said *better*.
+        is_whole: whether all scores are in that it waits for, those of the documents that are to
+            decide and of the other arms of the sequence among them.
+        is_sealed: whether the documents were sealed; on dev there are choices, and no claims.
     """
     other = planned is not None and n_replicates != planned
     if other and max(n_replicates, planned or 0) >= MIN_REPLICATES:
         return "unfinished"
-    if n_replicates < MIN_REPLICATES:
+    if not is_sealed or min(n_replicates, n_distinct or n_replicates) < MIN_REPLICATES:
         return "demonstration"
+    if not is_whole:
+        return "unfinished"
     if not is_tested:
         return "not tested"
     if p < alpha and low > 0:
@@ -84,12 +93,12 @@ def recommend(steps: Sequence[Mapping[str, Any]], *, doubling: float | None) -> 
     if "worse" in said:
         return "do not use"
     step = decisive(steps)
-    if step["claim"] == "better":
-        return "label more" if any(map(is_worth_little, steps)) else "use"
-    if step["high"] < WORTHWHILE:
+    if step["high"] < WORTHWHILE and not is_worth_little(step):
         # What the arm cannot give, more labels can.
         can = doubling is not None and doubling >= WORTHWHILE
         return "label more" if can else "do not use"
+    if step["claim"] == "better":
+        return "label more" if any(map(is_worth_little, steps)) else "use"
     return "label more" if is_worth_little(step) else "underpowered"
 
 
@@ -101,12 +110,12 @@ def steps_of(comparisons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]
 def decisive(steps: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The step that the recommendation rests on.
 
-    One that says *worse*; else one that rules out a gain that matters; else the first that is not
-    *better*; else the first.
+    One that says *worse*; else one that rules out a gain that matters, though it be *better*; else
+    the first that is not *better*; else the first.
     """
     lacking = [step for step in steps if step["claim"] != "better"]
     worse = [step for step in lacking if step["claim"] == "worse"]
-    ruled_out = [step for step in lacking if step["high"] < WORTHWHILE]
+    ruled_out = [step for step in steps if step["high"] < WORTHWHILE]
     return (worse or ruled_out or lacking or steps)[0]
 
 
@@ -202,11 +211,18 @@ def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
     said = comparison["claim"]
     n = comparison["n_replicates"]
     replicates = f"{n} replicate{'s' if n != 1 else ''}"
+    if said == "demonstration" and comparison["scored_on"] == "dev":
+        return (
+            f"On dev, where choices are made, no claim: {arm} differs from {against} by {figures} "
+            f"over {replicates}."
+        )
     if said == "demonstration":
+        distinct = comparison["n_distinct"]
+        alike = f", of which {distinct} count, for the others are copies" * (distinct < n)
         of = f" of {comparison['n_students']} students" if comparison["n_students"] > 1 else ""
         return (
             f"Demonstration, no claim: {arm} differs from {against} by {figures} "
-            f"over {replicates}{of}; a claim needs {MIN_REPLICATES}."
+            f"over {replicates}{of}{alike}; a claim needs {MIN_REPLICATES}."
         )
     if said == "unfinished":
         return (
@@ -215,7 +231,7 @@ def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
     if said == "not tested":
         return (
             f"Whether {arm} is better than {against} was not tested, since the step before it "
-            f"showed no gain; the difference is {figures}."
+            f"did not say so; the difference is {figures}."
         )
     if said == "better":
         tail = f", worth {worth_words(worth, minutes)}" if worth else ""
@@ -241,8 +257,8 @@ def _other_arms(results: Mapping[str, Any], arm: str | None) -> list[str]:
         if c["family"] == "comparator" and c["arm"] != arm and c["size"] == results["main_size"]:
             by_claim.setdefault(c["claim"], []).append(f"{c['arm']} ({points(c['delta'])})")
     words = {
-        "better": "Better than {0} as well: {1}.",
-        "worse": "Worse than {0}: {1}.",
+        "better": "Other arms better than {0}: {1}.",
+        "worse": "Other arms worse than {0}: {1}.",
         "no difference shown": "No difference to {0} shown: {1}.",
         "demonstration": "Other arms beside {0}, without claim: {1}.",
         "unfinished": "Other arms beside {0}, without claim: {1}.",
@@ -280,7 +296,7 @@ def _advice_sentence(
         return f"Recommendation: do not use {arm}; {why}."
     if advice == "label more":
         little = [each for each in steps if is_worth_little(each)]
-        if little and step["high"] >= WORTHWHILE:
+        if little:
             most = min(each["worth"]["high"] for each in little)
             return f"Recommendation: label more; {most} notes at most gain as much as {arm} does."
         return (
@@ -288,6 +304,8 @@ def _advice_sentence(
             f"out, and by the gold curve twice the notes gain "
             f"{results['learning_curve']['doubling']:.1f}."
         )
+    if advice == "demonstration" and step["scored_on"] == "dev":
+        return "Recommendation: none; choices are made on dev, claims on a sealed test set."
     if advice == "demonstration":
         return (
             f"Recommendation: none; with fewer than {MIN_REPLICATES} replicates this is a "

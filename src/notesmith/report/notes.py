@@ -43,10 +43,7 @@ def honest_notes(view: View) -> list[str]:
             f"{DEMONSTRATION_BELOW} this is a demonstration and supports no claim."
         )
     if main is not None and main.claim == "unfinished":
-        found.append(
-            f"{main.planned} draws were sealed and {main.n_replicates} are there. No claim is made "
-            "from another number of draws; more draws than were sealed are a new plan."
-        )
+        found.append(_unfinished(main))
     if view.split == "out-of-fold":
         found.append(
             "There is no test set: every document was scored by models that saw neither it nor "
@@ -94,6 +91,15 @@ def honest_notes(view: View) -> list[str]:
         "neither the made text nor the trained model is meant."
     )
     return found
+
+
+def _unfinished(main: Comparison) -> str:
+    if main.planned is None or main.planned == main.n_replicates:
+        return "No claim is made before all scores that it waits for are in."
+    return (
+        f"{main.planned} draws were sealed and {main.n_replicates} are there. No claim is made "
+        "from another number of draws; more draws than were sealed are a new plan."
+    )
 
 
 def _other_sizes(view: View) -> list[str]:

@@ -176,9 +176,11 @@ def claim_words(row: Comparison, *, steps: int = 1) -> str:
     if row.claim == "demonstration":
         return "demonstration, no claim"
     if row.claim == "unfinished":
+        if row.planned is None or row.n_replicates == row.planned:
+            return "no claim: scores are awaited"
         return f"no claim: {row.n_replicates} of {row.planned} sealed draws"
     if row.claim == "not tested":
-        return "not tested: step 1 showed no gain"
+        return "not tested: step 1 is not better"
     p = row.p_holm if words.is_number(row.p_holm) else row.p
     if not words.is_number(p):
         return row.claim
