@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from notesmith.report import words
-from notesmith.report.view import DEMONSTRATION_BELOW, View
+from notesmith.report.view import DEMONSTRATION_BELOW, Comparison, View
 
 TERMS_REACH = (
     "They apply to the model, to what is tuned from it and to the text it wrote, and go along when "
