@@ -167,7 +167,7 @@ def test_an_empty_corpus(place, one_line):
     ("other", "message"),
     [
         (line(id="b"), "1 documents without prediction, 1 without gold"),
-        (line(text="other"), "doc 'a': prediction is for another text ('a')"),
+        (line(text="other"), "doc 'a': prediction is for another text"),
         (b"", "other.jsonl: no documents in format jsonl; name another path"),
     ],
 )
@@ -323,7 +323,7 @@ def test_students_of_bad_input(place, monkeypatch, notesmith):
     tiny_encoder(place / "encoder")
     train = ("train", "gold.jsonl", "--out", "model", *TRAIN)
     said = last_line(*train, "--labels", "Drug")
-    assert said == "doc 'a': label 'Sign' is not among the model's: Drug"
+    assert said == "doc 'a': label Sign is not among the model's: Drug"
     with monkeypatch.context() as full:
 
         def fail(descriptor):

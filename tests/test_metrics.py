@@ -112,7 +112,7 @@ def test_other_documents_are_an_error():
 def test_other_text_is_an_error_without_text():
     with pytest.raises(StageError) as raised:
         score_document(doc(), doc(text="Nothing of note."))
-    assert str(raised.value) == "doc 'd': prediction is for another text ('d')"
+    assert str(raised.value) == "doc 'd': prediction is for another text"
 
 
 def test_attributes_on_mentions_found_and_end_to_end():

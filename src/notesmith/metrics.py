@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from notesmith.document import Document, Span, attribute_name
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_doc
 
 Matching = Literal["strict", "overlap", "boundary"]
 Spans = tuple[Span, ...]
@@ -63,7 +63,7 @@ def score_document(
         StageError: the two documents differ in id or text.
     """
     if gold.id != predicted.id or gold.text != predicted.text:
-        raise StageError(f"doc {gold.id!r}: prediction is for another text ({predicted.id!r})")
+        raise StageError(f"{shown_doc(gold.id)}: prediction is for another text")
     pooled = matching == "boundary"
     labels = {"*"} if pooled else gold.labels | predicted.labels
     scores: dict[str, PRFScore] = {}

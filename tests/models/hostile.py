@@ -57,6 +57,12 @@ def _custom_type(folder: Path) -> None:
     _mapped(folder, "config.json", model_type="evil")
 
 
+def _other_file(folder: Path) -> None:
+    """transformers reads the newest file of this list in the place of config.json."""
+    _mapped(folder, "config.4.0.0.json", **json.loads((folder / "config.json").read_text()))
+    _edit(folder, "config.json", configuration_files=["config.4.0.0.json"])
+
+
 def _nested(folder: Path) -> None:
     _module(folder)
     _edit(folder, "config.json", text_config={"auto_map": {"AutoModelForCausalLM": "evil.Evil"}})
@@ -156,6 +162,7 @@ KINDS: dict[str, Callable[[Path], None]] = {
     "auto_map in config.json": lambda folder: _mapped(folder, "config.json"),
     "auto_map and a type that transformers does not know": _custom_type,
     "auto_map in a nested configuration": _nested,
+    "auto_map in another file of configuration": _other_file,
     "auto_map that points to another folder": _elsewhere,
     "auto_map in tokenizer_config.json": lambda f: _mapped(f, "tokenizer_config.json"),
     "auto_map in processor_config.json": lambda f: _mapped(f, "processor_config.json"),

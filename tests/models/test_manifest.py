@@ -7,7 +7,13 @@ import os
 import pytest
 
 from notesmith.errors import ModelError
-from notesmith.models.manifest import MANIFEST, check_manifest, is_whole, write_manifest
+from notesmith.models.manifest import (
+    MANIFEST,
+    check_manifest,
+    is_whole,
+    strangers,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -64,3 +70,14 @@ def test_every_bit_of_the_list_counts(folder):
         data[at] ^= 1
         path.write_bytes(data)
         assert not is_whole(folder), at
+
+
+def test_a_folder_that_holds_others_files_is_not_replaced(tmp_path):
+    for name in ("student", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notesmith.json").write_text("{}")
+        write_manifest(tmp_path / name)
+    assert strangers(tmp_path / "target") == []
+    for name in ("my-results.csv", ".env", "README.md"):
+        (tmp_path / "target" / name).write_text("mine")
+    assert strangers(tmp_path / "target") == [".env", "README.md", "my-results.csv"]

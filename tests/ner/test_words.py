@@ -76,7 +76,7 @@ def test_masked_words_are_ignored() -> None:
 
 
 def test_unknown_label_names_document_and_label() -> None:
-    with pytest.raises(StageError, match=r"doc 'd': label 'Gene' is not among .* Drug, Problem"):
+    with pytest.raises(StageError, match=r"doc 'd': label Gene is not among .* Drug, Problem"):
         tags_of(doc("BRCA1", ("Gene", 0, 5)))
 
 

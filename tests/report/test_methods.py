@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
+from notesmith.errors import CorpusError
 from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.reading import read_results
+from notesmith.report.writing import write_methods, write_report
 
 from .conftest import in_hours, out_of_draw
 
@@ -196,3 +198,16 @@ def test_one_draw_of_several_students_is_in_the_methods(results):
     said = methods_of(results)
     assert "There was one draw of gold with 5 students an arm" in said
     assert "they do not cover other draws" in said
+
+
+def test_a_draft_that_was_edited_is_its_authors(results, tmp_path, caplog):
+    view = read_results(results)
+    path = write_methods(view, tmp_path / "methods.md")
+    as_written = path.read_text()
+    assert write_methods(view, path).read_text() == as_written
+    path.write_text(f"{as_written}Our own sentence.\n")
+    with pytest.raises(CorpusError, match="was edited; move it away, or name another file"):
+        write_methods(view, path)
+    write_report(results, tmp_path)
+    assert path.read_text().endswith("Our own sentence.\n")
+    assert "was edited and is left as it is" in caplog.text

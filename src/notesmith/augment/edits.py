@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from notesmith.document import Document, Entity, Provenance, Section, Span
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_doc
 
 WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -49,7 +49,7 @@ def apply_edits(doc: Document, edits: Sequence[Edit], *, doc_id: str, stage: str
     at = shift = 0
     for edit in edits:
         if edit.start < at:
-            raise StageError(f"doc {doc.id!r}: edits overlap at {edit.start}")
+            raise StageError(f"{shown_doc(doc.id)}: edits overlap at {edit.start}")
         parts += [doc.text[at : edit.start], edit.text]
         at = edit.end
         shift += len(edit.text) - (edit.end - edit.start)

@@ -72,7 +72,7 @@ def predict(
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey
-    from notesmith.errors import CorpusError
+    from notesmith.errors import CorpusError, shown_name
     from notesmith.ner import Decision, load_student
 
     decision = Decision(parse_thresholds(thresholds or ()), scores)
@@ -91,7 +91,8 @@ def predict(
         found = survey(notes, on_problem=on_problem, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):
             if label not in student.labels:
-                say(f"{source.name}: {n} of label {label}, which the model does not know", err=True)
+                known = f"{n} of label {shown_name(label)}, which the model does not know"
+                say(f"{source.name}: {known}", err=True)
         for what, n in sorted(found.counts.items()):
             say(f"{source.name}: {n} {what}", err=True)
         key = _key(model, found.digest, thresholds or (), scores)

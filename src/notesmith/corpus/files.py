@@ -36,7 +36,7 @@ _WHAT_STANDS = (
 _FORBIDDEN = frozenset(
     {
         *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EEXIST),
-        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT),
     }
 )
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from notesmith.document import Document
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_doc
 from notesmith.evaluate.bootstrap import Array
 from notesmith.metrics import (
     PRFScore,
@@ -268,10 +268,10 @@ def join_folds(
             raise StageError(f"fold {number + 1} was scored on other documents than it names")
         for row, doc_id in enumerate(ids):
             if doc_id in at:
-                raise StageError(f"doc {doc_id!r} is in two folds")
+                raise StageError(f"{shown_doc(doc_id)} is in two folds")
             at[doc_id] = (number, row)
     if missing := [doc.id for doc in gold if doc.id not in at]:
-        raise StageError(f"doc {missing[0]!r} is in no fold")
+        raise StageError(f"{shown_doc(missing[0])} is in no fold")
     places = [at[doc.id] for doc in gold]
     cells = [cell for _, cell in folds]
     zero = (0, 0, 0)

@@ -35,6 +35,8 @@ _CODE = frozenset(
         *("auto_map", "custom_pipelines", "custom_generate", "trust_remote_code"),
         *("transformers_weights", "kernel_config", "use_kernels", "fusion_config"),
         *("base_model_name_or_path", "use_pretrained_backbone", "distributed_config"),
+        # Other files in the place of those that are looked at here.
+        *("configuration_files", "fast_tokenizer_files"),
     }
 )
 _TYPE = re.compile(r"[A-Za-z0-9_.-]+")
@@ -52,7 +54,10 @@ _SIZES = frozenset(
 )
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 # Constants that old checkpoints hold beside weights.
-CONSTANTS = ("position_ids", "token_type_ids", "inv_freq", "masked_bias", ".attn.bias")
+CONSTANTS = (
+    *("position_ids", "token_type_ids", "inv_freq", "masked_bias"),
+    *(".attn.bias", ".attention.bias"),
+)
 # Largest file of settings or vocabulary; the largest known vocabulary takes 34 MB.
 _MOST_JSON = 256 << 20
 _READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})

@@ -17,7 +17,7 @@ OURS = "notesmith.json"
 """What ``lm`` and ``ner`` write about a model; a folder that has it must have the list too."""
 SCHEMA = 1
 # What people put beside a model, and no library reads; hidden files and folders too.
-_BESIDE = ("*.md", "LICENSE*", "LICENCE*", "NOTICE*")
+_BESIDE = ("*.md", "LICENSE*", "LICENCE*", "NOTICE*", "desktop.ini", "Thumbs.db")
 
 
 def write_manifest(folder: Path) -> None:
@@ -45,7 +45,7 @@ def check_manifest(folder: Path, *, remedy: str = "copy it anew, or make it agai
     if not path.is_file():
         raise ModelError(
             f"{folder}: no list of its files ({MANIFEST}): made by an earlier version, or damaged; "
-            f"{remedy}"
+            "make it again"
         )
     try:
         data = path.read_bytes()
@@ -75,6 +75,20 @@ def check_manifest(folder: Path, *, remedy: str = "copy it anew, or make it agai
             f"{folder}: {added[0]!r} was not there when the folder was written; remove it, or "
             f"{remedy}"
         )
+
+
+def strangers(folder: Path) -> list[str]:
+    """Files of ``folder`` that are not in its list, hidden ones and what stands beside too.
+
+    Raises:
+        ModelError: there is no list, or it is damaged.
+    """
+    try:
+        listed = set(json.loads((folder / MANIFEST).read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{folder}: no list of its files ({MANIFEST}), or damaged") from error
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir()}
+    return sorted(there - listed - {MANIFEST})
 
 
 def is_whole(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_doc
 from notesmith.ner.decode import WordScores
 from notesmith.ner.model import NerModel
 from notesmith.ner.train import train_ner
@@ -71,7 +71,7 @@ class Committee:
             own = [doc for doc in docs if doc.id in ids]
             by_id |= {doc.id: x for doc, x in zip(own, ask(member, own), strict=True)}
         if missing := [d.id for d in docs if d.id not in by_id]:
-            raise StageError(f"doc {missing[0]!r} was held out from no member")
+            raise StageError(f"{shown_doc(missing[0])} was held out from no member")
         return [by_id[d.id] for d in docs]
 
 
@@ -140,7 +140,9 @@ def made_without(
             for end in (*(m.start() for m in re.finditer("[:~]", parent)), len(parent))
         } & ids
         if not roots:
-            raise StageError(f"doc {doc.id!r} names no parent in gold; it may stem from any fold")
+            raise StageError(
+                f"{shown_doc(doc.id)} names no parent in gold; it may stem from any fold"
+            )
         if not roots & held:
             found.append(doc)
     return found

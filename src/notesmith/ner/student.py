@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from notesmith.document import Document
-from notesmith.models.manifest import check_manifest
+from notesmith.errors import ModelError
+from notesmith.models.manifest import check_manifest, strangers
 from notesmith.ner.decode import PLAIN, Decision, WordScores
 from notesmith.ner.settings import read_settings
 from notesmith.progress import OnProgress, silent
@@ -55,6 +56,11 @@ def copy_student(folder: Path, target: Path) -> None:
     check_manifest(folder)
     if target.is_dir() and any(target.iterdir()):
         read_settings(target)  # nobody else's folder
+        if others := strangers(target):
+            raise ModelError(
+                f"{target}: holds {len(others)} files that are not of the student that stands "
+                "there; move them away, or name another folder"
+            )
     with atomic_folder(target, replace=True) as temporary:
         shutil.copytree(folder, temporary, dirs_exist_ok=True)
         check_manifest(temporary)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_doc, shown_name
 
 IGNORED = -100
 """Tag of a word that is left out of the loss."""
@@ -57,7 +57,8 @@ def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> Ta
     first_tag = {label: 2 * i + 1 for i, label in enumerate(labels)}
     if unknown := sorted(doc.labels - set(first_tag)):
         raise StageError(
-            f"doc {doc.id!r}: label {unknown[0]!r} is not among the model's: {', '.join(labels)}"
+            f"{shown_doc(doc.id)}: label {shown_name(unknown[0])} is not among the model's: "
+            f"{', '.join(map(shown_name, labels))}"
         )
     tags = [0] * len(spans)
     taken = [False] * len(spans)

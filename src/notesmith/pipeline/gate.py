@@ -17,7 +17,7 @@ from notesmith.config import RecipeConfig
 from notesmith.corpus.checked import dumps_checked, hash_path, loads_checked
 from notesmith.corpus.files import atomic_write_text, read_regular
 from notesmith.document import Document
-from notesmith.errors import ConfigError, SealError, StageError
+from notesmith.errors import ConfigError, SealError, StageError, shown_id
 from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.evaluate.seal import Plan, Seal, listed
@@ -328,12 +328,14 @@ def _of_others(earlier: Earlier) -> str:
 
 
 def _check_apart(train: Iterable[Document], held_out: Mapping[str, Iterable[Document]]) -> None:
-    known = {" ".join(doc.text.split()) for doc in train}
+    # A note without words is in both by no fault of anybody.
+    known = {text for doc in train if (text := " ".join(doc.text.split()))}
     for split, docs in held_out.items():
         shared = [doc.id for doc in docs if " ".join(doc.text.split()) in known]
         if shared:
             raise StageError(
-                f"{len(shared)} documents of {split} stand in train too, the first {shared[0]!r}; "
+                f"{len(shared)} documents of {split} stand in train too, the first "
+                f"{shown_id(shared[0])}; "
                 "take them out of one"
             )
 

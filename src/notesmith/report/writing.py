@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from notesmith.corpus.files import atomic_file, atomic_write_text, make_folder
 from notesmith.corpus.leftovers import sweep
+from notesmith.errors import CorpusError
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report
@@ -16,8 +19,12 @@ from notesmith.report.reading import read_results
 from notesmith.report.tables import all_tables, to_csv, to_latex
 from notesmith.report.view import View
 
+log = logging.getLogger(__name__)
+
 METHODS = "methods.md"
 REFERENCES = "references.bib"
+# The last line of a draft: a draft that does not fit its own has been edited, and is its author's.
+_SIGNED = "<!-- As written by notesmith: {} -->"
 
 
 def write_report(
@@ -44,7 +51,10 @@ def write_report(
         atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))
     for name, drawn in all_figures(view).items():
         atomic_write_text(folder / "figures" / f"{name}.svg", drawn.wide.standalone())
-    write_methods(view, folder / METHODS)
+    if _is_edited(folder / METHODS):
+        log.warning("%s was edited and is left as it is", folder / METHODS)
+    else:
+        write_methods(view, folder / METHODS)
     if examples is not None:
         atomic_write_text(folder / "examples.html", render_examples(examples))
     page = folder / "report.html"
@@ -59,11 +69,29 @@ def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) ->
         view: the results.
         path: Markdown file to write.
         facts: what the run cannot know.
+
+    Raises:
+        CorpusError: a draft that was edited stands there.
     """
+    if _is_edited(path):
+        raise CorpusError(f"{path}: was edited; move it away, or name another file with --out")
     draft = draft_methods(view, facts)
+    text = f"{draft.methods.rstrip()}\n\n{_SIGNED.format(_signature(draft.methods))}\n"
     # Both are on the disk before either has its name.
     with atomic_file(path) as methods, atomic_file(path.parent / REFERENCES) as references:
-        for file, text in ((methods, draft.methods), (references, draft.bibtex)):
-            file.write(text.encode())
+        for file, written in ((methods, text), (references, draft.bibtex)):
+            file.write(written.encode())
             file.flush()
     return path
+
+
+def _signature(methods: str) -> str:
+    return hashlib.sha256(methods.strip().encode()).hexdigest()
+
+
+def _is_edited(path: Path) -> bool:
+    """Whether something stands there that is no draft as it was written."""
+    if not path.exists():
+        return False
+    text, _, last = path.read_text(encoding="utf-8", errors="replace").rstrip().rpartition("\n")
+    return last != _SIGNED.format(_signature(text))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
+from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError, shown_id
 from notesmith.evaluate.seal import listed
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
@@ -150,10 +150,11 @@ def of_repeats(
     split: str, held_out: Sequence[Document], train: Sequence[Document]
 ) -> Iterator[Problem]:
     """Documents that stand on both sides, which the run refuses."""
-    known = {" ".join(doc.text.split()) for doc in train}
+    known = {text for doc in train if (text := " ".join(doc.text.split()))}
     if shared := [doc.id for doc in held_out if " ".join(doc.text.split()) in known]:
         yield Problem(
-            f"{len(shared)} documents of {split} stand in train too, the first {shared[0]!r}",
+            f"{len(shared)} documents of {split} stand in train too, the first "
+            f"{shown_id(shared[0])}",
             "take them out of one",
         )
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from notesmith.document import Document
-from notesmith.errors import ConfigError, StageError
+from notesmith.errors import ConfigError, StageError, shown_doc, shown_id
 
 UserFunction = Callable[[list[Document]], Sequence[float]]
 
@@ -72,12 +72,13 @@ def checked(
         found = list(values)
     except TypeError as error:
         raise StageError(
-            f"reward {name}: gave {type(values).__name__} and no list, from doc {docs[0].id!r} on"
+            f"reward {name}: gave {type(values).__name__} and no list, from "
+            f"{shown_doc(docs[0].id)} on"
         ) from error
     if len(found) != len(docs):
         raise StageError(
             f"reward {name}: gave {len(found)} values for {len(docs)} documents, from doc "
-            f"{docs[0].id!r} on"
+            f"{shown_id(docs[0].id)} on"
         )
     return [_number(name, value, doc, in_range) for value, doc in zip(found, docs, strict=True)]
 
@@ -90,9 +91,11 @@ def _number(name: str, value: Any, doc: Document, in_range: bool) -> float:
         number = math.nan
     if not math.isfinite(number):
         kind = type(value).__name__
-        raise StageError(f"reward {name}: gave no finite number ({kind}) for doc {doc.id!r}")
+        raise StageError(f"reward {name}: gave no finite number ({kind}) for {shown_doc(doc.id)}")
     if in_range and not 0 <= number <= 1:
-        raise StageError(f"reward {name}: gave {number:g}, not from 0 to 1, for doc {doc.id!r}")
+        raise StageError(
+            f"reward {name}: gave {number:g}, not from 0 to 1, for {shown_doc(doc.id)}"
+        )
     return number
 
 
