@@ -69,8 +69,8 @@ def check_folder(folder: Path) -> str:
     found = run_id(folder)
     if not found and any(not _is_of_marker(name) for name in names):
         raise ConfigError(
-            f"{folder}: is not empty and no run folder (no {MARKER}, which runs of earlier versions "
-            "lack too); name another folder with --out"
+            f"{folder}: is not empty and no run folder (no {MARKER}, which runs of earlier "
+            "versions lack too); name another folder with --out"
         )
     for name in _FOLDERS:
         refuse_odd(folder / name, folder=True)

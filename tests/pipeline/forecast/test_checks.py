@@ -135,7 +135,8 @@ def test_a_folder_that_is_not_ours_is_a_problem(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     (problem,) = checks.of_folder(tmp_path, tiny_recipe(PATHS), {})
     assert problem.fatal and problem.what == (
-        f"{tmp_path}: is not empty and no run folder (no notesmith-run.json)"
+        f"{tmp_path}: is not empty and no run folder (no notesmith-run.json, which "
+        "runs of earlier versions lack too)"
     )
 
 
