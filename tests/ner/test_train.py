@@ -97,7 +97,7 @@ def test_unknown_label_is_refused_in_training_and_counted_in_prediction(
     result, docs: list[Document], config: NerConfig
 ) -> None:
     strange = make_doc(99, "Given aspirin.", ["aspirin"], label="Drug")
-    with pytest.raises(StageError, match="'d99': label 'Drug' is not among"):
+    with pytest.raises(StageError, match="'d99': label Drug is not among"):
         train_ner([strange], config=config, labels=["Problem"], seed=1)
     assert result.model.count_unknown([*docs, strange]) == {"Drug": 1}
 
