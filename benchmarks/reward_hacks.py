@@ -26,13 +26,13 @@ import numpy as np
 from notesmith.augment import shuffle_labels
 from notesmith.document import Document, Entity
 from notesmith.filters import Candidate
+from notesmith.home import home
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.ner.words import words
 from notesmith.pipeline import artefacts as files
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.draws import Draw
 from notesmith.pipeline.engine import Work, run_cells
-from notesmith.pipeline.machine import home
 from notesmith.pipeline.recipes import RECIPE, load_recipe
 from notesmith.pipeline.run import corpus_paths, sources_of
 from notesmith.pipeline.stages import Surroundings, stage_functions

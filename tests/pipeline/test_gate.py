@@ -10,9 +10,9 @@ from notesmith.corpus import read_corpus, write_corpus
 from notesmith.corpus.checked import dumps_checked
 from notesmith.errors import SealError
 from notesmith.evaluate.cells import OUT_OF_DRAW
+from notesmith.home import home
 from notesmith.pipeline import preview, run_recipe, write_results
 from notesmith.pipeline.gate import UNSEEN, Gate, read_seal, seal_facts, sealed_recipe
-from notesmith.pipeline.machine import home
 from notesmith.pipeline.recipes import load_recipe, save_recipe
 from notesmith.pipeline.run import corpus_paths
 

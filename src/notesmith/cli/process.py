@@ -9,7 +9,7 @@ import sys
 from types import FrameType
 
 from notesmith.allocator import tune_allocator
-from notesmith.pipeline.machine import home
+from notesmith.home import home
 
 
 def prepare() -> None:

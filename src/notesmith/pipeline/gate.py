@@ -22,10 +22,10 @@ from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.cells import OUT_OF_DRAW
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
+from notesmith.home import home
 from notesmith.pipeline.draws import out_of_draw_seed
 from notesmith.pipeline.folder import SEAL
 from notesmith.pipeline.folds import OUT_OF_FOLD
-from notesmith.pipeline.machine import home
 from notesmith.pipeline.recipes import DEMO
 from notesmith.pipeline.register import Earlier, Register
 from notesmith.pipeline.stages.common import read
@@ -327,17 +327,25 @@ def _of_others(earlier: Earlier) -> str:
     )
 
 
-def _check_apart(train: Iterable[Document], held_out: Mapping[str, Iterable[Document]]) -> None:
-    # A note without words is in both by no fault of anybody.
+def stands_in_train(
+    split: str, held_out: Iterable[Document], train: Iterable[Document]
+) -> str | None:
+    """What is wrong where documents of ``split`` stand in train too, by their words; else None.
+
+    A note without words is in both by no fault of anybody.
+    """
     known = {text for doc in train if (text := " ".join(doc.text.split()))}
+    shared = [doc.id for doc in held_out if " ".join(doc.text.split()) in known]
+    if not shared:
+        return None
+    first = shown_id(shared[0])
+    return f"{len(shared)} documents of {split} stand in train too, the first {first}"
+
+
+def _check_apart(train: Sequence[Document], held_out: Mapping[str, Iterable[Document]]) -> None:
     for split, docs in held_out.items():
-        shared = [doc.id for doc in docs if " ".join(doc.text.split()) in known]
-        if shared:
-            raise StageError(
-                f"{len(shared)} documents of {split} stand in train too, the first "
-                f"{shown_id(shared[0])}; "
-                "take them out of one"
-            )
+        if wrong := stands_in_train(split, docs, train):
+            raise StageError(f"{wrong}; take them out of one")
 
 
 def _now() -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.allocator import give_back_memory
-from notesmith.home import home as home
 
 _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
 

@@ -22,6 +22,7 @@ from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
+from notesmith.home import home
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.pipeline import outcome
 from notesmith.pipeline.cells import CellStore
@@ -39,7 +40,6 @@ from notesmith.pipeline.examples import examples_of
 from notesmith.pipeline.folder import CELLS, KEEP, MODELS, RESULTS, check_folder, claim_folder
 from notesmith.pipeline.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
 from notesmith.pipeline.lock import run_lock
-from notesmith.pipeline.machine import home
 from notesmith.pipeline.models import have_models
 from notesmith.pipeline.plan import Plan, encoders_of, make_plan, may_discard
 from notesmith.pipeline.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError, shown_id
+from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
@@ -18,7 +18,7 @@ from notesmith.ner.attributes import attributes_in, check_attributes
 from notesmith.pipeline.folder import check_folder
 from notesmith.pipeline.folds import OUT_OF_FOLD
 from notesmith.pipeline.forecast.facts import SplitFacts, TrainFacts
-from notesmith.pipeline.gate import Gate
+from notesmith.pipeline.gate import Gate, stands_in_train
 from notesmith.pipeline.lock import holder_of
 from notesmith.pipeline.models import models_of, needs_lm
 from notesmith.pipeline.plan import encoders_of, scored_split
@@ -150,13 +150,8 @@ def of_repeats(
     split: str, held_out: Sequence[Document], train: Sequence[Document]
 ) -> Iterator[Problem]:
     """Documents that stand on both sides, which the run refuses."""
-    known = {text for doc in train if (text := " ".join(doc.text.split()))}
-    if shared := [doc.id for doc in held_out if " ".join(doc.text.split()) in known]:
-        yield Problem(
-            f"{len(shared)} documents of {split} stand in train too, the first "
-            f"{shown_id(shared[0])}",
-            "take them out of one",
-        )
+    if wrong := stands_in_train(split, held_out, train):
+        yield Problem(wrong, "take them out of one")
 
 
 def of_units(config: RecipeConfig, train: TrainFacts, tokens_per_word: float) -> Iterator[Problem]:

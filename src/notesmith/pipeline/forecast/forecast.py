@@ -14,6 +14,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.corpus.files import scratch_beside
+from notesmith.home import home
 from notesmith.pipeline.cells import Cell, CellStore
 from notesmith.pipeline.engine import Census, count
 from notesmith.pipeline.folder import CELLS, KEEP
@@ -45,7 +46,6 @@ from notesmith.pipeline.forecast.speeds import (
     stored_speeds,
 )
 from notesmith.pipeline.forecast.workload import Corpus, amount_of, seconds_of
-from notesmith.pipeline.machine import home
 from notesmith.pipeline.models import needs_lm, pin_models
 from notesmith.pipeline.plan import STAGES, Plan
 
