@@ -21,10 +21,10 @@ from typing import Any
 
 from notesmith.config import EvaluateConfig
 from notesmith.corpus import read_corpus
-from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.cells import add_students, hash_ids
+from notesmith.evaluate.scores import add_students, hash_ids
+from notesmith.files.write import atomic_write_text
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 

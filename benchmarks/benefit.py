@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from notesmith.augment import gold_names, replace_mentions, shuffle_labels
+from notesmith.augmentation import gold_names, replace_mentions, shuffle_labels
 from notesmith.cli.process import prepare
 from notesmith.config import AugmentConfig, NerConfig
 from notesmith.corpus import read_corpus

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("crossfit.json"))
     args = parser.parse_args()
     prepare()
-    from notesmith.corpus.files import atomic_write_text
+    from notesmith.files.write import atomic_write_text
 
     for team in range(args.first, args.first + args.teams):
         done = json.loads(args.out.read_text()) if args.out.exists() else []
@@ -82,7 +82,7 @@ def one_team(args: argparse.Namespace, team: int) -> dict[str, Any]:
 def rest_of(args: argparse.Namespace, team: int) -> Path:
     """Write the documents of TRAIN that the team did not draw."""
     from notesmith.corpus import read_corpus, write_corpus
-    from notesmith.pipeline.artefacts import load_docs
+    from notesmith.experiment.artefacts import load_docs
 
     (drawn,) = (args.runs / f"team-{team}-test" / "cells" / "draw").iterdir()
     own = {doc.id for doc in load_docs(drawn)}
@@ -103,7 +103,7 @@ def compared(
 ) -> dict[str, Any]:
     """The comparison of the two arms, and gold's own F1 with its interval."""
     from notesmith.config import RecipeConfig
-    from notesmith.pipeline import run_recipe
+    from notesmith.experiment import run_recipe
 
     corpus = {"train": str(args.train), "format": args.format, "kind": "note"}
     if args.one_label:

@@ -23,26 +23,26 @@ from typing import Any
 
 import numpy as np
 
-from notesmith.augment import shuffle_labels
+from notesmith.augmentation import shuffle_labels
 from notesmith.document import Document, Entity
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.draws import Draw
+from notesmith.experiment.engine import Work, run_cells
+from notesmith.experiment.recipes import RECIPE, load_recipe
+from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.experiment.stages import Surroundings, stage_functions
+from notesmith.experiment.stages.common import gold_in, labels_in, load_tuned
+from notesmith.experiment.stages.reinforce import judges_of, recipe_of
 from notesmith.filters import Candidate
 from notesmith.home import home
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.ner.words import words
-from notesmith.pipeline import artefacts as files
-from notesmith.pipeline.cells import Cell, CellStore
-from notesmith.pipeline.draws import Draw
-from notesmith.pipeline.engine import Work, run_cells
-from notesmith.pipeline.recipes import RECIPE, load_recipe
-from notesmith.pipeline.run import corpus_paths, sources_of
-from notesmith.pipeline.stages import Surroundings, stage_functions
-from notesmith.pipeline.stages.common import gold_in, labels_in, load_tuned
-from notesmith.pipeline.stages.reinforce import judges_of, recipe_of
-from notesmith.synthesize import reward_of
-from notesmith.synthesize.brief import Brief, brief_of, units_of
-from notesmith.synthesize.generate import candidates_from, provenance_of
-from notesmith.synthesize.prompt import completion_of
-from notesmith.synthesize.requests import Request
+from notesmith.synthesis import reward_of
+from notesmith.synthesis.generate import candidates_from, provenance_of
+from notesmith.synthesis.plan import Brief, brief_of, units_of
+from notesmith.synthesis.prompt import completion_of
+from notesmith.synthesis.requests import Request
 
 N_EACH = 4
 # Pieces of a text: plain, or (label, mention).

@@ -140,14 +140,14 @@ def folder_of(run: Path, stage: str, seed: int | None) -> Path:
 
 def generator_seed(draw: int) -> int:
     """The seed of all that is made from draw ``draw``, counted from 1."""
-    from notesmith.pipeline.cells import seed_for
+    from notesmith.experiment.cells import seed_for
 
     return seed_for(ROOT, "generator", SIZE, draw - 1)
 
 
 def gold_folder(run: Path, draw: int) -> Path:
     """The folder of the gold documents of a draw."""
-    from notesmith.pipeline.cells import seed_for
+    from notesmith.experiment.cells import seed_for
 
     return folder_of(run, "draw", seed_for(ROOT, "draw", draw - 1))
 
@@ -182,7 +182,7 @@ class Documents:
 
     def text(self, arm: Arm, draw: int) -> list[Document]:
         """The text of a run that the filters kept, or the first of it."""
-        from notesmith.pipeline import artefacts
+        from notesmith.experiment import artefacts
         from notesmith.segments import split
 
         key = (arm.text, draw)
@@ -208,7 +208,7 @@ class Documents:
         return [doc for doc in self.split["train"] if doc.id not in own]
 
     def _load(self, what: str, draw: int, folder: Callable[[Path], Path]) -> list[Document]:
-        from notesmith.pipeline import artefacts
+        from notesmith.experiment import artefacts
 
         key = (what, draw)
         if key not in self._read:
@@ -231,10 +231,10 @@ def by_length_always(on: bool) -> None:
 
 def train(docs: Documents, arm: Arm, draw: int, student: int) -> dict[str, Any]:
     """Train one student and score it: counts a document, nothing of their text."""
+    from notesmith.experiment import load_recipe
+    from notesmith.experiment.cells import seed_for
     from notesmith.metrics import score
     from notesmith.ner import train_ner
-    from notesmith.pipeline import load_recipe
-    from notesmith.pipeline.cells import seed_for
 
     config = load_recipe("ncbi-disease", changes=["corpus.train=-"]).ner
     # The seeds of a run's students: the first is that of the published runs.
@@ -378,8 +378,8 @@ def _digest(value: Any) -> str:
 
 def texts_of(old: Path, new: Path) -> list[dict[str, Any]]:
     """Counts of what each run wrote and kept, a draw each."""
+    from notesmith.experiment import artefacts
     from notesmith.metrics import fold_mention
-    from notesmith.pipeline import artefacts
 
     found: list[dict[str, Any]] = []
     for name, run in (("old", old), ("new", new)):

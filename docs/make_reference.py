@@ -22,8 +22,8 @@ from pydantic_core import PydanticUndefined
 from notesmith.cli.app import app
 from notesmith.config import ArmConfig, Config, RecipeConfig
 from notesmith.corpus.formats import READABLE
+from notesmith.experiment.recipes import packaged_recipes
 from notesmith.lm.presets import PRESETS
-from notesmith.pipeline.recipes import packaged_recipes
 
 FOLDER = Path(__file__).parent / "reference"
 _WRITTEN = "Written by `python docs/make_reference.py`; change the code, not this page."

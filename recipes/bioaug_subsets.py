@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_write_text
+from notesmith.files.write import atomic_write_text
 
 # One bit a pair after the leading one: which of the two sentences is kept.
 BITS = {

@@ -17,13 +17,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from notesmith.corpus.files import make_folder
 from notesmith.errors import ConfigError
-from notesmith.pipeline.cells import CellStore
-from notesmith.pipeline.folder import CELLS, claim_folder
-from notesmith.pipeline.plan import make_plan
-from notesmith.pipeline.recipes import load_recipe
-from notesmith.pipeline.run import corpus_paths, sources_of
+from notesmith.experiment.cells import CellStore
+from notesmith.experiment.folder import CELLS, claim_folder
+from notesmith.experiment.plan import make_plan
+from notesmith.experiment.recipes import load_recipe
+from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.files.write import make_folder
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from notesmith.cli import app as table
 from notesmith.corpus import FORMATS
 from notesmith.document import Document
 from notesmith.errors import StageError
-from notesmith.pipeline import artefacts as files
-from notesmith.pipeline.cells import Cell
-from notesmith.pipeline.engine import Work
-from notesmith.pipeline.stages import INFO, Surroundings, stage_functions
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cells import Cell
+from notesmith.experiment.engine import Work
+from notesmith.experiment.stages import INFO, Surroundings, stage_functions
 from tests.ner.tiny import tiny_encoder
 
 NAME = "Quillfeather"

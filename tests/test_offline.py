@@ -26,12 +26,12 @@ from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.evaluate.leak import check_no_leak, fingerprint
-from notesmith.pipeline import engine
-from notesmith.pipeline.artefacts import load_candidates
-from notesmith.pipeline.stages import common
+from notesmith.experiment import engine
+from notesmith.experiment.artefacts import load_candidates
+from notesmith.experiment.stages import common
+from tests.experiment.doubles import remark, tiny_recipe, write_notes
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
-from tests.pipeline.doubles import remark, tiny_recipe, write_notes
 
 PLANTED = "Zyxwvian-Quorbel 4471 "
 # Files that are there to hold documents, names or text of a model.

@@ -20,7 +20,7 @@ CLI = sorted((Path(notesmith.__file__).parent / "cli").glob("*.py"))
 # What does the work: a command imports it inside its function, and never names a tensor or array.
 WORK = {"torch", "transformers", "trl", "peft", "datasets", "numpy", "scipy", "safetensors"}
 # Packages whose modules load such libraries, so a command's file imports them late.
-LATE = ("notesmith.ner", "notesmith.lm", "notesmith.evaluate", "notesmith.synthesize")
+LATE = ("notesmith.ner", "notesmith.lm", "notesmith.evaluate", "notesmith.synthesis")
 
 
 def test_the_public_names_read_in_one_breath():

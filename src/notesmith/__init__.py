@@ -20,7 +20,7 @@ _WHERE = {
     "score": "notesmith.metrics",
     "train_ner": "notesmith.ner",
     "load_ner": "notesmith.ner",
-    "run_recipe": "notesmith.pipeline",
+    "run_recipe": "notesmith.experiment",
 }
 __all__ = [*_WHERE, "__version__"]
 

@@ -1,6 +1,6 @@
 """Memory: glibc's allocator keeps what is freed, for speed, and gives it back where that is due.
 
-Processes that work side by side (``pipeline.crew``) also know here how many share the memory.
+Processes that work side by side (``experiment.workers``) also know here how many share the memory.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 import json
 
 import pytest
-from tests.pipeline.doubles import note
+from tests.experiment.doubles import note
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.corpus import write_corpus
-from notesmith.pipeline.forecast import checks
+from notesmith.forecast import checks
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from notesmith.cli import app as table
 from notesmith.cli.app import app
 from notesmith.cli.progress import Display, describe, duration, print_preview, time_left
 from notesmith.errors import CorpusError
-from notesmith.pipeline.cells import Cell
-from notesmith.pipeline.engine import CellEvent
-from notesmith.pipeline.run import RunResult
+from notesmith.experiment.cells import Cell
+from notesmith.experiment.engine import CellEvent
+from notesmith.experiment.run import RunResult
 from notesmith.progress import Progress
 
 LIGHT = ["run", "ncbi-disease", "--set", "corpus.train=/no/such/file"]
@@ -41,14 +41,14 @@ def raising(monkeypatch, error):
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("notesmith.pipeline.load_recipe", fail)
+    monkeypatch.setattr("notesmith.experiment.load_recipe", fail)
 
 
 def test_ctrl_c_is_a_hint_and_exit_code_130(monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("notesmith.pipeline.run_recipe", interrupt)
+    monkeypatch.setattr("notesmith.experiment.run_recipe", interrupt)
     result = CliRunner().invoke(app, ["run", "quickstart"])
     assert result.exit_code == 130
     assert result.stderr.strip() == "notesmith: interrupted; the same command goes on where it was"

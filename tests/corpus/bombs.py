@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from notesmith.corpus.opening import MIB
+from notesmith.files.read import MIB
 
 
 def lied(data):

@@ -19,19 +19,19 @@ from typing import Any
 import pytest
 import typer
 
-from notesmith import pipeline
+from notesmith import experiment
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
 from notesmith.errors import NotesmithError
+from notesmith.experiment import bundle
+from notesmith.experiment.folder import CELLS, claim_folder
+from notesmith.forecast import checks, forecast
+from notesmith.forecast.resources import Resources
+from notesmith.init import write as init_write
 from notesmith.lm import source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
-from notesmith.pipeline import bundle
-from notesmith.pipeline.begin import begin
-from notesmith.pipeline.folder import CELLS, claim_folder
-from notesmith.pipeline.forecast import checks, forecast
-from notesmith.pipeline.forecast.resources import Resources
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 
@@ -93,7 +93,7 @@ def small(folder: Path) -> Iterator[None]:
     bert = tiny_encoder(folder / "encoder")
     cells = folder / "cells"
     cells.mkdir()
-    locate, plan, run = encoder.locate_encoder, train.plan_batches, pipeline.run_recipe
+    locate, plan, run = encoder.locate_encoder, train.plan_batches, experiment.run_recipe
 
     def located(name: str) -> Path:
         return locate(name) if Path(name).is_dir() else bert
@@ -105,7 +105,7 @@ def small(folder: Path) -> Iterator[None]:
         claim_folder(Path(out))
         # Runs share their cells, as those of one folder do: equal work is done once.
         share(cells, Path(out) / CELLS)
-        # Workers would be new processes, in which nothing is small (tests/pipeline/test_crew.py).
+        # Workers would be new processes, in which nothing is small.
         result = run(shrunk(config), out, **{**options, "jobs": 1})
         share(Path(out) / CELLS, cells)
         return result
@@ -124,10 +124,10 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(hub, "commit_of", lambda hub_id: "c" * 40)
         patch.setattr(hub, "download", downloaded)
         patch.setattr(train, "plan_batches", planned)
-        patch.setattr(pipeline, "run_recipe", run_small)
+        patch.setattr(experiment, "run_recipe", run_small)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
-        for module in (begin, forecast):
+        for module in (init_write, forecast):
             patch.setattr(module, "resources", lambda: MACHINE)
         patch.setattr(forecast, "free_disk", lambda path: 100 * GIB)
         yield

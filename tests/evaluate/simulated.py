@@ -10,7 +10,7 @@ import numpy as np
 
 from notesmith.config import ArmConfig, CorpusConfig, DrawConfig, EvaluateConfig, RecipeConfig
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.cells import hash_ids
+from notesmith.evaluate.scores import hash_ids
 
 EXAMPLE = Path(__file__).parents[1] / "report" / "results-example.json"
 LABELS = {"Disease": 0.6, "Medication": 0.4}

@@ -7,7 +7,7 @@ from simulated import ARMS, EXAMPLE, MADE, example_cells, example_text, simulate
 from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.cells import add_students, hash_ids
+from notesmith.evaluate.scores import add_students, hash_ids
 
 CONFIG = EvaluateConfig(resamples=1000)
 

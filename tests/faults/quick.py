@@ -6,9 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from notesmith.pipeline import run_recipe
-from notesmith.pipeline.contents import DONE, METRICS
-from tests.pipeline.doubles import doubles, tiny_recipe, write_notes
+from notesmith.experiment import run_recipe
+from notesmith.experiment.contents import DONE, METRICS
+from tests.experiment.doubles import doubles, tiny_recipe, write_notes
 
 ARMS = [
     {"name": "gold"},

@@ -17,18 +17,18 @@ from pathlib import Path
 import pytest
 
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
-from notesmith.corpus.leftovers import hidden_beside, is_temporary, sweep
 from notesmith.errors import NotesmithError, StageError
-from notesmith.pipeline import run_recipe, status_of, write_results
-from tests.pipeline.doubles import doubles, note
-from tests.pipeline.test_kill import kill_until, run_true
+from notesmith.experiment import run_recipe, status_of, write_results
+from notesmith.files.leftovers import hidden_beside, is_temporary, sweep
+from tests.experiment.doubles import doubles, note
+from tests.experiment.test_kill import kill_until, run_true
 
 from .breaking import Nth, kill, tree
 from .quick import kept, lasting, recipe, run
 
 # Children come from a clean server process, not from this one with its threads.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.faults.quick", "notesmith.pipeline.run"])
+CONTEXT.set_forkserver_preload(["tests.faults.quick", "notesmith.experiment.run"])
 DOCS = [note("train", i) for i in range(12)]
 
 
@@ -113,10 +113,10 @@ def test_true_stages_go_on_after_kills(tmp_path, tried, amount):
     """Tiny models, trained and sampled from in earnest."""
     n_kills = amount(0, 6)
     if not n_kills:
-        pytest.skip("tests/pipeline/test_kill.py does it in short")
+        pytest.skip("tests/experiment/test_kill.py does it in short")
+    from tests.experiment.test_kill import artefacts, results
     from tests.lm.tiny import save_tiny
     from tests.ner.tiny import tiny_encoder
-    from tests.pipeline.test_kill import artefacts, results
 
     save_tiny("gemma3", tmp_path / "lm")
     tiny_encoder(tmp_path / "encoder")
@@ -142,19 +142,19 @@ def write_killed(name: str, folder: Path, n: int) -> None:
 
 
 def init_again(folder: Path) -> None:
-    from notesmith.pipeline.begin.begin import begin_recipe
+    from notesmith.init.write import init_recipe
 
-    begin_recipe(folder / "export.jsonl", folder / "recipe.toml", force=True, hours=0.5)
+    init_recipe(folder / "export.jsonl", folder / "recipe.toml", force=True, hours=0.5)
 
 
 def pack(folder: Path) -> None:
-    from notesmith.pipeline.bundle import make_bundle
+    from notesmith.experiment.bundle import make_bundle
 
     make_bundle(folder / "b.tar", extras=(), fetch=lambda names, to: None)
 
 
 def split(folder: Path) -> None:
-    from notesmith.corpus.files import atomic_folder
+    from notesmith.files.write import atomic_folder
 
     with atomic_folder(folder / "parts") as parts:
         for i, part in enumerate((DOCS[:6], DOCS[6:])):

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from tests.experiment.doubles import tiny_recipe, write_notes
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
-from tests.pipeline.doubles import tiny_recipe, write_notes
 
 _OUTSIDE = re.compile(r"(connect|sendto|sendmsg)\(.*AF_INET6?\b.*")
 _LOOPBACK = re.compile(r'"127\.|"::1"|inet_addr\("127\.')

@@ -9,7 +9,7 @@ import pytest
 
 from notesmith.errors import SealError
 from notesmith.evaluate.seal import Plan, Seal
-from notesmith.pipeline.register import KEY, Register
+from notesmith.experiment.register import KEY, Register
 
 RECIPE = {
     "arm": [{"name": "gold"}],
@@ -110,9 +110,9 @@ def test_processes_that_register_at_once_lose_no_opening(tmp_path, tried, amount
 
 
 def test_a_write_that_fails_leaves_the_register_as_it_was(tmp_path, tried, monkeypatch):
-    from notesmith.corpus import files as writing
     from notesmith.errors import CorpusError
-    from notesmith.pipeline import register as module
+    from notesmith.experiment import register as module
+    from notesmith.files import write as writing
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from notesmith.corpus.processes import Owner
 from notesmith.errors import NotesmithError
-from notesmith.pipeline import status_of, write_results
-from notesmith.pipeline.folder import KEEP, MARKER, SEAL, claim_folder
-from notesmith.pipeline.lock import LOCK, run_lock
+from notesmith.experiment import status_of, write_results
+from notesmith.experiment.folder import KEEP, MARKER, SEAL, claim_folder
+from notesmith.experiment.lock import LOCK, run_lock
+from notesmith.files.processes import Owner
 from notesmith.report.card import CardFacts, model_card
 from notesmith.report.reading import read_run
 

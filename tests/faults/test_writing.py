@@ -18,24 +18,24 @@ from typer.core import TyperGroup
 
 from notesmith.cli import app as table
 from notesmith.corpus import FORMATS, write_corpus
-from notesmith.corpus.files import (
+from notesmith.errors import NotesmithError
+from notesmith.experiment import load_recipe, write_results
+from notesmith.experiment import run as running
+from notesmith.experiment.bundle import make_bundle
+from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.contents import METRICS
+from notesmith.experiment.folder import claim_folder
+from notesmith.experiment.lock import run_lock
+from notesmith.experiment.recipes import save_recipe
+from notesmith.files.leftovers import is_temporary
+from notesmith.files.write import (
     atomic_folder,
     atomic_write_text,
     make_folder,
     write_part,
 )
-from notesmith.corpus.leftovers import is_temporary
-from notesmith.errors import NotesmithError
-from notesmith.pipeline import load_recipe, write_results
-from notesmith.pipeline import run as running
-from notesmith.pipeline.bundle import make_bundle
-from notesmith.pipeline.cells import Cell, CellStore
-from notesmith.pipeline.contents import METRICS
-from notesmith.pipeline.folder import claim_folder
-from notesmith.pipeline.lock import run_lock
-from notesmith.pipeline.recipes import save_recipe
+from tests.experiment.doubles import doubles, note
 from tests.ner.tiny import tiny_encoder
-from tests.pipeline.doubles import doubles, note
 
 from .breaking import Nth, full_disk, tree
 from .quick import lasting, recipe, run
@@ -258,7 +258,7 @@ def call(bench, monkeypatch, capsys):
     """Run a command as the console script does; gives exit code and stderr."""
     monkeypatch.chdir(bench)
     monkeypatch.setenv("NOTESMITH_HOME", str(bench / "home"))
-    monkeypatch.setattr("notesmith.pipeline.bundle.fetch_wheels", fetch)
+    monkeypatch.setattr("notesmith.experiment.bundle.fetch_wheels", fetch)
     # Libraries log to what pytest captures in a file, which the limit is for as well.
     monkeypatch.setattr("logging.raiseExceptions", False)
     real = running.run_recipe

@@ -80,6 +80,6 @@ def test_one_place_asks_a_hub():
     assert users == {"models/hub.py", "models/load.py"}
     # Where a user gave --hub or hub = true, and nowhere else.
     assert {path for path, _ in calls("fetch")} <= {
-        *("ner/encoder.py", "pipeline/models.py", "pipeline/bundle.py"),
+        *("ner/encoder.py", "experiment/models.py", "experiment/bundle.py"),
         "models/hub.py",
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from notesmith.corpus.checked import hash_file
+from notesmith.files.checksums import hash_file
 from notesmith.models import hashes
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.hashes import FileHashes

@@ -15,13 +15,13 @@ from notesmith.config import LmConfig, RecipeConfig
 from notesmith.corpus import write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ModelError
+from notesmith.experiment.gate import sealed_plan
+from notesmith.experiment.models import have_models
+from notesmith.experiment.recipes import load_recipe
 from notesmith.lm.load import load_lm
 from notesmith.models import hub
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.ner.encoder import load_encoder
-from notesmith.pipeline.gate import sealed_plan
-from notesmith.pipeline.models import have_models
-from notesmith.pipeline.recipes import load_recipe
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 

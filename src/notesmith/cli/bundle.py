@@ -28,8 +28,8 @@ def bundle(
     The packages are those installed here, in their versions; pip fetches their wheels. Run it on a
     machine of the same system, processor and Python as the one that it is for.
     """
-    from notesmith.corpus.files import must_be_new
-    from notesmith.pipeline.bundle import make_bundle
+    from notesmith.experiment.bundle import make_bundle
+    from notesmith.files.write import must_be_new
 
     must_be_new(out)
     say("Fetching wheels of what is installed here …", err=True)

@@ -63,8 +63,8 @@ def model(
 
 
 def _write(text: str, run: Path, out: Path | None, kind: str) -> None:
-    from notesmith.corpus.files import atomic_write_text, must_be_new
-    from notesmith.pipeline.folder import is_run
+    from notesmith.experiment.folder import is_run
+    from notesmith.files.write import atomic_write_text, must_be_new
 
     path = (out or run / "cards" / kind) / "README.md"
     if out is not None or not is_run(run):

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from notesmith.cli.screen import Screen, say_json
 from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.files import atomic_folder, atomic_write_text, must_be_new
 from notesmith.corpus.formats import READABLE
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError, CorpusError
+from notesmith.files.write import atomic_folder, atomic_write_text, must_be_new
 
 app = typer.Typer(
     no_args_is_help=True, help="Convert, count, check, compare, correct and divide corpora."

@@ -28,10 +28,10 @@ from notesmith.corpus import ReadOptions, write_corpus
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
 from notesmith.corpus.agreement import words
-from notesmith.corpus.files import must_be_new
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
+from notesmith.files.write import must_be_new
 
 _SHOWN = 20
 

@@ -29,10 +29,10 @@ from notesmith.corpus import ReadOptions
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
 from notesmith.corpus.annotators import AnnotatorsRead, Place, read_annotators
-from notesmith.corpus.files import atomic_write_text, must_be_new
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
+from notesmith.files.write import atomic_write_text, must_be_new
 
 Paths = Annotated[
     list[str],

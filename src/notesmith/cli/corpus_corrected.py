@@ -24,9 +24,9 @@ from notesmith.cli.corpus import (
 from notesmith.cli.screen import Screen
 from notesmith.corpus import ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.corrected import HOLDING, merge_corrections
-from notesmith.corpus.files import must_be_new
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
+from notesmith.files.write import must_be_new
 
 
 def corrected(

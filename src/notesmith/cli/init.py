@@ -59,11 +59,11 @@ def init(
     Without a test set a part of the notes is kept for it, by patient, and written beside the
     recipe.
     """
-    from notesmith.pipeline.begin.begin import Reading, begin_recipe
-    from notesmith.pipeline.begin.choices import in_hours, in_time
-    from notesmith.pipeline.begin.compose import in_words
+    from notesmith.init.choices import in_hours, in_time
+    from notesmith.init.compose import in_words
+    from notesmith.init.write import Reading, init_recipe
 
-    begun = begin_recipe(
+    begun = init_recipe(
         corpus,
         out,
         dev=dev,

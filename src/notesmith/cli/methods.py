@@ -21,8 +21,8 @@ def methods(
     source: Annotated[str, typer.Option(help="Source corpus, its version and agreement.")] = "",
 ) -> None:
     """Write methods, BibTeX and a TRIPOD-LLM draft of what is in results.json."""
-    from notesmith.corpus.files import must_be_new
-    from notesmith.pipeline.folder import is_run
+    from notesmith.experiment.folder import is_run
+    from notesmith.files.write import must_be_new
     from notesmith.report.methods import PaperFacts
     from notesmith.report.reading import read_run
     from notesmith.report.writing import METHODS, REFERENCES, write_methods

@@ -10,7 +10,7 @@ import typer
 from notesmith.cli.screen import Screen, say_json
 
 if TYPE_CHECKING:
-    from notesmith.pipeline.forecast import Forecast
+    from notesmith.forecast import Forecast
 
 _GIB = 2**30
 
@@ -49,8 +49,8 @@ def plan(
     Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
     (nothing), and what is written where. Nothing is computed and the test set stays sealed.
     """
-    from notesmith.pipeline import load_recipe
-    from notesmith.pipeline.forecast import forecast_run
+    from notesmith.experiment import load_recipe
+    from notesmith.forecast import forecast_run
 
     config = load_recipe(
         recipe,
@@ -74,7 +74,7 @@ def plan(
 
 def show(found: Forecast, console: Screen) -> None:
     """Print a forecast."""
-    from notesmith.evaluate.cells import OUT_OF_DRAW
+    from notesmith.evaluate.scores import OUT_OF_DRAW
 
     def line(text: str, style: str = "") -> None:
         console.print(text, style=style)
@@ -139,7 +139,7 @@ def _table(found: Forecast) -> object:
 
 def _time(found: Forecast) -> str:
     from notesmith.cli.progress import duration
-    from notesmith.pipeline.forecast.speeds import REFERENCE_MACHINE
+    from notesmith.forecast.speeds import REFERENCE_MACHINE
 
     machine, speeds = found.machine, found.speeds
     where = machine.gpu or f"{machine.threads} of {machine.cores} cores"

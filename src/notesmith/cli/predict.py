@@ -68,11 +68,11 @@ def predict(
     from notesmith.cli.process import keep_few_kernels
 
     keep_few_kernels()
-    from notesmith.corpus.files import must_be_new
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey
     from notesmith.errors import CorpusError, shown_name
+    from notesmith.files.write import must_be_new
     from notesmith.ner import Decision, load_student
 
     decision = Decision(parse_thresholds(thresholds or ()), scores)
@@ -140,7 +140,7 @@ def parse_thresholds(values: Sequence[str]) -> dict[str, float]:
 def _key(model: Path, digest: str, thresholds: Sequence[str], scores: bool) -> str:
     """What tells this work from any other: notes, weights, decision, version."""
     from notesmith import __version__
-    from notesmith.corpus.checked import hash_file
+    from notesmith.files.checksums import hash_file
 
     weights = [
         [file.name, hash_file(file)]

@@ -10,12 +10,12 @@ from rich.live import Live
 from rich.text import Text
 
 from notesmith.cli.screen import Screen
-from notesmith.pipeline.engine import CellEvent
+from notesmith.experiment.engine import CellEvent
 from notesmith.progress import Progress
 from notesmith.report.marked import one_line
 
 if TYPE_CHECKING:
-    from notesmith.pipeline.run import RunResult
+    from notesmith.experiment.run import RunResult
 
 PLAIN_EVERY = 60.0
 # Seconds; a smaller part of what is left says nothing of the whole.

@@ -13,7 +13,7 @@ from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
 if TYPE_CHECKING:
-    from notesmith.synthesize.reward import DocumentRewards
+    from notesmith.synthesis.reward import DocumentRewards
 
 _WHAT = {
     "agreement": "labels of names gold lacks agree with the model, both ways",
@@ -54,7 +54,7 @@ def reward(
     Prints ids and numbers, never text.
     """
     from notesmith.config import FilterConfig, RewardConfig
-    from notesmith.synthesize.reward import Judges, RewardModel
+    from notesmith.synthesis.reward import Judges, RewardModel
 
     docs = _units(source, unit, file_format)
     known = _units(gold, unit, file_format) if gold else []

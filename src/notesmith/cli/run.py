@@ -57,8 +57,8 @@ def run(
     Stop it with Ctrl-C or a kill at any moment; the same command goes on.
     """
     from notesmith.cli.progress import Display, print_outcome, print_preview
-    from notesmith.pipeline import load_recipe, run_recipe, write_results
-    from notesmith.pipeline import preview as shrink
+    from notesmith.experiment import load_recipe, run_recipe, write_results
+    from notesmith.experiment import preview as shrink
 
     config = load_recipe(
         recipe,

@@ -25,8 +25,8 @@ def show(
 ) -> None:
     """Show documents with their entities in colour."""
     from notesmith.corpus import read_corpus
-    from notesmith.corpus.files import atomic_write_text, must_be_new
     from notesmith.errors import CorpusError
+    from notesmith.files.write import atomic_write_text, must_be_new
     from notesmith.report.html import render_documents
     from notesmith.report.marked import hues
     from notesmith.report.show import legend, select, terminal_text

@@ -108,7 +108,7 @@ def student_config(changes: Sequence[str]) -> NerConfig:
     from pydantic import ValidationError
 
     from notesmith.config import NerConfig
-    from notesmith.pipeline.recipes import apply_change
+    from notesmith.experiment.recipes import apply_change
 
     values: dict[str, Any] = {"ner": {}}
     for change in changes:

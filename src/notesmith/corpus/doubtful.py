@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from notesmith.corpus.check import DOUBTFUL, Finding
-from notesmith.corpus.files import atomic_folder, atomic_write_text
 from notesmith.corpus.formats import brat, label_studio_write, uima_write
 from notesmith.corpus.formats.label_studio_write import SCORE, labeling_config
 from notesmith.document import Document, Entity, Provenance, labels_of
 from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
+from notesmith.files.write import atomic_folder, atomic_write_text
 
 Tool = Literal["label-studio", "brat", "uima"]
 DOUBT = "doubt"

@@ -19,12 +19,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from notesmith.corpus.files import FILE_MODE, explained, make_folder, refuse_odd, sync_folder
 from notesmith.corpus.formats import jsonl, parquet
 from notesmith.corpus.notes import Digest, Notes, Survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
+from notesmith.files.write import FILE_MODE, explained, make_folder, refuse_odd, sync_folder
 from notesmith.progress import OnProgress, Progress, silent
 
 Label = Callable[[Sequence[Document]], Sequence[Document]]

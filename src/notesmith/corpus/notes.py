@@ -16,11 +16,11 @@ from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, ReadOptions, Source, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
-from notesmith.corpus.opening import read_head, unreadable
 from notesmith.corpus.problems import OnProblem, Tally, read_text
 from notesmith.corpus.reading import CorpusRead, choose_format, find_sources, read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, shown_doc
+from notesmith.files.read import read_head, unreadable
 from notesmith.progress import OnProgress, Progress, silent
 
 Notes = Callable[[Tally], Iterator[Document]]

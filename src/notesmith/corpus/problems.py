@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from notesmith.corpus.opening import raw_lines, read_bytes
 from notesmith.errors import CorpusError
+from notesmith.files.read import raw_lines, read_bytes
 
 OnProblem = Literal["raise", "count"]
 

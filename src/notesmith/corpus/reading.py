@@ -9,10 +9,10 @@ from pathlib import Path
 
 from notesmith.corpus.formats import FORMATS, READABLE, Format, ReadOptions, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
-from notesmith.corpus.opening import read_head, unreadable
 from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError, shown_doc
+from notesmith.files.read import read_head, unreadable
 
 _HEAD_BYTES = 65_536
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})

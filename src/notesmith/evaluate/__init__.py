@@ -1,12 +1,12 @@
 """Scores of cells, paired intervals, corrections, learning curves, seal and verdict.
 
-Pure functions on values; the pipeline keeps the files.
+Pure functions on values; ``experiment`` keeps the files.
 """
 
 from __future__ import annotations
 
 from notesmith.evaluate.bootstrap import Estimate, bootstrap
-from notesmith.evaluate.cells import CellScores, score_cell
 from notesmith.evaluate.results import assemble
+from notesmith.evaluate.scores import CellScores, score_cell
 
 __all__ = ["CellScores", "Estimate", "assemble", "bootstrap", "score_cell"]

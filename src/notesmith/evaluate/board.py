@@ -18,7 +18,7 @@ from notesmith.evaluate.bootstrap import (
     f1,
     pool_groups,
 )
-from notesmith.evaluate.cells import CellScores, View
+from notesmith.evaluate.scores import CellScores, View
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from notesmith.evaluate.board import Board
-from notesmith.evaluate.cells import OUT_OF_DRAW
+from notesmith.evaluate.scores import OUT_OF_DRAW
 
 # Share of the test documents from which on the documents out of the draw decide.
 ENOUGH_RATIO = 0.5

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from notesmith.evaluate.board import Board
-from notesmith.evaluate.cells import CellScores
 from notesmith.evaluate.phrases import points
+from notesmith.evaluate.scores import CellScores
 
 
 def notices(

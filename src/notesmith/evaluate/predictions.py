@@ -21,9 +21,9 @@ from notesmith.evaluate.bootstrap import (
     precision,
     recall,
 )
-from notesmith.evaluate.cells import CellScores, View, score_cell
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
+from notesmith.evaluate.scores import CellScores, View, score_cell
 
 
 @dataclass(frozen=True, slots=True)

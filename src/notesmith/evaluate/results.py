@@ -1,6 +1,6 @@
 """Assemble the results of a run from the scores of its cells; scores in points of 100.
 
-The report reads nothing else. What only the pipeline knows (corpus, made text, stages, versions)
+The report reads nothing else. What only ``experiment`` knows (corpus, made text, stages, versions)
 it adds to the dictionary.
 """
 
@@ -16,10 +16,10 @@ from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.bootstrap import Estimate, Metric, f1, precision, recall
-from notesmith.evaluate.cells import CellScores, View
 from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power_of
 from notesmith.evaluate.curve import fit_curve, trend
 from notesmith.evaluate.notices import disagreements, notices
+from notesmith.evaluate.scores import CellScores, View
 from notesmith.evaluate.verdict import WORTHWHILE, candidate, write_verdict
 
 SCHEMA = 1

@@ -1,9 +1,9 @@
 """The seal: what will be compared is written down and hashed before a label of the test is opened.
 
-Values only; the pipeline keeps the file and gives the date. A plan that was written down opens the
-labels once, however often the run is resumed. Another plan is an error until it is recorded, with
-its reason, as another opening, which every report then counts. More draws after a look are another
-plan too, and it needs other draws than those that were looked at.
+Values only; ``experiment`` keeps the file and gives the date. A plan that was written down opens
+the labels once, however often the run is resumed. Another plan is an error until it is recorded,
+with its reason, as another opening, which every report then counts. More draws after a look are
+another plan too, and it needs other draws than those that were looked at.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from notesmith.config import LmConfig
-from notesmith.corpus.files import atomic_folder
 from notesmith.errors import ModelError
+from notesmith.files.write import atomic_folder
 from notesmith.lm import vocabulary
 from notesmith.lm.chat import Turns, chat_turns, plain_turns
 from notesmith.lm.folder import Card, fingerprint_folder

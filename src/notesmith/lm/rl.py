@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RlConfig
-from notesmith.corpus.files import atomic_folder
 from notesmith.errors import MissingExtraError, StageError
+from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.rl_run import DriftFunction, RewardState, Run
 from notesmith.lm.rollout import RewardFunction

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from notesmith.config import RlConfig, SampleConfig
-from notesmith.corpus.files import atomic_folder
 from notesmith.errors import StageError
+from notesmith.files.write import atomic_folder
 from notesmith.lm.constrain import Forbidden, forbidden_along
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.objectives.grpo import kl_terms

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from notesmith.config import SftConfig
-from notesmith.corpus.files import atomic_folder
 from notesmith.errors import MissingExtraError, StageError
+from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, has_bf16, write_model_folder
 from notesmith.progress import OnProgress, silent
 

@@ -14,9 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.checked import hash_file
-from notesmith.corpus.files import atomic_folder, make_folder
 from notesmith.errors import CorpusError, MissingExtraError, ModelError
+from notesmith.files.checksums import hash_file
+from notesmith.files.write import atomic_folder, make_folder
 from notesmith.lm import vocabulary
 from notesmith.lm.folder import Card, fingerprint_folder
 from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT, PRESETS

@@ -25,9 +25,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.checked import hash_file
-from notesmith.corpus.files import atomic_write_text
 from notesmith.errors import NotesmithError
+from notesmith.files.checksums import hash_file
+from notesmith.files.write import atomic_write_text
 
 SETTLED = 3.0
 """Seconds; the coarsest clock of a file system in ``_LOCAL`` ticks every 0.01."""

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.corpus.files import FILE_MODE, FOLDER_MODE, atomic_write_text, make_folder
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.files.write import FILE_MODE, FOLDER_MODE, atomic_write_text, make_folder
 from notesmith.home import home
 from notesmith.models.door import check_folder
 from notesmith.models.manifest import check_manifest, is_whole, write_manifest

@@ -9,8 +9,8 @@ import fnmatch
 import json
 from pathlib import Path
 
-from notesmith.corpus.checked import hash_file
 from notesmith.errors import ModelError
+from notesmith.files.checksums import hash_file
 
 MANIFEST = "notesmith-files.json"
 OURS = "notesmith.json"

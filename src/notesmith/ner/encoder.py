@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import torch
 
-from notesmith.corpus.checked import hash_file
 from notesmith.errors import MissingExtraError, ModelError
+from notesmith.files.checksums import hash_file
 from notesmith.models import hub
 from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
 from notesmith.ner.packing import enable_packing, position_offset

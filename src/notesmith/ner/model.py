@@ -172,7 +172,7 @@ class NerModel:
 
         The list of its files is written last; ``load_ner`` compares all of them with it.
         """
-        from notesmith.corpus.files import atomic_folder
+        from notesmith.files.write import atomic_folder
 
         with atomic_folder(Path(folder)) as temporary:
             with quiet():

@@ -43,7 +43,7 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
         MissingExtraError: what writes or runs ONNX is absent.
         ModelError: the encoder cannot be exported, or computes otherwise afterwards.
     """
-    from notesmith.corpus.files import atomic_folder
+    from notesmith.files.write import atomic_folder
 
     for package in ("onnx", "onnxscript", "onnxruntime", "tokenizers"):
         if find_spec(package) is None:

@@ -49,7 +49,7 @@ def copy_student(folder: Path, target: Path) -> None:
         ModelError: ``folder`` is damaged, or ``target`` is no student's folder.
         CorpusError: it cannot be written.
     """
-    from notesmith.corpus.files import atomic_folder
+    from notesmith.files.write import atomic_folder
 
     if folder.resolve() == target.resolve():
         return

@@ -1,4 +1,4 @@
-"""The documents that the page of examples shows; the pipeline chooses them."""
+"""The documents that the page of examples shows; ``experiment`` chooses them."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from notesmith.corpus.checked import CHECKSUM, checksum
-from notesmith.corpus.files import read_regular
 from notesmith.errors import CorpusError, StageError
+from notesmith.files.checksums import CHECKSUM, checksum
+from notesmith.files.write import read_regular
 from notesmith.report.view import (
     Arm,
     AttributeScore,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_file, atomic_write_text, make_folder
-from notesmith.corpus.leftovers import sweep
 from notesmith.errors import CorpusError
+from notesmith.files.leftovers import sweep
+from notesmith.files.write import atomic_file, atomic_write_text, make_folder
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report

@@ -18,11 +18,11 @@ from itertools import combinations, islice
 from math import isqrt
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
 from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
+from notesmith.files.write import atomic_folder, file_name, write_part
 
 NOTES = "notes"
 _SPANS = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")

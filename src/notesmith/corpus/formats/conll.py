@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.formats.iob import (
     TagScheme,
     Token,
@@ -26,6 +25,7 @@ from notesmith.corpus.formats.iob import (
 from notesmith.corpus.problems import Line, Tally, iter_lines
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import CorpusError, shown_doc
+from notesmith.files.write import atomic_write_text
 from notesmith.segments import join_over_entities, split
 
 SUFFIXES = frozenset({".conll", ".iob", ".iob2", ".bio", ".bioes", ".tsv"})

@@ -21,12 +21,12 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_bytes
 from notesmith.corpus.formats import jsonl
-from notesmith.corpus.opening import Budget, read_bytes, unzlib
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError, MissingExtraError, shown_doc
+from notesmith.files.read import Budget, read_bytes, unzlib
+from notesmith.files.write import atomic_write_bytes
 from notesmith.markup import nest
 
 SUFFIX = ".spacy"

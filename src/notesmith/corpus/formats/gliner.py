@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.document import Document, Span
+from notesmith.files.write import atomic_write_text
 from notesmith.segments import cut, split
 
 # GLiNER's own words (``WhitespaceTokenSplitter``), so that training sees what inference will.

@@ -33,10 +33,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc
+from notesmith.files.write import atomic_folder, file_name, write_part
 
 ASSERTIONS = frozenset(
     {

@@ -40,11 +40,11 @@ from typing import Literal
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats.pubtator import LINE_ENDS
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
+from notesmith.files.write import atomic_folder, file_name, write_part
 
 Labels = Literal["type", "tag"]
 Layout = Literal["2012", "2014"]

@@ -31,10 +31,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_folder, write_part
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
+from notesmith.files.write import atomic_folder, write_part
 from notesmith.markup import Fault, Marks, nest, parse, render
 from notesmith.segments import sections
 

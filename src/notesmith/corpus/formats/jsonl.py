@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.formats.json_values import NoteFields, check_text, check_values, parse_json
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
@@ -26,6 +25,7 @@ from notesmith.document import (
     Span,
 )
 from notesmith.errors import CorpusError, shown_doc
+from notesmith.files.write import atomic_write_text
 
 SCHEMA = 1
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.formats.json_values import count_lost, plain
 from notesmith.document import Document, Entity, Provenance, Relation, labels_of
 from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
+from notesmith.files.write import atomic_write_text
 
 CONCEPT = "concept"
 """Name of the ``TextArea`` of a region that holds its concept ids."""

@@ -19,13 +19,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_file
 from notesmith.corpus.formats import conll, iob
 from notesmith.corpus.formats.parquet_bounds import check
-from notesmith.corpus.opening import Budget, read_bytes
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
+from notesmith.files.read import Budget, read_bytes
+from notesmith.files.write import atomic_file
 
 SUFFIX = ".parquet"
 TAGS = "ner_tags"

@@ -13,8 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from notesmith.corpus.opening import MIB, Budget
 from notesmith.errors import CorpusError
+from notesmith.files.read import MIB, Budget
 
 # Two levels and a number of the dictionary, in memory.
 _VALUE_BYTES = 8

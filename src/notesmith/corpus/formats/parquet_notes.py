@@ -15,10 +15,10 @@ from notesmith.corpus.formats import conll
 from notesmith.corpus.formats.json_values import NoteFields, check_text
 from notesmith.corpus.formats.parquet import Table, layout, unreadable, unreadable_errors
 from notesmith.corpus.formats.parquet_bounds import check
-from notesmith.corpus.opening import Budget, open_arrow
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 from notesmith.errors import CorpusError, shown_name
+from notesmith.files.read import Budget, open_arrow
 
 _BATCH = 128
 _TOKENS = ("tokens", "offsets", "spaces")

@@ -22,7 +22,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.formats.json_values import (
     ID_FIELDS,
     UNKNOWN,
@@ -41,6 +40,7 @@ from notesmith.corpus.formats.pubtator import check_mention
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
+from notesmith.files.write import atomic_write_text
 
 # Runs of letters and digits, and every other mark by itself.
 _WORD = re.compile(r"[^\W_]+|\S")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from operator import ne
 from pathlib import Path
 
-from notesmith.corpus.files import atomic_write_text
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import ConceptRelation, Document, Entity, Section
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
+from notesmith.files.write import atomic_write_text
 from notesmith.segments import sentences
 
 NO_CONCEPT = "-1"

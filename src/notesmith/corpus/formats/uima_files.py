@@ -21,8 +21,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from notesmith.corpus.opening import MIB, UNPACKING_ERRORS, Budget, open_file, read_bytes
 from notesmith.errors import CorpusError, MissingExtraError, OffsetError
+from notesmith.files.read import MIB, UNPACKING_ERRORS, Budget, open_file, read_bytes
 
 _ZIP_ERRORS = (
     *(*UNPACKING_ERRORS, zipfile.BadZipFile, zipfile.LargeZipFile, struct.error),

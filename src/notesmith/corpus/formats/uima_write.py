@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.files import atomic_folder, file_name, write_part
 from notesmith.corpus.formats import iob
 from notesmith.corpus.formats.uima import ANCHORS, CONCEPTS, DKPRO, FEATURES, LAYERS, META
 from notesmith.corpus.formats.uima_files import require_cassis
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError, shown_doc
+from notesmith.files.write import atomic_folder, file_name, write_part
 from notesmith.segments import split
 
 _SPAN = LAYERS[0]

@@ -1,0 +1,156 @@
+"""What cells hold beside metrics: documents, candidates, names, samples, as JSON lines.
+
+These files hold note text; they stay in the run folder and are never logged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
+from notesmith.document import Document
+from notesmith.files.checksums import CHECKSUM, checksum, loads_checked
+from notesmith.files.write import FILE_MODE, atomic_write_text
+from notesmith.filters import Candidate, Dropped
+from notesmith.markup import Fault
+from notesmith.synthesis import NameSet
+
+if TYPE_CHECKING:
+    from notesmith.lm import Sample
+
+DOCS = "docs.jsonl"
+DROPPED = "dropped.jsonl"
+CANDIDATES = "candidates.jsonl"
+NAMES = "names.json"
+MODEL = "model"
+
+
+def save_docs(docs: Iterable[Document], folder: Path) -> None:
+    """Write ``docs`` to the cell in ``folder``."""
+    atomic_write_text(folder / DOCS, "".join(f"{dumps(doc)}\n" for doc in docs))
+
+
+def load_docs(folder: Path) -> list[Document]:
+    """Read the documents of the cell in ``folder``; there may be none."""
+    return [loads(line) for line in _lines(folder / DOCS)]
+
+
+def save_candidates(candidates: Iterable[Candidate], folder: Path) -> None:
+    """Write what the generator made, before filters."""
+    records = (_candidate_record(candidate) for candidate in candidates)
+    _write_records(folder / CANDIDATES, records)
+
+
+def load_candidates(folder: Path) -> list[Candidate]:
+    """Read what ``save_candidates`` wrote."""
+    return [read_candidate(json.loads(line)) for line in _lines(folder / CANDIDATES)]
+
+
+def save_dropped(dropped: Iterable[Dropped], folder: Path) -> None:
+    """Write dropped candidates with their reasons."""
+    records = ({"reason": d.reason, **_candidate_record(d.candidate)} for d in dropped)
+    _write_records(folder / DROPPED, records)
+
+
+def save_names(names: NameSet, folder: Path) -> None:
+    """Write approved names."""
+    atomic_write_text(folder / NAMES, json.dumps(names.to_json(), ensure_ascii=False, indent=1))
+
+
+def load_names(folder: Path) -> NameSet:
+    """Read approved names."""
+    return NameSet.from_json(json.loads((folder / NAMES).read_text(encoding="utf-8")))
+
+
+class SampleLog:
+    """Samples of an unfinished cell, appended batch by batch.
+
+    Each line holds its checksum: from the first that is torn or damaged on they are cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path`` where an earlier attempt left it, and go on from there."""
+        self.path = path
+        self.finished: dict[int, Sample] = {}
+        whole = 0
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            record = loads_checked(line)
+            if record is None or not line.endswith(b"\n"):
+                break
+            sample = _sample(record)
+            whole += len(line)
+            self.finished[sample.index] = sample
+        if path.exists():
+            os.truncate(path, whole)
+
+    def append(self, samples: Sequence[Sample]) -> None:
+        """Add finished samples and flush them to disk."""
+        records: list[dict[str, Any]] = [
+            {"index": s.index, "text": s.text, "ids": list(s.token_ids), "ended": s.ended}
+            for s in samples
+        ]
+        lines = [json.dumps({**r, CHECKSUM: checksum(r)}, ensure_ascii=True) for r in records]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        descriptor = os.open(self.path, flags, FILE_MODE)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _sample(record: dict[str, Any]) -> Sample:
+    from notesmith.lm import Sample
+
+    return Sample(
+        index=int(record["index"]),
+        text=str(record["text"]),
+        token_ids=tuple(int(i) for i in record["ids"]),
+        ended=bool(record["ended"]),
+    )
+
+
+def _candidate_record(candidate: Candidate) -> dict[str, Any]:
+    result = candidate.result
+    return {
+        "id": candidate.id,
+        "marked": candidate.marked,
+        "ended": candidate.ended,
+        "requested": [list(pair) for pair in candidate.requested],
+        "missing": candidate.missing,
+        **(
+            {"fault": result.reason, "offset": result.offset}
+            if isinstance(result, Fault)
+            else {"document": to_record(result)}
+        ),
+    }
+
+
+def read_candidate(record: Mapping[str, Any]) -> Candidate:
+    """The candidate of one record of candidates or of dropped text."""
+    result = (
+        Fault(record["fault"], record["offset"])
+        if "fault" in record
+        else from_record(record["document"])
+    )
+    return Candidate(
+        id=record["id"],
+        marked=record["marked"],
+        result=result,
+        ended=record["ended"],
+        requested=tuple((label, mention) for label, mention in record["requested"]),
+        missing=record["missing"],
+    )
+
+
+def _write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    # ASCII: what a model writes may hold characters that UTF-8 files cannot.
+    lines = (json.dumps(record, ensure_ascii=True) for record in records)
+    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]

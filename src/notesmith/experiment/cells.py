@@ -1,0 +1,301 @@
+"""Cells: the smallest pieces of a run that are computed once, kept whole and checked when read.
+
+A cell's key is the hash of everything its result depends on: its stage and that stage's version,
+the part of the configuration that the stage reads, its seed, the keys of the cells it reads, and
+the content hashes of files from outside. Arm, size and replicate are labels for people: two arms
+that ask for the same work share the cell.
+
+On disk a cell is one folder, ``<stage>/<key>/``, that appears by a rename and holds ``done.json``
+with the size and SHA-256 of each file. A folder that does not match its ``done.json`` is as good
+as absent. What runs a cell is ``engine.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from notesmith.errors import StageError
+from notesmith.experiment.contents import (
+    METRICS,
+    Listing,
+    State,
+    check,
+    drop,
+    finish_discard,
+    hashes_of,
+    is_settled,
+    list_files,
+    read_marker,
+    strangers_in,
+    write_marker,
+)
+from notesmith.files.checksums import canonical, hash_file
+from notesmith.files.leftovers import delete, hidden_beside, is_temporary, sweep
+from notesmith.files.write import atomic_folder, explained, make_folder, refuse_odd
+
+log = logging.getLogger(__name__)
+
+# Stages whose files hold ids, offsets and counts alone.
+TEXT_FREE = frozenset({"score", "pool", "gather", "coverage"})
+_KEY = re.compile(r"[0-9a-f]{24}")
+_SCRATCH = ".partial"
+
+
+def seed_for(root: int, *parts: str | int) -> int:
+    """A seed in [0, 2³¹) that depends on ``root`` and ``parts`` alone."""
+    digest = hashlib.sha256(canonical([root, *parts]).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """One piece of work; ``config``, ``seed``, ``inputs`` and ``sources`` determine its result.
+
+    ``sources`` holds content hashes of what comes from outside the run (corpora, models).
+    ``arm``, ``size``, ``replicate``, ``fold`` (-1: all) and ``student`` (of several, from 0) say
+    where it belongs and are not in the key.
+    """
+
+    stage: str
+    version: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Cell] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    arm: str = ""
+    size: int = 0
+    replicate: int = -1
+    fold: int = -1
+    student: int = 0
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        identity = {
+            "stage": self.stage,
+            "version": self.version,
+            "config": self.config,
+            "inputs": {name: cell.key for name, cell in self.inputs.items()},
+            "sources": self.sources,
+            "seed": self.seed,
+        }
+        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()
+        object.__setattr__(self, "key", digest[:24])
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What its marker on disk says of it."""
+        return {"stage": self.stage, "version": self.version, "key": self.key}
+
+    @property
+    def title(self) -> str:
+        """A line for people: stage, arm, size, replicate, fold and student."""
+        parts = [self.stage]
+        if self.arm:
+            parts.append(self.arm)
+        if self.size:
+            parts.append(f"n={self.size}")
+        if self.replicate >= 0:
+            parts.append(f"replicate {self.replicate + 1}")
+        if self.fold >= 0:
+            parts.append(f"fold {self.fold + 1}")
+        if self.student:
+            parts.append(f"student {self.student + 1}")
+        return " · ".join(parts)
+
+    def walk(self) -> Iterator[Cell]:
+        """This cell and all it depends on, inputs first, each key once."""
+        seen: set[str] = set()
+
+        def visit(cell: Cell) -> Iterator[Cell]:
+            if cell.key in seen:
+                return
+            seen.add(cell.key)
+            for before in cell.inputs.values():
+                yield from visit(before)
+            yield cell
+
+        yield from visit(self)
+
+
+class CellStore:
+    """The folder of finished cells."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep cells under ``root``; nothing is made until something is written."""
+        self.root = root
+        self._checked: dict[str, tuple[Listing, State]] = {}
+        self._told: set[str] = set()
+
+    def folder(self, cell: Cell) -> Path:
+        """Where ``cell`` is, or would be."""
+        return self.root / cell.stage / cell.key
+
+    def scratch(self, cell: Cell) -> Path:
+        """A folder for an unfinished ``cell`` that outlives a kill and goes when it finishes."""
+        return self.root / cell.stage / f"{cell.key}{_SCRATCH}"
+
+    def state(self, cell: Cell) -> State:
+        """What is on disk; a cell whose files are not all as they were when finished is broken.
+
+        Every file is hashed once in a process, and again when its inode, size or one of its times
+        (that of the node too, which no program can set) is another than it was then.
+
+        Raises:
+            CorpusError: a link or a file stands in the place of the folder.
+        """
+        listing = self._listing(cell)
+        if listing is None:
+            return "absent"
+        before = self._checked.get(cell.key)
+        if before is not None and before[0] == listing:
+            return before[1]
+        settled = is_settled(listing)
+        state, damage = check(self.folder(cell), cell.key, listing)
+        if damage and cell.key not in self._told:
+            self._told.add(cell.key)
+            log.warning("%s (cells/%s/%s): %s", cell.title, cell.stage, cell.key, damage)
+        if settled:
+            self._checked[cell.key] = listing, state
+        return state
+
+    def verify(self, cell: Cell) -> bool:
+        """Whether ``cell`` is done and each of its files has the content it had when finished."""
+        return self.state(cell) == "done"
+
+    @contextmanager
+    def write(self, cell: Cell) -> Iterator[Path]:
+        """Give a temporary folder that becomes the cell when the block ends without an error."""
+        folder = self.folder(cell)
+        self.remove(cell)
+        make_folder(folder.parent)
+        with atomic_folder(folder) as temporary:
+            yield temporary
+            files = {
+                name: {"size": os.lstat(temporary / name).st_size, "sha256": digest}
+                for name, digest in hashes_of(temporary)
+            }
+            write_marker(temporary, cell.identity, "done", files)
+        shutil.rmtree(self.scratch(cell), ignore_errors=True)
+
+    def metrics(self, cell: Cell) -> dict[str, Any]:
+        """The text-free metrics of a finished (or discarded) cell; empty if it is not there."""
+        if self.state(cell) not in ("done", "discarded"):
+            return {}
+        try:
+            value = json.loads((self.folder(cell) / METRICS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def discard(self, cell: Cell) -> None:
+        """Drop the artefacts of a done ``cell`` to free the disk; its metrics stay.
+
+        The marker changes first and names what goes, so that a kill in between leaves a discarded
+        cell with files that ``clean`` deletes.
+        """
+        folder = self.folder(cell)
+        if self.state(cell) != "done":
+            return
+        marker = read_marker(folder, cell.key)
+        files = marker["files"] if marker else {}
+        gone = sorted(files.keys() - {METRICS})
+        write_marker(folder, cell.identity, "discarded", {METRICS: files[METRICS]}, gone)
+        drop(folder, gone)
+
+    def copy_text_free(self, cell: Cell, to: CellStore) -> bool:
+        """Put what may be shared of ``cell`` into another store; False if it is not finished.
+
+        Of scores that is all of it; of others the metrics, as if the rest had been discarded.
+        """
+        state, target = self.state(cell), to.folder(cell)
+        if state not in ("done", "discarded") or target.exists():
+            return target.exists()
+        with atomic_folder(target) as temporary:
+            if cell.stage in TEXT_FREE:
+                shutil.copytree(self.folder(cell), temporary, dirs_exist_ok=True)
+            else:
+                metrics = shutil.copyfile(self.folder(cell) / METRICS, temporary / METRICS)
+                entry = {"size": os.lstat(metrics).st_size, "sha256": hash_file(metrics)}
+                write_marker(temporary, cell.identity, "discarded", {METRICS: entry})
+        return True
+
+    def remove(self, cell: Cell) -> None:
+        """Delete ``cell`` (a damaged or discarded one, before it is computed again).
+
+        Without its marker nobody can tell what in it is notesmith's: it is put aside instead.
+
+        Raises:
+            StageError: something stands in it that is not of the cell: it stays as it is.
+        """
+        listing = self._listing(cell)
+        if listing is None:
+            return
+        folder = self.folder(cell)
+        marker = read_marker(folder, cell.key)
+        strangers = strangers_in(marker, listing)
+        if strangers:
+            raise StageError(
+                f"{folder / strangers[0]}: is not of the cell, which has to be computed again; "
+                "move it away, then run again"
+            )
+        self._checked.pop(cell.key, None)
+        self._told.discard(cell.key)
+        old = hidden_beside(folder)
+        if marker is None:
+            old = folder.with_name(f"{cell.key}.damaged-{secrets.token_hex(4)}")
+            log.warning("%s: is put aside as %s; delete it if nothing in it is yours", folder, old)
+        with explained(folder):
+            os.rename(folder, old)
+        if marker is not None:
+            delete(old)
+
+    def clean(self) -> Cleaned:
+        """Delete what killed processes left half-written; what is not of notesmith stays."""
+        n_removed = 0
+        strangers: list[Path] = []
+        for stage in sorted(self.root.iterdir()) if refuse_odd(self.root, folder=True) else ():
+            if stage.is_symlink() or not stage.is_dir():
+                strangers.append(stage)
+                continue
+            n_removed += sweep(stage)
+            names = set(os.listdir(stage))
+            for name in sorted(names):
+                path = stage / name
+                key = name.removesuffix(_SCRATCH)
+                if is_temporary(name):
+                    continue  # of a process that lives
+                if not _KEY.fullmatch(key) or path.is_symlink() or not path.is_dir():
+                    strangers.append(path)
+                elif key == name:
+                    n_removed += sweep(path)  # a marker whose writer was killed
+                    finish_discard(path)
+                elif key in names:  # a cell that was finished before its scratch went
+                    delete(path)
+                    n_removed += 1
+        return Cleaned(n_removed, tuple(strangers))
+
+    def _listing(self, cell: Cell) -> Listing | None:
+        folder = self.folder(cell)
+        for part in (self.root, folder.parent, folder):
+            if not refuse_odd(part, folder=True):
+                return None
+        return list_files(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """How many leftovers went, and what stands among the cells that is not of notesmith."""
+
+    n_removed: int
+    strangers: tuple[Path, ...]

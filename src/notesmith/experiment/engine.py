@@ -1,0 +1,326 @@
+"""The engine: brings target cells about, computing only what is missing, one cell at a time.
+
+It asks backwards, as ``make`` does: a target that is done costs nothing, whatever became of the
+cells it was made from. Stages are plain functions that it is given; it knows none of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from notesmith.errors import StageError
+from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.contents import METRICS, check_scratch
+from notesmith.experiment.machine import PeakMemory, release_memory
+from notesmith.files.write import atomic_write_text, make_folder, no_room
+from notesmith.progress import OnProgress, Progress, silent
+
+if TYPE_CHECKING:
+    from notesmith.experiment.workers import Crew
+
+log = logging.getLogger(__name__)
+
+# Seconds from which a cell's memory is given back before the next one begins.
+_LONG = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage function gets: its cell, folders to read and to write, one that outlives kills.
+
+    ``inputs`` maps the cell's input names to folders of finished cells. ``scratch`` may hold what
+    an earlier, killed attempt left; it is deleted when the cell finishes.
+    """
+
+    cell: Cell
+    inputs: Mapping[str, Path]
+    out: Path
+    scratch: Path
+    on_progress: OnProgress = silent
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The cell's configuration."""
+        return self.cell.config
+
+
+StageFunction = Callable[[Work], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class CellEvent:
+    """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished.
+
+    ``eta`` leaves out ``n_untimed`` of the cells that are left. With a crew, progress may turn to
+    another cell that runs: ``turn`` names it.
+    """
+
+    kind: Literal["start", "turn", "done"]
+    cell: Cell
+    n_done: int
+    n_total: int
+    eta: float
+    seconds: float = 0.0
+    n_untimed: int = 0
+
+
+OnCell = Callable[[CellEvent], None]
+
+
+def unheard(event: CellEvent) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass over the targets did; ``left`` are targets that are not finished."""
+
+    computed: tuple[Cell, ...]
+    left: tuple[Cell, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Cells of a plan that are finished and that are left to compute, with an estimate.
+
+    ``eta`` are the seconds that those take whose stage is known; ``n_untimed`` are the others.
+    """
+
+    done: tuple[Cell, ...]
+    left: tuple[Cell, ...]
+    eta: float
+    n_untimed: int
+
+
+def count(targets: Sequence[Cell], store: CellStore) -> Census:
+    """Count the finished and missing cells of ``targets``, and estimate the seconds left.
+
+    A stage's cells are expected to take as long as the mean of its finished ones.
+    """
+    done: dict[str, Cell] = {}
+    left: dict[str, Cell] = {}
+    wanted = {target.key for target in targets}
+
+    def visit(cell: Cell, needed: bool) -> None:
+        if cell.key in left or (cell.key in done and not needed):
+            return
+        state = store.state(cell)
+        gone = state == "discarded" or (state == "absent" and cell.key not in wanted)
+        finished = state == "done" or (gone and not needed)
+        done.pop(cell.key, None)
+        (done if finished else left)[cell.key] = cell
+        for before in cell.inputs.values():
+            visit(before, needed=not finished)
+
+    for target in targets:
+        visit(target, needed=False)
+    seconds = defaultdict(list)
+    for cell in done.values():
+        if (spent := store.metrics(cell).get("seconds")) is not None:
+            seconds[cell.stage].append(float(spent))
+    timed = [cell for cell in left.values() if seconds[cell.stage]]
+    eta = sum(sum(seconds[cell.stage]) / len(seconds[cell.stage]) for cell in timed)
+    # A finished cell whose inputs were never made (or went) does not need them.
+    present = tuple(cell for cell in done.values() if store.state(cell) != "absent")
+    return Census(present, tuple(left.values()), eta, len(left) - len(timed))
+
+
+def run_cells(
+    targets: Sequence[Cell],
+    *,
+    store: CellStore,
+    stages: Mapping[str, StageFunction],
+    on_progress: OnProgress = silent,
+    on_cell: OnCell = unheard,
+    should_stop: Callable[[], bool] = lambda: False,
+    may_discard: Callable[[Cell], bool] = lambda cell: False,
+    plan: Sequence[Cell] | None = None,
+    crew: Crew | None = None,
+) -> Outcome:
+    """Finish ``targets`` in order.
+
+    Args:
+        targets: cells wanted; their inputs are computed when missing.
+        store: where cells are.
+        stages: function of each stage name.
+        on_progress: told about work inside a cell.
+        on_cell: told when a cell starts and is done.
+        should_stop: asked before each cell; the pass ends cleanly when it says yes.
+        may_discard: whether a cell's artefacts may go once every cell of ``plan`` that reads
+            them is finished.
+        plan: all targets of the run where ``targets`` is a part of them.
+        crew: computes cells side by side; without it, this process one after another.
+
+    Raises:
+        NotesmithError: whatever a stage raises, or a finished cell is damaged while the run goes
+            on; finished cells stay.
+    """
+    started = time.monotonic()
+    for path in store.clean().strangers:
+        log.warning("%s: is not of notesmith; it is left alone", path)
+    computed: list[Cell] = []
+    readers = _readers(plan or targets)
+
+    def discard(cells: Iterable[Cell]) -> None:
+        for cell in cells:
+            users = readers.get(cell.key, ())
+            if users and may_discard(cell) and all(_is_finished(r, store) for r in users):
+                store.discard(cell)
+
+    # A kill may have come between the last reader of an artefact and its removal.
+    discard({cell.key: cell for target in plan or targets for cell in target.walk()}.values())
+
+    def tell(kind: Literal["start", "turn", "done"], cell: Cell, seconds: float = 0.0) -> None:
+        census = count(targets, store)
+        n_total = len(census.done) + len(census.left)
+        n_done, eta, n_untimed = len(census.done), census.eta, census.n_untimed
+        on_cell(CellEvent(kind, cell, n_done, n_total, eta, seconds, n_untimed))
+
+    def finish(cell: Cell, seconds: float) -> None:
+        computed.append(cell)
+        tell("done", cell, seconds)
+        # The cell itself too: a damaged one may have been computed again after its readers.
+        discard([cell, *cell.inputs.values()])
+
+    missing = _missing(targets, store)
+    if crew is not None:
+        _side_by_side(missing, crew, tell, finish, on_progress, should_stop)
+    else:
+        for cell in missing:
+            if should_stop():
+                break
+            tell("start", cell)
+            finish(cell, compute(cell, store, stages[cell.stage], on_progress))
+    left = tuple(target for target in targets if not _is_finished(target, store))
+    if left:
+        log.info("stopped between cells")
+    return Outcome(tuple(computed), left, time.monotonic() - started)
+
+
+def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
+    """Cells to compute, inputs first; all that are in the list or whole need no others.
+
+    A damaged cell is computed again though all that read it are finished: what reads it keeps what
+    it has, for its key says that it was made from the same content.
+    """
+    missing: dict[str, Cell] = {}
+
+    def need(cell: Cell) -> None:
+        if cell.key in missing or store.verify(cell):
+            return
+        for before in cell.inputs.values():
+            need(before)
+        missing[cell.key] = cell
+
+    for target in targets:
+        if store.state(target) != "discarded":
+            need(target)
+        for cell in target.walk():
+            if store.state(cell) == "broken":
+                need(cell)
+    return list(missing.values())
+
+
+def _side_by_side(
+    cells: Sequence[Cell],
+    crew: Crew,
+    tell: Callable[[Literal["start", "turn"], Cell], None],
+    finish: Callable[[Cell, float], None],
+    on_progress: OnProgress,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Keep the crew busy with what is ready; of several cells that run, show the oldest."""
+    waiting = {cell.key: cell for cell in cells}
+    shown = ""
+    error: BaseException | None = None
+
+    def show(key: str, progress: Progress) -> None:
+        nonlocal shown
+        oldest = crew.running[0]
+        if key == oldest.key:
+            if key != shown:
+                tell("turn", oldest)
+            shown = key
+            on_progress(progress)
+
+    while True:
+        unfinished = {*waiting, *(cell.key for cell in crew.running)}
+        for cell in list(waiting.values()):
+            if error or not crew.has_room or should_stop():
+                break
+            if all(before.key not in unfinished for before in cell.inputs.values()):
+                del waiting[cell.key]
+                tell("start", cell)
+                shown = cell.key
+                crew.begin(cell)
+        if not crew.running:
+            break
+        for cell, result in crew.wait(show):
+            if isinstance(result, BaseException):
+                error = error or result  # what else runs may end first: nothing is lost
+            else:
+                shown = ""
+                finish(cell, result)
+    if error:
+        raise error
+
+
+def _is_finished(cell: Cell, store: CellStore) -> bool:
+    return store.state(cell) in ("done", "discarded")
+
+
+def _readers(targets: Sequence[Cell]) -> Mapping[str, list[Cell]]:
+    readers: defaultdict[str, list[Cell]] = defaultdict(list)
+    seen: set[str] = set()
+    for target in targets:
+        for cell in target.walk():
+            if cell.key not in seen:
+                seen.add(cell.key)
+                for before in cell.inputs.values():
+                    readers[before.key].append(cell)
+    return readers
+
+
+def compute(
+    cell: Cell, store: CellStore, function: StageFunction, on_progress: OnProgress
+) -> float:
+    """Run a stage and write its cell; returns the seconds it took."""
+    memory = PeakMemory()
+    for before in cell.inputs.values():
+        if not store.verify(before):
+            raise StageError(
+                f"{cell.title}: what it reads, {before.title}, is damaged since it was finished; "
+                "the same command computes it again"
+            )
+    scratch = store.scratch(cell)
+    check_scratch(scratch)
+    make_folder(scratch)
+    started = time.monotonic()
+    with store.write(cell) as out:
+        inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
+        try:
+            measured = function(Work(cell, inputs, out, scratch, on_progress))
+        except Exception as error:
+            if said := no_room(error):
+                raise StageError(f"{cell.title}: {said}") from error
+            raise
+        seconds = time.monotonic() - started
+        metrics = {
+            "stage": cell.stage,
+            "seed": cell.seed,
+            "seconds": round(seconds, 3),
+            "peak_memory_bytes": memory.read(),
+            **measured,
+        }
+        atomic_write_text(out / METRICS, json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+    if seconds > _LONG:  # a quick one has little to give back, and asking takes a while
+        release_memory()
+    return seconds

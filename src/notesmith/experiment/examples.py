@@ -1,0 +1,97 @@
+"""Which texts the page of examples shows: gold, kept and dropped text of one draw."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import numpy as np
+
+from notesmith.document import Document
+from notesmith.experiment.artefacts import DROPPED, load_candidates, load_docs, read_candidate
+from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.plan import Plan
+from notesmith.filters import Candidate
+from notesmith.report import DroppedExample, ExampleSet, PairedExample
+from notesmith.segments import cut, split
+
+_N_GOLD = 20
+_N_KEPT = 40
+_N_PER_REASON = 4
+_N_PAIRS = 20
+
+
+def examples_of(plan: Plan, store: CellStore) -> ExampleSet | None:
+    """Choose at random from the first draw that has made text; None before there is any."""
+    for target in plan.targets:
+        filtered = target.cell.inputs.get("made")
+        if target.cell.stage == "coverage" and filtered and store.verify(filtered):
+            gold = filtered.inputs["gold"]
+            if store.verify(gold):
+                return _choose(gold, filtered, plan, store)
+    return None
+
+
+def _pairs(
+    filtered: Cell, plan: Plan, store: CellStore, rng: np.random.Generator
+) -> tuple[tuple[PairedExample, ...], str]:
+    """What the fine-tuned generator and one that learnt from rewards wrote for the same request."""
+    plain = filtered.inputs["candidates"]
+    for target in plan.targets:
+        cell = target.cell
+        if cell.stage != "coverage" or (cell.size, cell.replicate) != (plain.size, plain.replicate):
+            continue
+        other = cell.inputs["made"].inputs["candidates"]
+        model = other.inputs.get("model")
+        rewarded = model is not None and model.stage == "rl" and not model.config["rl"]["placebo"]
+        if not rewarded or not (store.verify(plain) and store.verify(other)):
+            continue
+        after = {c.id: c for c in load_candidates(store.folder(other))}
+        both = [(c, after[c.id]) for c in load_candidates(store.folder(plain)) if c.id in after]
+        same = [(a, b) for a, b in both if a.requested == b.requested]
+        chosen = [same[int(i)] for i in sorted(rng.permutation(len(same))[:_N_PAIRS])]
+        return tuple(PairedExample(a.requested, _text(a), _text(b)) for a, b in chosen), target.arm
+    return (), ""
+
+
+def _text(candidate: Candidate) -> Document | str:
+    return candidate.result if isinstance(candidate.result, Document) else candidate.marked
+
+
+def _choose(gold: Cell, filtered: Cell, plan: Plan, store: CellStore) -> ExampleSet:
+    rng = np.random.default_rng(filtered.seed)
+    units = [
+        cut(doc, span)
+        for doc in load_docs(store.folder(gold))
+        for span in split(doc, "passage", passage_sentences=2)
+    ]
+    pairs, rewarded = _pairs(filtered, plan, store, rng)
+    return ExampleSet(
+        gold=_some(units, _N_GOLD, rng),
+        kept=_some(load_docs(store.folder(filtered)), _N_KEPT, rng),
+        dropped=_dropped(filtered, store, rng),
+        pairs=pairs,
+        rewarded=rewarded,
+    )
+
+
+def _some(docs: list[Document], n: int, rng: np.random.Generator) -> tuple[Document, ...]:
+    return tuple(docs[int(i)] for i in sorted(rng.permutation(len(docs))[:n]))
+
+
+def _dropped(
+    filtered: Cell, store: CellStore, rng: np.random.Generator
+) -> tuple[DroppedExample, ...]:
+    by_reason: defaultdict[str, list[DroppedExample]] = defaultdict(list)
+    text = (store.folder(filtered) / DROPPED).read_text(encoding="utf-8")
+    for line in text.splitlines():
+        record = json.loads(line)
+        candidate = read_candidate(record)
+        doc = candidate.result if isinstance(candidate.result, Document) else None
+        example = DroppedExample(record["reason"], candidate.marked, doc)
+        by_reason[example.reason].append(example)
+    return tuple(
+        found[int(i)]
+        for _, found in sorted(by_reason.items(), key=lambda item: -len(item[1]))
+        for i in sorted(rng.permutation(len(found))[:_N_PER_REASON])
+    )

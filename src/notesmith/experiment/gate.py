@@ -1,0 +1,352 @@
+"""The gate: keeps the seal's file, asks the register, and hands out what is scored.
+
+Labels of test, of train documents outside a draw, and of cross-fit's folds are given to ``score``
+and ``coverage`` alone, and only under the plan that was written down before.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import ConfigError, SealError, StageError, shown_id
+from notesmith.evaluate import seal as sealing
+from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.evaluate.seal import Plan, Seal, listed
+from notesmith.evaluate.verdict import candidate
+from notesmith.experiment.draws import out_of_draw_seed
+from notesmith.experiment.folder import SEAL
+from notesmith.experiment.folds import OUT_OF_FOLD
+from notesmith.experiment.recipes import DEMO
+from notesmith.experiment.register import Earlier, Register
+from notesmith.experiment.stages.common import read
+from notesmith.experiment.stages.corpus import sampled
+from notesmith.files.checksums import dumps_checked, hash_path, loads_checked
+from notesmith.files.write import atomic_write_text, read_regular
+from notesmith.home import home
+
+_SEALED = frozenset({"test", OUT_OF_FOLD, OUT_OF_DRAW})
+
+UNSEEN = (
+    "Openings are counted in this run folder and in the register of one user's home: a look at "
+    "the labels by hand, on another machine or in another home, or one that a removed register "
+    "had counted, is not seen."
+)
+
+Told = Callable[[str], None]
+
+
+class Gate:
+    """The seal of one run folder, and the documents that it guards."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RecipeConfig,
+        paths: Mapping[str, Path],
+        *,
+        another: str = "",
+        is_preview: bool = False,
+    ) -> None:
+        """Guard the documents at ``paths``.
+
+        Args:
+            folder: the run folder.
+            config: the recipe.
+            paths: of its documents, by split.
+            another: reason to open them once more.
+            is_preview: nothing can be learnt from its scores, so they are no look.
+        """
+        self.path = folder / SEAL
+        self.paths = paths
+        self._config = config
+        self._another = another.strip()
+        self._plan = sealed_plan(config, paths) if config.evaluate.split == "test" else None
+        # The packaged notes are there to be tried: what is done with them is no look either.
+        is_demo = (config.corpus.test or config.corpus.train).startswith(DEMO)
+        self._register = None if is_demo or is_preview else Register(home() / "openings")
+        self._documents: dict[str, frozenset[str]] = {}
+        self._seal: Seal | None = None
+
+    def check(self) -> Earlier:
+        """What was opened before of what the plan opens, in other run folders.
+
+        Raises:
+            SealError: the labels were opened for another plan, here or in another run folder, and
+                there is no reason to do so again; or the plan has other draws than it may have.
+            StageError: a document stands in train and in what is held out.
+        """
+        if self._plan is None:
+            _check_apart(self._read("train"), {"dev": self._read("dev")})
+            return Earlier()
+        before = read_seal(self.path.parent)
+        if before is not None:
+            was = _filled(_as_sealed(self._config, before), before)
+            if not sealing.changes(was, self._plan):
+                self._plan = before.plan
+            if before.is_open and before.plan == self._plan and self._knows(before):
+                return Earlier()
+        self._seal = self._to_keep(before, self._plan)
+        texts = self._texts()
+        if self._register is None:
+            return Earlier()
+        self._documents = {part: self._register.marks(found) for part, found in texts.items()}
+        earlier = self._register.earlier(self._documents, self._plan.hash, before)
+        if earlier.others and not earlier.repeats and not self._another:
+            raise SealError(
+                f"{_of_others(earlier)}: make choices on dev (evaluate.split=dev), or record "
+                "another opening with its reason (--another-opening)"
+            )
+        sealing.check_draws(self._plan, (entry.draws for entry in earlier.others))
+        return earlier
+
+    def _to_keep(self, before: Seal | None, plan: Plan) -> Seal:
+        if before is None or not self._another:
+            registered = self._register is not None
+            run = secrets.token_hex(8)
+            return sealing.write_down(plan, before, run=run, registered=registered)
+        # The plan takes the place of the sealed one when it opens the labels, not before.
+        sealing.open_seal(before, plan, when=_now(), another=True, reason=self._another)
+        return before
+
+    def write_down(self, tell: Told) -> None:
+        """Seal before any work, and tell what was opened before."""
+        earlier = self.check()
+        if earlier.repeats:
+            tell(
+                "this very plan has opened the test set before, in another run folder: a "
+                "repetition, which is no other look"
+            )
+        elif earlier.others:
+            tell(f"{_of_others(earlier)}; opening them again is counted")
+        if self._seal is not None:
+            self._keep(self._seal)
+
+    def open(self, split: str) -> Path:
+        """The path of ``split``; opening what is sealed is recorded, in the register first."""
+        if split in _SEALED:
+            seal = read_seal(self.path.parent)
+            if self._plan is None or seal is None:
+                raise SealError("the test set is sealed: evaluate.split is not 'test'")
+            opened = sealing.open_seal(
+                seal,
+                self._plan,
+                when=_now(),
+                another=bool(self._another),
+                reason=self._another,
+            )
+            if self._register is not None and self._documents:
+                self._register.add(opened, self._documents, when=_now())
+            if opened != seal:
+                self._keep(opened)
+        return self.paths["train" if split in (OUT_OF_FOLD, OUT_OF_DRAW) else split]
+
+    def _knows(self, seal: Seal) -> bool:
+        found = self._register
+        return found is None or found.find(seal.run, seal.plan.hash) is not None
+
+    def _read(self, split: str) -> list[Document]:
+        if split not in self.paths:
+            return []
+        return read(self.paths[split], self._config.corpus.model_dump(mode="json")).docs
+
+    def _texts(self) -> dict[str, list[str]]:
+        """Texts of all documents whose labels the plan opens, by what they are scored as."""
+        train, draws = self._read("train"), self._config.draws
+        if self._config.evaluate.protocol == "cross-fit":
+            return {"train": [doc.text for doc in train]}
+        test = self._read("test")
+        _check_apart(train, {"dev": self._read("dev"), "test": test})
+        found = {"test": [doc.text for doc in test[: draws.test_documents or None]]}
+        places = sampled(len(train), draws.out_of_draw_documents, seed=out_of_draw_seed(draws.seed))
+        return found | ({OUT_OF_DRAW: [train[i].text for i in places]} if places else {})
+
+    def _keep(self, seal: Seal) -> None:
+        atomic_write_text(self.path, dumps_checked(seal.to_json()))
+
+
+def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> Plan:
+    """What is written down before a label is opened: all that touches a score or what it means."""
+    scored = "train" if config.evaluate.protocol == "cross-fit" else "test"
+    if scored not in paths:
+        raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
+    documents = {split: hash_path(path) for split, path in sorted(paths.items())}
+    return Plan(_sealed_values(config), documents)
+
+
+def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
+    """The recipe's values that are sealed, with the candidate by name.
+
+    Minutes a note turn worth into hours and touch no score; where documents are says nothing of
+    what is in them, and the way by which a model came here nothing of the model.
+    """
+    free = {"minutes_per_note"} | ({"folds"} if config.evaluate.protocol == "held-out" else set())
+    values = config.model_dump(
+        mode="json",
+        exclude={
+            "name": True,
+            "hub": True,
+            "corpus": {"train", "dev", "test"},
+            "evaluate": free,
+        },
+    )
+    made = {arm.name: arm.made for arm in config.arm}
+    evaluate = config.evaluate
+    named = evaluate.candidate or candidate(made, evaluate.comparator) or ""
+    values["evaluate"]["candidate"] = named
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The recipe of a run folder as it was sealed, and the names of what was edited since.
+
+    ``seal`` is None where nothing was opened; the recipe is then that of the folder.
+    """
+
+    config: RecipeConfig
+    seal: Seal | None = None
+    changed: tuple[str, ...] = ()
+
+    @property
+    def replicates(self) -> dict[int, int] | None:
+        """Draws that were sealed, by size."""
+        if self.seal is None:
+            return None
+        return {int(size): n for size, n in self.seal.plan.draws.replicates.items()}
+
+
+def sealed_recipe(config: RecipeConfig, folder: Path, paths: Mapping[str, Path]) -> Sealed:
+    """What was sealed in ``folder``, whose recipe is ``config`` now; paths and name stay."""
+    seal = read_seal(folder) if config.evaluate.split == "test" else None
+    if seal is None or not seal.is_open:
+        return Sealed(config)
+    found = _as_sealed(config, seal)
+    return Sealed(found, seal, sealing.changes(_filled(found, seal), sealed_plan(config, paths)))
+
+
+def _filled(found: RecipeConfig, seal: Seal) -> Plan:
+    """The sealed plan with defaults for what is newer than it."""
+    return Plan(_sealed_values(found), seal.plan.documents)
+
+
+def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
+    sealed = seal.plan.recipe
+    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test"})
+    free = {"minutes_per_note": config.evaluate.minutes_per_note}
+    values = {
+        **sealed,
+        "name": config.name,
+        "corpus": {**sealed["corpus"], **named},
+        "evaluate": {**sealed["evaluate"], **free},
+    }
+    try:
+        return RecipeConfig.model_validate(values)
+    except ValueError:
+        raise SealError(
+            "the seal's recipe is none that this version of notesmith reads; use the version that "
+            "ran it, or run in a new folder with --out"
+        ) from None
+
+
+def read_seal(folder: Path) -> Seal | None:
+    """The seal of a run folder, if it has one.
+
+    Raises:
+        SealError: the file is damaged.
+    """
+    path = folder / SEAL
+    try:
+        value = loads_checked(read_regular(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    said = "the seal was changed or is damaged"
+    if value is not None:
+        try:
+            return Seal.from_json(value)
+        except SealError as error:
+            said = str(error)
+    raise SealError(
+        f"{path}: {said}; restore it from a backup, or run in a new folder with --out"
+    ) from None
+
+
+def seal_facts(sealed: Sealed) -> dict[str, Any] | None:
+    """What results say of the seal: ``opened`` counts plans, here and in other run folders before.
+
+    None where nothing was opened.
+    """
+    if (seal := sealed.seal) is None:
+        return None
+    register, earlier = Register(home() / "openings"), Earlier()
+    own = register.find(seal.run, seal.plan.hash) if seal.registered else None
+    if own is not None:
+        earlier = register.earlier(own.documents, seal.plan.hash, seal)
+    known = own is not None or not seal.registered
+    return {
+        "hash": seal.plan.hash,
+        "opened": seal.opened + earlier.n_plans,
+        "elsewhere": earlier.n_plans,
+        "repeated": len({entry.run for entry in earlier.repeats}),
+        "changed": list(sealed.changed),
+        "notable": list(_notable(earlier, sealed.changed, known=known)),
+        "unseen": UNSEEN,
+    }
+
+
+def _notable(earlier: Earlier, changed: Sequence[str], *, known: bool) -> Iterator[str]:
+    """Sentences that stand before the figures: of what is out of order with the seal."""
+    if changed:
+        yield (
+            f"The recipe was edited after it was sealed ({listed(changed)}): figures and verdict "
+            "keep to what was sealed, and what was edited was not named before."
+        )
+    if earlier.others:
+        found = _of_others(earlier)
+        yield f"{found[0].upper()}{found[1:]}."
+    if not known:
+        yield (
+            "The register of this home does not know of this run, so openings of its test set in "
+            "other run folders were not counted."
+        )
+
+
+def _of_others(earlier: Earlier) -> str:
+    n = earlier.n_plans
+    plans = "another plan" if n == 1 else f"{n} other plans"
+    last = max(entry.when for entry in earlier.others)[:10]
+    return (
+        f"{' and '.join(earlier.shares)} were opened before for {plans} in other run folders, "
+        f"last on {last}"
+    )
+
+
+def stands_in_train(
+    split: str, held_out: Iterable[Document], train: Iterable[Document]
+) -> str | None:
+    """What is wrong where documents of ``split`` stand in train too, by their words; else None.
+
+    A note without words is in both by no fault of anybody.
+    """
+    known = {text for doc in train if (text := " ".join(doc.text.split()))}
+    shared = [doc.id for doc in held_out if " ".join(doc.text.split()) in known]
+    if not shared:
+        return None
+    first = shown_id(shared[0])
+    return f"{len(shared)} documents of {split} stand in train too, the first {first}"
+
+
+def _check_apart(train: Sequence[Document], held_out: Mapping[str, Iterable[Document]]) -> None:
+    for split, docs in held_out.items():
+        if wrong := stands_in_train(split, docs, train):
+            raise StageError(f"{wrong}; take them out of one")
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")

@@ -1,0 +1,84 @@
+"""The models that a recipe names: fetched where it says so, pinned by commit, seen to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.errors import ModelError
+from notesmith.experiment.recipes import student_of
+from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT
+from notesmith.models import hub
+from notesmith.ner.presets import HUB_PRESETS, PACKAGED
+
+_LM_SOURCES = ("replaced-proposed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A model that a recipe names: in which field, and which short names stand for what there.
+
+    ``packaged`` comes with a Python package.
+    """
+
+    field: str
+    name: str
+    presets: Mapping[str, str]
+    packaged: str
+
+    @property
+    def on_hub(self) -> hub.HubModel | None:
+        """What it is on a hub; None for folders and packages."""
+        return None if self.name == self.packaged else hub.hub_model(self.name, self.presets)
+
+    def check(self) -> None:
+        """Raise ModelError unless it is on this machine."""
+        if self.name != self.packaged:
+            hub.find(self.name, self.presets, known=(self.packaged,))
+
+
+def needs_lm(config: RecipeConfig) -> bool:
+    """Whether any arm trains on what the language model wrote or proposed."""
+    sources = {source for arm in config.arm for source in arm.made}
+    return any(s.startswith("synthetic") or s in _LM_SOURCES for s in sources)
+
+
+def models_of(config: RecipeConfig) -> Iterator[Named]:
+    """The language model, if an arm needs it, and each encoder once."""
+    if needs_lm(config):
+        yield Named("lm.model", config.lm.model, HUB_NAMES, OFFLINE_DEFAULT)
+    for name in dict.fromkeys(student_of(config, arm).encoder for arm in config.arm):
+        yield Named("ner.encoder", name, HUB_PRESETS, PACKAGED)
+
+
+def have_models(config: RecipeConfig) -> RecipeConfig:
+    """See that all models are here, fetching them if the recipe allows it, and name their commits.
+
+    Raises:
+        ModelError: one is no folder or preset, or is to be fetched and may not be.
+    """
+    for model in models_of(config):
+        if config.hub and model.on_hub is not None:
+            hub.fetch(model.name, model.presets)
+        try:
+            model.check()
+        except ModelError as error:
+            raise ModelError(f"{model.field} {error}") from None
+    return pin_models(config)
+
+
+def pin_models(config: RecipeConfig) -> RecipeConfig:
+    """``config`` with ``NAME@COMMIT`` for each of a hub's models that was fetched."""
+
+    def table(ner: Mapping[str, Any]) -> dict[str, Any]:
+        name = ner.get("encoder")
+        own = {"encoder": hub.pinned(name, HUB_PRESETS)} if isinstance(name, str) else {}
+        return {**ner, **own}
+
+    lm = config.lm.model_copy(update={"model": hub.pinned(config.lm.model, HUB_NAMES)})
+    encoder = hub.pinned(config.ner.encoder, HUB_PRESETS)
+    ner = config.ner.model_copy(update={"encoder": encoder})
+    arms = tuple(arm.model_copy(update={"ner": table(arm.ner)}) for arm in config.arm)
+    return config.model_copy(update={"lm": lm, "ner": ner, "arm": arms})

@@ -1,0 +1,221 @@
+"""The plan: a recipe expanded into cells, and the order in which they are worth having.
+
+The cells of one draw are made in ``draws``. Test documents are inputs of ``score`` and ``coverage``
+cells alone, and of ``filter`` cells, which learn nothing but whether made text repeats them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from notesmith.config import ArmConfig, RecipeConfig, Source
+from notesmith.errors import ConfigError
+from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.evaluate.verdict import candidate
+from notesmith.experiment.cells import Cell
+from notesmith.experiment.draws import GOLD, STAGE_VERSION, Draw, Sources
+from notesmith.experiment.folds import OUT_OF_FOLD, CrossFit
+from notesmith.experiment.recipes import Filters, student_of
+
+STAGES = tuple(STAGE_VERSION)
+# Folders of weights: gone once their readers are finished, but for the first replicate's.
+DISPOSABLE = frozenset({"sft", "rl", "committee", "ner"})
+_COST: dict[Source, int] = {
+    "replaced": 1,
+    "lwtr": 1,
+    "shuffled": 1,
+    "replaced-proposed": 2,
+    "synthetic": 3,
+    "synthetic-unfiltered": 3,
+    "synthetic-relabelled": 3,
+    "synthetic-shuffled-labels": 3,
+}
+_BY_LM = 3
+# The split of a student that is scored on nothing: it goes to those who use it.
+SHIPPED = "shipped"
+_REWARDED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A score (or a coverage) that the run is after, for which arm, size and replicate.
+
+    A coverage stands under the first arm that trains on the text.
+    """
+
+    cell: Cell
+    arm: str
+    size: int
+    replicate: int
+    split: str
+    curve: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All targets of a recipe, the most telling first."""
+
+    targets: tuple[Target, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The target cells, each once, in order."""
+        return tuple({target.cell.key: target.cell for target in self.targets}.values())
+
+    def select(self, filters: Filters) -> tuple[Cell, ...]:
+        """Cells of this plan that pass ``filters``; with stages named, cells of those stages.
+
+        Raises:
+            ConfigError: nothing passes.
+        """
+        chosen = [target for target in self.targets if _passes(target, filters)]
+        cells = {target.cell.key: target.cell for target in chosen}
+        if filters.stage:
+            cells = {
+                cell.key: cell
+                for target in chosen
+                for cell in target.cell.walk()
+                if cell.stage in filters.stage
+            }
+        if not cells:
+            raise ConfigError("no cell of the plan passes --only")
+        return tuple(cells.values())
+
+
+def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
+    """Expand ``config``.
+
+    Replicate by replicate, so that whatever is finished compares all arms on the same draws; in a
+    replicate the arms that cost least come first.
+
+    Raises:
+        ConfigError: no arm has the name 'gold', or the split to be scored has no documents.
+    """
+    arms = {arm.name: arm for arm in config.arm}
+    if GOLD not in arms or arms[GOLD].made:
+        raise ConfigError("a recipe needs an arm named 'gold' that trains on gold alone")
+    build = _cross_fit if config.evaluate.protocol == "cross-fit" else _held_out
+    main = config.draws.sizes[0]
+    ranked: list[tuple[tuple[int, int, int], Target]] = []
+    for size in dict.fromkeys((*config.draws.sizes, *config.draws.curve)):
+        curve = size not in config.draws.sizes
+        for replicate in range(n_replicates(config, size)):
+            makers = build(config, sources, size, replicate)
+            covered: dict[str, list[Target]] = {}
+            nameless: dict[str, list[Target]] = {}
+            for arm in (arms[GOLD],) if curve else config.arm:
+                if arm.sizes and size not in arm.sizes and not curve:
+                    continue
+                cost = _cost(arm)
+                order = (replicate, cost, 0 if size == main else 2 if curve else 1)
+                labels = (arm.name, size, replicate)
+                ranked += [
+                    (order, Target(cell, *labels, split, curve))
+                    for split, cell in makers.scores(arm)
+                ]
+                if cost >= _BY_LM:
+                    cells = makers.coverages(arm)
+                    # An arm that trains on the text as it is names the generator best.
+                    named = covered if "synthetic" in arm.made else nameless
+                    found = [Target(cell, *labels, makers.split) for cell in cells]
+                    named.setdefault(cells[0].key, found)
+            covered = nameless | covered
+            ranked += [
+                ((replicate, _REWARDED + 1, 0), target)
+                for targets in covered.values()
+                for target in targets
+            ]
+    ranked.sort(key=lambda pair: pair[0])
+    finals = _finals(config, sources) if config.evaluate.protocol == "cross-fit" else []
+    return Plan((*(target for _, target in ranked), *finals))
+
+
+@dataclass(frozen=True, slots=True)
+class _Makers:
+    """What makes the cells that a run is after, in one draw; ``split`` is the one reported."""
+
+    split: str
+    scores: Callable[[ArmConfig], list[tuple[str, Cell]]]
+    coverages: Callable[[ArmConfig], list[Cell]]
+
+
+def _held_out(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
+    splits = _splits(config, sources)
+    draw = Draw(config, sources, size, replicate)
+    return _Makers(
+        config.evaluate.split,
+        lambda arm: [(split, draw.score(arm, split)) for split in splits],
+        lambda arm: [draw.coverage(arm, config.evaluate.split)],
+    )
+
+
+def _cross_fit(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
+    # A point of the learning curve is a part of the main draw, scored on all of it.
+    documents = size if size in config.draws.sizes else config.draws.sizes[0]
+    if size > documents:
+        raise ConfigError(
+            f"draws.curve has {size}: more than the {documents} documents that are divided"
+        )
+    fits = CrossFit(config, sources, documents=documents, size=size, replicate=replicate)
+    return _Makers(OUT_OF_FOLD, lambda arm: [(OUT_OF_FOLD, fits.score(arm))], fits.coverages)
+
+
+def _finals(config: RecipeConfig, sources: Sources) -> list[Target]:
+    """The students that ship: of the comparator and of the arm that the verdict is about."""
+    size = config.draws.sizes[0]
+    fits = CrossFit(config, sources, documents=size, size=size, replicate=0)
+    made = {arm.name: arm.made for arm in config.arm}
+    evaluate = config.evaluate
+    wanted = {evaluate.comparator, evaluate.candidate or candidate(made, evaluate.comparator)}
+    return [
+        Target(fits.final(arm), arm.name, size, 0, SHIPPED)
+        for arm in config.arm
+        if arm.name in wanted and (not arm.sizes or size in arm.sizes)
+    ]
+
+
+def _cost(arm: ArmConfig) -> int:
+    cost = max((_COST[source] for source in arm.made), default=0)
+    rewarded = arm.rl is not None or arm.best_of > 1
+    return _REWARDED if cost == _BY_LM and rewarded else cost
+
+
+def scored_split(config: RecipeConfig) -> str:
+    """What the verdict's scores are of: test, dev, or the folds of train."""
+    cross_fit = config.evaluate.protocol == "cross-fit"
+    return OUT_OF_FOLD if cross_fit else config.evaluate.split
+
+
+def n_replicates(config: RecipeConfig, size: int) -> int:
+    """Draws of ``size`` documents that the recipe asks for."""
+    return config.draws.replicates_by_size.get(str(size), config.draws.replicates)
+
+
+def may_discard(cell: Cell) -> bool:
+    """Whether a cell's weights may go once nothing needs them any more."""
+    later = cell.replicate != 0 or cell.fold > 0 or cell.student > 0
+    return cell.stage in DISPOSABLE and later
+
+
+def _splits(config: RecipeConfig, sources: Sources) -> tuple[str, ...]:
+    wanted = config.evaluate.split
+    if not getattr(sources, wanted):
+        raise ConfigError(f"corpus.{wanted} is missing: give it with --set corpus.{wanted}=PATH")
+    if wanted != "test":
+        return (wanted,)
+    beyond = (OUT_OF_DRAW,) if config.draws.out_of_draw_documents else ()
+    return (*(("dev",) if sources.dev else ()), "test", *beyond)
+
+
+def _passes(target: Target, filters: Filters) -> bool:
+    return (
+        (not filters.arm or target.arm in filters.arm)
+        and (not filters.size or str(target.size) in filters.size)
+        and (not filters.replicate or str(target.replicate + 1) in filters.replicate)
+    )
+
+
+def encoders_of(config: RecipeConfig) -> Sequence[str]:
+    """Encoders that the arms name, each once."""
+    return tuple(dict.fromkeys(student_of(config, arm).encoder for arm in config.arm))

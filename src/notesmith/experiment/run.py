@@ -1,0 +1,321 @@
+"""The main job: a recipe in, cells computed, results and report out; resumable at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import RecipeConfig
+from notesmith.corpus.problems import Tally, read_lines
+from notesmith.errors import ConfigError, StageError
+from notesmith.evaluate.seal import listed
+from notesmith.experiment import outcome
+from notesmith.experiment.cells import CellStore
+from notesmith.experiment.draws import Sources
+from notesmith.experiment.engine import (
+    Census,
+    OnCell,
+    StageFunction,
+    count,
+    run_cells,
+    unheard,
+)
+from notesmith.experiment.examples import examples_of
+from notesmith.experiment.folder import CELLS, KEEP, MODELS, RESULTS, check_folder, claim_folder
+from notesmith.experiment.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
+from notesmith.experiment.lock import run_lock
+from notesmith.experiment.models import have_models
+from notesmith.experiment.plan import Plan, encoders_of, make_plan, may_discard
+from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
+from notesmith.experiment.stages import Surroundings, stage_functions
+from notesmith.experiment.workers import crew
+from notesmith.files.checksums import canonical, dumps_checked, hash_path
+from notesmith.files.write import atomic_write_text
+from notesmith.home import home
+from notesmith.models.fingerprint import fingerprint_model
+from notesmith.progress import OnProgress, silent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where the run is, what it has to say so far, and what is left.
+
+    ``results`` is None while nothing was scored; ``report`` is the page to open.
+    """
+
+    folder: Path
+    results: Mapping[str, Any] | None
+    report: Path | None
+    n_computed: int
+    n_left: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Cells of a run by stage: (finished, left), with an estimate of the seconds left.
+
+    ``eta`` leaves out ``n_untimed`` cells, of stages of which none is finished.
+    """
+
+    folder: Path
+    stages: Mapping[str, tuple[int, int]]
+    n_done: int
+    n_left: int
+    eta: float
+    n_untimed: int
+
+
+def run_recipe(
+    config: RecipeConfig,
+    out: Path | str,
+    *,
+    only: Sequence[str] = (),
+    max_minutes: float | None = None,
+    keep_models: bool = False,
+    another_opening: str = "",
+    is_preview: bool = False,
+    jobs: int = 1,
+    cache: Path | None = None,
+    make_stages: Callable[[Surroundings], Mapping[str, StageFunction]] = stage_functions,
+    on_progress: OnProgress = silent,
+    on_cell: OnCell = unheard,
+    tell: Told = lambda what: None,
+) -> RunResult:
+    """Run ``config`` in the folder ``out``, going on from what is finished there.
+
+    Args:
+        config: the recipe, resolved.
+        out: the run folder; everything is written below it and ``cache``.
+        only: ``stage=``, ``arm=``, ``size=`` or ``replicate=`` with values: run a part.
+        max_minutes: stop between cells once this time is over.
+        keep_models: keep the weights of every replicate, not of the first alone.
+        another_opening: reason to open the test set though it was opened for another plan, here or
+            in another run folder.
+        is_preview: ``config`` is what ``preview`` made: its scores mean nothing, and what it opens
+            is not registered.
+        jobs: cells to compute side by side, each in a process of its own.
+        cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
+        make_stages: gives the function of every stage; the real ones if not given.
+        on_progress: told about work inside a cell.
+        on_cell: told when a cell starts and is done.
+        tell: told what was opened of the test set before.
+
+    Raises:
+        ConfigError: a path, an arm or a filter is wrong.
+        ModelError: a model is not on this machine, and ``config.hub`` does not allow to fetch it.
+        SealError: the test set is sealed under another plan, or was opened for one.
+        StageError: another process runs here, or a stage cannot do its work.
+    """
+    folder = Path(out)
+    started = time.monotonic()
+    config = have_models(config)
+    paths = corpus_paths(config)
+    sources = sources_of(config, paths)
+    for split in ("dev", "test"):
+        if sources.train == getattr(sources, split):
+            raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
+    plan = make_plan(config, sources)
+    targets = plan.select(Filters.parse(only))
+    claim_folder(folder)
+    with run_lock(folder):
+        gate = Gate(folder, config, paths, another=another_opening, is_preview=is_preview)
+        gate.write_down(tell)
+        save_recipe(config, folder)
+        if keep_models:  # and whenever this folder is run again
+            atomic_write_text(folder / KEEP, "")
+        keep = (folder / KEEP).exists()
+        store = CellStore(folder / CELLS)
+        around = Surroundings(
+            train=paths["train"],
+            held_out={split: paths[split] for split in ("dev", "test") if split in paths},
+            open_split=gate.open,
+            cache=cache or home() / "cache",
+            terms=_terms(config),
+        )
+        side_by_side = crew(jobs, store.root, partial(make_stages, around))
+        with side_by_side if jobs > 1 else nullcontext() as workers:
+            outcome_ = run_cells(
+                targets,
+                store=store,
+                stages=make_stages(around),
+                on_progress=on_progress,
+                on_cell=on_cell,
+                should_stop=_clock(started, max_minutes),
+                may_discard=(lambda cell: False) if keep else may_discard,
+                plan=plan.cells,
+                crew=workers,
+            )
+        census = count(targets, store)
+        written = _write(sealed_recipe(config, folder, paths), plan, store, folder)
+    return RunResult(
+        folder=folder,
+        results=written[0],
+        report=written[1],
+        n_computed=len(outcome_.computed),
+        n_left=len(census.left),
+        seconds=time.monotonic() - started,
+    )
+
+
+def write_results(folder: Path | str, *, minutes_per_note: float | None = None) -> RunResult:
+    """Write results and report of whatever is finished in a run folder, computing nothing.
+
+    Args:
+        folder: the run folder.
+        minutes_per_note: of an annotator, for this report; as the recipe says if not given.
+
+    Raises:
+        ConfigError: the folder holds no run, or the minutes are not above 0.
+        StageError: nothing was scored yet.
+    """
+    folder = Path(folder)
+    run = _open_run(folder)
+    plan, store, sealed = run.plan, run.store, run.sealed
+    if minutes_per_note is not None:
+        if not 0 < minutes_per_note < math.inf:
+            raise ConfigError(f"minutes a note are {minutes_per_note:g}: give a number above 0")
+        evaluate = sealed.config.evaluate.model_copy(update={"minutes_per_note": minutes_per_note})
+        sealed = replace(sealed, config=sealed.config.model_copy(update={"evaluate": evaluate}))
+    census = count(plan.cells, store)
+    results, report = _write(sealed, plan, store, folder)
+    if results is None:
+        edited = (
+            f" (edited since it was sealed: {listed(sealed.changed)})" if sealed.changed else ""
+        )
+        raise StageError(f"{folder}: nothing was scored yet{edited}; run the recipe first")
+    return RunResult(folder, results, report, 0, len(census.left), 0.0)
+
+
+def status_of(folder: Path | str) -> Status:
+    """Count finished and missing cells of a run folder.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    folder = Path(folder)
+    run = _open_run(folder)
+    plan, store = run.plan, run.store
+    census: Census = count(plan.cells, store)
+    done = Counter(cell.stage for cell in census.done)
+    left = Counter(cell.stage for cell in census.left)
+    order = [cell.stage for target in plan.cells for cell in target.walk()]
+    return Status(
+        folder=folder,
+        stages={stage: (done[stage], left[stage]) for stage in dict.fromkeys(order)},
+        n_done=len(census.done),
+        n_left=len(census.left),
+        eta=census.eta,
+        n_untimed=census.n_untimed,
+    )
+
+
+def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
+    """The paths of train, dev and test that the recipe names."""
+    named = {"train": config.corpus.train, "dev": config.corpus.dev, "test": config.corpus.test}
+    return {split: corpus_path(value) for split, value in named.items() if value}
+
+
+def sources_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Sources:
+    """Content hashes of corpora and models; a test set is hashed as bytes, not read."""
+    lists = config.synthesize.names.term_lists
+    return Sources(
+        train=hash_path(paths["train"]),
+        dev=hash_path(paths["dev"]) if "dev" in paths else "",
+        test=hash_path(paths["test"]) if "test" in paths else "",
+        lm=fingerprint_model(config.lm.model),
+        rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
+        term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
+        encoders={name: fingerprint_model(name) for name in encoders_of(config)},
+    )
+
+
+def fingerprint_reward(spec: str) -> list[str]:
+    """What is known of a user's reward: its name, and a hash of its file where it names one."""
+    path = Path(spec.rpartition(":")[0]).expanduser()
+    return [spec, hash_path(path) if path.suffix == ".py" and path.is_file() else ""]
+
+
+def _write(
+    sealed: Sealed, plan: Plan, store: CellStore, folder: Path
+) -> tuple[dict[str, Any] | None, Path | None]:
+    created = datetime.now(tz=UTC).date().isoformat()
+    try:
+        results = outcome.results_of(
+            sealed.config,
+            plan,
+            store,
+            created=created,
+            seal=seal_facts(sealed),
+            planned=sealed.replicates,
+        )
+    except StageError as error:
+        log.info("no results yet: %s", error)
+        return None, None
+    atomic_write_text(folder / RESULTS, dumps_checked(results))
+    models = outcome.models_of(sealed.config, plan, store, folder)
+    atomic_write_text(folder / MODELS, json.dumps(models, indent=1) + "\n")
+    return results, _report(results, plan, store, folder)
+
+
+def _report(results: Mapping[str, Any], plan: Plan, store: CellStore, folder: Path) -> Path:
+    """The page; its examples come from the first draw whose text was made."""
+    from notesmith.report import write_report
+
+    return write_report(results, folder, examples=examples_of(plan, store))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run folder: its recipe as it was sealed, the plan of that, and the cells."""
+
+    sealed: Sealed
+    plan: Plan
+    store: CellStore
+
+
+def _open_run(folder: Path) -> _Run:
+    if not (folder / RECIPE).is_file():
+        raise ConfigError(f"{folder}: no run here (no {RECIPE})")
+    check_folder(folder)
+    config = load_saved(folder)
+    paths = corpus_paths(config)
+    sealed = sealed_recipe(config, folder, paths)
+    return _Run(
+        sealed,
+        make_plan(sealed.config, sources_of(sealed.config, paths)),
+        CellStore(folder / CELLS),
+    )
+
+
+def _terms(config: RecipeConfig) -> dict[str, list[str]]:
+    """The user's names by label, one a line; blank lines and repeats go."""
+    terms = {}
+    for label, path in config.synthesize.names.term_lists.items():
+        lines = [(line.text or "").strip() for line in read_lines(corpus_path(path), Tally())]
+        terms[label] = list(dict.fromkeys(line for line in lines if line))
+    return terms
+
+
+def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:
+    if max_minutes is None:
+        return lambda: False
+    end = started + 60 * max_minutes
+    return lambda: time.monotonic() >= end
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,128 @@
+"""What the stages share: constants, their surroundings, and how a cell's inputs are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from notesmith.config import LmConfig
+from notesmith.corpus import CorpusRead, ReadOptions, read_corpus
+from notesmith.document import Document
+from notesmith.evaluate.scores import CellScores
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.engine import Work
+from notesmith.metrics import fold_mention
+from notesmith.segments import sentences
+
+if TYPE_CHECKING:
+    from notesmith.lm import LanguageModel
+
+SCORES = "scores.json"
+PREDICTIONS = "predictions.json"
+INFO = "info.json"
+
+OpenSplit = Callable[[str], Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stages need from outside their cell.
+
+    ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
+    filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
+    converted models; ``terms`` are the user's names by label.
+    """
+
+    train: Path
+    held_out: Mapping[str, Path]
+    open_split: OpenSplit
+    cache: Path
+    terms: Mapping[str, Sequence[str]]
+
+
+def describe(docs: Sequence[Document]) -> dict[str, int]:
+    """Counts that the report shows for a corpus."""
+    return {
+        "documents": len(docs),
+        "sentences": sum(len(sentences(doc.text)) for doc in docs),
+        "entities": sum(len(doc.entities) for doc in docs),
+    }
+
+
+def read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
+    """Read a corpus as [corpus] says."""
+    return read_corpus(
+        path,
+        format=config.get("format"),
+        label_map=config["label_map"],
+        on_problem=config["on_problem"],
+        options=ReadOptions(
+            annotator=config.get("annotator"),
+            layer=config.get("layer"),
+            feature=config.get("feature"),
+        ),
+    )
+
+
+def load_scores(folder: Path) -> CellScores:
+    """The scores that a ``score``, ``pool`` or ``gather`` cell holds."""
+    return CellScores.from_json(json.loads((folder / SCORES).read_text(encoding="utf-8")))
+
+
+def info_in(work: Work) -> dict[str, Any]:
+    """What the draw wrote down of train as a whole: ``labels``, and names of ``attributes``."""
+    found: dict[str, Any] = json.loads((work.inputs["gold"] / INFO).read_text(encoding="utf-8"))
+    return found
+
+
+def labels_in(work: Work) -> tuple[str, ...]:
+    """The whole label set, as the draw wrote it down."""
+    return tuple(info_in(work)["labels"])
+
+
+def gold_in(work: Work) -> list[Document]:
+    """The gold documents of the draw."""
+    return files.load_docs(work.inputs["gold"])
+
+
+def load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> LanguageModel:
+    """The base model; ``gold`` tells whether its trimmed vocabulary fits."""
+    from notesmith.lm import load_lm
+
+    config = LmConfig.model_validate(work.config["lm"])
+    return load_lm(config, cache=around.cache, sample_texts=[doc.text for doc in gold])
+
+
+def load_tuned(work: Work, around: Surroundings) -> LanguageModel:
+    """The generator that came before."""
+    from notesmith.lm import load_lm
+
+    model = work.inputs["model"] / files.MODEL
+    return load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)
+
+
+def about(lm: LanguageModel) -> dict[str, Any]:
+    """What reports and cards say of a language model."""
+    return {
+        "lm": {
+            "name": lm.name,
+            "licence": lm.licence,
+            "terms": lm.terms,
+            "fingerprint": lm.fingerprint,
+            "parameters": sum(p.numel() for p in lm.model.parameters()),
+        }
+    }
+
+
+def folded_mentions(docs: Sequence[Document]) -> set[str]:
+    """Distinct mentions, case and white space folded."""
+    return {fold_mention(mention) for doc in docs for mention in doc.mentions()}
+
+
+def keep_made(work: Work, docs: Sequence[Document]) -> Mapping[str, Any]:
+    """Save made documents; their counts are the metrics."""
+    files.save_docs(docs, work.out)
+    return {"made": describe(docs)}

@@ -1,0 +1,153 @@
+"""Cells side by side: worker processes that compute what is ready, on one GPU or several cores.
+
+One process leaves a GPU mostly waiting for the next small operation, and a second core for work
+that has one thread. The engine keeps the order, the store's upkeep and the counting to itself: a
+worker gets a cell, writes it as ever (all or nothing) and gets the next. Workers are fresh
+processes, for CUDA does not survive a fork, and end when the one that started them does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from notesmith.allocator import SIDE_BY_SIDE, tune_allocator
+from notesmith.errors import StageError
+from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.engine import StageFunction, compute
+from notesmith.experiment.machine import n_cores
+from notesmith.progress import Progress
+
+MakeStages = Callable[[], Mapping[str, StageFunction]]
+_Message = tuple[str, Progress]
+_SECONDS_BETWEEN_LOOKS = 0.2
+# Libraries ask for these as they are loaded.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Crew:
+    """Worker processes and the cells that they are at."""
+
+    def __init__(self, n: int, root: Path, make_stages: MakeStages) -> None:
+        """Use ``crew``, which ends what this starts."""
+        context = multiprocessing.get_context("spawn")
+        self._n = n
+        self._messages: SimpleQueue[_Message] = context.SimpleQueue()
+        self._pool = ProcessPoolExecutor(
+            n, context, initializer=_prepare, initargs=(root, make_stages, self._messages)
+        )
+        self._cells: dict[Future[float], Cell] = {}
+
+    @property
+    def running(self) -> tuple[Cell, ...]:
+        """Cells at work, the one begun first in front."""
+        return tuple(self._cells.values())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a worker is idle."""
+        return len(self._cells) < self._n
+
+    def begin(self, cell: Cell) -> None:
+        """Let an idle worker compute ``cell``, whose inputs are finished."""
+        try:
+            self._cells[self._pool.submit(_compute, cell)] = cell
+        except BrokenProcessPool:
+            raise _killed((cell,)) from None
+
+    def wait(
+        self, on_progress: Callable[[str, Progress], None]
+    ) -> list[tuple[Cell, float | BaseException]]:
+        """Cells that ended since, at least one, with their seconds or what their stage raised.
+
+        ``on_progress`` gets a cell's key and how it goes, in the caller's thread.
+
+        Raises:
+            StageError: a worker was killed.
+        """
+        done: set[Future[float]] = set()
+        while not done:
+            done, _ = wait(self._cells, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+            while not self._messages.empty():
+                on_progress(*self._messages.get())
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+            raise _killed(self.running)
+        return [(self._cells.pop(f), f.exception() or f.result()) for f in done]
+
+    def end(self, *, at_once: bool) -> None:
+        """Send the workers home; ``at_once`` stops what they are at."""
+        workers = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            if at_once:
+                worker.terminate()
+            worker.join()
+
+
+@contextmanager
+def crew(n: int, root: Path, make_stages: MakeStages) -> Iterator[Crew]:
+    """``n`` workers on the cells below ``root``, each with its share of the cores.
+
+    ``make_stages`` is called in every worker, so it must pickle.
+    """
+    share = str(max(1, n_cores() // n))
+    ours = [SIDE_BY_SIDE, *(name for name in _THREADS if name not in os.environ)]
+    os.environ |= {**dict.fromkeys(ours, share), SIDE_BY_SIDE: str(n)}
+    found = Crew(n, root, make_stages)
+    try:
+        yield found
+    except BaseException:
+        found.end(at_once=True)
+        raise
+    else:
+        found.end(at_once=False)
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+def _killed(cells: tuple[Cell, ...]) -> StageError:
+    titles = "; ".join(cell.title for cell in cells)
+    return StageError(
+        f"a worker process was killed, most likely for want of memory, at one of: {titles}; "
+        "the same command goes on, with fewer --jobs"
+    )
+
+
+# In a worker: what it computes cells with.
+_store: CellStore
+_stages: Mapping[str, StageFunction]
+_tell: Callable[[_Message], None]
+
+
+def _prepare(root: Path, make_stages: MakeStages, messages: SimpleQueue[_Message]) -> None:
+    global _store, _stages, _tell
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Ctrl-C reaches all of a terminal's processes; the parent hears it and ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An end that is asked for unwinds, so that what was being written goes away.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    tune_allocator()
+    _store, _stages, _tell = CellStore(root), make_stages(), messages.put
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would go on, and hold what the next run needs."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for_any([parent.sentinel])
+    os._exit(1)
+
+
+def _compute(cell: Cell) -> float:
+    return compute(cell, _store, _stages[cell.stage], lambda p: _tell((cell.key, p)))

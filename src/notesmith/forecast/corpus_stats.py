@@ -1,0 +1,154 @@
+"""What a plan must know of a corpus: counts of documents, words, units and labels, never text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.experiment.draws import out_of_draw_seed
+from notesmith.experiment.folds import OUT_OF_FOLD
+from notesmith.experiment.stages.corpus import sampled
+from notesmith.metrics import fold_mention
+from notesmith.segments import cut, split
+from notesmith.synthesis.prompt import mentions_of, prompt_of
+from notesmith.synthesis.requests import Request
+
+# Until a probe has counted: Gemma's tokenizer on abstracts, marks included.
+USUAL_TOKENS_PER_WORD = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """A split: documents, words, mentions by label, distinct mentions by label, patients."""
+
+    n_documents: int
+    n_words: int
+    labels: Mapping[str, int]
+    names: Mapping[str, int] = field(default_factory=dict)
+    patients: frozenset[str] = frozenset()
+
+    @property
+    def n_mentions(self) -> int:
+        """Mentions of all labels."""
+        return sum(self.labels.values())
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """Units of train: how many, their words and the words of their prompts, summed.
+
+    ``lengths`` are the words of each unit; ``longest`` is that of the longest with its prompt.
+    """
+
+    lengths: tuple[int, ...]
+    prompt_words: int = 0
+    longest: int = 0
+
+    @property
+    def n(self) -> int:
+        """How many."""
+        return len(self.lengths)
+
+    @property
+    def words(self) -> int:
+        """Words of all, prompts not counted."""
+        return sum(self.lengths)
+
+    @property
+    def mean(self) -> float:
+        """Words of one."""
+        return self.words / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainFacts:
+    """Train, cut as the generator writes (``written``) and as the student reads (``read``)."""
+
+    split: SplitFacts
+    written: UnitFacts
+    read: UnitFacts
+
+
+def split_facts(docs: Sequence[Document], n: int = 0) -> SplitFacts:
+    """Count ``docs``, the first ``n`` of them if it is not 0."""
+    docs = docs[: n or None]
+    labels = Counter(ent.label for doc in docs for ent in doc.entities)
+    pairs = {(e.label, fold_mention(e.mention(doc.text))) for doc in docs for e in doc.entities}
+    return SplitFacts(
+        n_documents=len(docs),
+        n_words=sum(len(doc.text.split()) for doc in docs),
+        labels=dict(labels.most_common()),
+        names=dict(Counter(label for label, _ in pairs).most_common()),
+        patients=frozenset(str(d.metadata["patient"]) for d in docs if d.metadata.get("patient")),
+    )
+
+
+def held_out_facts(
+    docs: Mapping[str, Sequence[Document]], config: RecipeConfig
+) -> dict[str, SplitFacts]:
+    """Count what a run scores, by split; out of draw it is a sample of train, less each draw."""
+    draws, evaluate = config.draws, config.evaluate
+    train = docs.get("train", ())
+    if evaluate.protocol == "cross-fit":
+        return {OUT_OF_FOLD: split_facts(train, draws.sizes[0])}
+    most = {"dev": draws.dev_documents, "test": draws.test_documents}
+    found = {split: split_facts(docs[split], n) for split, n in most.items() if split in docs}
+    seed = out_of_draw_seed(draws.seed)
+    places = sampled(len(train), draws.out_of_draw_documents, seed=seed)
+    if evaluate.split == "test" and places:
+        found[OUT_OF_DRAW] = split_facts([train[i] for i in places])
+    return found
+
+
+def train_facts(
+    docs: Sequence[Document],
+    config: RecipeConfig,
+    *,
+    tokens_per_word: float = USUAL_TOKENS_PER_WORD,
+) -> TrainFacts:
+    """Count train as ``config`` cuts it; token budgets are guessed from words."""
+    split_ = split_facts(docs)
+    labels = sorted(split_.labels)
+    sft = config.sft
+    lengths: list[int] = []
+    prompt_words = longest = 0
+    for doc in docs:
+        spans = split(
+            doc,
+            sft.unit,
+            passage_sentences=sft.passage_sentences,
+            max_tokens=sft.max_unit_tokens,
+            count_tokens=lambda text: round(len(text.split()) * tokens_per_word),
+        )
+        for span in spans:
+            unit = cut(doc, span)
+            words = len(unit.text.split())
+            asked = Request("", unit.id, words, mentions_of(unit))
+            prompt = prompt_of(
+                asked,
+                config=config.synthesize.model_copy(update={"prompt": "scratch"}),
+                unit=sft.unit,
+                kind=config.corpus.kind,
+                labels=labels,
+                descriptions=config.corpus.label_descriptions,
+            )
+            # A neighbour is a marked unit of about the same length.
+            more = words if config.synthesize.prompt == "neighbour" else 0
+            in_prompt = len(prompt.split()) + more
+            lengths.append(words)
+            prompt_words += in_prompt
+            longest = max(longest, words + in_prompt)
+    read = tuple(
+        len(doc.text[start:end].split())
+        for doc in docs
+        for start, end in split(doc, config.ner.unit)
+    )
+    return TrainFacts(
+        split_,
+        UnitFacts(tuple(lengths), prompt_words, longest),
+        UnitFacts(read, longest=max(read, default=0)),
+    )

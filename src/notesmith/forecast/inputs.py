@@ -1,0 +1,105 @@
+"""Opens what a recipe names, as far as that goes: what is wrong becomes a problem, not an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from notesmith.config import RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import CorpusError, NotesmithError
+from notesmith.experiment.draws import Sources
+from notesmith.experiment.plan import Plan, make_plan, scored_split
+from notesmith.experiment.recipes import corpus_path
+from notesmith.experiment.run import sources_of
+from notesmith.experiment.stages.common import read
+from notesmith.forecast import checks
+from notesmith.forecast.checks import Problem
+from notesmith.forecast.corpus_stats import SplitFacts, held_out_facts, split_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Paths, documents and counts by split; the plan with its sources where it can be made."""
+
+    paths: Mapping[str, Path]
+    docs: Mapping[str, Sequence[Document]]
+    facts: Mapping[str, SplitFacts]
+    sources: Sources | None
+    plan: Plan | None
+    problems: tuple[Problem, ...]
+
+
+def open_recipe(config: RecipeConfig) -> Opened:
+    """Read the corpora of ``config`` as a run does, check them, and expand the plan."""
+    problems: list[Problem] = []
+    paths = _paths(config, problems)
+    docs = _read(config, paths, problems)
+    facts = {"train": split_facts(docs["train"])} if "train" in docs else {}
+    facts |= held_out_facts(docs, config) if docs else {}
+    problems += _of_corpora(config, docs, facts)
+    sources = plan = None
+    scored = scored_split(config)
+    if "train" in facts and (scored in paths or scored in facts):
+        try:
+            sources = sources_of(config, paths)
+            plan = make_plan(config, sources)
+        except NotesmithError as error:
+            problems.append(Problem(str(error), "correct the recipe"))
+    return Opened(paths, docs, facts, sources, plan, tuple(problems))
+
+
+def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for split in ("train", "dev", "test"):
+        value = getattr(config.corpus, split)
+        if not value:
+            if split == scored_split(config):
+                problems.append(
+                    Problem(
+                        f"no {split} split: corpus.{split} is missing",
+                        f"--set corpus.{split}=PATH, or divide: notesmith corpus split",
+                    )
+                )
+            continue
+        try:
+            found[split] = corpus_path(value)
+        except NotesmithError as error:
+            problems.append(Problem(str(error), f"correct corpus.{split}"))
+    return found
+
+
+def _read(
+    config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
+) -> dict[str, list[Document]]:
+    values = config.corpus.model_dump(mode="json")
+    found: dict[str, list[Document]] = {}
+    for split, path in paths.items():
+        try:
+            corpus = read(path, values)
+        except CorpusError as error:
+            said = "mend the record, or corpus.on_problem = 'count' drops and counts such ones"
+            problems.append(Problem(f"{split}: {error}", said))
+            continue
+        found[split] = corpus.docs
+        if dropped := {k: n for k, n in corpus.counts.items() if "dropped" in k}:
+            problems.append(
+                Problem(f"{split}: {dropped} while reading", "look at the files", fatal=False)
+            )
+    return found
+
+
+def _of_corpora(
+    config: RecipeConfig,
+    docs: Mapping[str, Sequence[Document]],
+    corpus: Mapping[str, SplitFacts],
+) -> Iterator[Problem]:
+    if "train" not in corpus:
+        return
+    yield from checks.of_draws(config, corpus["train"])
+    yield from checks.of_attributes(config, docs["train"])
+    for split in ("dev", "test"):
+        if split in corpus:
+            yield from checks.of_held_out(split, corpus[split], corpus["train"])
+            yield from checks.of_repeats(split, docs[split], docs["train"])

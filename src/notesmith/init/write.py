@@ -1,0 +1,281 @@
+"""``notesmith init``: read a corpus, divide it where it has no test set, write the first recipe."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from notesmith.corpus.formats import ReadOptions
+from notesmith.corpus.problems import OnProblem
+from notesmith.corpus.reading import read_corpus, write_corpus
+from notesmith.corpus.splits import find_splits, split_corpus
+from notesmith.document import Document
+from notesmith.errors import ConfigError, CorpusError
+from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_checked
+from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
+from notesmith.forecast.resources import Resources, resources
+from notesmith.init.choices import choose_protocol, test_ratio
+from notesmith.init.compose import MADE_BY, Composed, Given, compose
+from notesmith.init.profile import Seen, look
+
+FEWEST = 10
+_SEED = 13
+_TRIES = 20
+# In a folder of divided notes: the hash of each, so that --force replaces no corrected ones.
+_WRITTEN = ".notesmith-init.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the files are read; see ``read_corpus``."""
+
+    format: str | None = None
+    label_map: Mapping[str, str] | None = None
+    on_problem: OnProblem = "raise"
+    annotator: str | None = None
+    layer: str | None = None
+    feature: str | None = None
+    metadata: Path | None = None
+    patient_from: str | None = None
+
+    def read(self, path: Path) -> tuple[list[Document], dict[str, int], str]:
+        """Documents, what was noted while reading, and the format."""
+        found = read_corpus(
+            path,
+            format=self.format,
+            label_map=self.label_map,
+            on_problem=self.on_problem,
+            options=ReadOptions(annotator=self.annotator, layer=self.layer, feature=self.feature),
+            metadata=self.metadata,
+            patient_from=self.patient_from,
+        )
+        return found.docs, found.counts, found.format
+
+    def in_recipe(self) -> dict[str, Any]:
+        """What of it a recipe has to repeat.
+
+        Raises:
+            ConfigError: a recipe has no place for it.
+        """
+        if self.metadata or self.patient_from:
+            raise ConfigError(
+                "a recipe takes no metadata: with a test set of your own write it into the files "
+                "first: notesmith corpus convert … --metadata …"
+            )
+        named = {
+            "format": self.format,
+            "annotator": self.annotator,
+            "layer": self.layer,
+            "feature": self.feature,
+            "label_map": dict(self.label_map) if self.label_map else None,
+            "on_problem": self.on_problem if self.on_problem != "raise" else None,
+        }
+        return {key: value for key, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """The recipe's file, the folder of divided notes if one was made, and what was noticed."""
+
+    recipe: Path
+    notes: Path | None
+    composed: Composed
+    n_documents: Mapping[str, int]
+    counts: Mapping[str, int]
+
+
+def init_recipe(
+    corpus: Path,
+    out: Path,
+    *,
+    dev: Path | None = None,
+    test: Path | None = None,
+    reading: Reading | None = None,
+    hub: bool = False,
+    hours: float = 4.0,
+    cross_fit: bool = False,
+    force: bool = False,
+    machine: Resources | None = None,
+) -> InitResult:
+    """Write a recipe that fits ``corpus`` and this machine.
+
+    A folder that holds train and test is taken as it is divided. Where there is no test set, a part
+    is kept for it by patient, and the parts are written beside the recipe as JSON lines.
+
+    Args:
+        corpus: labelled documents, a file or a folder.
+        out: the recipe to write.
+        dev: documents for choices.
+        test: documents to score.
+        reading: how the files are read.
+        hub: whether a model may be named that has to be fetched.
+        hours: how long a run may take.
+        cross_fit: keep no part for a test: score all documents, each by models that never saw it.
+        force: overwrite what an earlier ``init`` wrote.
+        machine: where it will run; this machine if not given.
+
+    Raises:
+        ConfigError: ``out`` exists, or the options do not go together.
+        CorpusError: the corpus cannot be read, or is too small.
+    """
+    reading = reading or Reading()
+    notes = out.parent / f"{out.stem}-notes"
+    given = _given(corpus, dev, test)
+    if cross_fit and set(given) != {"train"}:
+        raise ConfigError("cross-fit scores the corpus itself: leave out --dev and --test")
+    divide = "test" not in given
+    _may_write(out, notes if divide else None, force=force)
+    counts: Counter[str] = Counter()
+    docs: dict[str, list[Document]] = {}
+    found_format = ""
+    for split, path in given.items():
+        docs[split], noted, found_format = reading.read(path)
+        counts.update(noted)
+    seen = look(docs["train"])
+    if not seen.counts.n_mentions:
+        raise CorpusError(f"{corpus}: no mention is labelled; name the labelled files")
+    paths = {split: str(path) for split, path in given.items()}
+    how: Mapping[str, Any]
+    if divide:
+        parts, why, repeats = (_whole if cross_fit else _divide)(docs["train"], corpus)
+        counts.update(repeats)
+        docs = {**docs, **parts}
+        paths |= {split: str(notes / f"{split}.jsonl") for split in parts}
+        how = {}
+        if "dev" in given:
+            parts = {**parts, "dev": docs["dev"]}
+            paths["dev"] = str(notes / "dev.jsonl")
+    else:
+        how = reading.in_recipe()
+        why = "train is what draws are taken from; test is opened for the scores alone"
+    name = re.sub(r"[\s\"\\]+", " ", corpus.resolve().stem).strip() or "notes"
+    source = f"{corpus.name} ({found_format})"
+    splits = [split for split in ("train", "dev", "test") if split in paths]
+    order: dict[str, str] = {split: paths[split] for split in splits}
+    composed = compose(
+        seen,
+        docs,
+        Given(name, order, _sentence(why), how, source),
+        machine or resources(),
+        hub=hub,
+        hours=hours,
+        cross_fit=cross_fit,
+    )
+    if divide:
+        with atomic_folder(notes, replace=force) as folder:
+            for split, part in parts.items():
+                write_corpus(part, folder / f"{split}.jsonl")
+            hashes = {path.name: hash_file(path) for path in folder.iterdir()}
+            atomic_write_text(folder / _WRITTEN, dumps_checked(hashes))
+    atomic_write_text(out, composed.text)
+    return InitResult(
+        out,
+        notes if divide else None,
+        composed,
+        {split: len(docs[split]) for split in order},
+        dict(+counts),
+    )
+
+
+def _given(corpus: Path, dev: Path | None, test: Path | None) -> dict[str, Path]:
+    found = find_splits(corpus)
+    given = found if {"train", "test"} <= found.keys() else {"train": corpus}
+    if dev is not None:
+        given = {**given, "dev": dev}
+    if test is not None:
+        given = {**given, "test": test}
+    for split, path in given.items():
+        if not path.exists():
+            raise CorpusError(f"{path}: nothing is there; name the {split} documents")
+    return given
+
+
+def _may_write(out: Path, notes: Path | None, *, force: bool) -> None:
+    for path in (out, notes):
+        if path is not None and path.exists() and not force:
+            raise ConfigError(f"{path}: exists already; name another with --out, or use --force")
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; name a file with --out")
+    if out.exists() and not read_regular(out).startswith(f"# {MADE_BY}".encode()):
+        raise ConfigError(f"{out}: was not written by init; name another with --out")
+    if notes is not None and notes.exists() and not _is_as_written(notes):
+        raise ConfigError(
+            f"{notes}: was not written by init, or was changed since; name another --out"
+        )
+
+
+def _is_as_written(notes: Path) -> bool:
+    """Whether a folder holds what an earlier ``init`` wrote and nothing else."""
+    try:
+        hashes = loads_checked(read_regular(notes / _WRITTEN)) or {}
+        found = {p.name: hash_file(p) for p in notes.iterdir() if p.name != _WRITTEN}
+    except (OSError, CorpusError):
+        return False
+    return {name: part for name, part in hashes.items() if name != CHECKSUM} == found
+
+
+def _divide(
+    docs: Sequence[Document], corpus: Path
+) -> tuple[dict[str, list[Document]], str, dict[str, int]]:
+    """Train and test by patient, and why; of several shuffles the one that parts labels best."""
+    known: dict[str, Document] = {}
+    for doc in docs:
+        known.setdefault(" ".join(doc.text.split()), doc)
+    unique = list(known.values())
+    if len(unique) < FEWEST:
+        raise CorpusError(
+            f"{corpus}: {len(unique)} documents are too few to keep a part for the test; label "
+            f"{FEWEST} at least, or name a test set with --test"
+        )
+    share = test_ratio(len(unique))
+    ratios = {"train": 1 - share, "test": share}
+
+    def parts_of(seed: int) -> dict[str, list[Document]]:
+        return split_corpus(unique, ratios=ratios, seed=seed).parts
+
+    seed = min(range(_SEED, _SEED + _TRIES), key=lambda s: (_unknown(parts_of(s)), s))
+    split = split_corpus(unique, ratios=ratios, seed=seed)
+    n_test = len(split.parts["test"])
+    by = "document, as no patients are named" if split.n_ungrouped else "patient"
+    why = (
+        f"no test set was given, so {n_test} of {len(unique)} documents are kept for it, divided "
+        f"by {by} (seed {seed}): {choose_protocol(len(unique)).why}. The files hold note text, and "
+        "paths are as seen from the folder that init ran in"
+    )
+    return (
+        split.parts,
+        why,
+        {"documents left out, as their text stood twice": len(docs) - len(unique)},
+    )
+
+
+def _whole(
+    docs: Sequence[Document], corpus: Path
+) -> tuple[dict[str, list[Document]], str, dict[str, int]]:
+    """All documents as they are: cross-fit keeps those of one patient or one text together."""
+    if len(docs) < FEWEST:
+        raise CorpusError(
+            f"{corpus}: {len(docs)} documents are too few for a cross-fit; label {FEWEST} at least"
+        )
+    why = (
+        "no test set is needed: all documents are trained on and scored, never by the same models. "
+        "The file holds note text, and its path is as seen from the folder that init ran in"
+    )
+    return {"train": list(docs)}, why, {}
+
+
+def _unknown(parts: Mapping[str, Sequence[Document]]) -> int:
+    """Mentions of test whose label train lacks: no student could find them."""
+    known = {ent.label for doc in parts["train"] for ent in doc.entities}
+    return sum(ent.label not in known for doc in parts["test"] for ent in doc.entities)
+
+
+def _sentence(why: str) -> str:
+    return f"{why[0].upper()}{why[1:]}."
+
+
+__all__ = ["FEWEST", "InitResult", "Reading", "Seen", "init_recipe"]

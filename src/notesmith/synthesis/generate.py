@@ -1,0 +1,253 @@
+"""The two stages of the generator: fine-tune on gold, then sample what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from notesmith.config import RecipeConfig, SftConfig, SynthesizeConfig
+from notesmith.document import Document, Provenance
+from notesmith.errors import StageError
+from notesmith.filters import Candidate
+from notesmith.markup import Marks
+from notesmith.progress import OnProgress, silent
+from notesmith.synthesis.decode import Annotator, candidates_of
+from notesmith.synthesis.names import NameSet
+from notesmith.synthesis.plan import (
+    Brief,
+    begin_as,
+    brief_of,
+    marks_for,
+    neighbour_of,
+    three_parts,
+    units_of,
+)
+from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, whole_text
+from notesmith.synthesis.requests import Request
+
+if TYPE_CHECKING:
+    from notesmith.lm import Example, LanguageModel, Sample, SftResult
+
+
+Choose = Callable[[Brief, Sequence["Sample"]], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOutput:
+    """What the generator wrote, parsed and labelled by source, before any filter."""
+
+    candidates: tuple[Candidate, ...]
+    tokens: int
+    seconds: float
+
+
+def hold_out(docs: Sequence[Document], ratio: float, seed: int) -> frozenset[str]:
+    """Ids of the gold documents kept for early stopping: at least one, never all."""
+    if ratio == 0 or len(docs) < 2:
+        return frozenset()
+    n = min(len(docs) - 1, max(1, round(ratio * len(docs))))
+    order = np.random.default_rng(seed).permutation(len(docs))
+    return frozenset(docs[int(i)].id for i in order[:n])
+
+
+def examples_of(
+    units: Sequence[Document],
+    *,
+    neighbours: Sequence[Document],
+    marks: Marks,
+    config: SynthesizeConfig,
+    sft: SftConfig,
+    kind: str,
+    labels: Sequence[str],
+    seed: int,
+    descriptions: Mapping[str, str] | None = None,
+) -> list[Example]:
+    """Prompt and completion of each unit; ``neighbours`` are what grounded templates show."""
+    from notesmith.lm import Example
+
+    rng = np.random.default_rng(seed)
+    made: list[Example] = []
+    for k, unit in enumerate(units):
+        request = Request(f"e{k}", unit.id, len(unit.text.split()), mentions_of(unit))
+        completion = completion_of(unit, marks)
+        if config.prompt == "neighbour":
+            request = replace(request, neighbour=neighbour_of(unit, neighbours, marks, rng))
+        elif config.prompt == "infill":
+            before, middle, after = three_parts(completion, marks, rng)
+            request = replace(request, before=before.strip(), after=after.strip())
+            completion = middle
+        prompt = prompt_of(
+            request,
+            config=config,
+            unit=sft.unit,
+            kind=kind,
+            labels=labels,
+            descriptions=descriptions,
+        )
+        made.append(Example(prompt, completion))
+    return made
+
+
+def run_sft(
+    lm: LanguageModel,
+    gold: Sequence[Document],
+    config: SftConfig,
+    synthesize: SynthesizeConfig,
+    *,
+    replaced: Sequence[Document] = (),
+    kind: str,
+    labels: Sequence[str],
+    descriptions: Mapping[str, str] | None = None,
+    out: Path,
+    seed: int,
+    on_progress: OnProgress = silent,
+) -> SftResult:
+    """Teach the model to write gold's units.
+
+    Args:
+        lm: the base model.
+        gold: gold documents; a part is held out for early stopping.
+        config: of the training.
+        synthesize: names the prompt template.
+        replaced: mention-replaced copies of gold documents, so that the model learns to copy what
+            it is asked for; copies of held-out documents are left out by their parent's id.
+        kind: what the documents are, for the prompt.
+        labels: all labels.
+        descriptions: one line on a label, for the prompt, by label.
+        out: folder that the tuned model is written to.
+        seed: of the hold-out and the training.
+        on_progress: told of training progress.
+
+    Raises:
+        StageError: there is nothing to learn from.
+    """
+    from notesmith.lm import train_sft
+
+    held = hold_out(gold, config.dev_ratio, seed)
+    copies = [d for d in replaced if not held.intersection(d.provenance.parents)]
+    train = units_of([*(d for d in gold if d.id not in held), *copies], config, lm)
+    dev = units_of([d for d in gold if d.id in held], config, lm)
+    if not train:
+        raise StageError("no gold unit to fine-tune on")
+    marks = marks_for(lm, labels)
+
+    def examples(units: Sequence[Document], offset: int) -> list[Example]:
+        return examples_of(
+            units,
+            neighbours=train,
+            marks=marks,
+            config=synthesize,
+            sft=config,
+            kind=kind,
+            labels=labels,
+            seed=seed + offset,
+            descriptions=descriptions,
+        )
+
+    return train_sft(
+        lm,
+        examples(train, 0),
+        examples(dev, 1),
+        config,
+        out=out,
+        seed=seed,
+        begin_as=begin_as(marks, lm) if config.mark_words else {},
+        on_progress=on_progress,
+    )
+
+
+def provenance_of(lm: LanguageModel, seed: int) -> Provenance:
+    """Where text that ``lm`` wrote comes from."""
+    return Provenance("synthetic", model=lm.name, stage="synthesize", seed=seed)
+
+
+def run_sample(
+    lm: LanguageModel,
+    gold: Sequence[Document],
+    names: NameSet,
+    config: RecipeConfig,
+    *,
+    labels: Sequence[str],
+    seed: int,
+    tuned: bool = True,
+    n_each: int = 1,
+    choose: Choose | None = None,
+    on_progress: OnProgress = silent,
+    finished: Mapping[int, Sample] | None = None,
+    on_samples: Callable[[list[Sample]], None] | None = None,
+    annotator: Annotator | None = None,
+) -> SampleOutput:
+    """Plan requests from gold, let the model write them, and label by source.
+
+    Args:
+        lm: the model.
+        gold: the gold documents that it was tuned on.
+        names: approved new names.
+        config: the recipe; ``synthesize``, ``sample``, ``sft`` and ``corpus.kind`` are read.
+        labels: all labels.
+        seed: of the plan and the sampling.
+        tuned: False for a base model: each prompt then begins with gold examples, marks are plain
+            tags, and a text ends at an empty line.
+        n_each: texts written for each request.
+        choose: of the texts of all requests, side by side, the number of one a request; needed
+            where ``n_each`` is more than 1.
+        on_progress: told of sampling progress.
+        finished: samples of an interrupted run, by number.
+        on_samples: given each batch of samples as it is done.
+        annotator: a committee that decides on marks nobody asked for.
+    """
+    from notesmith.lm.sample import sample
+
+    synth = config.synthesize
+    units = units_of(gold, config.sft, lm)
+    n = round(synth.units_per_gold * len(units)) if synth.units_per_gold else synth.units
+    brief = brief_of(
+        lm, units, names, config, n=n, labels=labels, seed=seed, shots=0 if tuned else synth.shots
+    )
+    rules = brief.constraint
+    made = sample(
+        lm,
+        [prompt for prompt in brief.prompts for _ in range(n_each)],
+        config.sample,
+        seed=seed,
+        constraint=[r for r in rules for _ in range(n_each)] if isinstance(rules, list) else rules,
+        on_progress=on_progress,
+        finished=finished,
+        on_samples=on_samples,
+    )
+    samples = [s if tuned else until_empty_line(s) for s in made.samples]
+    if choose is not None:
+        samples = [samples[i] for i in choose(brief, samples)]
+    candidates = candidates_from(brief, samples, provenance_of(lm, seed), annotator=annotator)
+    return SampleOutput(tuple(candidates), made.tokens, made.seconds)
+
+
+def candidates_from(
+    brief: Brief,
+    samples: Sequence[Sample],
+    provenance: Provenance,
+    *,
+    annotator: Annotator | None = None,
+) -> list[Candidate]:
+    """What was written for the first requests of ``brief``, a sample each, labelled by source."""
+    requests = brief.requests[: len(samples)]
+    return candidates_of(
+        requests,
+        [whole_text(r, s.text) for r, s in zip(requests, samples, strict=True)],
+        [s.ended for s in samples],
+        marks=brief.marks,
+        lexicon=brief.lexicon,
+        provenance=provenance,
+        annotator=annotator,
+        reserved=brief.reserved,
+    )
+
+
+def until_empty_line(sample: Sample) -> Sample:
+    """What a base model wrote before it began another example."""
+    text, line, _ = sample.text.partition("\n\n")
+    return replace(sample, text=text, ended=bool(line) or sample.ended)

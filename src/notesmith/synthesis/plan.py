@@ -1,0 +1,346 @@
+"""What the generator is told before it writes: requests, prompts, marks, where marks may stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from notesmith.config import (
+    FilterConfig,
+    RecipeConfig,
+    SampleConfig,
+    SftConfig,
+    SynthesizeConfig,
+)
+from notesmith.document import Document, Entity
+from notesmith.markup import ESCAPE, Marks, nest, render
+from notesmith.segments import cut, split
+from notesmith.synthesis.decode import Lexicon
+from notesmith.synthesis.names import NameSet
+from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, to_lm
+from notesmith.synthesis.requests import Request, plan_requests
+
+if TYPE_CHECKING:
+    from notesmith.lm import LanguageModel, MarkConstraint
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """Requests and all that follows from them, in their order.
+
+    ``constraint`` holds for all prompts, or is a list with one a prompt, or None. ``lexicon`` are
+    the approved names, gold's included; ``reserved`` the tokens that no text may hold besides
+    ``marks``; ``units`` gold, cut as the generator writes it.
+    """
+
+    units: tuple[Document, ...]
+    requests: tuple[Request, ...]
+    prompts: tuple[str, ...]
+    constraint: MarkConstraint | list[MarkConstraint] | None
+    marks: Marks
+    lexicon: Lexicon
+    reserved: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+
+def brief_of(
+    lm: LanguageModel,
+    units: Sequence[Document],
+    names: NameSet,
+    config: RecipeConfig,
+    *,
+    n: int,
+    labels: Sequence[str],
+    seed: int,
+    shots: int = 0,
+) -> Brief:
+    """Plan ``n`` requests from gold ``units`` and say how each is put to ``lm``.
+
+    Args:
+        lm: the model that will write.
+        units: gold, cut as the generator writes it.
+        names: approved new names.
+        config: ``synthesize``, ``sample``, ``sft``, ``corpus`` (kind and label descriptions)
+            and the lengths that ``filter`` keeps are read; no unit of another length is asked for.
+        n: number of requests.
+        labels: all labels.
+        seed: of the plan.
+        shots: gold examples at the beginning of each prompt, for a model that is not tuned; marks
+            are then plain tags, which it has seen.
+    """
+    synth = config.synthesize
+    marks = Marks.plain(labels) if shots else marks_for(lm, labels)
+    gold = _names_in(units)
+    patterns = _of_kept_length(units, config.filter)
+    requests = plan_requests(
+        patterns,
+        [mentions_of(unit) for unit in patterns],
+        n=n,
+        gold=gold,
+        proposed=names.names,
+        gold_ratio=synth.names.gold_ratio,
+        seed=seed,
+    )
+    by_id = {unit.id: unit for unit in units}
+    requests = ground(requests, by_id, marks=marks, config=synth, seed=seed)
+    prompts = [_prompt(r, synth, config, labels) for r in requests]
+    if shots:
+        shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
+        prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
+    every = {
+        label: (*gold.get(label, ()), *names.names.get(label, ()))
+        for label in {*gold, *names.names}
+    }
+    constraint = constraints_of(
+        lm, marks, requests, every, config.sample, depth=nesting_depth(units)
+    )
+    return Brief(
+        tuple(units),
+        tuple(requests),
+        tuple(prompts),
+        constraint,
+        marks,
+        Lexicon.of(every),
+        lm.reserved,
+    )
+
+
+def _prompt(
+    request: Request, synth: SynthesizeConfig, config: RecipeConfig, labels: Sequence[str]
+) -> str:
+    corpus = config.corpus
+    return prompt_of(
+        request,
+        config=synth,
+        unit=config.sft.unit,
+        kind=corpus.kind,
+        labels=labels,
+        descriptions=corpus.label_descriptions,
+    )
+
+
+def _of_kept_length(units: Sequence[Document], filters: FilterConfig) -> Sequence[Document]:
+    """Units as long as text has to be to be kept; all of them where none is."""
+    kept = [
+        unit for unit in units if filters.min_words <= len(unit.text.split()) <= filters.max_words
+    ]
+    return kept or units
+
+
+def _shown(
+    units: Sequence[Document],
+    requests: Sequence[Request],
+    marks: Marks,
+    config: RecipeConfig,
+    labels: Sequence[str],
+    *,
+    n: int,
+    seed: int,
+) -> list[str]:
+    """Gold examples for each request, its own pattern not among them."""
+    plain = config.synthesize.model_copy(update={"prompt": "scratch"})
+    shown: dict[str, str] = {}
+    for unit in units:
+        asked = Request("", unit.id, len(unit.text.split()), mentions_of(unit))
+        prompt = _prompt(asked, plain, config, labels)
+        shown[unit.id] = f"{prompt}{completion_of(unit, marks)}\n\n"
+    rng = np.random.default_rng([seed, 11])
+    ids = list(shown)
+    found: list[str] = []
+    for request in requests:
+        others = [i for i in rng.permutation(len(ids))[: n + 1] if ids[i] != request.pattern]
+        found.append("".join(shown[ids[i]] for i in others[:n]))
+    return found
+
+
+def marks_for(lm: LanguageModel, labels: Sequence[str]) -> Marks:
+    """Reserved tokens where the tokenizer has enough to spare, else plain tags."""
+    if len(lm.reserved) >= len(labels) + 1:
+        return Marks.reserved(labels, lm.reserved)
+    return Marks.plain(labels)
+
+
+def begin_as(marks: Marks, lm: LanguageModel) -> dict[str, str]:
+    """Text that each mark begins as, where it is a spare token: its label's words, or a bracket."""
+    named = dict(zip(marks.opens, map(_words, marks.labels), strict=True)) | {marks.close: ")"}
+    return {mark: words for mark, words in named.items() if mark in lm.reserved}
+
+
+def _words(label: str) -> str:
+    """Label ``Lab_value`` or ``LabValue`` as `` lab value``."""
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
+    return " " + " ".join(re.split(r"[\W_]+", parts.lower())).strip()
+
+
+def units_of(docs: Sequence[Document], config: SftConfig, lm: LanguageModel) -> list[Document]:
+    """Cut documents into the generator's units."""
+
+    def count(text: str) -> int:
+        return len(lm.encode(text))
+
+    return [
+        cut(doc, span)
+        for doc in docs
+        for span in split(
+            doc,
+            config.unit,
+            passage_sentences=config.passage_sentences,
+            max_tokens=config.max_unit_tokens,
+            count_tokens=count,
+        )
+    ]
+
+
+def ground(
+    requests: Sequence[Request],
+    units: Mapping[str, Document],
+    *,
+    marks: Marks,
+    config: SynthesizeConfig,
+    seed: int,
+) -> list[Request]:
+    """Add what grounded templates show: a neighbour, a beginning, or a beginning and an end."""
+    rng = np.random.default_rng([seed, 7])
+    pool = list(units.values())
+    grounded: list[Request] = []
+    for request in requests:
+        unit = units[request.pattern]
+        if config.prompt == "neighbour":
+            request = replace(request, neighbour=neighbour_of(unit, pool, marks, rng, same=True))
+        elif config.prompt in ("continue", "infill"):
+            # Gold's own mentions stay in the parts that are given, so ask for them by name.
+            request = replace(request, mentions=mentions_of(unit), words=len(unit.text.split()))
+            completion = completion_of(unit, marks)
+            before, _, after = three_parts(completion, marks, rng)
+            if config.prompt == "continue":
+                before, after = (_beginning(completion, marks, rng), "")
+            request = replace(request, before=before.strip(), after=after.strip())
+        grounded.append(request)
+    return grounded
+
+
+def constraints_of(
+    lm: LanguageModel,
+    marks: Marks,
+    requests: Sequence[Request],
+    names: Mapping[str, Sequence[str]],
+    config: SampleConfig,
+    *,
+    depth: int,
+) -> MarkConstraint | list[MarkConstraint] | None:
+    """What keeps marks in place: one constraint for all rows, or one a row where names differ.
+
+    None where it is not wanted, or where a mark is more than one token and cannot be constrained.
+    """
+    from notesmith.lm import MarkConstraint
+    from notesmith.lm.constrain import Trie
+
+    ids = [lm.encode(mark) for mark in (marks.close, *marks.opens)]
+    if config.constrain == "none" or any(len(found) != 1 for found in ids):
+        return None
+    close, *opens = [found[0] for found in ids]
+    strays = set(lm.tokenizer.convert_tokens_to_ids(list(lm.reserved)))
+    never = tuple(sorted(strays - {close, *opens, *lm.eos_ids}))
+
+    def trie(mentions: Iterable[str]) -> Trie:
+        return Trie.of(lm.encode(" " + mention) for mention in mentions)
+
+    def constraint(licence: Mapping[int, Trie] | None) -> MarkConstraint:
+        return MarkConstraint(
+            open_ids=tuple(opens),
+            close_id=close,
+            eos_ids=lm.eos_ids,
+            max_depth=depth if licence is None else 1,
+            licence=licence,
+            never_ids=never,
+        )
+
+    if config.constrain == "marks":
+        return constraint(None)
+    by_label = dict(zip(marks.labels, opens, strict=True))
+    if config.constrain == "licensed":
+        return constraint({by_label[label]: trie(found) for label, found in names.items()})
+    rows: list[MarkConstraint] = []
+    for request in requests:
+        asked: dict[str, list[str]] = {}
+        for label, mention in request.mentions:
+            asked.setdefault(label, []).append(mention)
+        rows.append(constraint({by_label[label]: trie(found) for label, found in asked.items()}))
+    return rows
+
+
+def nesting_depth(units: Sequence[Document]) -> int:
+    """How deep mentions nest in ``units``, at least 1."""
+    deepest = 1
+    for unit in units:
+        stack: list[Entity] = []
+        for ent in nest(unit.entities)[0]:
+            while stack and stack[-1].end <= ent.start:
+                stack.pop()
+            stack.append(ent)
+            deepest = max(deepest, len(stack))
+    return deepest
+
+
+def _names_in(units: Sequence[Document]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, dict[str, None]] = {}
+    for unit in units:
+        for label, mention in mentions_of(unit):
+            found.setdefault(label, {})[mention] = None
+    return {label: tuple(names) for label, names in sorted(found.items())}
+
+
+def neighbour_of(
+    unit: Document,
+    pool: Sequence[Document],
+    marks: Marks,
+    rng: np.random.Generator,
+    *,
+    same: bool = False,
+) -> str:
+    """A marked gold unit to imitate: the pattern itself (``same``), or one as rich in mentions."""
+    if same:
+        return to_lm(render(unit, marks).text, marks)
+    n = len(unit.entities)
+    alike = [u for u in pool if u.id != unit.id and (len(u.entities) > 0) == (n > 0)] or list(pool)
+    return to_lm(render(alike[int(rng.integers(len(alike)))], marks).text, marks)
+
+
+def cut_places(completion: str, marks: Marks) -> list[int]:
+    """Offsets where a marked text may be cut: before a word, outside every mention, not at 0."""
+    mark = marks.pattern().pattern
+    places: list[int] = []
+    depth = 0
+    for match in re.finditer(rf" |{re.escape(ESCAPE)}(?:{mark})|{mark}", completion):
+        token = match.group()
+        opens = token in marks.opens
+        if depth == 0 and match.start() > 0 and (token == " " or opens):
+            places.append(match.start())
+        depth += opens - (token == marks.close)
+    return places
+
+
+def _beginning(completion: str, marks: Marks, rng: np.random.Generator) -> str:
+    """The first 20 to 50% of a marked text."""
+    return completion[
+        : _place(cut_places(completion, marks), rng.uniform(0.2, 0.5), len(completion))
+    ]
+
+
+def three_parts(completion: str, marks: Marks, rng: np.random.Generator) -> tuple[str, str, str]:
+    """Beginning, middle and end of a marked text, cut where it may be."""
+    places = cut_places(completion, marks)
+    first = _place(places, rng.uniform(0.15, 0.4), len(completion))
+    last = max(first, _place(places, rng.uniform(0.6, 0.9), len(completion)))
+    return completion[:first], completion[first:last], completion[last:]
+
+
+def _place(places: Sequence[int], ratio: float, length: int) -> int:
+    """The place nearest to ``ratio`` of ``length``; the end where there is none."""
+    return min(places, key=lambda p: abs(p - ratio * length), default=length)

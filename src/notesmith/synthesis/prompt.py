@@ -1,0 +1,114 @@
+"""Prompts and completions: what the model reads and what it learns to write.
+
+Templates are files in ``prompts/``. In the model's form a mark stands *before* the space of the
+word that it opens, ``of<Disease> colon cancer</> and``, so that the tokenizer sees every word as it
+does in running text; ``to_lm`` and ``from_lm`` move the marks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from notesmith.config import SynthesizeConfig
+from notesmith.document import Document
+from notesmith.markup import Marks, nest, render
+from notesmith.segments import Unit
+from notesmith.synthesis.requests import Request
+
+_WORDS_STEP = 5
+
+
+@cache
+def template(name: str) -> Template:
+    """The prompt template ``name``; ``continue`` reads ``scratch`` and goes on from a beginning."""
+    name = "scratch" if name == "continue" else name
+    text = files("notesmith.synthesis").joinpath("prompts", f"{name}.txt").read_text("utf-8")
+    return Template(text.removesuffix("\n"))
+
+
+def rounded_words(n: int) -> int:
+    """Length as the prompt tells it: a multiple of 5 words, at least 5."""
+    return max(_WORDS_STEP, _WORDS_STEP * round(n / _WORDS_STEP))
+
+
+def mentions_line(mentions: Sequence[tuple[str, str]], labels: Sequence[str]) -> str:
+    """``Disease: a; b`` for each label asked for, in order; ``No Disease.`` where nothing is.
+
+    A sentence and no empty list: a model told ``Disease: none`` writes *none* as a mention.
+    """
+    asked: dict[str, list[str]] = {}
+    for label, mention in mentions:
+        asked.setdefault(label, []).append(mention)
+    if not asked:
+        return f"No {labels[0] if len(labels) == 1 else 'mentions'}."
+    return " | ".join(f"{label}: {'; '.join(names)}" for label, names in asked.items())
+
+
+def described(mentions: Sequence[tuple[str, str]], descriptions: Mapping[str, str]) -> list[str]:
+    """A line ``Disease means …`` for each described label that is asked for, in order."""
+    asked = dict.fromkeys(label for label, _ in mentions)
+    return [f"{label} means {descriptions[label]}" for label in asked if label in descriptions]
+
+
+def prompt_of(
+    request: Request,
+    *,
+    config: SynthesizeConfig,
+    unit: Unit,
+    kind: str,
+    labels: Sequence[str],
+    descriptions: Mapping[str, str] | None = None,
+) -> str:
+    """The prompt of one request, without white space at its end.
+
+    ``descriptions`` of the labels that are asked for stand before the mentions, a line each.
+    """
+    asked = mentions_line(request.mentions, labels)
+    text = template(config.prompt).substitute(
+        unit=unit,
+        kind=kind or "clinical note",
+        words=rounded_words(request.words),
+        mentions="\n".join([*described(request.mentions, descriptions or {}), asked]),
+        neighbour=request.neighbour,
+        before=request.before,
+        after=request.after,
+    )
+    if config.prompt == "continue" and request.before:
+        return f"{text} {request.before}"
+    return text
+
+
+def whole_text(request: Request, written: str) -> str:
+    """The whole marked text: what a grounded template gave, and what was written."""
+    gap = " " if request.after and not written.endswith(" ") else ""
+    return f"{request.before}{written}{gap}{request.after}"
+
+
+def to_lm(marked: str, marks: Marks) -> str:
+    """Move each open mark before the space that precedes it."""
+    return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
+
+
+def from_lm(marked: str, marks: Marks) -> str:
+    """The inverse of ``to_lm``; white space before a close mark moves behind it."""
+    marked = re.sub(rf"((?:{_opens(marks)})+)([ \n]+)", r"\2\1", marked)
+    return re.sub(rf"([ \n]+)({re.escape(marks.close)})", r"\2\1", marked)
+
+
+def _opens(marks: Marks) -> str:
+    return "|".join(re.escape(mark) for mark in sorted(marks.opens, key=len, reverse=True))
+
+
+def completion_of(unit: Document, marks: Marks) -> str:
+    """What the model should write for ``unit``: a space, then the marked text."""
+    return to_lm(" " + render(unit, marks).text, marks)
+
+
+def mentions_of(unit: Document) -> tuple[tuple[str, str], ...]:
+    """(label, mention) of every entity that markup can hold, in order of its open mark."""
+    entities, _ = nest(unit.entities)
+    return tuple((ent.label, " ".join(ent.mention(unit.text).split())) for ent in entities)

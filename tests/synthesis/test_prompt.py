@@ -1,0 +1,109 @@
+"""Prompts are files with snapshots; marks move with their spaces and come back."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notesmith.config import SynthesizeConfig
+from notesmith.document import Document, Entity
+from notesmith.markup import Marks, parse
+from notesmith.synthesis.prompt import (
+    completion_of,
+    from_lm,
+    mentions_line,
+    prompt_of,
+    rounded_words,
+    to_lm,
+)
+from notesmith.synthesis.requests import Request
+
+MARKS = Marks.plain(["Problem", "Drug"])
+DOC = Document(
+    "x",
+    "Chest pain and DM type 2 today.",
+    (
+        Entity("T1", "Problem", ((0, 10),)),
+        Entity("T2", "Problem", ((15, 24),)),
+        Entity("T3", "Drug", ((15, 17),)),
+    ),
+)
+
+
+def test_snapshot_of_every_template() -> None:
+    request = Request(
+        "r1",
+        "x",
+        13,
+        (("Problem", "gout"), ("Drug", "aspirin"), ("Problem", "DM")),
+        "N b",
+        "B",
+        "E",
+    )
+
+    def text(name: str) -> str:
+        config = SynthesizeConfig(prompt=name)  # type: ignore[arg-type]
+        return prompt_of(
+            request, config=config, unit="sentence", kind="note", labels=["Drug", "Problem"]
+        )
+
+    scratch = "One sentence of a note, about 15 words.\nProblem: gout; DM | Drug: aspirin\nText:"
+    assert text("scratch") == scratch
+    assert text("continue") == scratch + " B"
+    assert text("neighbour") == (
+        "One sentence of a note, about 15 words.\nExample: N b\n"
+        "Problem: gout; DM | Drug: aspirin\nText:"
+    )
+    assert text("infill") == (
+        "One sentence of a note, about 15 words.\nProblem: gout; DM | Drug: aspirin\n"
+        "Begins: B\nEnds: E\nMiddle:"
+    )
+
+
+def test_nothing_asked_for_is_said() -> None:
+    assert mentions_line([], ["Disease"]) == "No Disease."
+    assert mentions_line([], ["Drug", "Problem"]) == "No mentions."
+
+
+def test_lengths_are_told_in_fives() -> None:
+    assert [rounded_words(n) for n in (1, 7, 8, 12, 13)] == [5, 5, 10, 10, 15]
+
+
+def test_marks_stand_before_the_space_in_the_models_form() -> None:
+    assert completion_of(DOC, MARKS) == (
+        "<Problem> Chest pain</> and<Problem><Drug> DM</> type 2</> today."
+    )
+    parsed = parse(from_lm(completion_of(DOC, MARKS), MARKS).strip(), MARKS, doc_id="x")
+    assert parsed == DOC
+
+
+def test_loose_spaces_inside_a_mention_move_out() -> None:
+    assert from_lm("a<Drug> b </>c", MARKS) == "a <Drug>b</> c"
+
+
+@given(st.lists(st.sampled_from(["a", " ", "b", "<Drug>", "<Problem>", "</>", "."]), max_size=12))
+def test_moving_marks_loses_no_character(pieces: list[str]) -> None:
+    marked = "".join(pieces)
+    for moved in (to_lm(marked, MARKS), from_lm(marked, MARKS)):
+        assert sorted(moved) == sorted(marked)
+
+
+def test_descriptions_of_the_labels_asked_for_stand_before_the_mentions() -> None:
+    descriptions = {"Drug": "a substance given to treat", "Test": "never asked for"}
+
+    def text(*mentions: tuple[str, str]) -> str:
+        request = Request("r1", "x", 13, mentions)
+        return prompt_of(
+            request,
+            config=SynthesizeConfig(),
+            unit="sentence",
+            kind="note",
+            labels=["Drug", "Problem"],
+            descriptions=descriptions,
+        )
+
+    assert text(("Problem", "gout"), ("Drug", "aspirin")) == (
+        "One sentence of a note, about 15 words.\nDrug means a substance given to treat\n"
+        "Problem: gout | Drug: aspirin\nText:"
+    )
+    assert text() == "One sentence of a note, about 15 words.\nNo mentions.\nText:"
