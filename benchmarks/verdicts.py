@@ -35,7 +35,7 @@ from notesmith.config import EvaluateConfig
 from notesmith.evaluate import CellScores, assemble, results
 from notesmith.evaluate.bootstrap import Array, bootstrap, document_weights, f1
 from notesmith.evaluate.power import detectable, replicates_needed
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.findings import OUT_OF_DRAW
 
 POINTS_PER_LOGIT = 22.0  # about what a logit moves near F1 65; ``nominal`` has it exactly
 BASE = 0.6  # logit of the chance that a mention is found there

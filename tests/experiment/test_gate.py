@@ -8,7 +8,7 @@ import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import SealError
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.experiment import preview, run_recipe, write_results
 from notesmith.experiment.gate import UNSEEN, Gate, read_seal, seal_facts, sealed_recipe
 from notesmith.experiment.recipes import load_recipe, save_recipe

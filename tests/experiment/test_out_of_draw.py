@@ -7,7 +7,8 @@ import pytest
 
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
-from notesmith.evaluate.scores import OUT_OF_DRAW, CellScores
+from notesmith.evaluate.scores import CellScores
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.experiment import outcome, run_recipe
 from notesmith.experiment.artefacts import load_docs
 from notesmith.experiment.cells import CellStore

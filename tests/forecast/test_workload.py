@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from notesmith.config import RecipeConfig
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.experiment.draws import Sources
 from notesmith.experiment.plan import make_plan
 from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts, UnitFacts, train_facts

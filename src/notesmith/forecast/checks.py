@@ -13,12 +13,12 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.folder import check_folder
-from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.gate import Gate, stands_in_train
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
 from notesmith.experiment.recipes import RECIPE, load_recipe, reinforcement_of, student_of
+from notesmith.findings import OUT_OF_FOLD
 from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE

@@ -28,6 +28,11 @@ def signed(value: float | None, *, digits: int = 1) -> str:
     return _minus(text) if float(text) else f"{0:.{digits}f}"
 
 
+def exact(value: float | None) -> str:
+    """Return a number with three decimals."""
+    return points(value, digits=3)
+
+
 def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
     """Return ``[62.1, 68.0]``; nothing where either end is absent."""
     if not (is_number(low) and is_number(high)):
