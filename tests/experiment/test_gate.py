@@ -8,12 +8,12 @@ import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import SealError
-from notesmith.findings import OUT_OF_DRAW
 from notesmith.experiment import preview, run_recipe, write_results
 from notesmith.experiment.gate import UNSEEN, Gate, read_seal, seal_facts, sealed_recipe
 from notesmith.experiment.recipes import load_recipe, save_recipe
 from notesmith.experiment.run import corpus_paths
 from notesmith.files.checksums import dumps_checked
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.home import home
 
 from .doubles import doubles, tiny_recipe, write_notes

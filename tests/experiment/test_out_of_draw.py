@@ -8,7 +8,6 @@ import pytest
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
-from notesmith.findings import OUT_OF_DRAW
 from notesmith.experiment import outcome, run_recipe
 from notesmith.experiment.artefacts import load_docs
 from notesmith.experiment.cells import CellStore
@@ -17,6 +16,7 @@ from notesmith.experiment.plan import make_plan
 from notesmith.experiment.run import corpus_paths, sources_of
 from notesmith.experiment.stages import SCORES
 from notesmith.experiment.stages.corpus import not_out_of_draw, sampled
+from notesmith.findings import OUT_OF_DRAW
 
 from .doubles import doubles, note, tiny_recipe, write_notes
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from notesmith.report.reading import read_run
 
 from notesmith.errors import NotesmithError
 from notesmith.experiment import status_of, write_results
@@ -20,7 +21,6 @@ from notesmith.experiment.folder import KEEP, MARKER, SEAL, claim_folder
 from notesmith.experiment.lock import LOCK, run_lock
 from notesmith.files.processes import Owner
 from notesmith.report.card import CardFacts, model_card
-from notesmith.report.reading import read_run
 
 from .breaking import damage, tree
 from .quick import kept, lasting, recipe, run

@@ -62,3 +62,36 @@ def out_of_draw(results):
             row["beside"] = {"scored_on": "test", **ends, "values": [], "p": 0.5}
             row |= {"scored_on": "out-of-draw", "delta": row["delta"] + 0.5}
     return results
+
+
+def made(**changes):
+    """What one generator made in one draw."""
+    return {
+        "size": 50,
+        "replicate": 0,
+        "asked": 10,
+        "kept": 6,
+        "dropped": {},
+        "tokens": 100,
+        "seconds": 1.0,
+        **changes,
+    }
+
+
+def learnt(**changes):
+    """How one generator learnt from rewards."""
+    return {
+        "arm": "synthetic+replaced",
+        "size": 50,
+        "replicate": 0,
+        "method": "grpo",
+        "placebo": False,
+        "steps": 8,
+        "best_step": 8,
+        "stopped": None,
+        "sampled_tokens": 900,
+        "tokens": 800,
+        "seconds": 2.0,
+        "history": [],
+        **changes,
+    }

@@ -127,7 +127,9 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         "versions": [f"{k} {v}" for k, v in results.versions.items() if k != "notesmith"],
         "machine": _machine(results.machine),
         "seconds": sum(stage.seconds for stage in results.stages),
-        "last_sentence": (results.verdict.sentences or (results.verdict.headline,))[-1],
+        "last_sentence": results.verdict.sentences[-1]
+        if results.verdict.sentences
+        else f"{words.advice(results.verdict.recommendation)}.",
     }
 
 
