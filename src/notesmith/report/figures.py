@@ -184,9 +184,7 @@ def worth_interval(worth: Worth) -> str:
     return _ends(worth.low, worth.high, worth.beyond, words.count)
 
 
-def _ends(
-    low: float, high: float, beyond: Sequence[str], write: Callable[[float | None], str]
-) -> str:
+def _ends(low: float, high: float, beyond: Sequence[str], write: Callable[[float], str]) -> str:
     first = f"{write(low)}{' or fewer' if 'low' in beyond else ''}"
     last = f"{write(high)}{' or more' if 'high' in beyond else ''}"
     return f" [{first}, {last}]"
