@@ -102,8 +102,9 @@ class Arm(Scores):
     @property
     def decided(self) -> Scores:
         """The scores on the documents that decide."""
-        is_beyond = self.decided_on == OUT_OF_DRAW and self.out_of_draw is not None
-        return self.out_of_draw if is_beyond and self.out_of_draw else self
+        if self.decided_on == OUT_OF_DRAW and self.out_of_draw is not None:
+            return self.out_of_draw
+        return self
 
     @property
     def beside(self) -> Scores | None:

@@ -212,7 +212,7 @@ def test_what_was_edited_after_sealing_is_not_called_named_before(one, edit, nam
     # Everything else is as it was sealed.
     parts = ("candidate", "comparator", "confidence", "arms", "comparisons", "verdict", "config")
     for part in parts:
-        assert found[part] == before[part]
+        assert getattr(found, part) == getattr(before, part)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "a list"])
@@ -241,7 +241,7 @@ def test_the_seal_holds_the_candidate_that_the_recipe_leaves_to_the_rule(paths, 
     look(unnamed, tmp_path / "one")
     assert read_seal(tmp_path / "one").plan.recipe["evaluate"]["candidate"] == "both"
     # To name it is no change. The rule would find another arm, had one more made sources.
-    assert facts(recipe(paths), tmp_path / "one").changed == []
+    assert facts(recipe(paths), tmp_path / "one").changed == ()
     more = {"name": "more", "made": ["replaced", "shuffled", "lwtr"]}
     edited = recipe(paths, arm=[*ARMS, more], evaluate={"candidate": ""})
     found = sealed_recipe(edited, tmp_path / "one", corpus_paths(edited))
@@ -331,7 +331,7 @@ def test_a_seal_from_before_a_field_stays_valid(one, monkeypatch, tmp_path):
     older = replace(seal, openings=(replace(seal.openings[0], plan_hash=seal.plan.hash),))
     (folder / "seal.json").write_text(dumps_checked(older.to_json()))
     monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path / "elsewhere"))
-    assert facts(recipe(paths), folder).changed == []
+    assert facts(recipe(paths), folder).changed == ()
     assert look(recipe(paths), folder) == []
     with pytest.raises(SealError, match=r"differs in draws\.students"):
         look(recipe(paths, draws={"students": 2}), folder)

@@ -234,13 +234,16 @@ def _made(target: Target, plan: Plan, store: CellStore) -> MadeText | None:
         return None
     sampled = store.metrics(filtered.inputs["candidates"])
     covered = store.metrics(coverage)
-    counts = ("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words")
+    counts = (
+        *("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words"),
+        *("requested_mentions", "missing_mentions"),
+    )
     return MadeText(
         size=coverage.size,
         replicate=coverage.replicate,
         # The first arm that trains on the text stands for its generator.
         source=target.arm if len(generators) > 1 else "",
-        **{name: kept[name] for name in (*counts, "requested_mentions", "missing_mentions")},
+        **{name: kept.get(name) for name in counts},
         tokens=sampled.get("tokens", 0),
         seconds=sampled.get("sampling_seconds", 0.0),
         approved_names=store.metrics(coverage.inputs["names"]).get("names"),
