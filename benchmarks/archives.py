@@ -14,7 +14,7 @@ import argparse
 import json
 import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from notesmith.document import Document
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.scores import add_students, hash_ids
 from notesmith.files.write import atomic_write_text
+from notesmith.findings import Findings
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
@@ -57,8 +58,8 @@ def in_documents(cells: Sequence[CellScores], docs: Sequence[Document]) -> list[
     return [replace(c, groups=groups) if c.ids_hash == ids else c for c in cells]
 
 
-def assembled(cells: Sequence[CellScores], published: dict[str, Any], split: str) -> dict[str, Any]:
-    """Today's results from the cells of one split and the recipe that was published."""
+def assembled(cells: Sequence[CellScores], published: dict[str, Any], split: str) -> Findings:
+    """Today's findings from the cells of one split and the recipe that was published."""
     names = {arm["name"] for arm in published["arms"]}
     made = {arm["name"]: tuple(arm["made"]) for arm in published["arms"]}
     config = published["config"]["evaluate"] | {"candidate": published["candidate"] or ""}
@@ -71,14 +72,13 @@ def assembled(cells: Sequence[CellScores], published: dict[str, Any], split: str
     )
 
 
-def row(entry: dict[str, Any] | None) -> str:
-    """A comparison in figures and words."""
+def row(entry: Mapping[str, Any] | None) -> str:
+    """A comparison in figures and words, as any version wrote it."""
     if entry is None:
         return "–"
-    words = entry["claim"]
     return (
         f"{entry['delta']:+.1f} [{entry['low']:+.1f}, {entry['high']:+.1f}], "
-        f"p {entry['p_holm']:.3f}, {words}"
+        f"p {entry['p_holm']:.3f}, {entry['claim']}"
     )
 
 
@@ -95,17 +95,15 @@ def main() -> None:
         name = archive.name.removesuffix(".tar.xz")
         published = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
         cells = in_documents(cells_of(archive), docs)
-        results = assembled(cells, published, published["split"])
+        now = assembled(cells, published, published["split"]).model_dump(mode="json")
         before = {(c["arm"], c["against"], c["size"]): c for c in published["comparisons"]}
         print(f"### {name}\n\n| comparison | published | now |\n|---|---|---|")
-        for entry in results["comparisons"]:
+        for entry in now["comparisons"]:
             key = (entry["arm"], entry["against"], entry["size"])
             print(f"| {key[0]} − {key[1]} | {row(before.get(key))} | {row(entry)} |")
-        print(f"\npublished: {published['verdict']}\n\nnow: {results['verdict']}")
-        print(f"\nnotices: {results['notices']}\n", flush=True)
-        kept[name] = {
-            part: results[part] for part in ("comparisons", "power", "notices", "verdict")
-        }
+        print(f"\npublished: {published['verdict']}\n\nnow: {now['verdict']}")
+        print(f"\nnotices: {now['notices']}\n", flush=True)
+        kept[name] = {part: now[part] for part in ("comparisons", "power", "notices", "verdict")}
     if args.out:
         atomic_write_text(args.out, json.dumps(kept, indent=1) + "\n")
 

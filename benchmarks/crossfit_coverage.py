@@ -129,10 +129,10 @@ def compared(
     only = ["stage=gather"] if evaluate else ()
     results = run_recipe(config, folder, only=only).results
     assert results is not None  # all cells are done
-    gold = next(arm for arm in results["arms"] if arm["name"] == "gold")["f1"]
+    gold = next(arm for arm in results.arms if arm.name == "gold").f1
     return {
-        **results["comparisons"][0],
-        "gold": {key: gold[key] for key in ("mean", "low", "high")},
+        **results.comparisons[0].model_dump(mode="json"),
+        "gold": gold.model_dump(include={"mean", "low", "high"}),
     }
 
 

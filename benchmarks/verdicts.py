@@ -32,16 +32,17 @@ from typing import Any
 import numpy as np
 
 from notesmith.config import EvaluateConfig
-from notesmith.evaluate import CellScores, assemble, results
+from notesmith.evaluate import CellScores, assemble, assembly
 from notesmith.evaluate.bootstrap import Array, bootstrap, document_weights, f1
 from notesmith.evaluate.power import detectable, replicates_needed
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.findings import OUT_OF_DRAW, Comparison, Estimate, Scores
 
 POINTS_PER_LOGIT = 22.0  # about what a logit moves near F1 65; ``nominal`` has it exactly
 BASE = 0.6  # logit of the chance that a mention is found there
 RESAMPLES = 800
-# Claims rest on strict F1: the scores that a report shows beside it would take most of the time.
-results._METRICS = {"f1": results._METRICS["f1"]}
+# Claims rest on comparisons: the scores of arms, which a report shows, would take most of the time.
+_NOTHING = Estimate(mean=0, sd=0, low=0, high=0, values=())
+assembly._scores = lambda board, arm, size: dict.fromkeys(Scores.model_fields, _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +257,9 @@ def label_more(trials: int, seed: int) -> list[dict[str, Any]]:
                 curve = simulate(rng, (nominal(moved),), 5, size=size)
                 found += cells(curve.test, ("gold",), size)
             assembled = assemble(found, CONFIG, main_size=50, made=MADE)
-            now[assembled["verdict"]["recommendation"]] += 1
-            main = next(c for c in assembled["comparisons"] if c["step"] == 1)
-            doubling = assembled["learning_curve"]["doubling"]
+            now[assembled.verdict.recommendation] += 1
+            main = next(c for c in assembled.comparisons if c.step == 1)
+            doubling = assembled.learning_curve.doubling
             before[_old_rule(main, doubling)] += 1
         rows.append(
             {
@@ -271,17 +272,17 @@ def label_more(trials: int, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _old_rule(main: dict[str, Any], doubling: float | None) -> str:
+def _old_rule(main: Comparison, doubling: float | None) -> str:
     # Commit 6c21a3e: the rival alone, and doubling against the interval's upper end.
-    if main["claim"] == "worse":
+    if main.claim == "worse":
         return "do not use"
-    worth = main["worth"]
-    if main["claim"] == "better":
-        few = worth is not None and "high" not in worth["beyond"] and worth["high"] <= 5
+    worth = main.worth
+    if main.claim == "better":
+        few = worth is not None and "high" not in worth.beyond and worth.high <= 5
         return "label more" if few else "use"
-    if main["high"] < 1:
+    if main.high < 1:
         return "do not use"
-    if doubling is not None and doubling > main["high"]:
+    if doubling is not None and doubling > main.high:
         return "label more"
     return "underpowered"
 
@@ -311,14 +312,14 @@ def error(trials: int, seed: int) -> list[dict[str, Any]]:
                 out_of_draw_cells=out_of_draw(run, NAMES, 50) if pool else (),
                 planned={50: 5},
             )
-            steps = {c["step"]: c["claim"] for c in assembled["comparisons"] if c["step"]}
+            steps = {c.step: c.claim for c in assembled.comparisons if c.step}
             # A rival that is 8 F1 poorer is truly beaten: only the second step can err there.
             false = [steps[2]] if drops[1] else list(steps.values())
             said["false claim"] += any(c in ("better", "worse") for c in false)
             said["false better"] += "better" in false
-            said["use"] += assembled["verdict"]["recommendation"] == "use"
-            side = next(c for c in assembled["comparisons"] if c["step"] is None)
-            said["false side claim"] += side["claim"] in ("better", "worse") and not drops[1]
+            said["use"] += assembled.verdict.recommendation == "use"
+            side = next(c for c in assembled.comparisons if c.step is None)
+            said["false side claim"] += side.claim in ("better", "worse") and not drops[1]
         rows.append({"where": where, **{k: n / trials for k, n in said.items()}})
         print(rows[-1], flush=True)
     rows.append(_peeking(trials, seed))

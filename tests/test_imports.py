@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
-    "errors home allocator files document segments markup metrics progress config corpus models "
+    "errors home allocator rules findings files document segments markup metrics progress config "
+    "results corpus models "
     "lm ner filters augmentation annotation synthesis evaluate privacy report review experiment "
     "forecast init integrations cli"
 ).split()

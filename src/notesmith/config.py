@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from notesmith.rules import CONFIDENCE
 from notesmith.segments import Unit
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -401,7 +402,7 @@ class EvaluateConfig(Config):
         "", description="arm the verdict is about; the one with most made sources if empty"
     )
     resamples: Positive = Field(10000, description="bootstrap resamples")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
+    confidence: float = Field(CONFIDENCE, gt=0.5, lt=1, description="of the intervals")
     split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
     protocol: Literal["held-out", "cross-fit"] = Field(
         "held-out",

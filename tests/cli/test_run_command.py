@@ -13,7 +13,9 @@ from notesmith.errors import CorpusError
 from notesmith.experiment.cells import Cell
 from notesmith.experiment.engine import CellEvent
 from notesmith.experiment.run import RunResult
+from notesmith.findings import NO_VERDICT
 from notesmith.progress import Progress
+from notesmith.results import Results
 
 LIGHT = ["run", "ncbi-disease", "--set", "corpus.train=/no/such/file"]
 
@@ -109,7 +111,8 @@ def test_what_is_not_known_of_the_time_left_is_not_said(eta, n_untimed, words):
 @pytest.mark.parametrize("n_left", [0, 2])
 def test_a_preview_shows_no_scores(tmp_path, capsys, n_left):
     (tmp_path / "examples.html").touch()
-    results = {"verdict": {"headline": "Demonstration, no claim: +3.0 F1", "sentences": []}}
+    verdict = NO_VERDICT.model_copy(update={"headline": "Demonstration, no claim: +3.0 F1"})
+    results = Results.model_construct(verdict=verdict)
     print_preview(RunResult(tmp_path, results, tmp_path / "report.html", 5, n_left, 1.0))
     said = capsys.readouterr().out
     assert "report.html" in said

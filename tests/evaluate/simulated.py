@@ -11,6 +11,7 @@ import numpy as np
 from notesmith.config import ArmConfig, CorpusConfig, DrawConfig, EvaluateConfig, RecipeConfig
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.scores import hash_ids
+from notesmith.results import Results
 
 EXAMPLE = Path(__file__).parents[1] / "report" / "results-example.json"
 LABELS = {"Disease": 0.6, "Medication": 0.4}
@@ -99,11 +100,11 @@ def example_cells(split="test", n_documents=100, seed=8):
 
 
 def example_results():
-    """The example: what scores give, and what the pipeline adds."""
+    """The example: what scores give, and what a run adds."""
     config = EvaluateConfig(
         comparator="gold", against={"synthetic+replaced": "replaced"}, resamples=4000
     )
-    results = assemble(
+    findings = assemble(
         example_cells(),
         config,
         main_size=50,
@@ -165,47 +166,51 @@ def example_results():
         "dev": {"documents": 60, "sentences": 561, "entities": 474},
         "test": {"documents": 100, "sentences": 960, "entities": 960},
     }
-    results |= {
-        "recipe": "example",
-        "created": "2026-01-15",
-        "kind": "abstract",
-        "corpus": corpus,
-        "made": made,
-        "stages": [
-            {
-                "stage": stage,
-                "cells": cells,
-                "seconds": seconds,
-                "tokens": tokens,
-                "tokens_per_second": round(tokens / seconds, 1),
-            }
-            for stage, cells, seconds, tokens in stages
-        ],
-        "varied": ["gold draw", "generator seed", "student seed"],
-        "seal": {"hash": "3f1c" + "0" * 60, "opened": 1},
-        "versions": {
-            "notesmith": "0.1.0",
-            "python": "3.12.0",
-            "torch": "2.9.0",
-            "transformers": "5.0.0",
-            "trl": "1.16.0",
-            "peft": "0.18.0",
-            "numpy": "2.0.0",
-        },
-        "machine": {"cpu": "example", "cores": 2, "memory_gib": 8.0},
-        "lm": {
-            "name": "gemma3-270m-offline",
-            "licence": "gemma",
-            "terms": "https://ai.google.dev/gemma/terms",
-        },
-        "encoder": {"name": "minilm", "licence": "apache-2.0", "parameters": 22_700_000},
-        "config": recipe.model_dump(mode="json", exclude_none=True),
-    }
-    return results
+    return Results.model_validate(
+        {
+            **dict(findings),
+            "recipe": "example",
+            "created": "2026-01-15",
+            "kind": "abstract",
+            "corpus": corpus,
+            "made": made,
+            "rl": [],
+            "stages": [
+                {
+                    "stage": stage,
+                    "cells": cells,
+                    "seconds": seconds,
+                    "tokens": tokens,
+                    "tokens_per_second": round(tokens / seconds, 1),
+                }
+                for stage, cells, seconds, tokens in stages
+            ],
+            "varied": ["gold draw", "generator seed", "student seed"],
+            "seal": {"hash": "3f1c" + "0" * 60, "opened": 1},
+            "versions": {
+                "notesmith": "0.1.0",
+                "python": "3.12.0",
+                "torch": "2.9.0",
+                "transformers": "5.0.0",
+                "trl": "1.16.0",
+                "peft": "0.18.0",
+                "numpy": "2.0.0",
+            },
+            "machine": {"cpu": "example", "cores": 2, "memory_gib": 8.0},
+            "lm": {
+                "name": "gemma3-270m-offline",
+                "licence": "gemma",
+                "terms": "https://ai.google.dev/gemma/terms",
+            },
+            "encoder": {"name": "minilm", "licence": "apache-2.0", "parameters": 22_700_000},
+            "finished": {"scored": 0, "planned": 0},
+            "config": recipe,
+        }
+    )
 
 
 def example_text():
-    return json.dumps(example_results(), indent=1) + "\n"
+    return json.dumps(example_results().model_dump(mode="json"), indent=1) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,19 @@
 import pytest
 
-from notesmith.evaluate.phrases import draws_words, hours, needed_words, points, worth_words
+from notesmith.evaluate import phrases
+from notesmith.evaluate.phrases import draws_words, hours, points
+from notesmith.findings import Power, Worth
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
-POWER = {"detectable": 3.5, "n_replicates": 5, "n_documents": 100}
+POWER = {"scored_on": "test", "detectable": 3.5, "n_replicates": 5, "n_documents": 100}
+
+
+def worth_words(worth, minutes=None):
+    return phrases.worth_words(Worth.model_validate(worth), minutes)
+
+
+def needed_words(power):
+    return phrases.needed_words(Power.model_validate(power))
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,41 @@
 import pytest
 
 from notesmith.evaluate.verdict import candidate, claim, decisive, recommend, write_verdict
+from notesmith.findings import Comparison, Deciding, Findings
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 
 
 def comparison(**changes):
-    return {
-        "arm": "synthetic+replaced",
-        "against": "replaced",
-        "family": "against",
-        "size": 50,
-        "delta": 1.8,
-        "low": 0.6,
-        "high": 3.0,
-        "p": 0.01,
-        "p_holm": 0.01,
-        "n_replicates": 5,
-        "n_distinct": 5,
-        "scored_on": "test",
-        "n_students": 1,
-        "planned": None,
-        "step": 1,
-        "worth": WORTH,
-        "claim": "better",
-        **changes,
-    }
+    return Comparison.model_validate(
+        {
+            "arm": "synthetic+replaced",
+            "against": "replaced",
+            "family": "against",
+            "size": 50,
+            "delta": 1.8,
+            "low": 0.6,
+            "high": 3.0,
+            "values": [],
+            "p": 0.01,
+            "p_holm": 0.01,
+            "n_replicates": 5,
+            "n_distinct": 5,
+            "n_documents": 100,
+            "scored_on": "test",
+            "n_students": 1,
+            "planned": None,
+            "step": 1,
+            "beside": None,
+            "spread_of": "replicates",
+            "worth": WORTH,
+            "worth_reason": "",
+            "claim": "better",
+            "sd_delta": 1.0,
+            "se_documents": 1.0,
+            **changes,
+        }
+    )
 
 
 def gold_step(**changes):
@@ -33,15 +43,32 @@ def gold_step(**changes):
     return comparison(**{"against": "gold", "family": "comparator", "step": 2, **changes})
 
 
-def results(*comparisons, doubling=None, **changes):
-    return {
-        "comparisons": list(comparisons),
-        "main_size": 50,
-        "comparator": "gold",
-        "power": {"detectable": 2.5, "n_replicates": 5, "n_documents": 100},
-        "learning_curve": {"arm": "gold", "trend": "rising", "doubling": doubling},
-        **changes,
-    }
+ABOUT = "synthetic+replaced"
+POWER = {"scored_on": "test", "detectable": 2.5, "n_replicates": 5, "n_documents": 100}
+CURVE = {"arm": "gold", "scored_on": "test", "sizes": [], "f1": [], "trend": "rising"}
+
+
+def findings(*comparisons, doubling=None, **changes):
+    return Findings(
+        **{
+            "split": "test",
+            "comparator": "gold",
+            "candidate": ABOUT,
+            "labels": (),
+            "sizes": (50,),
+            "main_size": 50,
+            "confidence": 0.95,
+            "resamples": 1000,
+            "minutes_per_note": None,
+            "deciding": Deciding(split="test", reason="", n_documents=100, n_test_documents=100),
+            "notices": (),
+            "arms": (),
+            "comparisons": comparisons,
+            "power": POWER,
+            "learning_curve": {**CURVE, "doubling": doubling},
+            **changes,
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +157,7 @@ def test_the_step_that_decides():
 
 
 def test_headline_in_words():
-    verdict = write_verdict(results(comparison(), gold_step(delta=3.5)), "synthetic+replaced")
+    verdict = write_verdict(findings(comparison(), gold_step(delta=3.5)))
     assert verdict.headline == (
         "Synthetic + replaced is better than replaced by +1.8 F1 [+0.6, +3.0], worth about 14 more "
         "labelled notes [5, 26]."
@@ -147,7 +174,7 @@ def test_headline_in_words():
 
 def test_an_interval_clear_of_0_that_holm_takes_back_is_said_to_be_so():
     row = comparison(low=0.1, p=0.03, p_holm=0.07, claim="no difference shown")
-    said = write_verdict(results(row), "synthetic+replaced").headline
+    said = write_verdict(findings(row)).headline
     assert said.endswith(
         "+1.8 F1 [+0.1, +3.0], but not once corrected for the number of arms (p 0.070)."
     )
@@ -156,9 +183,7 @@ def test_an_interval_clear_of_0_that_holm_takes_back_is_said_to_be_so():
 def test_worth_in_hours_where_minutes_are_known():
     # 14, 5 and 26 notes at 12 minutes: 2.8, 1.0 and 5.2 hours.
     worth = {**WORTH, "hours": {"notes": 2.8, "low": 1.0, "high": 5.2}}
-    found = write_verdict(
-        results(comparison(worth=worth), minutes_per_note=12), "synthetic+replaced"
-    )
+    found = write_verdict(findings(comparison(worth=worth), minutes_per_note=12))
     assert found.headline.endswith(
         "worth about 14 more labelled notes [5, 26], or 2.8 annotator hours [1.0, 5.2] at 12 "
         "minutes a note."
@@ -167,15 +192,14 @@ def test_worth_in_hours_where_minutes_are_known():
 
 def test_underpowered_says_what_would_be_needed():
     power = {
+        **POWER,
         "detectable": 3.5,
-        "n_replicates": 5,
-        "n_documents": 100,
         "seconds_per_draw": 900.0,
         "needed": {"difference": 1.0, "replicates": 36, "documents": None, "times": 7},
     }
     row = comparison(claim="no difference shown", low=-1.2, high=4.8)
     second = gold_step(claim="not tested", delta=2.0, low=-0.4, high=4.4)
-    found = write_verdict(results(row, second, power=power), "synthetic+replaced")
+    found = write_verdict(findings(row, second, power=power))
     assert found.recommendation == "underpowered"
     assert found.sentences[-1] == (
         "Recommendation: none, this run is underpowered: a gain of 1 F1 over replaced would matter "
@@ -190,7 +214,7 @@ def test_underpowered_says_what_would_be_needed():
 
 
 def test_no_advice_before_the_arm_that_the_plan_is_about_is_scored():
-    found = write_verdict(results(comparison()), "synthetic+replaced", awaited="sft+rl")
+    found = write_verdict(findings(comparison()), awaited="sft+rl")
     assert found.recommendation == "unfinished" and "better than replaced" in found.headline
     assert found.sentences[-1] == (
         "Recommendation: none yet; sft + rl, which it needs, is not scored."
@@ -199,7 +223,7 @@ def test_no_advice_before_the_arm_that_the_plan_is_about_is_scored():
 
 def test_named_rival_comes_before_the_comparator():
     common = gold_step(delta=5.0)
-    verdict = write_verdict(results(common, comparison()), "synthetic+replaced")
+    verdict = write_verdict(findings(common, comparison()))
     assert "better than replaced" in verdict.headline
     assert "better than gold by +5.0" in verdict.sentences[0]
 
@@ -213,7 +237,7 @@ def test_other_arms_are_grouped_by_claim():
             ("placebo", -4.0, "worse"),
         )
     ]
-    sentences = write_verdict(results(comparison(), *others), "synthetic+replaced").sentences
+    sentences = write_verdict(findings(comparison(), *others)).sentences
     assert sentences[:3] == (
         "Other arms better than gold: replaced (+3.3).",
         "No difference to gold shown: lwtr (0.0).",
@@ -223,7 +247,7 @@ def test_other_arms_are_grouped_by_claim():
 
 def test_demonstration_says_how_many_a_claim_needs():
     shown = comparison(claim="demonstration", n_replicates=1)
-    assert write_verdict(results(shown), "synthetic+replaced").headline == (
+    assert write_verdict(findings(shown)).headline == (
         "Demonstration, no claim: synthetic + replaced differs from replaced by +1.8 F1 "
         "[+0.6, +3.0] over 1 replicate; a claim needs 5."
     )
@@ -259,22 +283,22 @@ def test_demonstration_says_how_many_a_claim_needs():
 )
 def test_advice_gives_its_reason(changes, sentence):
     rows = (comparison(**changes), gold_step())
-    found = write_verdict(results(*rows, doubling=3.0), "synthetic+replaced")
+    found = write_verdict(findings(*rows, doubling=3.0))
     assert found.sentences[-1] == sentence
 
 
 def test_a_curve_that_may_be_flat_recommends_no_labels():
     rows = (comparison(claim="no difference shown", high=0.9), gold_step())
     for trend, advice in (("rising", "label more"), ("unknown", "do not use")):
-        curve = {"arm": "gold", "trend": trend, "doubling": 3.0}
-        found = write_verdict(results(*rows, learning_curve=curve), "synthetic+replaced")
+        curve = {**CURVE, "trend": trend, "doubling": 3.0}
+        found = write_verdict(findings(*rows, learning_curve=curve))
         assert found.recommendation == advice
 
 
 def test_no_claim_before_the_draws_that_were_sealed():
     row = comparison(claim="unfinished", n_replicates=12, planned=20)
     second = gold_step(claim="unfinished", n_replicates=12, planned=20)
-    found = write_verdict(results(row, second), "synthetic+replaced")
+    found = write_verdict(findings(row, second))
     assert found.recommendation == "unfinished"
     assert found.headline == (
         "No claim before the 20 draws that were sealed; 12 are there: synthetic + replaced differs "
@@ -283,7 +307,7 @@ def test_no_claim_before_the_draws_that_were_sealed():
 
 
 def test_without_gold_there_is_no_recommendation():
-    found = write_verdict(results(comparison()), "synthetic+replaced")
+    found = write_verdict(findings(comparison()))
     assert found.recommendation == "no claim"
     assert found.sentences[-1] == (
         "Recommendation: none; synthetic + replaced was not compared with gold alone."
@@ -292,12 +316,12 @@ def test_without_gold_there_is_no_recommendation():
 
 def test_a_demonstration_says_how_many_students_its_draw_had():
     shown = comparison(claim="demonstration", n_replicates=1, n_students=5)
-    headline = write_verdict(results(shown), "synthetic+replaced").headline
+    headline = write_verdict(findings(shown)).headline
     assert "over 1 replicate of 5 students; a claim needs 5" in headline
 
 
 def test_nothing_to_compare():
-    assert write_verdict(results(), None).recommendation == "no claim"
+    assert write_verdict(findings(candidate=None)).recommendation == "no claim"
 
 
 def test_candidate_is_chosen_without_scores():
@@ -319,7 +343,7 @@ def test_a_gain_that_is_sure_and_small_is_not_one_that_matters():
     steps = [comparison(**small, worth=None), gold_step(delta=3.0, high=4.0)]
     assert recommend(steps, doubling=None) == "do not use"
     assert recommend(steps, doubling=2.0) == "label more"
-    said = write_verdict(results(*steps), "synthetic+replaced").sentences[-1]
+    said = write_verdict(findings(*steps)).sentences[-1]
     assert said == (
         "Recommendation: do not use synthetic + replaced; a gain of 1 F1 over replaced is ruled "
         "out."
@@ -329,7 +353,7 @@ def test_a_gain_that_is_sure_and_small_is_not_one_that_matters():
 def test_a_small_worth_is_the_reason_whatever_the_curve():
     few = {"notes": 3, "low": 1, "high": 4, "beyond": []}
     steps = [comparison(delta=0.5, low=0.2, high=0.8, worth=few), gold_step()]
-    said = write_verdict(results(*steps), "synthetic+replaced").sentences[-1]
+    said = write_verdict(findings(*steps)).sentences[-1]
     assert said == (
         "Recommendation: label more; 4 notes at most gain as much as synthetic + replaced does."
     )

@@ -69,12 +69,12 @@ def test_a_run_scores_what_its_students_learn(tmp_path, protocol):
         evaluate={"protocol": protocol, "folds": 3, "against": {}, "resamples": 200},
     )
     result = run_recipe(config, tmp_path / "run", make_stages=doubles, cache=tmp_path / "cache")
-    for arm in result.results["arms"]:
+    for arm in result.results.arms:
         # What was not asked for is not scored.
-        assert list(arm["attributes"]) == ["negated"]
-        whole, found = (arm["attributes"]["negated"][x] for x in ("end_to_end", "on_found"))
-        assert whole["support"] == (14 if protocol == "cross-fit" else 6)
+        assert list(arm.attributes) == ["negated"]
+        whole, found = (arm.attributes["negated"].end_to_end, arm.attributes["negated"].on_found)
+        assert whole.support == (14 if protocol == "cross-fit" else 6)
         # The double keeps attributes of the mentions that it finds, seven in ten.
-        assert found["f1"] == 100 and 0 < whole["recall"] < 100 and whole["precision"] == 100
+        assert found.f1 == 100 and 0 < whole.recall < 100 and whole.precision == 100
     page = result.report.read_text()
     assert 'id="attributes"' in page and "negated, " in page

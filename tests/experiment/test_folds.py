@@ -11,9 +11,9 @@ from notesmith.experiment import run_recipe
 from notesmith.experiment.artefacts import load_docs
 from notesmith.experiment.cells import CellStore
 from notesmith.experiment.draws import Sources
-from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.plan import SHIPPED, make_plan
 from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.findings import OUT_OF_FOLD
 
 from .doubles import doubles, note, tiny_recipe
 

@@ -8,12 +8,12 @@ import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import SealError
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.experiment import preview, run_recipe, write_results
 from notesmith.experiment.gate import UNSEEN, Gate, read_seal, seal_facts, sealed_recipe
 from notesmith.experiment.recipes import load_recipe, save_recipe
 from notesmith.experiment.run import corpus_paths
 from notesmith.files.checksums import dumps_checked
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.home import home
 
 from .doubles import doubles, tiny_recipe, write_notes
@@ -90,20 +90,20 @@ def test_a_set_that_was_opened_elsewhere_for_another_plan_is_refused_and_counted
     (said,) = look(other, tmp_path / "two", another="more steps")
     assert "were opened before for another plan in other run folders" in said
     found = facts(other, tmp_path / "two")
-    assert (found["opened"], found["elsewhere"], found["repeated"]) == (2, 1, 0)
-    assert "opened before for another plan" in found["notable"][0]
+    assert (found.opened, found.elsewhere, found.repeated) == (2, 1, 0)
+    assert "opened before for another plan" in found.notable[0]
     # The seal remembers why, and going on asks for no second reason.
     assert read_seal(tmp_path / "two").openings[0].reason == "more steps"
     assert look(other, tmp_path / "two") == []
     # What came later does not count against what came first.
-    assert facts(recipe(paths), tmp_path / "one")["opened"] == 1
+    assert facts(recipe(paths), tmp_path / "one").opened == 1
 
 
 def test_the_page_counts_what_was_opened_elsewhere(one, tmp_path):
     _, paths, _ = one
     config, only = recipe(paths, **OTHER), ["arm=gold", "replicate=1"]
     result = run(config, tmp_path / "two", only=only, another_opening="more steps")
-    assert "opened before for another plan" in result.results["notices"][0]
+    assert "opened before for another plan" in result.results.notices[0]
     assert "opened 2 times" in result.report.read_text()
 
 
@@ -124,13 +124,13 @@ def test_the_same_plan_again_is_a_repetition(paths, tmp_path):
     (said,) = look(recipe(paths), tmp_path / "two")
     assert "a repetition" in said
     found = facts(recipe(paths), tmp_path / "two")
-    assert (found["opened"], found["repeated"], found["notable"]) == (1, 1, [])
+    assert (found.opened, found.repeated, found.notable) == (1, 1, ())
     # It stays one when another plan came in between: nothing was chosen after that look.
     look(recipe(paths, **OTHER), tmp_path / "three", another="more steps")
     (said,) = look(recipe(paths), tmp_path / "four")
     assert "a repetition" in said
     found = facts(recipe(paths), tmp_path / "four")
-    assert (found["opened"], found["repeated"], found["notable"]) == (1, 2, [])
+    assert (found.opened, found.repeated, found.notable) == (1, 2, ())
 
 
 def test_a_copy_of_a_run_is_not_another_opening(one, tmp_path):
@@ -138,7 +138,7 @@ def test_a_copy_of_a_run_is_not_another_opening(one, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     assert look(recipe(paths), tmp_path / "copy") == []
     found = facts(recipe(paths), tmp_path / "copy")
-    assert (found["opened"], found["repeated"]) == (1, 0)
+    assert (found.opened, found.repeated) == (1, 0)
 
 
 def test_a_set_is_known_by_its_documents_whatever_the_file(paths, tmp_path):
@@ -166,7 +166,7 @@ def test_a_set_that_shares_a_part_is_named(paths, tmp_path):
         return recipe({**paths, "test": tmp_path / f"{n}.jsonl"}, **TEST_ALONE)
 
     look(sharing(1, "Seen"), tmp_path / "two")
-    assert facts(sharing(1, "Seen"), tmp_path / "two")["opened"] == 1
+    assert facts(sharing(1, "Seen"), tmp_path / "two").opened == 1
     with pytest.raises(SealError, match=r"^3 of 27 test documents were opened before"):
         look(sharing(3, "Back"), tmp_path / "three")
 
@@ -179,7 +179,7 @@ def test_more_draws_after_a_look_are_new_draws(paths, tmp_path):
             look(recipe(paths, draws={"replicates": 3}), tmp_path / folder, another="not clear")
     more = recipe(paths, draws={"replicates": 3, "seed": 14})
     look(more, tmp_path / "one", another="not clear yet")
-    assert facts(more, tmp_path / "one")["opened"] == 2
+    assert facts(more, tmp_path / "one").opened == 2
     assert sealed_recipe(more, tmp_path / "one", corpus_paths(more)).replicates == {4: 3}
 
 
@@ -207,12 +207,12 @@ def test_what_was_edited_after_sealing_is_not_called_named_before(one, edit, nam
     folder, paths, before = one
     save_recipe(recipe(paths, **edit), folder)
     found = write_results(folder).results
-    assert found["seal"]["changed"] == [name]
-    assert f"edited after it was sealed ({name})" in found["notices"][0]
+    assert found.seal.changed == (name,)
+    assert f"edited after it was sealed ({name})" in found.notices[0]
     # Everything else is as it was sealed.
     parts = ("candidate", "comparator", "confidence", "arms", "comparisons", "verdict", "config")
     for part in parts:
-        assert found[part] == before[part]
+        assert getattr(found, part) == getattr(before, part)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "a list"])
@@ -232,8 +232,8 @@ def test_what_says_nothing_of_scores_may_be_edited(one):
     folder, paths, _ = one
     save_recipe(recipe(paths, name="other", evaluate={"minutes_per_note": 7}), folder)
     found = write_results(folder).results
-    assert found["seal"]["changed"] == [] == found["seal"]["notable"]
-    assert (found["recipe"], found["minutes_per_note"]) == ("other", 7)
+    assert found.seal.changed == () == found.seal.notable
+    assert (found.recipe, found.minutes_per_note) == ("other", 7)
 
 
 def test_the_seal_holds_the_candidate_that_the_recipe_leaves_to_the_rule(paths, tmp_path):
@@ -241,7 +241,7 @@ def test_the_seal_holds_the_candidate_that_the_recipe_leaves_to_the_rule(paths, 
     look(unnamed, tmp_path / "one")
     assert read_seal(tmp_path / "one").plan.recipe["evaluate"]["candidate"] == "both"
     # To name it is no change. The rule would find another arm, had one more made sources.
-    assert facts(recipe(paths), tmp_path / "one")["changed"] == []
+    assert facts(recipe(paths), tmp_path / "one").changed == ()
     more = {"name": "more", "made": ["replaced", "shuffled", "lwtr"]}
     edited = recipe(paths, arm=[*ARMS, more], evaluate={"candidate": ""})
     found = sealed_recipe(edited, tmp_path / "one", corpus_paths(edited))
@@ -253,11 +253,11 @@ def test_a_part_of_a_plan_does_not_rename_its_candidate(paths, tmp_path):
     for named in ("both", ""):
         config = recipe(paths, evaluate={"candidate": named})
         result = run(config, tmp_path / "one", only=["arm=gold,replacement", "replicate=1"])
-        assert result.results["candidate"] == "both" and result.report.exists()
-        assert result.results["verdict"]["recommendation"] == "unfinished"
-        said = " ".join(result.results["verdict"]["sentences"])
+        assert result.results.candidate == "both" and result.report.exists()
+        assert result.results.verdict.recommendation == "unfinished"
+        said = " ".join(result.results.verdict.sentences)
         assert "both, which" in said and "is not scored" in said
-        assert result.results["seal"]["opened"] == 1
+        assert result.results.seal.opened == 1
 
 
 def test_labels_beyond_a_draw_are_opened_through_the_seal(paths, tmp_path):
@@ -283,7 +283,7 @@ def test_they_count_where_another_test_set_stands_beside_them(paths, tmp_path):
     with pytest.raises(SealError, match=r"^14 of 14 train documents were opened before"):
         look(config, tmp_path / "two")
     look(config, tmp_path / "two", another="a second protocol")
-    assert facts(config, tmp_path / "two")["opened"] == 2
+    assert facts(config, tmp_path / "two").opened == 2
 
 
 def test_choices_on_dev_and_previews_open_nothing(paths, tmp_path):
@@ -298,7 +298,7 @@ def test_choices_on_dev_and_previews_open_nothing(paths, tmp_path):
     ):
         config = recipe(given, arm=ARMS[:1], draws={"sizes": [14]}, evaluate=evaluate)
         shown = run(preview(config), tmp_path / name, is_preview=True)
-        assert shown.n_left == 0 and not (shown.results["seal"] or {}).get("notable")
+        assert shown.n_left == 0 and not (shown.results.seal and shown.results.seal.notable)
         run(config, tmp_path / f"{name}-whole", only=["stage=draw"])
     assert not list((home() / "openings").glob("*.json"))
 
@@ -310,7 +310,7 @@ def test_the_packaged_notes_are_for_trying_out(tmp_path):
         config = recipe(demo, ner={"steps": steps})
         assert look(config, tmp_path / name) == []
         found = facts(config, tmp_path / name)
-        assert (found["opened"], found["repeated"], found["notable"]) == (1, 0, [])
+        assert (found.opened, found.repeated, found.notable) == (1, 0, ())
     assert not (home() / "openings").exists()
 
 
@@ -318,9 +318,9 @@ def test_a_run_of_another_machine_is_said_to_be_uncounted(one, tmp_path, monkeyp
     folder, paths, _ = one
     monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path / "elsewhere"))
     found = facts(recipe(paths), folder)
-    (said,) = found["notable"]
+    (said,) = found.notable
     assert said.startswith("The register of this home does not know of this run")
-    assert found["unseen"] == UNSEEN
+    assert found.unseen == UNSEEN
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -331,7 +331,7 @@ def test_a_seal_from_before_a_field_stays_valid(one, monkeypatch, tmp_path):
     older = replace(seal, openings=(replace(seal.openings[0], plan_hash=seal.plan.hash),))
     (folder / "seal.json").write_text(dumps_checked(older.to_json()))
     monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path / "elsewhere"))
-    assert facts(recipe(paths), folder)["changed"] == []
+    assert facts(recipe(paths), folder).changed == ()
     assert look(recipe(paths), folder) == []
     with pytest.raises(SealError, match=r"differs in draws\.students"):
         look(recipe(paths, draws={"students": 2}), folder)

@@ -7,8 +7,8 @@ import pytest
 
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
-from notesmith.evaluate.scores import OUT_OF_DRAW, CellScores
-from notesmith.experiment import outcome, run_recipe
+from notesmith.evaluate.scores import CellScores
+from notesmith.experiment import collect, run_recipe
 from notesmith.experiment.artefacts import load_docs
 from notesmith.experiment.cells import CellStore
 from notesmith.experiment.draws import Sources
@@ -16,6 +16,7 @@ from notesmith.experiment.plan import make_plan
 from notesmith.experiment.run import corpus_paths, sources_of
 from notesmith.experiment.stages import SCORES
 from notesmith.experiment.stages.corpus import not_out_of_draw, sampled
+from notesmith.findings import OUT_OF_DRAW
 
 from .doubles import doubles, note, tiny_recipe, write_notes
 
@@ -117,7 +118,7 @@ def test_they_are_scored_beside_the_student_that_they_are_of(finished):
 
 def test_results_are_still_those_of_the_test_set(finished):
     result, _, _, _ = finished
-    assert result.results["split"] == "test" and result.results["corpus"]["test"]["documents"] == 6
+    assert result.results.split == "test" and result.results.corpus["test"].documents == 6
     models = json.loads((result.folder / "models.json").read_text())
     assert len(models) == len({tuple(map(str, m.values())) for m in models}) == 8
 
@@ -125,13 +126,13 @@ def test_results_are_still_those_of_the_test_set(finished):
 def test_results_are_given_them_with_what_was_sealed(finished, monkeypatch):
     result, _, _, _ = finished
     given = {}
-    assemble = outcome.assemble
+    assemble = collect.assemble
 
     def watched(cells, config, **more):
         given.update(more, cells=list(cells))
         return assemble(given["cells"], config, **more)
 
-    monkeypatch.setattr(outcome, "assemble", watched)
+    monkeypatch.setattr(collect, "assemble", watched)
     from notesmith.experiment import write_results
 
     write_results(result.folder)
@@ -166,7 +167,7 @@ def test_there_are_none_where_choices_are_made_or_all_is_drawn(tmp_path):
     result, plan = run(whole, tmp_path / "whole")
     store = CellStore(tmp_path / "whole" / "cells")
     assert all(scores(store, t).left_out == tuple(range(14)) for t in beyond(plan))
-    assert result.n_left == 0 and result.results["split"] == "test"
+    assert result.n_left == 0 and result.results.split == "test"
 
 
 def test_several_students_are_pooled(tmp_path):

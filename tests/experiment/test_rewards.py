@@ -55,20 +55,20 @@ def finished(tmp_path_factory):
 
 def test_every_arm_is_scored_and_a_second_run_does_nothing(finished):
     config, folder, result = finished
-    assert {arm["name"] for arm in result.results["arms"]} == {arm.name for arm in config.arm}
+    assert {arm.name for arm in result.results.arms} == {arm.name for arm in config.arm}
     assert result.n_left == 0
     assert run_recipe(config, folder / "run").n_computed == 0
 
 
 def test_results_tell_how_the_generators_learnt(finished):
     _, _, result = finished
-    runs = {run["arm"]: run for run in result.results["rl"]}
+    runs = {run.arm: run for run in result.results.rl}
     assert set(runs) == {"grpo", "dpo", "placebo"}
-    assert runs["placebo"]["placebo"] and not runs["grpo"]["placebo"]
+    assert runs["placebo"].placebo and not runs["grpo"].placebo
     for run in runs.values():
-        assert run["sampled_tokens"] > 0
-        assert {"reward", "pass_ratio"} <= {name for row in run["history"] for name in row}
-    assert {made["source"] for made in result.results["made"]} == {
+        assert run.sampled_tokens > 0
+        assert {"reward", "pass_ratio"} <= {name for row in run.history for name in row}
+    assert {made.source for made in result.results.made} == {
         "sft+filter",
         "prompted",
         "best of 2",

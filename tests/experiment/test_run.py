@@ -9,6 +9,7 @@ from notesmith.experiment.folder import claim_folder
 from notesmith.experiment.gate import sealed_plan
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.run import corpus_paths
+from notesmith.results import Results
 
 from .doubles import doubles, tiny_recipe, write_notes
 
@@ -33,24 +34,25 @@ def test_a_run_ends_with_results_and_a_report(finished):
     result, _ = finished
     assert result.n_left == 0 and result.report is not None
     assert result.report == result.folder / "report.html" and result.report.exists()
-    results = json.loads((result.folder / "results.json").read_text())
-    assert results["recipe"] == "tiny" and results["split"] == "test"
-    at_main = [arm for arm in results["arms"] if arm["size"] == 6]
-    assert [arm["name"] for arm in at_main] == [a.name for a in finished[1].arm]
-    assert all(arm["n_replicates"] == 2 for arm in at_main)
-    assert all(arm["dev_f1"] for arm in at_main)
-    assert [arm["name"] for arm in results["arms"] if arm["size"] == 10] == ["gold"]
-    pairs = {(c["arm"], c["against"]) for c in results["comparisons"]}
+    results = Results.read(result.folder)
+    assert results == result.results
+    assert results.recipe == "tiny" and results.split == "test"
+    at_main = [arm for arm in results.arms if arm.size == 6]
+    assert [arm.name for arm in at_main] == [a.name for a in finished[1].arm]
+    assert all(arm.n_replicates == 2 for arm in at_main)
+    assert all(arm.dev_f1 for arm in at_main)
+    assert [arm.name for arm in results.arms if arm.size == 10] == ["gold"]
+    pairs = {(c.arm, c.against) for c in results.comparisons}
     assert ("both", "gold") in pairs and ("both", "replacement") in pairs
-    assert results["corpus"]["train"]["documents"] == 14
-    assert results["corpus"]["test"]["documents"] == 6
-    assert results["seal"]["opened"] == 1
-    assert results["lm"]["name"] == "double"
-    assert {row["stage"] for row in results["stages"]} >= {"draw", "sft", "sample", "ner", "score"}
-    assert [(m["size"], m["replicate"]) for m in results["made"]] == [(6, 0), (6, 1)]
-    for made in results["made"]:
-        assert made["kept"] + sum(made["dropped"].values()) == made["asked"] == 6
-        assert made["dropped"]["no end"] == 1
+    assert results.corpus["train"].documents == 14
+    assert results.corpus["test"].documents == 6
+    assert results.seal.opened == 1
+    assert results.lm.name == "double"
+    assert {row.stage for row in results.stages} >= {"draw", "sft", "sample", "ner", "score"}
+    assert [(m.size, m.replicate) for m in results.made] == [(6, 0), (6, 1)]
+    for made in results.made:
+        assert made.kept + sum(made.dropped.values()) == made.asked == 6
+        assert made.dropped["no end"] == 1
 
 
 def test_results_name_no_folder_of_the_machine(finished, paths):
@@ -163,8 +165,8 @@ def test_a_part_of_the_run_by_filters(paths, tmp_path):
     config = tiny_recipe(paths)
     result = run(config, tmp_path, only=["arm=gold,replacement", "replicate=1", "size=6"])
     assert result.n_left == 0
-    assert {arm["name"] for arm in result.results["arms"]} == {"gold", "replacement"}
-    assert result.results["verdict"]["recommendation"] == "unfinished"
+    assert {arm.name for arm in result.results.arms} == {"gold", "replacement"}
+    assert result.results.verdict.recommendation == "unfinished"
     assert status_of(tmp_path).n_left > 0
     with pytest.raises(ConfigError, match="no cell of the plan"):
         run(config, tmp_path, only=["arm=silver"])
@@ -192,14 +194,14 @@ def test_results_are_written_for_what_is_finished(paths, tmp_path):
     (tmp_path / "results.json").unlink()
     result = write_results(tmp_path)
     assert result.n_left > 0
-    assert {arm["name"] for arm in result.results["arms"]} == {"gold", "synthetic"}
+    assert {arm.name for arm in result.results.arms} == {"gold", "synthetic"}
 
 
 def test_minutes_a_note_may_be_given_for_a_report(finished):
     result, _ = finished
     asked = write_results(result.folder, minutes_per_note=12)
-    assert asked.results["minutes_per_note"] == 12
-    assert write_results(result.folder).results["minutes_per_note"] is None
+    assert asked.results.minutes_per_note == 12
+    assert write_results(result.folder).results.minutes_per_note is None
     with pytest.raises(ConfigError, match="minutes a note are 0: give a number above 0"):
         write_results(result.folder, minutes_per_note=0)
 
@@ -218,14 +220,14 @@ def test_another_plan_needs_a_reason_once_test_was_opened(paths, tmp_path):
     with pytest.raises(SealError, match=r"differs in ner\.steps: make choices on dev"):
         run(changed, tmp_path, only=["arm=gold"])
     result = run(changed, tmp_path, only=["arm=gold"], another_opening="more steps")
-    assert result.results["seal"]["opened"] == 2
+    assert result.results.seal.opened == 2
     assert run(changed, tmp_path, only=["arm=gold"]).n_computed == 0
 
 
 def test_dev_runs_do_not_touch_the_seal(paths, tmp_path):
     config = tiny_recipe(paths, evaluate={"split": "dev"})
     result = run(config, tmp_path, only=["arm=gold"])
-    assert result.results["split"] == "dev" and result.results["seal"] is None
+    assert result.results.split == "dev" and result.results.seal is None
     assert not (tmp_path / "seal.json").exists()
 
 
@@ -276,16 +278,16 @@ def test_several_students_a_draw(paths, tmp_path):
         paths, arm=arms, draws={"students": 3, "curve": []}, evaluate={"against": {}}
     )
     result = run(config, tmp_path / "three")
-    rows = {row["stage"]: row["cells"] for row in result.results["stages"]}
+    rows = {row.stage: row.cells for row in result.results.stages}
     assert rows["ner"] == 2 * 2 * 3 and rows["pool"] == 2 * 2 * 3
     alone = run(
         tiny_recipe(paths, arm=arms, draws={"curve": []}, evaluate={"against": {}}),
         tmp_path / "one",
         another_opening="to compare",
     )
-    three, one = (found.results["arms"][0]["by_label"] for found in (result, alone))
-    assert {label: row["support"] for label, row in three.items()} == {
-        label: row["support"] for label, row in one.items()
+    three, one = (found.results.arms[0].by_label for found in (result, alone))
+    assert {label: row.support for label, row in three.items()} == {
+        label: row.support for label, row in one.items()
     }
     models = json.loads((result.folder / "models.json").read_text())
     assert len(models) == 2  # of the first replicate, one an arm

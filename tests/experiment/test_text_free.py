@@ -34,7 +34,7 @@ def test_an_archive_unpacks_into_a_run_folder_and_into_no_other(tmp_path, text_f
     assert run_id(tmp_path / "second") not in ("", run_id(tmp_path / "first"))
     assert not list((tmp_path / "second").rglob("docs.jsonl"))
     again = run_recipe(config, tmp_path / "second", make_stages=doubles, cache=tmp_path / "cache")
-    assert again.n_computed == 0 and again.results["arms"] == first.results["arms"]
+    assert again.n_computed == 0 and again.results.arms == first.results.arms
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
     with pytest.raises(ConfigError, match="no run folder"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import multiprocessing
 import os
 import random
@@ -20,6 +19,7 @@ from notesmith.corpus import FORMATS, read_corpus, write_corpus
 from notesmith.errors import NotesmithError, StageError
 from notesmith.experiment import run_recipe, status_of, write_results
 from notesmith.files.leftovers import hidden_beside, is_temporary, sweep
+from notesmith.results import Results
 from tests.experiment.doubles import doubles, note
 from tests.experiment.test_kill import kill_until, run_true
 
@@ -295,7 +295,7 @@ def test_two_processes_on_one_folder(reference, tmp_path, tried, amount, has_loc
         ran = {pid for what, pid, _ in said if what == "running"}
         once = len(refused) == 1 and len(ran) == 1 and "another notesmith" in refused[0]
         quick = bool(refused) and float(refused[0].split()[0]) < 2
-        found = json.loads((out / "results.json").read_text())
+        found = Results.read(out)
         whole = lasting(found) == results and kept(out) == cells and not leftovers(out)
         tried.count(kind, once and quick and whole)
     tried.check()

@@ -20,7 +20,7 @@ from notesmith.experiment.folder import KEEP, MARKER, SEAL, claim_folder
 from notesmith.experiment.lock import LOCK, run_lock
 from notesmith.files.processes import Owner
 from notesmith.report.card import CardFacts, model_card
-from notesmith.report.reading import read_run
+from notesmith.results import Results
 
 from .breaking import damage, tree
 from .quick import kept, lasting, recipe, run
@@ -50,7 +50,7 @@ def test_every_damage_of_a_finished_run_is_found_or_mended(finished, tried, amou
     Without the seal, the register of openings tells what was opened; it is tested elsewhere.
     """
     config, out = finished
-    before = lasting(json.loads((out / "results.json").read_text())), kept(out)
+    before = lasting(Results.read(out)), kept(out)
     rng = random.Random(20)
     files = sorted(p for p in out.rglob("*") if p.is_file() and p.name != KEEP)
     for i in range(amount(8, 320)):
@@ -66,7 +66,7 @@ def test_every_damage_of_a_finished_run_is_found_or_mended(finished, tried, amou
         caplog.clear()
         try:
             reported = lasting(write_results(out).results)
-            card = read_run(out)
+            card = Results.read(out)
             noticed = reported == before[0] or any(
                 record.levelno >= logging.WARNING for record in caplog.records
             )
@@ -89,11 +89,11 @@ def test_damaged_results_are_not_described(finished, tried, amount):
     _, out = finished
     path, rng = out / "results.json", random.Random(3)
     original = path.read_bytes()
-    before = model_card(read_run(out), CardFacts("", "other", "en", "", ""))
+    before = model_card(Results.read(out), CardFacts("", "other", "en", "", ""))
     for i in range(amount(8, 120)):
         damage(path, KINDS[i % len(KINDS)], rng)
         try:
-            survived = model_card(read_run(out), CardFacts("", "other", "en", "", "")) == before
+            survived = model_card(Results.read(out), CardFacts("", "other", "en", "", "")) == before
         except Exception as error:
             survived = one_line(error)
         tried.count("damaged results.json: card", survived)

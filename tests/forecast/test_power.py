@@ -1,6 +1,6 @@
 import pytest
 
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.forecast.corpus_stats import SplitFacts
 from notesmith.forecast.power import smallest_gain
 from tests.experiment.doubles import tiny_recipe

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from notesmith.report.reading import read_results
+from notesmith.findings import Scores
+from notesmith.results import Results
 
 _EXAMPLE = json.loads((Path(__file__).parent / "results-example.json").read_text("utf-8"))
 
@@ -14,9 +15,14 @@ def results():
     return copy.deepcopy(_EXAMPLE)
 
 
+def read(values):
+    """The results of these values."""
+    return Results.model_validate(values)
+
+
 @pytest.fixture
-def view(results):
-    return read_results(results)
+def example(results):
+    return read(results)
 
 
 def in_hours(results, minutes):
@@ -47,7 +53,8 @@ def out_of_draw(results):
     for arm in results["arms"]:
         if arm["size"] == 50:
             moved = {**arm["f1"], "mean": arm["f1"]["mean"] + 1}
-            arm["out_of_draw"] = {"n_documents": 542, "n_replicates": 5, "f1": moved}
+            scores = {name: arm[name] for name in Scores.model_fields}
+            arm["out_of_draw"] = {"n_documents": 542, "n_replicates": 5, **scores, "f1": moved}
             arm["decided_on"] = "out-of-draw"
     for row in results["comparisons"]:
         if row["size"] == 50:
@@ -55,3 +62,36 @@ def out_of_draw(results):
             row["beside"] = {"scored_on": "test", **ends, "values": [], "p": 0.5}
             row |= {"scored_on": "out-of-draw", "delta": row["delta"] + 0.5}
     return results
+
+
+def made(**changes):
+    """What one generator made in one draw."""
+    return {
+        "size": 50,
+        "replicate": 0,
+        "asked": 10,
+        "kept": 6,
+        "dropped": {},
+        "tokens": 100,
+        "seconds": 1.0,
+        **changes,
+    }
+
+
+def learnt(**changes):
+    """How one generator learnt from rewards."""
+    return {
+        "arm": "synthetic+replaced",
+        "size": 50,
+        "replicate": 0,
+        "method": "grpo",
+        "placebo": False,
+        "steps": 8,
+        "best_step": 8,
+        "stopped": None,
+        "sampled_tokens": 900,
+        "tokens": 800,
+        "seconds": 2.0,
+        "history": [],
+        **changes,
+    }

@@ -1,14 +1,11 @@
-import json
-
 import pytest
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.errors import ConfigError
 from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
-from notesmith.report.reading import read_results
 
-from .conftest import with_attributes
+from .conftest import read, with_attributes
 
 yaml = pytest.importorskip("yaml")
 
@@ -18,8 +15,8 @@ def _metadata(card):
     return yaml.safe_load(head)
 
 
-def test_dataset_card(view):
-    card = dataset_card(view, CardFacts(source="NCBI Disease", language="en"))
+def test_dataset_card(example):
+    card = dataset_card(example, CardFacts(source="NCBI Disease", language="en"))
     metadata = _metadata(card)
     assert metadata["task_categories"] == ["token-classification"]
     assert "synthetic" in metadata["tags"]
@@ -39,36 +36,36 @@ def test_dataset_card(view):
         assert said in card
 
 
-def test_model_card(view):
-    card = model_card(view, CardFacts(licence="cc-by-4.0"))
+def test_model_card(example):
+    card = model_card(example, CardFacts(licence="cc-by-4.0"))
     metadata = _metadata(card)
     (entry,) = metadata["model-index"]
     (result,) = entry["results"]
     assert metadata["license"] == "cc-by-4.0"
     assert metadata["pipeline_tag"] == "token-classification"
     assert result["task"]["type"] == "token-classification"
-    f1 = view.arm("synthetic+replaced", 50).f1.mean
+    f1 = example.arm("synthetic+replaced", 50).decided.f1.mean
     assert result["metrics"][0]["value"] == pytest.approx(f1 / 100, abs=1e-4)
     assert "**Not tested.**" in card
     assert "+5.4 F1" in card
 
 
-def test_model_card_gives_scores_of_attributes(view, results):
-    assert "Attributes, end to end" not in model_card(view, CardFacts())
+def test_model_card_gives_scores_of_attributes(example, results):
+    assert "Attributes, end to end" not in model_card(example, CardFacts())
     with_attributes(results)
-    card = model_card(read_results(results), CardFacts())
+    card = model_card(read(results), CardFacts())
     assert "| negated | 44 | 70.0 | 60.0 | 64.6 | 84.7 |" in card
 
 
-def test_gold_alone_carries_no_terms_of_the_language_model(view):
-    card = model_card(view, CardFacts(), arm="gold")
+def test_gold_alone_carries_no_terms_of_the_language_model(example):
+    card = model_card(example, CardFacts(), arm="gold")
     assert "synthetic" not in _metadata(card)["tags"]
     assert "comes under the terms" not in card
 
 
 def test_no_terms_no_sentence(results):
     results["lm"]["terms"] = None
-    card = dataset_card(read_results(results), CardFacts())
+    card = dataset_card(read(results), CardFacts())
     assert "comes under the terms" not in card
 
 
@@ -76,28 +73,22 @@ def test_hostile_names(results):
     name = "x\n---\n# `[a](javascript:1)` <script> |: - 'no'"
     results["recipe"] = name
     results["labels"] = [name]
-    card = dataset_card(read_results(results), CardFacts(source=name))
+    card = dataset_card(read(results), CardFacts(source=name))
     assert _metadata(card)["pretty_name"].startswith("x\n---\n#")
     assert "<script>" not in card.split("---\n", 2)[2]
     assert "[a](" not in card.split("---\n", 2)[2].replace("\\[a\\](", "")
 
 
-def test_no_unknown_part_reaches_a_card(results):
-    results["made"][0]["sample"] = results["lm"]["sample"] = "Quillfeather"
-    view = read_results(results)
-    assert "Quillfeather" not in dataset_card(view, CardFacts()) + model_card(view, CardFacts())
-
-
-def test_errors(view, results):
+def test_errors(example, results):
     results["made"] = []
     with pytest.raises(ConfigError, match="made no text"):
-        dataset_card(read_results(results), CardFacts())
+        dataset_card(read(results), CardFacts())
     with pytest.raises(ConfigError, match="no arm 'x' at 50"):
-        model_card(view, CardFacts(), arm="x")
+        model_card(example, CardFacts(), arm="x")
     with pytest.raises(ConfigError, match="language"):
-        model_card(view, CardFacts(language="English"))
+        model_card(example, CardFacts(language="English"))
     with pytest.raises(ConfigError, match="licence"):
-        model_card(view, CardFacts(licence="Free: really"))
+        model_card(example, CardFacts(licence="Free: really"))
 
 
 @pytest.mark.parametrize("word", ["no", "null", "a: b", "- x", "é", "1", "it's", ""])
@@ -106,8 +97,8 @@ def test_yaml_round_trip(word):
     assert yaml.safe_load(to_yaml(value)) == value
 
 
-def test_the_commands_write_readmes(results, tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps(results), "utf-8")
+def test_the_commands_write_readmes(example, tmp_path):
+    example.write(tmp_path)
     for kind in ("dataset", "model"):
         done = CliRunner().invoke(app, ["card", kind, str(tmp_path)])
         assert done.exit_code == 0, done.output
@@ -121,7 +112,7 @@ def test_the_command_without_results(tmp_path):
 
 
 def test_label_descriptions_stand_under_the_labels(results):
-    assert "a named\\_thing" not in dataset_card(read_results(results), CardFacts())
-    results["config"] = {"corpus": {"label_descriptions": {"Disease": "a named_thing"}}}
-    card = dataset_card(read_results(results), CardFacts())
+    assert "a named\\_thing" not in dataset_card(read(results), CardFacts())
+    results["config"]["corpus"]["label_descriptions"] = {"Disease": "a named_thing"}
+    card = dataset_card(read(results), CardFacts())
     assert "\n\n- Disease: a named\\_thing\n\nEvery record" in card

@@ -1,19 +1,20 @@
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
 from notesmith.report.figures import all_figures, funnel, learning_curve
-from notesmith.report.reading import read_results
+from notesmith.report.made import made_means
 from notesmith.report.strips import NARROW, WIDE, forest
 from notesmith.report.svg import Scale, shorten, text, ticks
+
+from .conftest import read
 
 _SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x00\x1b[31m"
 
 
-def test_every_figure_is_wellformed_and_titled(view):
-    figures = all_figures(view)
+def test_every_figure_is_wellformed_and_titled(example):
+    figures = all_figures(example)
     assert {"forest-50", "difference-50", "seen-unseen-50", "learning-curve", "made-50"} <= set(
         figures
     )
@@ -26,8 +27,8 @@ def test_every_figure_is_wellformed_and_titled(view):
             assert all(e.text for e in root if e.tag == f"{_SVG}desc")
 
 
-def test_nothing_is_drawn_outside_its_figure(view):
-    for drawn in all_figures(view).values():
+def test_nothing_is_drawn_outside_its_figure(example):
+    for drawn in all_figures(example).values():
         for figure in (drawn.wide, drawn.narrow):
             root = ElementTree.fromstring(figure.standalone())
             for e in root.iter():
@@ -37,19 +38,19 @@ def test_nothing_is_drawn_outside_its_figure(view):
                     assert 0 <= float(e.get(y, 0)) <= figure.height
 
 
-def test_means_stand_where_the_scale_says(view):
-    root = ElementTree.fromstring(forest(view, 50).standalone())
+def test_means_stand_where_the_scale_says(example):
+    root = ElementTree.fromstring(forest(example, 50).standalone())
     dots = [float(e.get("cx")) for e in root.iter(f"{_SVG}circle") if e.get("class") == "dot"]
-    means = [arm.f1.mean for arm in view.arms_at(50)]
+    means = [arm.decided.f1.mean for arm in example.arms_at(50)]
     per_point = (dots[1] - dots[0]) / (means[1] - means[0])
     for dot, mean in zip(dots, means, strict=True):
         assert dot == pytest.approx(dots[0] + per_point * (mean - means[0]), abs=0.02)
 
 
-def test_a_dot_a_replicate(view):
-    root = ElementTree.fromstring(forest(view, 50).standalone())
+def test_a_dot_a_replicate(example):
+    root = ElementTree.fromstring(forest(example, 50).standalone())
     n = sum(e.get("class") == "rep" for e in root.iter(f"{_SVG}circle"))
-    assert n == sum(len(arm.f1.values) for arm in view.arms_at(50)) == 30
+    assert n == sum(len(arm.decided.f1.values) for arm in example.arms_at(50)) == 30
 
 
 def test_hostile_names_are_text(results):
@@ -57,26 +58,33 @@ def test_hostile_names_are_text(results):
         arm["name"] = arm["name"].replace("synthetic", HOSTILE)
     results["made"][0]["dropped"] = {HOSTILE: 3}
     results["candidate"] = results["candidate"].replace("synthetic", HOSTILE)
-    for drawn in all_figures(read_results(results)).values():
+    for drawn in all_figures(read(results)).values():
         for figure in (drawn.wide, drawn.narrow):
             root = ElementTree.fromstring(figure.standalone())
             assert not list(root.iter("script")) + list(root.iter(f"{_SVG}script"))
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_the_curve_marks_the_worth(view, width):
-    said = learning_curve(view, width=width)
+def test_the_curve_marks_the_worth(example, width):
+    said = learning_curve(example, width=width)
     assert "worth about 55 more labelled notes [28, 145]" in said.description
     assert "+55 notes" in "".join(said.parts)
 
 
-def test_no_curve_from_one_size(view):
-    curve = replace(view.curve, sizes=(50.0,), f1=(60.0,))
-    assert learning_curve(replace(view, curve=curve)) is None
+def test_no_curve_from_one_size(results):
+    results["learning_curve"] |= {"sizes": [50], "f1": [60.0]}
+    assert learning_curve(read(results)) is None
 
 
-def test_the_funnel_goes_down_to_what_was_kept(view):
-    (made,) = (m for m in view.made if m.size == 50)
+def test_the_curve_is_the_one_that_was_fitted(example):
+    # Sixty points of the line, and none beyond the sizes that were trained.
+    root = ElementTree.fromstring(learning_curve(example).standalone())
+    fitted = next(e for e in root.iter(f"{_SVG}polyline") if e.get("class") == "line")
+    assert len(fitted.get("points").split()) == 60
+
+
+def test_the_funnel_goes_down_to_what_was_kept(example):
+    (made,) = (m for m in made_means(example) if m.size == 50)
     root = ElementTree.fromstring(funnel(made).standalone())
     bars = [e for e in root.iter(f"{_SVG}rect") if "bar" in (e.get("class") or "")]
     ends = [float(e.get("x")) for e in bars[1:-1]]

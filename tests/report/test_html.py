@@ -4,11 +4,11 @@ from html.parser import HTMLParser
 import pytest
 
 from notesmith.document import Document, Entity, Provenance
+from notesmith.findings import NO_VERDICT
 from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
-from notesmith.report.reading import read_results
 
-from .conftest import in_hours, out_of_draw, with_attributes
+from .conftest import in_hours, learnt, made, out_of_draw, read, with_attributes
 
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
@@ -58,7 +58,7 @@ def examples():
 
 
 def test_the_two_steps_and_what_decides_are_on_the_page(results):
-    text = Page(render_report(read_results(results))).text
+    text = Page(render_report(read(results))).text
     assert "Step 1: F1 change, synthetic+replaced v replaced" in text
     assert "Step 2: F1 change, synthetic+replaced v gold" in text
     assert "better, p = 0.019, step 1" in text
@@ -71,13 +71,13 @@ def test_one_step_is_not_called_a_step(results):
     results["comparisons"] = [c for c in results["comparisons"] if c["against"] == "gold"]
     for row in results["comparisons"]:
         row["step"] = 1 if row["step"] else None
-    text = Page(render_report(read_results(results))).text
+    text = Page(render_report(read(results))).text
     assert "better, p = 0.002" in text
     assert "Step 1:" not in text and ", step 1" not in text
 
 
 def test_both_sets_of_documents_stand_side_by_side(results):
-    page = Page(render_report(read_results(out_of_draw(results))))
+    page = Page(render_report(read(out_of_draw(results))))
     text = page.text
     assert page.stack == []
     assert "scored on train documents out of the draw, 100 documents" in text
@@ -96,7 +96,7 @@ def test_both_sets_of_documents_stand_side_by_side(results):
 
 def test_what_must_be_seen_first_stands_above_the_sentences(results):
     results["notices"] = ["gold at 50 documents, replicate 2, predicts nothing on test."]
-    page = Page(render_report(read_results(results)))
+    page = Page(render_report(read(results)))
     assert page.text.index("predicts nothing") < page.text.index("worse than gold: placebo")
     assert page.text.count("predicts nothing") == 2  # and among the limits
 
@@ -105,13 +105,13 @@ def test_an_unfinished_plan_claims_nothing(results):
     for row in results["comparisons"]:
         if row["size"] == 50:
             row |= {"claim": "unfinished", "planned": 20}
-    text = Page(render_report(read_results(results))).text
+    text = Page(render_report(read(results))).text
     assert "no claim: 5 of 20 sealed draws" in text
     assert "20 draws were sealed and 5 are there." in text
 
 
-def test_the_page_is_whole_and_holds_the_numbers(view):
-    html = render_report(view)
+def test_the_page_is_whole_and_holds_the_numbers(example):
+    html = render_report(example)
     page = Page(html)
     assert page.stack == []
     assert len(set(page.ids)) == len(page.ids)
@@ -130,12 +130,12 @@ def test_the_page_is_whole_and_holds_the_numbers(view):
         "2 h 44 min",
     ):
         assert said in page.text
-    for arm in view.arms_at(50):
-        assert f"{arm.f1.mean:.1f}" in page.text
+    for arm in example.arms_at(50):
+        assert f"{arm.decided.f1.mean:.1f}" in page.text
 
 
-def test_the_page_needs_nothing_from_elsewhere(view):
-    html = render_report(view)
+def test_the_page_needs_nothing_from_elsewhere(example):
+    html = render_report(example)
     page = Page(html)
     assert not {"script", "link", "img", "iframe", "object", "base", "form"} & set(page.tags)
     assert not [n for n, _ in page.attributes if n.startswith("on") or n in {"src", "srcset"}]
@@ -150,16 +150,16 @@ def test_the_page_needs_nothing_from_elsewhere(view):
     assert csp == ["default-src 'none'; style-src 'unsafe-inline'"]
 
 
-def test_attributes_have_a_part_where_students_learnt_some(view, results):
-    assert "On mentions found" not in render_report(view)
+def test_attributes_have_a_part_where_students_learnt_some(example, results):
+    assert "On mentions found" not in render_report(example)
     with_attributes(results)
-    page = Page(render_report(read_results(results)))
+    page = Page(render_report(read(results)))
     assert "negated, 44 mentions" in page.text and "84.7" in page.text and "64.6" in page.text
     assert "#attributes" in [v for n, v in page.attributes if n == "href"]
 
 
-def test_links_go_where_something_is(view):
-    page = Page(render_report(view))
+def test_links_go_where_something_is(example):
+    page = Page(render_report(example))
     targets = {v[1:] for n, v in page.attributes if n == "href" and v.startswith("#")}
     assert targets <= set(page.ids)
     named = {i for n, v in page.attributes if n == "aria-labelledby" for i in v.split()}
@@ -182,23 +182,15 @@ def test_hostile_names_are_shown_not_run(results):
     }
     results["verdict"]["headline"] = HOSTILE
     results["made"][0]["dropped"] = {HOSTILE: 3}
-    page = Page(render_report(read_results(results)))
+    page = Page(render_report(read(results)))
     assert not {"script", "img"} & set(page.tags)
     assert not [n for n, _ in page.attributes if n.startswith("on")]
     assert not [v for n, v in page.attributes if n == "href" and v.startswith("javascript")]
     assert HOSTILE in page.text
 
 
-def test_no_note_text_reaches_the_report(results, examples, tmp_path):
-    # As if a stage had left text behind in every part that a report reads.
-    results |= {"text": PLANTED, "mentions": [PLANTED]}
-    results["config"] |= {"prompt": PLANTED}
-    for part in ("arms", "comparisons", "made", "stages"):
-        for row in results[part]:
-            row |= {"sample": PLANTED, "names": [PLANTED], "texts": {"a": PLANTED}}
-    for part in ("lm", "encoder", "verdict", "power", "seal", "learning_curve"):
-        results[part] |= {"sample": PLANTED}
-    page = write_report(results, tmp_path, examples=examples)
+def test_no_note_text_reaches_the_report(example, examples, tmp_path):
+    page = write_report(example, tmp_path, examples=examples)
     assert page == tmp_path / "report.html"
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {p.suffix for p in written} == {".html", ".csv", ".tex", ".svg", ".md", ".bib"}
@@ -207,8 +199,8 @@ def test_no_note_text_reaches_the_report(results, examples, tmp_path):
     assert {p.stat().st_mode & 0o777 for p in written} == {0o600}
 
 
-def test_examples_are_a_page_of_their_own(results, tmp_path):
-    write_report(results, tmp_path)
+def test_examples_are_a_page_of_their_own(example, tmp_path):
+    write_report(example, tmp_path)
     assert not (tmp_path / "examples.html").exists()
 
 
@@ -231,21 +223,20 @@ def test_hostile_notes_are_shown_not_run():
     assert "\u202e" not in page.text
 
 
-def test_a_bare_run_has_a_page():
-    bare = {
-        "schema": 1,
-        "recipe": "r",
-        "comparator": "gold",
-        "arms": [{"name": "gold", "size": 50, "n_replicates": 1, "f1": {"mean": 60.0}}],
-    }
-    page = Page(render_report(read_results(bare)))
-    assert "No verdict" in page.text
-    assert "60.0" in page.text
+def test_gold_alone_has_a_page(results):
+    gold = next(a for a in results["arms"] if (a["name"], a["size"]) == ("gold", 50))
+    bare = {"candidate": None, "comparisons": [], "made": [], "lm": None, "seal": None}
+    bare |= {"sizes": [50], "arms": [gold], "verdict": NO_VERDICT.model_dump()}
+    bare["learning_curve"] = {"arm": "gold", "scored_on": "test", "sizes": [50], "f1": [60.0]}
+    bare["power"] = {"scored_on": "test", "n_documents": 100}
+    page = Page(render_report(read(results | bare)))
+    assert "There is nothing to compare." in page.text
+    assert f"{gold['f1']['mean']:.1f}" in page.text
 
 
 def test_an_unfinished_run_says_so(results):
     results["finished"] = {"scored": 3, "planned": 44}
-    assert "3 of 44 scores" in Page(render_report(read_results(results))).text
+    assert "3 of 44 scores" in Page(render_report(read(results))).text
 
 
 @pytest.mark.parametrize(
@@ -261,13 +252,13 @@ def test_an_unfinished_run_says_so(results):
 )
 def test_every_recommendation_has_a_badge(results, advice, said):
     results["verdict"]["recommendation"] = advice
-    assert said in Page(render_report(read_results(results))).text
+    assert said in Page(render_report(read(results))).text
 
 
 def test_worth_stands_in_hours_where_minutes_are_known(results):
-    assert "annotator hours" not in Page(render_report(read_results(results))).text
+    assert "annotator hours" not in Page(render_report(read(results))).text
     in_hours(results, 12)
-    page = Page(render_report(read_results(results)))
+    page = Page(render_report(read(results)))
     assert page.stack == []
     # 31, 5 and 85 notes at 12 minutes; 55, 28 and 145 over gold, in the figure and below it.
     assert "6.2 annotator hours [1.0, 17] at 12 minutes a note" in page.text
@@ -279,19 +270,19 @@ def test_many_labels_and_long_names(results):
     score = {"precision": 50.0, "recall": 50.0, "f1": 50.0, "support": 3}
     for arm in results["arms"]:
         arm["by_label"] = {f"Label_{i}_{'x' * 60}": score for i in range(41)}
-    assert "Label_40" in Page(render_report(read_results(results))).text
+    assert "Label_40" in Page(render_report(read(results))).text
 
 
 def test_learning_from_rewards_is_shown_where_it_ran_and_offered_where_it_did_not(results):
-    without = Page(render_report(read_results(results))).text
+    without = Page(render_report(read(results))).text
     assert 'rl = { method = "grpo" }' in without
     history = [
         {"step": 0, "held_out_reward": 0.4, "held_out_kl": 0.0},
         {"step": 8, "reward": 0.5, "kl": 0.01},
         {"step": 8, "held_out_reward": 0.61, "held_out_kl": 0.012},
     ]
-    run = {"arm": "sft+rl", "size": 50, "replicate": 0, "method": "grpo", "best_step": 8}
-    page = Page(render_report(read_results({**results, "rl": [{**run, "history": history}]})))
+    run = learnt(arm="sft+rl", history=history)
+    page = Page(render_report(read({**results, "rl": [run]})))
     assert page.stack == []
     assert "0.400" in page.text
     assert "0.610" in page.text
@@ -300,11 +291,7 @@ def test_learning_from_rewards_is_shown_where_it_ran_and_offered_where_it_did_no
 
 
 def test_each_generator_has_its_own_figure_of_what_was_kept(results):
-    entry = {"size": 50, "replicate": 0, "dropped": {}}
-    results["made"] = [
-        {**entry, "source": "sft", "asked": 10, "kept": 6},
-        {**entry, "source": "sft+rl", "asked": 10, "kept": 9},
-    ]
-    html = render_report(read_results(results))
+    results["made"] = [made(source="sft", kept=6), made(source="sft+rl", kept=9)]
+    html = render_report(read(results))
     assert html.index("asked 10, kept 6") < html.index("asked 10, kept 9")
     assert "<h4>sft+rl</h4>" in html

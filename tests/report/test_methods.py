@@ -1,4 +1,3 @@
-import json
 import re
 from pathlib import Path
 
@@ -8,10 +7,9 @@ from typer.testing import CliRunner
 from notesmith.cli.app import app
 from notesmith.errors import CorpusError
 from notesmith.report.methods import PaperFacts, draft_methods
-from notesmith.report.reading import read_results
 from notesmith.report.writing import write_methods, write_report
 
-from .conftest import in_hours, out_of_draw
+from .conftest import in_hours, learnt, out_of_draw, read
 
 EXAMPLE = Path(__file__).parent / "methods-example.md"
 # Table 2 of Gallifant et al., Nature Medicine 31, 60-69 (2025), as printed.
@@ -19,17 +17,11 @@ ENTRIES = (
     "1 2 3a 3b 4 5a 5b 5c 5d 5e 6a 6b 6c 6d 6e 7a 7b 7c 7d 7e 8a 8b 8c 9a 9b 10 11 12 13 14a 14b "
     "14c 14d 14e 14f 15 16a 16b 16c 16d 17 18 19a 19b 19c 19d 19e 19f 19g"
 ).split()
-RL = {
-    "arm": "synthetic+replaced",
-    "size": 50,
-    "method": "grpo",
-    "best_step": 8,
-    "history": [{"step": 0, "held_out_reward": 0.4}, {"step": 8, "held_out_reward": 0.6}],
-}
+RL = learnt(history=[{"step": 0, "held_out_reward": 0.4}, {"step": 8, "held_out_reward": 0.6}])
 
 
 def draft(results, **facts):
-    return draft_methods(read_results(results), PaperFacts(**facts))
+    return draft_methods(read(results), PaperFacts(**facts))
 
 
 def methods_of(results, **facts):
@@ -45,14 +37,15 @@ def without_language_model(results):
     for part, name in (("arms", "name"), ("comparisons", "arm")):
         results[part] = [row for row in results[part] if row[name] in kept]
     results["config"]["arm"] = [a for a in results["config"]["arm"] if a["name"] in kept]
+    results["config"]["evaluate"]["against"] = {}
     results["stages"] = [s for s in results["stages"] if s["stage"] in ("ner", "evaluate")]
     results |= {"made": [], "lm": None, "candidate": "replaced"}
     return results
 
 
-def test_the_draft_of_the_example(view):
-    # Where it changed on purpose: write ``draft_methods(view).methods`` there, and read the diff.
-    assert draft_methods(view).methods == EXAMPLE.read_text("utf-8")
+def test_the_draft_of_the_example(example):
+    # Where it changed on purpose: write ``draft_methods(…).methods`` there, and read the diff.
+    assert draft_methods(example).methods == EXAMPLE.read_text("utf-8")
 
 
 def test_every_entry_of_the_guideline_stands_there_once(results):
@@ -88,17 +81,6 @@ def test_rewards_are_told_where_they_were_learnt_from(results):
     assert "no person took part" in answer(draft(results).methods, "11")
 
 
-def test_settings_that_were_not_written_down_are_not_told(results):
-    results["config"] = {"name": "example"}
-    methods = methods_of(results)
-    for word in ("temperature", "learning rate", "root seed", "3-grams"):
-        assert word not in methods
-    assert "1,500 units were asked for" in methods
-    # That it was done is known from the stages.
-    assert "on the drawn gold alone [settings: see `recipe.toml`]." in methods
-    assert methods.count("see `recipe.toml`") == 3
-
-
 def test_the_corpus_is_named_by_its_users_or_left_open(results):
     assert "came from [corpus, version, dates, data use agreement]" in methods_of(results)
     said = methods_of(results, source="discharge notes 2021, agreement 7")
@@ -130,27 +112,25 @@ def test_hours_are_told_with_their_minutes(results):
 def test_the_verdict_goes_into_the_discussion(results):
     said = answer(draft(results).methods, "19a")
     assert said.startswith("*To be filled in by the authors.* Recommendation: use synthetic +")
-    results["verdict"] = {"recommendation": "underpowered"}
+    results["verdict"] |= {"sentences": [], "recommendation": "underpowered"}
     assert "Underpowered: this run cannot tell." in answer(draft(results).methods, "19a")
 
 
-def test_hostile_names_and_unknown_parts(results):
+def test_hostile_names(results):
     name = "x [a](javascript:1) <script> `b` ```"
-    results |= {"recipe": name, "labels": [name], "sample": "Quillfeather"}
-    results["lm"] |= {"name": name, "sample": "Quillfeather"}
-    results["config"] |= {"prompt": "Quillfeather"}
+    results |= {"recipe": name, "labels": [name]}
+    results["lm"]["name"] = name
     found = draft(results)
     text = found.methods
     assert "<script>" not in text
     assert "[a](" not in text.replace("\\[a\\](", "")
     assert text.count("```") == 2
-    assert "Quillfeather" not in text + found.bibtex
     assert "javascript" not in found.bibtex
 
 
 @pytest.mark.parametrize("out", [None, "paper/draft.md"])
 def test_the_command_writes_the_draft_and_the_references(results, tmp_path, out):
-    (tmp_path / "results.json").write_text(json.dumps(results), "utf-8")
+    read(results).write(tmp_path)
     path = tmp_path / (out or "methods.md")
     arguments = ["methods", str(tmp_path), "--source", "our notes"]
     done = CliRunner().invoke(app, [*arguments, *(["--out", str(path)] if out else [])])
@@ -171,6 +151,7 @@ def test_a_cross_fit_is_told_as_one(results):
     corpus = {"train": results["corpus"]["train"]}
     results |= {"split": "out-of-fold", "varied": ["division into folds"], "corpus": corpus}
     results["config"]["evaluate"] |= {"protocol": "cross-fit", "folds": 5}
+    del results["config"]["corpus"]["dev"], results["config"]["corpus"]["test"]
     text = " ".join(methods_of(results).split())
     assert "There was no test set." in text and "into 5 folds" in text
     assert "test part" not in text and "drawn at random from the train part" not in text
@@ -200,14 +181,13 @@ def test_one_draw_of_several_students_is_in_the_methods(results):
     assert "they do not cover other draws" in said
 
 
-def test_a_draft_that_was_edited_is_its_authors(results, tmp_path, caplog):
-    view = read_results(results)
-    path = write_methods(view, tmp_path / "methods.md")
+def test_a_draft_that_was_edited_is_its_authors(example, tmp_path, caplog):
+    path = write_methods(example, tmp_path / "methods.md")
     as_written = path.read_text()
-    assert write_methods(view, path).read_text() == as_written
+    assert write_methods(example, path).read_text() == as_written
     path.write_text(f"{as_written}Our own sentence.\n")
     with pytest.raises(CorpusError, match="was edited; move it away, or name another file"):
-        write_methods(view, path)
-    write_report(results, tmp_path)
+        write_methods(example, path)
+    write_report(example, tmp_path)
     assert path.read_text().endswith("Our own sentence.\n")
     assert "was edited and is left as it is" in caplog.text

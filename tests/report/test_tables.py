@@ -4,18 +4,17 @@ import re
 
 import pytest
 
-from notesmith.report.reading import read_results
 from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
 
-from .conftest import in_hours, out_of_draw, with_attributes
+from .conftest import in_hours, out_of_draw, read, with_attributes
 
 
-def test_csv_holds_the_numbers(view):
-    tables = {table.name: table for table in all_tables(view)}
+def test_csv_holds_the_numbers(example):
+    tables = {table.name: table for table in all_tables(example)}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["arms"]))))
-    assert len(rows) == len(view.arms)
-    for row, arm in zip(rows, view.arms, strict=True):
-        assert float(row["f1"]) == pytest.approx(arm.f1.mean, rel=1e-5)
+    assert len(rows) == len(example.arms)
+    for row, arm in zip(rows, example.arms, strict=True):
+        assert float(row["f1"]) == pytest.approx(arm.decided.f1.mean, rel=1e-5)
         assert row["arm"] == arm.name
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
     assert {row["claim"] for row in rows} >= {"better", "worse", "demonstration"}
@@ -24,7 +23,7 @@ def test_csv_holds_the_numbers(view):
 
 def test_worth_has_columns_in_hours_where_minutes_are_known(results):
     in_hours(results, 12)
-    tables = {table.name: table for table in all_tables(read_results(results))}
+    tables = {table.name: table for table in all_tables(read(results))}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["comparisons"]))))
     row = next(r for r in rows if (r["against"], r["gold_documents"]) == ("replaced", "50"))
     # 31 notes at 12 minutes.
@@ -33,7 +32,7 @@ def test_worth_has_columns_in_hours_where_minutes_are_known(results):
 
 
 def test_both_sets_of_documents_have_columns(results):
-    tables = {t.name: t for t in all_tables(read_results(out_of_draw(results)))}
+    tables = {t.name: t for t in all_tables(read(out_of_draw(results)))}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["arms"]))))
     gold = next(r for r in rows if (r["arm"], r["gold_documents"]) == ("gold", "50"))
     assert gold["scored_on"] == "out-of-draw"
@@ -46,7 +45,7 @@ def test_both_sets_of_documents_have_columns(results):
 
 def test_attributes_have_a_table(results):
     with_attributes(results)
-    tables = {table.name: table for table in all_tables(read_results(results))}
+    tables = {table.name: table for table in all_tables(read(results))}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables["attributes"]))))
     assert len(rows) == len(results["arms"])
     row = rows[0]
@@ -54,8 +53,8 @@ def test_attributes_have_a_table(results):
     assert (row["on_found_f1"], row["end_to_end_f1"]) == ("84.7", "64.6")
 
 
-def test_latex_tables_are_rectangular(view):
-    for table in all_tables(view):
+def test_latex_tables_are_rectangular(example):
+    for table in all_tables(example):
         latex = to_latex(table)
         assert latex.count("\\toprule") == latex.count("\\bottomrule") == 1
         columns = re.search(r"\\begin\{tabular\}\{([lr]+)\}", latex).group(1)
@@ -69,7 +68,7 @@ def test_latex_tables_are_rectangular(view):
 def test_hostile_names(results):
     name = "50% & \\input{/etc/passwd} $x_1^2$ #~\n=1+1"
     results["arms"][0]["name"] = name
-    table = next(t for t in all_tables(read_results(results)) if t.name == "arms")
+    table = next(t for t in all_tables(read(results)) if t.name == "arms")
     assert escape_latex("\\input{x}") == r"\textbackslash{}input\{x\}"
     assert "\\input" not in to_latex(table)
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))

@@ -36,10 +36,10 @@ def dataset(
 ) -> None:
     """Write the card of the text that a run made."""
     from notesmith.report.card import CardFacts, dataset_card
-    from notesmith.report.reading import read_run
+    from notesmith.results import Results
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(dataset_card(read_run(run), facts), run, out, "dataset")
+    _write(dataset_card(Results.read(run), facts), run, out, "dataset")
 
 
 @card.command("model")
@@ -56,10 +56,10 @@ def model(
 ) -> None:
     """Write the card of a model that a run trained."""
     from notesmith.report.card import CardFacts, model_card
-    from notesmith.report.reading import read_run
+    from notesmith.results import Results
 
     facts = CardFacts(title, licence, language, source, contact)
-    _write(model_card(read_run(run), facts, arm=arm, size=size), run, out, "model")
+    _write(model_card(Results.read(run), facts, arm=arm, size=size), run, out, "model")
 
 
 def _write(text: str, run: Path, out: Path | None, kind: str) -> None:

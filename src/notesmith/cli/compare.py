@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.rules import CONFIDENCE
 
 
 def compare(
@@ -21,7 +22,7 @@ def compare(
     ] = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
-    ] = 0.95,
+    ] = CONFIDENCE,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 13,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -33,6 +33,7 @@ from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
 from notesmith.files.write import atomic_write_text, must_be_new
+from notesmith.rules import CONFIDENCE
 
 Paths = Annotated[
     list[str],
@@ -66,7 +67,7 @@ def agreement(
     text_key: TextKey = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
-    ] = 0.95,
+    ] = CONFIDENCE,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the resampling.")] = 13,
     as_json: AsJson = False,
 ) -> None:

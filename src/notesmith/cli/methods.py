@@ -24,12 +24,12 @@ def methods(
     from notesmith.experiment.folder import is_run
     from notesmith.files.write import must_be_new
     from notesmith.report.methods import PaperFacts
-    from notesmith.report.reading import read_run
     from notesmith.report.writing import METHODS, REFERENCES, write_methods
+    from notesmith.results import Results
 
     if out is not None or not is_run(run):
         draft = out or run / METHODS
         must_be_new(draft)
         must_be_new(draft.parent / REFERENCES)
-    path = write_methods(read_run(run), out or run / METHODS, facts=PaperFacts(source))
+    path = write_methods(Results.read(run), out or run / METHODS, facts=PaperFacts(source))
     say(str(path))

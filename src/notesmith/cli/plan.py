@@ -74,7 +74,7 @@ def plan(
 
 def show(found: Forecast, console: Screen) -> None:
     """Print a forecast."""
-    from notesmith.evaluate.scores import OUT_OF_DRAW
+    from notesmith.findings import OUT_OF_DRAW
 
     def line(text: str, style: str = "") -> None:
         console.print(text, style=style)

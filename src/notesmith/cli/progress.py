@@ -136,12 +136,11 @@ def print_outcome(result: RunResult) -> None:
     """Print what the run says and advises, where its report is, and what is left."""
     console = Screen(highlight=False, soft_wrap=True)
     if result.results is not None:
-        verdict = result.results.get("verdict") or {}
-        if headline := verdict.get("headline"):
-            console.print(str(headline), style="bold")
-        advice = next(reversed(verdict.get("sentences") or ()), "")
-        if str(advice).startswith("Recommendation"):
-            console.print(str(advice))
+        verdict = result.results.verdict
+        console.print(verdict.headline, style="bold")
+        advice = next(reversed(verdict.sentences), "")
+        if advice.startswith("Recommendation"):
+            console.print(advice)
     if result.report is not None:
         console.print(f"Report: {result.report}")
     if result.n_left:

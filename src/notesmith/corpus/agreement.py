@@ -20,6 +20,7 @@ from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 from notesmith.errors import CorpusError
 from notesmith.metrics import Matching, PRFScore, score_document
+from notesmith.rules import CONFIDENCE
 
 _CHUNK = 200
 
@@ -116,7 +117,7 @@ def agreement(
     annotators: Mapping[str, Sequence[Document]],
     *,
     tally: Tally | None = None,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     resamples: int = 2000,
     seed: int = 13,
 ) -> Agreement:

@@ -23,11 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from notesmith.errors import StageError
+from notesmith.findings import Spread
+from notesmith.rules import CONFIDENCE
 
 Array = NDArray[np.float64]
 Metric = Callable[[Array], Array]
 Method = Literal["calibrated", "crossed"]
-Spread = Literal["replicates", "students", "nothing"]
 
 
 def precision(counts: Array) -> Array:
@@ -113,7 +114,7 @@ def bootstrap(
     *,
     metric: Metric = f1,
     resamples: int = 10_000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 13,
     method: Method = "calibrated",
     weights: Array | None = None,

@@ -5,18 +5,20 @@ Which words they may be put into is the rule of ``verdict``; here it is applied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from notesmith.config import EvaluateConfig
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.bootstrap import Estimate
-from notesmith.evaluate.curve import Worth, worth_in_notes
-from notesmith.evaluate.deciding import ENOUGH_RATIO, Deciding, decide
+from notesmith.evaluate.curve import worth_in_notes
+from notesmith.evaluate.deciding import decide
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.power import detectable, needed
-from notesmith.evaluate.verdict import WORTHWHILE, claim, decisive, steps_of
+from notesmith.evaluate.verdict import claim, decisive
+from notesmith.findings import Claim, Comparison, Deciding, Difference, Power
+from notesmith.rules import ENOUGH_RATIO, WORTHWHILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +65,45 @@ class Evidence:
 class _Pair:
     arm: str
     against: str
-    family: str
+    family: Literal["comparator", "against", "gold"]
     step: int | None
 
 
-def compare_arms(evidence: Evidence) -> list[dict[str, Any]]:
+def compare_arms(evidence: Evidence) -> list[Comparison]:
     """Every comparison at every size, with claims.
 
     Each arm against the comparator and the recipe's further pairs are a family each at one size.
     Within it Holm's correction is for the side arms; the steps of the fixed sequence have none.
     """
-    entries: list[dict[str, Any]] = []
+    found: list[Comparison] = []
     for size in sorted({size for _, size in evidence.test.cells}):
-        here = [
-            entry for pair in _pairs(evidence, size) if (entry := _compare(evidence, pair, size))
+        board = evidence.board(size)
+        estimates = {
+            pair: estimate
+            for pair in _pairs(evidence, size)
+            if (estimate := board.difference(pair.arm, pair.against, size))
+        }
+        corrected = _corrected(evidence, estimates, size)
+        claims = _claims(evidence, estimates, corrected, size)
+        found += [
+            _comparison(evidence, pair, estimate, size, claims[pair], corrected[pair])
+            for pair, estimate in estimates.items()
         ]
-        for family in dict.fromkeys(entry["family"] for entry in here):
-            side = [e for e in here if e["family"] == family and e["step"] is None]
-            # Arms of the plan that are not scored yet will be compared too.
-            n_missing = _n_missing(evidence, size) if family == "comparator" else 0
-            adjusted = holm([*(e["p"] for e in side), *[1.0] * n_missing])
-            for entry, p in zip(side, adjusted, strict=False):
-                entry["p_holm"] = p
-        _claim(evidence, here)
-        entries += here
-    return entries
+    return found
+
+
+def _corrected(
+    evidence: Evidence, estimates: Mapping[_Pair, Estimate], size: int
+) -> dict[_Pair, float]:
+    """p of each pair, of side arms by Holm."""
+    corrected = {pair: estimate.p for pair, estimate in estimates.items()}
+    for family in dict.fromkeys(pair.family for pair in estimates):
+        side = [pair for pair in estimates if pair.family == family and pair.step is None]
+        # Arms of the plan that are not scored yet will be compared too.
+        n_missing = _n_missing(evidence, size) if family == "comparator" else 0
+        adjusted = holm([*(corrected[pair] for pair in side), *[1.0] * n_missing])
+        corrected |= zip(side, adjusted, strict=False)
+    return corrected
 
 
 def _n_missing(evidence: Evidence, size: int) -> int:
@@ -103,7 +119,10 @@ def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
     about = evidence.about if size == evidence.main else None
     rival = config.against.get(about or "", config.comparator)
     sequence = [rival] if rival == gold or about == gold else [rival, gold]
-    pairs = {(arm, config.comparator): "comparator" for arm in here if arm != config.comparator} | {
+    pairs: dict[tuple[str, str], Literal["comparator", "against", "gold"]] = {
+        (arm, config.comparator): "comparator" for arm in here if arm != config.comparator
+    }
+    pairs |= {
         (arm, other): "against"
         for arm, other in config.against.items()
         if arm in here and other != config.comparator
@@ -122,12 +141,45 @@ def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
     ]
 
 
-def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | None:
+def _claims(
+    evidence: Evidence,
+    estimates: Mapping[_Pair, Estimate],
+    corrected: Mapping[_Pair, float],
+    size: int,
+) -> dict[_Pair, Claim]:
+    """What may be said of each pair, steps of the sequence first."""
+    board = evidence.board(size)
+    claims: dict[_Pair, Claim] = {}
+    before: Claim = "better"
+    for pair in sorted(estimates, key=lambda pair: pair.step or len(estimates) + 1):
+        is_step = pair.step is not None
+        waits = evidence.decide(size).waits or (
+            size == evidence.main and pair.arm == evidence.awaiting
+        )
+        estimate = estimates[pair]
+        claims[pair] = claim(
+            points(estimate.low),
+            points(estimate.high),
+            corrected[pair],
+            estimate.n_replicates,
+            alpha=1 - evidence.config.confidence,
+            n_distinct=board.n_distinct(pair.arm, pair.against, size),
+            planned=evidence.planned.get(size),
+            is_tested=before == "better" or not is_step,
+            is_whole=not waits and not (is_step and before == "unfinished"),
+            is_sealed=evidence.test.split != "dev",
+        )
+        if is_step:
+            before = claims[pair]
+    return claims
+
+
+def _comparison(
+    evidence: Evidence, pair: _Pair, estimate: Estimate, size: int, said: Claim, p_holm: float
+) -> Comparison:
     board, config = evidence.board(size), evidence.config
     beside = evidence.out if board is evidence.test else evidence.test
-    estimate = board.difference(pair.arm, pair.against, size)
-    if estimate is None:
-        return None
+    other = beside.difference(pair.arm, pair.against, size) if beside.n_scored(size) else None
     found = worth_in_notes(
         evidence.gold_scores(board),
         size,
@@ -137,122 +189,80 @@ def _compare(evidence: Evidence, pair: _Pair, size: int) -> dict[str, Any] | Non
         confidence=config.confidence,
         seed=board.seed,
     )
-    other = beside.difference(pair.arm, pair.against, size) if beside.n_scored(size) else None
-    return {
-        "arm": pair.arm,
-        "against": pair.against,
-        "family": pair.family,
-        "step": pair.step,
-        "size": size,
-        "scored_on": board.split,
-        **_figures(estimate),
-        "beside": None if other is None else {"scored_on": beside.split, **_figures(other)},
-        "p_holm": estimate.p,
-        "n_replicates": estimate.n_replicates,
-        "n_distinct": board.n_distinct(pair.arm, pair.against, size),
-        "n_students": board.n_students(pair.arm, pair.against, size),
-        "planned": evidence.planned.get(size),
-        "spread_of": estimate.spread_of,
-        "n_documents": board.n_scored(size),
-        "worth": _worth(found.worth, config.minutes_per_note),
-        "worth_reason": found.reason,
-        "claim": "no difference shown",
-        "sd_delta": points(estimate.sd),
-        "se_documents": points(estimate.se_documents),
-    }
+    return Comparison(
+        arm=pair.arm,
+        against=pair.against,
+        size=size,
+        family=pair.family,
+        step=pair.step,
+        claim=said,
+        **_figures(board.split, estimate),
+        p=round(estimate.p, 5),
+        p_holm=round(p_holm, 5),
+        beside=None if other is None else Difference(**_figures(beside.split, other), p=other.p),
+        n_replicates=estimate.n_replicates,
+        n_distinct=board.n_distinct(pair.arm, pair.against, size),
+        n_students=board.n_students(pair.arm, pair.against, size),
+        n_documents=board.n_scored(size),
+        planned=evidence.planned.get(size),
+        spread_of=estimate.spread_of,
+        worth=found.worth.in_hours(config.minutes_per_note) if found.worth else None,
+        worth_reason=found.reason,
+        sd_delta=points(estimate.sd),
+        se_documents=points(estimate.se_documents),
+    )
 
 
-def _figures(estimate: Estimate) -> dict[str, Any]:
+def _figures(split: str, estimate: Estimate) -> dict[str, Any]:
     return {
+        "scored_on": split,
         "delta": points(estimate.mean),
         "low": points(estimate.low),
         "high": points(estimate.high),
         "values": [points(v) for v in estimate.values],
-        "p": estimate.p,
     }
-
-
-def _claim(evidence: Evidence, entries: Sequence[dict[str, Any]]) -> None:
-    """Put the claim into each entry, steps of the sequence first."""
-    before = "better"
-    for entry in sorted(entries, key=lambda e: e["step"] or len(entries) + 1):
-        is_step = entry["step"] is not None
-        waits = evidence.decide(entry["size"]).waits or (
-            entry["size"] == evidence.main and entry["arm"] == evidence.awaiting
-        )
-        entry["claim"] = claim(
-            entry["low"],
-            entry["high"],
-            entry["p_holm"],
-            entry["n_replicates"],
-            alpha=1 - evidence.config.confidence,
-            n_distinct=entry["n_distinct"],
-            planned=entry["planned"],
-            is_tested=before == "better" or not is_step,
-            is_whole=not waits and not (is_step and before == "unfinished"),
-            is_sealed=evidence.test.split != "dev",
-        )
-        if is_step:
-            before = entry["claim"]
-        entry["p"], entry["p_holm"] = round(entry["p"], 5), round(entry["p_holm"], 5)
-
-
-def _worth(worth: Worth | None, minutes: float | None) -> dict[str, Any] | None:
-    if worth is None:
-        return None
-    notes = {"notes": worth.notes, "low": worth.low, "high": worth.high}
-    entry: dict[str, Any] = {**notes, "beyond": list(worth.beyond)}
-    if minutes is not None:
-        entry["hours"] = {name: round(n * minutes / 60, 2) for name, n in notes.items()}
-    return entry
 
 
 def power_of(
-    evidence: Evidence,
-    comparisons: Sequence[Mapping[str, Any]],
-    seconds_per_draw: float | None,
-) -> dict[str, Any]:
+    evidence: Evidence, comparisons: list[Comparison], seconds_per_draw: float | None
+) -> Power:
     """Of the step that the recommendation rests on; of the first comparison where there is none."""
-    here = [c for c in comparisons if c["size"] == evidence.main]
-    steps = steps_of(here)
+    here = [c for c in comparisons if c.size == evidence.main]
+    steps = sorted((c for c in here if c.step), key=lambda c: c.step or 0)
     chosen = decisive(steps) if steps else next(iter(here), None)
     deciding = evidence.decide(evidence.main)
-    entry: dict[str, Any] = {
-        "arm": None,
-        "against": None,
+    known = {
         "scored_on": deciding.split,
-        "sd_delta": None,
-        "se_documents": None,
-        "detectable": None,
-        "n_replicates": 0,
         "n_documents": deciding.n_documents,
         "seconds_per_draw": seconds_per_draw,
-        "needed": None,
     }
     if chosen is None:
-        return entry
-    for name in ("arm", "against", "sd_delta", "se_documents", "n_replicates"):
-        entry[name] = chosen[name]
-    n = chosen["n_replicates"]
-    alpha = 1 - evidence.config.confidence
-    found = detectable(
-        chosen["sd_delta"], n, se_documents=chosen["se_documents"], alpha=alpha, sd_from=n
-    )
-    if found is None:
-        return entry
-    entry["detectable"] = round(found, 2)
-    if found > WORTHWHILE:
+        return Power.model_validate(known)
+    n, alpha = chosen.n_replicates, 1 - evidence.config.confidence
+    found = detectable(chosen.sd_delta, n, se_documents=chosen.se_documents, alpha=alpha, sd_from=n)
+    lacking = None
+    if found is not None and found > WORTHWHILE:
         lacking = needed(
             WORTHWHILE,
-            chosen["sd_delta"],
+            chosen.sd_delta,
             n_replicates=n,
             n_documents=deciding.n_documents,
-            se_documents=chosen["se_documents"],
+            se_documents=chosen.se_documents,
             alpha=alpha,
             sd_from=n,
         )
-        entry["needed"] = asdict(lacking)
-    return entry
+    return Power.model_validate(
+        {
+            **known,
+            "arm": chosen.arm,
+            "against": chosen.against,
+            "n_replicates": n,
+            "sd_delta": chosen.sd_delta,
+            "se_documents": chosen.se_documents,
+            "detectable": None if found is None else round(found, 2),
+            "needed": lacking,
+        }
+    )
 
 
 def points(value: float) -> float:

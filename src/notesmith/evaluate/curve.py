@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import Array
+from notesmith.findings import CurveFit, Worth
+from notesmith.findings import Trend as Kind
+from notesmith.rules import CONFIDENCE
 
 _EXPONENTS = np.linspace(0.0, 1.0, 21)
 _GRID = 400
@@ -23,39 +25,10 @@ _RISES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class CurveFit:
-    """F1 = ``a - b n^-c``, or ``a + b log n`` where ``c`` is 0, between ``low`` and ``high``."""
-
-    a: float
-    b: float
-    c: float
-    low: int
-    high: int
-
-    def __call__(self, size: float) -> float:
-        """The curve at ``size`` gold documents."""
-        return float(self.a + self.b * _basis(np.asarray([size], dtype=float), self.c)[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """A gain in labelled notes, with its interval.
-
-    ``notes`` is negative for a loss. ``beyond`` names the figures (``notes``, ``low``, ``high``)
-    that ran into an end of the curve: their size is a bound ("at least"), not an estimate.
-    """
-
-    notes: int
-    low: int
-    high: int
-    beyond: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Trend:
     """Whether the curve rises from its smallest to its largest size; the reason where not."""
 
-    kind: Literal["rising", "flat", "unknown"]
+    kind: Kind
     reason: str = ""
 
 
@@ -93,7 +66,7 @@ def fit_curve(sizes: Sequence[int], scores: Sequence[float]) -> CurveFit:
     values = np.asarray([scores], dtype=float)
     coefficients, exponents = _fit(sizes, values)
     a, b = coefficients[0]
-    return CurveFit(float(a), float(b), float(exponents[0]), min(sizes), max(sizes))
+    return CurveFit(a=float(a), b=float(b), c=float(exponents[0]), low=min(sizes), high=max(sizes))
 
 
 def _fit(sizes: Sequence[int], values: Array) -> tuple[Array, Array]:
@@ -121,7 +94,7 @@ def trend(
     scores: Mapping[int, Sequence[float]],
     *,
     worthwhile: float,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 13,
 ) -> Trend:
     """Tell a rising curve from a flat one, and both from too few replicates to tell.
@@ -160,7 +133,7 @@ def worth_in_notes(
     gain_draws: Array,
     *,
     worthwhile: float,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 13,
 ) -> WorthResult:
     """How many more labelled notes give the same as ``gain`` does at ``size`` notes.
@@ -199,10 +172,11 @@ def worth_in_notes(
     notes = _invert(sizes, drawn, size, np.asarray(gain_draws, dtype=float), grid)
     tail = (1 - confidence) / 2
     low, high = np.quantile(notes, (tail, 1 - tail))
-    named = {"notes": point, "low": low, "high": high}
+    named = {"notes": float(point), "low": float(low), "high": float(high)}
     ends = (sizes[0] - size, sizes[-1] - size)
-    beyond = tuple(k for k, v in named.items() if v <= ends[0] + 1e-6 or v >= ends[1] - 1e-6)
-    return WorthResult(Worth(round(float(point)), round(float(low)), round(float(high)), beyond))
+    beyond = [k for k, v in named.items() if v <= ends[0] + 1e-6 or v >= ends[1] - 1e-6]
+    whole = {name: round(value) for name, value in named.items()}
+    return WorthResult(Worth.model_validate({**whole, "beyond": beyond}))
 
 
 def _draw_means(

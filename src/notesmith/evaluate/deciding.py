@@ -7,31 +7,9 @@ official test set stands beside them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from notesmith.evaluate.board import Board
-from notesmith.evaluate.scores import OUT_OF_DRAW
-
-# Share of the test documents from which on the documents out of the draw decide.
-ENOUGH_RATIO = 0.5
-# The split of a cross-fit, where all documents are scored already.
-OUT_OF_FOLD = "out-of-fold"
-
-
-@dataclass(frozen=True, slots=True)
-class Deciding:
-    """The split that decides at one size, and why.
-
-    ``n_documents`` are those that every student at that size was scored on at the least, in that
-    split; ``n_test_documents`` those of the test set. ``waits`` says that other documents will
-    decide once all their scores are in: a claim before that would be a look.
-    """
-
-    split: str
-    reason: str
-    n_documents: int
-    n_test_documents: int
-    waits: bool = False
+from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD, Deciding
+from notesmith.rules import ENOUGH_RATIO
 
 
 def decide(test: Board, out: Board, size: int) -> Deciding:
@@ -56,13 +34,19 @@ def decide(test: Board, out: Board, size: int) -> Deciding:
             else f"at least half as many as the {n_test} of {test.split}"
         )
         return Deciding(
-            OUT_OF_DRAW,
-            f"each draw of {size} is scored on at least {n_out} train documents that no stage of "
-            f"it read, {many}",
-            n_out,
-            n_test,
+            split=OUT_OF_DRAW,
+            reason=f"each draw of {size} is scored on at least {n_out} train documents that no "
+            f"stage of it read, {many}",
+            n_documents=n_out,
+            n_test_documents=n_test,
         )
-    return Deciding(test.split, why, n_test, n_test, waits)
+    return Deciding(
+        split=test.split,
+        reason=why,
+        n_documents=n_test,
+        n_test_documents=n_test,
+        waits=waits,
+    )
 
 
 def _lacking(test: Board, out: Board, size: int) -> bool:

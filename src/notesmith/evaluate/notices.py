@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.phrases import points
 from notesmith.evaluate.scores import CellScores
+from notesmith.findings import Comparison
 
 
 def notices(
@@ -40,24 +40,24 @@ def notices(
     return found + _pool(board, main_size, pool)
 
 
-def disagreements(comparisons: Sequence[Mapping[str, Any]], main_size: int) -> list[str]:
+def disagreements(comparisons: Sequence[Comparison], main_size: int) -> list[str]:
     """Steps of the verdict whose two sets of documents say opposite things, beyond chance in one.
 
     Args:
-        comparisons: entries of ``results.json``.
+        comparisons: of all sizes.
         main_size: gold documents a draw, of the verdict.
     """
     found = []
     for entry in comparisons:
-        beside = entry["beside"]
-        if beside is None or entry["step"] is None or entry["size"] != main_size:
+        beside = entry.beside
+        if beside is None or entry.step is None or entry.size != main_size:
             continue
-        opposite = entry["delta"] * beside["delta"] < 0
-        if opposite and any(one["low"] > 0 or one["high"] < 0 for one in (entry, beside)):
+        opposite = entry.delta * beside.delta < 0
+        if opposite and any(one.low > 0 or one.high < 0 for one in (entry, beside)):
             found.append(
-                f"{entry['arm']} against {entry['against']}: {points(entry['delta'])} F1 on "
-                f"{entry['scored_on']} and {points(beside['delta'])} on {beside['scored_on']}. The "
-                "two sets of documents are of different kinds; ask which is like yours."
+                f"{entry.arm} against {entry.against}: {points(entry.delta)} F1 on "
+                f"{entry.scored_on} and {points(beside.delta)} on {beside.scored_on}. The two sets "
+                "of documents are of different kinds; ask which is like yours."
             )
     return found
 

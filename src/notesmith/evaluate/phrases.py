@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
+
+from notesmith.findings import Hours, Power, Worth
 
 
 def points(value: float) -> str:
@@ -18,23 +20,21 @@ def hours(value: float) -> str:
     return f"{rounded:.1f}" if abs(rounded) < 10 else f"{rounded:.0f}"
 
 
-def worth_words(worth: Mapping[str, Any], minutes: float | None = None) -> str:
+def worth_words(worth: Worth, minutes: float | None = None) -> str:
     """``about 14 more labelled notes [5, 26]``, with "at least" where the curve ends.
 
     Where the ``minutes`` that a note takes an annotator are known, in hours too:
     ``…, or 2.8 annotator hours [1.0, 5.2] at 12 minutes a note``.
     """
-    notes = int(worth["notes"])
-    head = f"{'at least' if 'notes' in worth['beyond'] else 'about'} {abs(notes)} "
-    head += "labelled notes fewer" if notes < 0 else "more labelled notes"
-    phrase = f"{head} {_interval(worth, worth['beyond'], str)}"
-    spent = worth.get("hours")
-    if spent is None or minutes is None:
+    head = f"{'at least' if 'notes' in worth.beyond else 'about'} {abs(worth.notes)} "
+    head += "labelled notes fewer" if worth.notes < 0 else "more labelled notes"
+    phrase = f"{head} {_interval(worth, worth.beyond, str)}"
+    if worth.hours is None or minutes is None:
         return phrase
     unit = "minute" if minutes == 1 else "minutes"
     return (
-        f"{phrase}, or {hours(abs(spent['notes']))} annotator hours "
-        f"{_interval(spent, worth['beyond'], hours)} at {minutes:g} {unit} a note"
+        f"{phrase}, or {hours(abs(worth.hours.notes))} annotator hours "
+        f"{_interval(worth.hours, worth.beyond, hours)} at {minutes:g} {unit} a note"
     )
 
 
@@ -50,37 +50,35 @@ def draws_words(found: int, planned: int | None) -> str:
     return f"No claim before the {planned} draws that were sealed; {found} are there"
 
 
-def needed_words(power: Mapping[str, Any]) -> str:
+def needed_words(power: Power) -> str:
     """What would find the difference that matters, by the ``power`` of the results; may be empty.
 
     The cheapest way comes first: replicates need no labels, test documents do. Replicates are
     priced in hours where ``seconds_per_draw`` is known.
     """
-    wanted = power.get("needed")
+    wanted = power.needed
     if wanted is None:
         return ""
-    replicates, documents = power["n_replicates"], power["n_documents"]
-    to_find = f"Finding {wanted['difference']:g} F1 four times out of five would take about"
+    replicates, documents = power.n_replicates, power.n_documents
+    to_find = f"Finding {wanted.difference:g} F1 four times out of five would take about"
     rough = f"new draws under a new plan; rough, for the spread is known from {replicates} only"
     alike = f"{rough}, and further documents must be like these"
     ways = []
-    if wanted["replicates"] is not None:
-        price = _price(wanted["replicates"], power.get("seconds_per_draw"))
-        ways.append(f"{wanted['replicates']} replicates on these {documents} documents{price}")
-    if wanted["documents"] is not None:
-        ways.append(f"{wanted['documents']} scored documents with these {replicates} replicates")
+    if wanted.replicates is not None:
+        price = _price(wanted.replicates, power.seconds_per_draw)
+        ways.append(f"{wanted.replicates} replicates on these {documents} documents{price}")
+    if wanted.documents is not None:
+        ways.append(f"{wanted.documents} scored documents with these {replicates} replicates")
     if ways:
-        more = rough if wanted["documents"] is None else alike
+        more = rough if wanted.documents is None else alike
         return f"{to_find} {', or '.join(ways)} ({more})."
     alone = f"Neither more replicates on these {documents} documents nor more documents alone"
-    if wanted["times"] is None:
-        return (
-            f"{alone} would find {wanted['difference']:g} F1, and both together are out of reach."
-        )
+    if wanted.times is None:
+        return f"{alone} would find {wanted.difference:g} F1, and both together are out of reach."
     return (
-        f"{alone} would do. {to_find} {wanted['times'] * replicates} replicates"
-        f"{_price(wanted['times'] * replicates, power.get('seconds_per_draw'))} and "
-        f"{wanted['times'] * documents} scored documents together ({alike})."
+        f"{alone} would do. {to_find} {wanted.times * replicates} replicates"
+        f"{_price(wanted.times * replicates, power.seconds_per_draw)} and "
+        f"{wanted.times * documents} scored documents together ({alike})."
     )
 
 
@@ -91,7 +89,7 @@ def _price(replicates: int, seconds_per_draw: float | None) -> str:
     return f", {hours(replicates * seconds_per_draw / 3600)} hours of computing here"
 
 
-def _interval(ends: Mapping[str, Any], beyond: list[str], write: Callable[[Any], str]) -> str:
-    low = f"{write(ends['low'])}{' or fewer' if 'low' in beyond else ''}"
-    high = f"{write(ends['high'])}{' or more' if 'high' in beyond else ''}"
+def _interval(ends: Worth | Hours, beyond: tuple[str, ...], write: Callable[[Any], str]) -> str:
+    low = f"{write(ends.low)}{' or fewer' if 'low' in beyond else ''}"
+    high = f"{write(ends.high)}{' or more' if 'high' in beyond else ''}"
     return f"[{low}, {high}]"

@@ -8,7 +8,6 @@ quantile of the sum of a normal part (documents) and of Student's t with R - 1 d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +15,8 @@ from scipy import optimize, stats
 
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import Array
+from notesmith.findings import Needed
+from notesmith.rules import ERROR_RATE, POWER
 
 _MOST_REPLICATES = 10_000
 _MOST_TIMES = 1000
@@ -112,8 +113,8 @@ def detectable(
     n_replicates: int,
     *,
     se_documents: float = 0.0,
-    power_wanted: float = 0.8,
-    alpha: float = 0.05,
+    power_wanted: float = POWER,
+    alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> float | None:
     """The true difference that would be found with ``power_wanted``; None for one replicate.
@@ -147,8 +148,8 @@ def replicates_needed(
     sd: float,
     *,
     se_documents: float = 0.0,
-    power_wanted: float = 0.8,
-    alpha: float = 0.05,
+    power_wanted: float = POWER,
+    alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> int | None:
     """Fewest replicates that find ``difference``; None if documents alone forbid it."""
@@ -162,20 +163,6 @@ def replicates_needed(
     return _fewest(enough, 1, _MOST_REPLICATES)
 
 
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """What would find ``difference``, each of three ways; None where that way cannot.
-
-    ``replicates``: on the same documents. ``documents``: with the same replicates. ``times``: both
-    multiplied by this, up to a thousand.
-    """
-
-    difference: float
-    replicates: int | None
-    documents: int | None
-    times: int | None
-
-
 def needed(
     difference: float,
     sd: float,
@@ -183,8 +170,8 @@ def needed(
     n_replicates: int,
     n_documents: int,
     se_documents: float = 0.0,
-    power_wanted: float = 0.8,
-    alpha: float = 0.05,
+    power_wanted: float = POWER,
+    alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> Needed:
     """How much larger an experiment would have to be to find ``difference``.
@@ -212,8 +199,8 @@ def needed(
         return found >= power_wanted
 
     return Needed(
-        difference,
-        replicates_needed(
+        difference=difference,
+        replicates=replicates_needed(
             difference,
             sd,
             se_documents=se_documents,
@@ -221,8 +208,10 @@ def needed(
             alpha=alpha,
             sd_from=sd_from,
         ),
-        _fewest(lambda n: finds(n_replicates, n), n_documents - 1, _MOST_TIMES * n_documents),
-        _fewest(lambda k: finds(k * n_replicates, k * n_documents), 0, _MOST_TIMES),
+        documents=_fewest(
+            lambda n: finds(n_replicates, n), n_documents - 1, _MOST_TIMES * n_documents
+        ),
+        times=_fewest(lambda k: finds(k * n_replicates, k * n_documents), 0, _MOST_TIMES),
     )
 
 

@@ -24,6 +24,7 @@ from notesmith.evaluate.bootstrap import (
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
 from notesmith.evaluate.scores import CellScores, View, score_cell
+from notesmith.rules import CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def rate(
     *,
     seen: Iterable[str] | None = None,
     resamples: int = 10_000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 13,
 ) -> Ratings:
     """Score predictions with intervals over documents.
@@ -222,7 +223,7 @@ def compare(
     second: Sequence[Document],
     *,
     resamples: int = 10_000,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 13,
 ) -> Differences:
     """Compare two sets of predictions, paired by document.

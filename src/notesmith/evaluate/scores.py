@@ -26,8 +26,6 @@ NamedView = Literal["strict", "end_to_end", "on_found"]
 PooledView = Literal["lenient", "boundary", "unseen", "seen"]
 View = NamedView | PooledView
 SCHEMA = 1
-# The split of train documents that a draw did not use.
-OUT_OF_DRAW = "out-of-draw"
 _NAMED: tuple[NamedView, ...] = ("strict", "end_to_end", "on_found")
 _POOLED: tuple[PooledView, ...] = ("lenient", "boundary", "unseen", "seen")
 # The views of which each student's counts are kept: those that intervals are given for.

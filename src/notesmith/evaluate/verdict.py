@@ -11,24 +11,18 @@ It is ``recommend`` that decides, not the writer of a report. Words for numbers 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from notesmith.evaluate.phrases import draws_words, needed_words, points, worth_words
-
-Claim = Literal[
-    "better", "worse", "no difference shown", "not tested", "demonstration", "unfinished"
-]
-Recommendation = Literal[
-    "use", "do not use", "label more", "underpowered", "demonstration", "no claim", "unfinished"
-]
-
-MIN_REPLICATES = 5
-# A gain that this many notes give too, or this share of those at hand, is not worth a generator.
-FEW_NOTES = 5
-FEW_NOTES_RATIO = 0.1
-# Smallest gain in points of F1 that would matter.
-WORTHWHILE = 1.0
+from notesmith.findings import (
+    NO_VERDICT,
+    Claim,
+    Comparison,
+    Findings,
+    Power,
+    Recommendation,
+    Verdict,
+)
+from notesmith.rules import FEW_NOTES, FEW_NOTES_RATIO, MIN_REPLICATES, WORTHWHILE
 
 
 def claim(
@@ -76,16 +70,16 @@ def claim(
     return "no difference shown"
 
 
-def recommend(steps: Sequence[Mapping[str, Any]], *, doubling: float | None) -> Recommendation:
+def recommend(steps: Sequence[Comparison], *, doubling: float | None) -> Recommendation:
     """What to do, from the comparisons of the fixed sequence (figures in points of F1).
 
     Args:
-        steps: entries of ``comparisons``: with the rival, then with gold; one where gold is the
+        steps: with the rival, then with gold; one where gold is the
             rival.
         doubling: points of F1 that doubling the gold gains, None where the curve does not clearly
             rise, or ends before that.
     """
-    said = [step["claim"] for step in steps]
+    said = [step.claim for step in steps]
     if "unfinished" in said:
         return "unfinished"
     if "demonstration" in said:
@@ -93,37 +87,32 @@ def recommend(steps: Sequence[Mapping[str, Any]], *, doubling: float | None) -> 
     if "worse" in said:
         return "do not use"
     step = decisive(steps)
-    if step["high"] < WORTHWHILE and not is_worth_little(step):
+    if step.high < WORTHWHILE and not is_worth_little(step):
         # What the arm cannot give, more labels can.
         can = doubling is not None and doubling >= WORTHWHILE
         return "label more" if can else "do not use"
-    if step["claim"] == "better":
+    if step.claim == "better":
         return "label more" if any(map(is_worth_little, steps)) else "use"
     return "label more" if is_worth_little(step) else "underpowered"
 
 
-def steps_of(comparisons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The steps of the fixed sequence among ``comparisons`` of one size, in order."""
-    return sorted((c for c in comparisons if c["step"]), key=lambda c: int(c["step"]))
-
-
-def decisive(steps: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def decisive(steps: Sequence[Comparison]) -> Comparison:
     """The step that the recommendation rests on.
 
     One that says *worse*; else one that rules out a gain that matters, though it be *better*; else
     the first that is not *better*; else the first.
     """
-    lacking = [step for step in steps if step["claim"] != "better"]
-    worse = [step for step in lacking if step["claim"] == "worse"]
-    ruled_out = [step for step in steps if step["high"] < WORTHWHILE]
+    lacking = [step for step in steps if step.claim != "better"]
+    worse = [step for step in lacking if step.claim == "worse"]
+    ruled_out = [step for step in steps if step.high < WORTHWHILE]
     return (worse or ruled_out or lacking or steps)[0]
 
 
-def is_worth_little(comparison: Mapping[str, Any]) -> bool:
+def is_worth_little(comparison: Comparison) -> bool:
     """Whether the gain is worth few notes at most: five, or a tenth of those at hand."""
-    worth = comparison["worth"]
-    few = max(FEW_NOTES, FEW_NOTES_RATIO * comparison["size"])
-    return worth is not None and "high" not in worth["beyond"] and bool(worth["high"] <= few)
+    worth = comparison.worth
+    few = max(FEW_NOTES, FEW_NOTES_RATIO * comparison.size)
+    return worth is not None and "high" not in worth.beyond and worth.high <= few
 
 
 def candidate(made: Mapping[str, Sequence[str]], comparator: str) -> str | None:
@@ -141,93 +130,69 @@ def _is_placebo(sources: Sequence[str]) -> bool:
     return any("shuffled-labels" in source for source in sources)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the report says first."""
-
-    headline: str
-    sentences: tuple[str, ...]
-    recommendation: Recommendation
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON value."""
-        return {
-            "headline": self.headline,
-            "sentences": list(self.sentences),
-            "recommendation": self.recommendation,
-        }
-
-
-def write_verdict(
-    results: Mapping[str, Any], arm: str | None, awaited: str | None = None
-) -> Verdict:
-    """Put the assembled ``results`` into words; ``arm`` is the one the verdict is about.
+def write_verdict(findings: Findings, awaited: str | None = None) -> Verdict:
+    """Put ``findings`` into words.
 
     ``awaited`` is an arm that the recommendation needs and that is not scored yet: until then
     there are figures, and no recommendation.
     """
-    about = [
-        c for c in results["comparisons"] if c["arm"] == arm and c["size"] == results["main_size"]
-    ]
+    arm, curve = findings.candidate, findings.learning_curve
+    about = [c for c in findings.comparisons_at(findings.main_size) if c.arm == arm]
     if not about:
-        return Verdict("There is nothing to compare.", (), "no claim")
-    steps = steps_of(about)
+        return NO_VERDICT
+    steps = findings.steps
     # A rival named for this arm is the sterner test than the common comparator.
-    main = steps[0] if steps else next((c for c in about if c["family"] == "against"), about[0])
-    minutes = results.get("minutes_per_note")
+    main = steps[0] if steps else next((c for c in about if c.family == "against"), about[0])
+    minutes = findings.minutes_per_note
     sentences = [_sentence(c, minutes) for c in steps if c is not main]
     sentences += [_sentence(c, minutes) for c in about if c is not main and c not in steps]
-    sentences += [*_other_arms(results, arm), _power_sentence(results["power"])]
+    sentences += [*_other_arms(findings), _power_sentence(findings.power)]
     advice: Recommendation = "unfinished"
     if awaited:
         sentences.append(
             f"Recommendation: none yet; {_name(awaited)}, which it needs, is not scored."
         )
-    elif not any(step["against"] == results["learning_curve"]["arm"] for step in steps):
+    elif not any(step.against == curve.arm for step in steps):
         advice = "no claim"
         sentences.append(
-            f"Recommendation: none; {_name(main['arm'])} was not compared with gold alone."
+            f"Recommendation: none; {_name(main.arm)} was not compared with gold alone."
         )
     else:
-        curve = results["learning_curve"]
-        doubling = curve["doubling"] if curve["trend"] == "rising" else None
-        advice = recommend(steps, doubling=doubling)
-        sentences.append(_advice_sentence(advice, steps, results))
-    return Verdict(_sentence(main, minutes), tuple(s for s in sentences if s), advice)
+        advice = recommend(steps, doubling=curve.doubling if curve.trend == "rising" else None)
+        sentences.append(_advice_sentence(advice, findings))
+    return Verdict(
+        headline=_sentence(main, minutes),
+        sentences=tuple(s for s in sentences if s),
+        recommendation=advice,
+    )
 
 
-def _sentence(comparison: Mapping[str, Any], minutes: float | None) -> str:
+def _sentence(comparison: Comparison, minutes: float | None) -> str:
     text = _claim_words(comparison, minutes)
     return text[:1].upper() + text[1:]
 
 
-def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
-    arm, against = _name(comparison["arm"]), comparison["against"]
-    figures = (
-        f"{points(comparison['delta'])} F1 "
-        f"[{points(comparison['low'])}, {points(comparison['high'])}]"
-    )
-    worth = comparison["worth"]
-    said = comparison["claim"]
-    n = comparison["n_replicates"]
+def _claim_words(comparison: Comparison, minutes: float | None) -> str:
+    arm, against = _name(comparison.arm), comparison.against
+    low, high = points(comparison.low), points(comparison.high)
+    figures = f"{points(comparison.delta)} F1 [{low}, {high}]"
+    worth, said, n = comparison.worth, comparison.claim, comparison.n_replicates
     replicates = f"{n} replicate{'s' if n != 1 else ''}"
-    if said == "demonstration" and comparison["scored_on"] == "dev":
+    if said == "demonstration" and comparison.scored_on == "dev":
         return (
             f"On dev, where choices are made, no claim: {arm} differs from {against} by {figures} "
             f"over {replicates}."
         )
     if said == "demonstration":
-        distinct = comparison["n_distinct"]
+        distinct = comparison.n_distinct
         alike = f", of which {distinct} count, for the others are copies" * (distinct < n)
-        of = f" of {comparison['n_students']} students" if comparison["n_students"] > 1 else ""
+        of = f" of {comparison.n_students} students" if comparison.n_students > 1 else ""
         return (
             f"Demonstration, no claim: {arm} differs from {against} by {figures} "
             f"over {replicates}{of}{alike}; a claim needs {MIN_REPLICATES}."
         )
     if said == "unfinished":
-        return (
-            f"{draws_words(n, comparison['planned'])}: {arm} differs from {against} by {figures}."
-        )
+        return f"{draws_words(n, comparison.planned)}: {arm} differs from {against} by {figures}."
     if said == "not tested":
         return (
             f"Whether {arm} is better than {against} was not tested, since the step before it "
@@ -238,11 +203,11 @@ def _claim_words(comparison: Mapping[str, Any], minutes: float | None) -> str:
         return f"{arm} is better than {against} by {figures}{tail}."
     if said == "worse":
         return f"{arm} is worse than {against}: {figures}."
-    if comparison["low"] > 0 or comparison["high"] < 0:
+    if comparison.low > 0 or comparison.high < 0:
         # Its own interval is clear of 0; among so many arms that happens by chance too.
         return (
             f"{arm} differs from {against} by {figures}, but not once corrected for the "
-            f"number of arms (p {comparison['p_holm']:.3f})."
+            f"number of arms (p {comparison.p_holm:.3f})."
         )
     return f"No difference shown between {arm} and {against}: {figures}."
 
@@ -251,11 +216,11 @@ def _name(arm: str) -> str:
     return arm.replace("+", " + ") if "+" in arm and " " not in arm else arm
 
 
-def _other_arms(results: Mapping[str, Any], arm: str | None) -> list[str]:
+def _other_arms(findings: Findings) -> list[str]:
     by_claim: dict[str, list[str]] = {}
-    for c in results["comparisons"]:
-        if c["family"] == "comparator" and c["arm"] != arm and c["size"] == results["main_size"]:
-            by_claim.setdefault(c["claim"], []).append(f"{c['arm']} ({points(c['delta'])})")
+    for c in findings.comparisons_at(findings.main_size):
+        if c.family == "comparator" and c.arm != findings.candidate:
+            by_claim.setdefault(c.claim, []).append(f"{c.arm} ({points(c.delta)})")
     words = {
         "better": "Other arms better than {0}: {1}.",
         "worse": "Other arms worse than {0}: {1}.",
@@ -264,47 +229,47 @@ def _other_arms(results: Mapping[str, Any], arm: str | None) -> list[str]:
         "unfinished": "Other arms beside {0}, without claim: {1}.",
     }
     return [
-        words[said].format(results["comparator"], ", ".join(arms))
-        for said, arms in by_claim.items()
+        words[said].format(findings.comparator, ", ".join(arms)) for said, arms in by_claim.items()
     ]
 
 
-def _power_sentence(power: Mapping[str, Any]) -> str:
-    if power["detectable"] is None:
+def _power_sentence(power: Power) -> str:
+    if power.detectable is None:
         return ""
     return (
-        f"With {power['n_replicates']} replicates and {power['n_documents']} documents a true "
-        f"difference of {power['detectable']:.1f} F1 would be found four times out of five; "
+        f"With {power.n_replicates} replicates and {power.n_documents} documents a true "
+        f"difference of {power.detectable:.1f} F1 would be found four times out of five; "
         "smaller ones are mostly missed."
     )
 
 
-def _advice_sentence(
-    advice: Recommendation, steps: Sequence[Mapping[str, Any]], results: Mapping[str, Any]
-) -> str:
+def _advice_sentence(advice: Recommendation, findings: Findings) -> str:
+    steps = findings.steps
     step = decisive(steps)
-    arm, against = _name(step["arm"]), step["against"]
+    arm, against = _name(step.arm), step.against
     if advice == "use":
-        rivals = " and than ".join(each["against"] for each in steps)
+        rivals = " and than ".join(each.against for each in steps)
         return f"Recommendation: use {arm}; it is better than {rivals}."
     if advice == "do not use":
         why = (
             f"it is worse than {against}"
-            if step["claim"] == "worse"
+            if step.claim == "worse"
             else f"a gain of {WORTHWHILE:.0f} F1 over {against} is ruled out"
         )
         return f"Recommendation: do not use {arm}; {why}."
     if advice == "label more":
-        little = [each for each in steps if is_worth_little(each)]
+        little = [each.worth.high for each in steps if each.worth and is_worth_little(each)]
         if little:
-            most = min(each["worth"]["high"] for each in little)
-            return f"Recommendation: label more; {most} notes at most gain as much as {arm} does."
+            return (
+                f"Recommendation: label more; {min(little)} notes at most gain as much as {arm} "
+                "does."
+            )
         return (
             f"Recommendation: label more; a gain of {WORTHWHILE:.0f} F1 over {against} is ruled "
             f"out, and by the gold curve twice the notes gain "
-            f"{results['learning_curve']['doubling']:.1f}."
+            f"{findings.learning_curve.doubling:.1f}."
         )
-    if advice == "demonstration" and step["scored_on"] == "dev":
+    if advice == "demonstration" and step.scored_on == "dev":
         return "Recommendation: none; choices are made on dev, claims on a sealed test set."
     if advice == "demonstration":
         return (
@@ -316,5 +281,5 @@ def _advice_sentence(
     return (
         f"Recommendation: none, this run is underpowered: a gain of {WORTHWHILE:.0f} F1 over "
         f"{against} would matter and is neither shown nor ruled out. "
-        f"{needed_words(results['power'])}"
+        f"{needed_words(findings.power)}"
     ).strip()

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig, Source
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.experiment.cells import Cell, seed_for
 from notesmith.experiment.recipes import reinforcement_of, student_of
+from notesmith.findings import OUT_OF_DRAW
 
 # Bumped by hand when a stage's results change for the same inputs.
 STAGE_VERSION: dict[str, int] = {

@@ -20,12 +20,12 @@ from notesmith.files.write import (
     read_regular,
     refuse_odd,
 )
+from notesmith.results import RESULTS
 
 MARKER = "notesmith-run.json"
 CELLS = "cells"
 LOCK = "run.lock"
 RECIPE = "recipe.toml"
-RESULTS = "results.json"
 MODELS = "models.json"
 SEAL = "seal.json"
 KEEP = "keep-models"

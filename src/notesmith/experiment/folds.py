@@ -14,8 +14,7 @@ from typing import Any
 from notesmith.config import ArmConfig, RecipeConfig, Source
 from notesmith.experiment.cells import Cell, seed_for
 from notesmith.experiment.draws import STAGE_VERSION, Draw, Sources
-
-OUT_OF_FOLD = "out-of-fold"
+from notesmith.findings import OUT_OF_FOLD
 
 
 class FoldDraw(Draw):

@@ -17,19 +17,19 @@ from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError, StageError, shown_id
 from notesmith.evaluate import seal as sealing
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.draws import out_of_draw_seed
 from notesmith.experiment.folder import SEAL
-from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.recipes import DEMO
 from notesmith.experiment.register import Earlier, Register
 from notesmith.experiment.stages.common import read
 from notesmith.experiment.stages.corpus import sampled
 from notesmith.files.checksums import dumps_checked, hash_path, loads_checked
 from notesmith.files.write import atomic_write_text, read_regular
+from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.home import home
+from notesmith.results import SealFacts
 
 _SEALED = frozenset({"test", OUT_OF_FOLD, OUT_OF_DRAW})
 
@@ -277,7 +277,7 @@ def read_seal(folder: Path) -> Seal | None:
     ) from None
 
 
-def seal_facts(sealed: Sealed) -> dict[str, Any] | None:
+def seal_facts(sealed: Sealed) -> SealFacts | None:
     """What results say of the seal: ``opened`` counts plans, here and in other run folders before.
 
     None where nothing was opened.
@@ -289,15 +289,15 @@ def seal_facts(sealed: Sealed) -> dict[str, Any] | None:
     if own is not None:
         earlier = register.earlier(own.documents, seal.plan.hash, seal)
     known = own is not None or not seal.registered
-    return {
-        "hash": seal.plan.hash,
-        "opened": seal.opened + earlier.n_plans,
-        "elsewhere": earlier.n_plans,
-        "repeated": len({entry.run for entry in earlier.repeats}),
-        "changed": list(sealed.changed),
-        "notable": list(_notable(earlier, sealed.changed, known=known)),
-        "unseen": UNSEEN,
-    }
+    return SealFacts(
+        hash=seal.plan.hash,
+        opened=seal.opened + earlier.n_plans,
+        elsewhere=earlier.n_plans,
+        repeated=len({entry.run for entry in earlier.repeats}),
+        changed=sealed.changed,
+        notable=tuple(_notable(earlier, sealed.changed, known=known)),
+        unseen=UNSEEN,
+    )
 
 
 def _notable(earlier: Earlier, changed: Sequence[str], *, known: bool) -> Iterator[str]:

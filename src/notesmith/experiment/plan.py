@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from notesmith.config import ArmConfig, RecipeConfig, Source
 from notesmith.errors import ConfigError
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.cells import Cell
 from notesmith.experiment.draws import GOLD, STAGE_VERSION, Draw, Sources
-from notesmith.experiment.folds import OUT_OF_FOLD, CrossFit
+from notesmith.experiment.folds import CrossFit
 from notesmith.experiment.recipes import Filters, student_of
+from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
 STAGES = tuple(STAGE_VERSION)
 # Folders of weights: gone once their readers are finished, but for the first replicate's.

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
-from notesmith.experiment import outcome
+from notesmith.experiment import collect
 from notesmith.experiment.cells import CellStore
 from notesmith.experiment.draws import Sources
 from notesmith.experiment.engine import (
@@ -32,7 +31,7 @@ from notesmith.experiment.engine import (
     unheard,
 )
 from notesmith.experiment.examples import examples_of
-from notesmith.experiment.folder import CELLS, KEEP, MODELS, RESULTS, check_folder, claim_folder
+from notesmith.experiment.folder import CELLS, KEEP, MODELS, check_folder, claim_folder
 from notesmith.experiment.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
@@ -40,11 +39,12 @@ from notesmith.experiment.plan import Plan, encoders_of, make_plan, may_discard
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
 from notesmith.experiment.stages import Surroundings, stage_functions
 from notesmith.experiment.workers import crew
-from notesmith.files.checksums import canonical, dumps_checked, hash_path
+from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.write import atomic_write_text
 from notesmith.home import home
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.progress import OnProgress, silent
+from notesmith.results import Results
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class RunResult:
     """
 
     folder: Path
-    results: Mapping[str, Any] | None
+    results: Results | None
     report: Path | None
     n_computed: int
     n_left: int
@@ -148,7 +148,7 @@ def run_recipe(
         )
         side_by_side = crew(jobs, store.root, partial(make_stages, around))
         with side_by_side if jobs > 1 else nullcontext() as workers:
-            outcome_ = run_cells(
+            ran = run_cells(
                 targets,
                 store=store,
                 stages=make_stages(around),
@@ -165,7 +165,7 @@ def run_recipe(
         folder=folder,
         results=written[0],
         report=written[1],
-        n_computed=len(outcome_.computed),
+        n_computed=len(ran.computed),
         n_left=len(census.left),
         seconds=time.monotonic() - started,
     )
@@ -251,10 +251,10 @@ def fingerprint_reward(spec: str) -> list[str]:
 
 def _write(
     sealed: Sealed, plan: Plan, store: CellStore, folder: Path
-) -> tuple[dict[str, Any] | None, Path | None]:
+) -> tuple[Results | None, Path | None]:
     created = datetime.now(tz=UTC).date().isoformat()
     try:
-        results = outcome.results_of(
+        results = collect.results_of(
             sealed.config,
             plan,
             store,
@@ -265,13 +265,13 @@ def _write(
     except StageError as error:
         log.info("no results yet: %s", error)
         return None, None
-    atomic_write_text(folder / RESULTS, dumps_checked(results))
-    models = outcome.models_of(sealed.config, plan, store, folder)
+    results.write(folder)
+    models = collect.models_of(sealed.config, plan, store, folder)
     atomic_write_text(folder / MODELS, json.dumps(models, indent=1) + "\n")
     return results, _report(results, plan, store, folder)
 
 
-def _report(results: Mapping[str, Any], plan: Plan, store: CellStore, folder: Path) -> Path:
+def _report(results: Results, plan: Plan, store: CellStore, folder: Path) -> Path:
     """The page; its examples come from the first draw whose text was made."""
     from notesmith.report import write_report
 

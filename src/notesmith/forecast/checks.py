@@ -13,16 +13,17 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.folder import check_folder
-from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.gate import Gate, stands_in_train
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
 from notesmith.experiment.recipes import RECIPE, load_recipe, reinforcement_of, student_of
+from notesmith.findings import OUT_OF_FOLD
 from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.rules import MIN_REPLICATES
 
 OFFLINE_EXTRA = "offline-weights-gemma-terms"
 # Labels that train lacks may hold this share of what is scored: above it names do not agree.
@@ -101,10 +102,10 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
             "read the result as one about these notes; or lower draws.sizes",
             fatal=False,
         )
-    if config.draws.replicates < 5:
+    if config.draws.replicates < MIN_REPLICATES:
         yield Problem(
             f"{config.draws.replicates} replicates: the verdict will be a demonstration, no claim",
-            "draws.replicates = 5 or more",
+            f"draws.replicates = {MIN_REPLICATES} or more",
             fatal=False,
         )
     for field, named in {

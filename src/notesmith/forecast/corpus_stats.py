@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.experiment.draws import out_of_draw_seed
-from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.stages.corpus import sampled
+from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
 from notesmith.segments import cut, split
 from notesmith.synthesis.prompt import mentions_of, prompt_of

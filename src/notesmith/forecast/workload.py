@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.experiment.cells import Cell
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts
 from notesmith.forecast.speeds import Speeds
 

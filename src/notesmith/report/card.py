@@ -13,10 +13,11 @@ from typing import Any
 
 from notesmith import __version__
 from notesmith.errors import ConfigError
-from notesmith.report import words
+from notesmith.findings import Arm
+from notesmith.report.made import made_means
 from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import honest_notes, terms_sentence
-from notesmith.report.view import Arm, View
+from notesmith.results import Results
 
 _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 _LARGER = "100K<n<1M"
@@ -36,98 +37,103 @@ class CardFacts:
     contact: str = ""
 
 
-def dataset_card(view: View, facts: CardFacts) -> str:
+def dataset_card(results: Results, facts: CardFacts) -> str:
     """Return the card of the made text.
 
     Raises:
         ConfigError: the run made no text, or a fact is malformed.
     """
     _check(facts)
-    if not view.made:
-        raise ConfigError(f"run {view.recipe!r} made no text: there is no dataset to describe")
-    kept = sum(made.kept * made.n_replicates for made in view.made)
-    title = facts.title or f"{view.recipe}: synthetic text"
+    groups = made_means(results)
+    if not groups:
+        raise ConfigError(f"run {results.recipe!r} made no text: there is no dataset to describe")
+    kept = sum(made.kept for made in results.made)
+    title = facts.title or f"{results.recipe}: synthetic text"
     metadata = {
-        **_licence(view, facts),
+        **_licence(results, facts),
         "language": [facts.language],
         "pretty_name": title,
         "task_categories": ["token-classification"],
         "task_ids": ["named-entity-recognition"],
         "size_categories": [next((c for top, c in _SIZE_CATEGORIES if kept < top), _LARGER)],
-        "tags": ["synthetic", "medical", "notesmith", *_model_tags(view)],
+        "tags": ["synthetic", "medical", "notesmith", *_model_tags(results)],
         "annotations_creators": ["machine-generated"],
         "language_creators": ["machine-generated"],
     }
-    synthesize = view.config.get("synthesize")
     return _render(
         "dataset_card.md",
-        view,
+        results,
         facts,
         title=title,
         metadata=metadata,
-        reasons=tuple(dict.fromkeys(reason for made in view.made for reason in made.dropped)),
-        agreement=isinstance(synthesize, Mapping) and bool(synthesize.get("agreement")),
+        groups=groups,
+        descriptions=results.config.corpus.label_descriptions or {},
+        reasons=tuple(dict.fromkeys(reason for made in groups for reason in made.dropped)),
+        agreement=results.config.synthesize.agreement,
     )
 
 
-def model_card(view: View, facts: CardFacts, *, arm: str = "", size: int = 0) -> str:
+def model_card(results: Results, facts: CardFacts, *, arm: str = "", size: int = 0) -> str:
     """Return the card of the model trained as ``arm`` (the verdict's arm if not given).
 
     Raises:
         ConfigError: no such arm was scored at ``size``, or a fact is malformed.
     """
     _check(facts)
-    name, n = arm or view.focus or view.comparator, size or view.main_size
-    found = view.arm(name, n)
+    name, n = arm or results.focus or results.comparator, size or results.main_size
+    found = results.arm(name, n)
     if found is None:
-        known = ", ".join(sorted({a.name for a in view.arms_at(n)})) or "none"
+        known = ", ".join(sorted({a.name for a in results.arms_at(n)})) or "none"
         raise ConfigError(f"no arm {name!r} at {n} gold documents; scored there: {known}")
-    title = facts.title or f"{view.recipe}: NER trained as {found.name}"
+    title = facts.title or f"{results.recipe}: NER trained as {found.name}"
+    encoder = results.encoder.name if results.encoder else ""
     metadata = {
-        **_licence(view, facts),
+        **_licence(results, facts),
         "language": [facts.language],
         "library_name": "transformers",
         "pipeline_tag": "token-classification",
-        **({"base_model": view.encoder.name.partition("@")[0]} if "/" in view.encoder.name else {}),
+        **({"base_model": encoder.partition("@")[0]} if "/" in encoder else {}),
         "tags": ["token-classification", "medical", "notesmith"]
-        + (["synthetic", *_model_tags(view)] if found.made else []),
+        + (["synthetic", *_model_tags(results)] if found.made else []),
         "metrics": ["f1", "precision", "recall"],
-        "model-index": [{"name": title, "results": [_result(view, found, facts)]}],
+        "model-index": [{"name": title, "results": [_result(results, found, facts)]}],
     }
     row = next(
-        (c for c in view.against_comparator(n) if c.arm == found.name),
+        (c for c in results.against_comparator(n) if c.arm == found.name),
         None,
     )
-    return _render("model_card.md", view, facts, title=title, metadata=metadata, arm=found, row=row)
+    return _render(
+        "model_card.md", results, facts, title=title, metadata=metadata, arm=found, row=row
+    )
 
 
-def _result(view: View, arm: Arm, facts: CardFacts) -> dict[str, Any]:
-    names = {
-        "f1": ("f1", "Strict micro-F1"),
-        "precision": ("precision", "Strict precision"),
-        "recall": ("recall", "Strict recall"),
-        "unseen_f1": ("f1", "Strict F1, mentions unseen in training"),
-    }
+def _result(results: Results, arm: Arm, facts: CardFacts) -> dict[str, Any]:
+    scores = arm.decided
     metrics = [
-        {"type": kind, "name": said, "value": round(mean / 100, 4), "verified": False}
-        for key, (kind, said) in names.items()
-        if words.is_number(mean := arm.score(key).mean)
+        {"type": kind, "name": said, "value": round(score.mean / 100, 4), "verified": False}
+        for score, kind, said in (
+            (scores.f1, "f1", "Strict micro-F1"),
+            (scores.precision, "precision", "Strict precision"),
+            (scores.recall, "recall", "Strict recall"),
+            (scores.unseen_f1, "f1", "Strict F1, mentions unseen in training"),
+        )
     ]
     return {
         "task": {"type": "token-classification", "name": "Named entity recognition"},
         "dataset": {
-            "name": facts.source or view.recipe,
-            "type": _slug(facts.source or view.recipe),
-            "split": arm.decided_on or view.split,
+            "name": facts.source or results.recipe,
+            "type": _slug(facts.source or results.recipe),
+            "split": arm.decided_on,
         },
         "metrics": metrics,
     }
 
 
-def _licence(view: View, facts: CardFacts) -> dict[str, Any]:
+def _licence(results: Results, facts: CardFacts) -> dict[str, Any]:
     if facts.licence != "other":
         return {"license": facts.licence}
-    link = view.lm.terms if view.lm.terms.startswith("https://") else ""
+    terms = (results.lm and results.lm.terms) or ""
+    link = terms if terms.startswith("https://") else ""
     return {
         "license": "other",
         "license_name": "terms-of-source-and-models",
@@ -135,8 +141,8 @@ def _licence(view: View, facts: CardFacts) -> dict[str, Any]:
     }
 
 
-def _model_tags(view: View) -> list[str]:
-    return ["gemma"] if "gemma" in view.lm.name.lower() else []
+def _model_tags(results: Results) -> list[str]:
+    return ["gemma"] if results.lm and "gemma" in results.lm.name.lower() else []
 
 
 def _check(facts: CardFacts) -> None:
@@ -146,14 +152,14 @@ def _check(facts: CardFacts) -> None:
         raise ConfigError(f"licence {facts.licence!r} is not a Hugging Face id such as 'cc-by-4.0'")
 
 
-def _render(template: str, view: View, facts: CardFacts, **values: Any) -> str:
+def _render(template: str, results: Results, facts: CardFacts, **values: Any) -> str:
     return render(
         template,
-        view=view,
+        results=results,
         facts=facts,
         metadata=Plain(f"---\n{to_yaml(values.pop('metadata'))}---"),
-        notes=honest_notes(view),
-        terms=terms_sentence(view),
+        notes=honest_notes(results),
+        terms=terms_sentence(results),
         version=__version__,
         **values,
     )

@@ -1,6 +1,6 @@
 """The report's figures: learning curve and funnel here, those with a row an arm in ``strips``.
 
-Each is drawn for a wide and for a narrow column. Pure functions from the view to drawings.
+Each is drawn for a wide and for a narrow column. Pure functions from the results to drawings.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from notesmith.findings import CurveFit, Worth
 from notesmith.report import words
+from notesmith.report.made import MadeMeans, made_means
 from notesmith.report.strips import NARROW, WIDE, Frame, difference, forest, seen_unseen
 from notesmith.report.svg import (
     Figure,
@@ -23,7 +25,7 @@ from notesmith.report.svg import (
     ticks,
 )
 from notesmith.report.training import panels
-from notesmith.report.view import MadeText, RlRun, View, Worth
+from notesmith.results import Results, RlRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,17 @@ class Drawn:
     narrow: Figure
 
 
-def learning_curve(view: View, *, width: float = WIDE) -> Figure | None:
+def learning_curve(results: Results, *, width: float = WIDE) -> Figure | None:
     """F1 of gold alone by labelled notes, and what the focus arm's gain is worth on it."""
-    curve = view.curve
+    curve = results.learning_curve
     if len(curve.sizes) < 2:
         return None
     wide = width >= 500
     height = 330.0 if wide else 280.0
-    marker = _Marker.of(view)
+    marker = _Marker.of(results)
+    fitted = _points(curve.fit) if curve.fit else []
     xs = [*curve.sizes, *(marker.sizes if marker else ())]
-    ys = [*curve.f1, *(f for _, f in curve.fitted), *([marker.level] if marker else ())]
+    ys = [*curve.f1, *(f for _, f in fitted), *([marker.level] if marker else ())]
     x_ticks = ticks(0.0, max(xs), about=6 if wide else 4)
     y_ticks = ticks(min(ys), max(ys))
     x = Scale(x_ticks[0], x_ticks[-1], 40.0, width - 16)
@@ -62,19 +65,29 @@ def learning_curve(view: View, *, width: float = WIDE) -> Figure | None:
     parts.append(text(x.end, height - 8, "labelled notes", "small muted", "end"))
     parts.append(text(0, 12, "strict F1", "small muted"))
     measured = list(zip(curve.sizes, curve.f1, strict=True))
-    parts.append(_path([(x(n), y(f)) for n, f in curve.fitted or measured], "line"))
+    parts.append(_path([(x(n), y(f)) for n, f in fitted or measured], "line"))
     parts += [circle(x(n), y(f), 4.5, "ring") for n, f in measured]
     if marker:
         parts += marker.draw(x, y)
     said = ", ".join(f"{n:g} notes {words.points(f)}" for n, f in measured)
     return Figure(
         "learning-curve",
-        f"Learning curve of {view.curve.arm} alone",
-        f"Strict F1 by number of labelled notes: {said}. {worth_words(view)}".rstrip(),
+        f"Learning curve of {results.learning_curve.arm} alone",
+        f"Strict F1 by number of labelled notes: {said}. {worth_words(results)}".rstrip(),
         width,
         height,
         tuple(parts),
     )
+
+
+_CURVE_POINTS = 60
+
+
+def _points(fit: CurveFit) -> list[tuple[float, float]]:
+    """Points of the fitted line between the sizes that were trained."""
+    steps = (i / (_CURVE_POINTS - 1) for i in range(_CURVE_POINTS))
+    sizes = [fit.low * (fit.high / fit.low) ** step for step in steps]
+    return [(size, fit(size)) for size in sizes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +100,21 @@ class _Marker:
     worth: Worth | None
 
     @classmethod
-    def of(cls, view: View) -> _Marker | None:
-        arm = view.arm(view.focus, view.main_size)
-        row = view.main_v_comparator
-        if arm is None or not words.is_number(arm.f1.mean):
+    def of(cls, results: Results) -> _Marker | None:
+        arm = results.arm(results.focus, results.main_size)
+        row = results.main_v_comparator
+        if arm is None:
             return None
         # A worth against another rival starts at that rival's level, not on this curve.
-        on_curve = row is not None and row.against == view.curve.arm
+        on_curve = row is not None and row.against == results.learning_curve.arm
         worth = row.worth if row and on_curve and row.worth and row.worth.notes > 0 else None
-        return cls(arm.name, view.main_size, arm.f1.mean, worth)
+        return cls(arm.name, results.main_size, arm.decided.f1.mean, worth)
 
     @property
     def band(self) -> tuple[float, ...]:
         """Sizes at the ends of the worth's interval."""
         ends = (self.worth.low, self.worth.high) if self.worth else ()
-        return tuple(self.size + n for n in ends if words.is_number(n))
+        return tuple(self.size + n for n in ends)
 
     @property
     def sizes(self) -> tuple[float, ...]:
@@ -135,14 +148,14 @@ class _Marker:
         return [*parts, circle(at, level, 5.5, "focus dot")]
 
 
-def worth_words(view: View) -> str:
+def worth_words(results: Results) -> str:
     """What the focus arm's gain over the comparator is worth, in a sentence, or nothing."""
-    row = view.main_v_comparator
+    row = results.main_v_comparator
     if row is None or row.worth is None:
         return ""
     return (
         f"The change of {row.arm} over {row.against} at {row.size} notes is worth "
-        f"{worth_phrase(row.worth)}{hours_phrase(row.worth, view.minutes_per_note, ', or ')}."
+        f"{worth_phrase(row.worth)}{hours_phrase(row.worth, results.minutes_per_note, ', or ')}."
     )
 
 
@@ -167,29 +180,22 @@ def hours_phrase(worth: Worth, minutes: float | None, lead: str = "") -> str:
 
 
 def worth_interval(worth: Worth) -> str:
-    """`` [5, 26 or more]``, or nothing where the ends are unknown."""
+    """`` [5, 26 or more]``."""
     return _ends(worth.low, worth.high, worth.beyond, words.count)
 
 
-def _ends(
-    low: float | None,
-    high: float | None,
-    beyond: Sequence[str],
-    write: Callable[[float | None], str],
-) -> str:
-    if not (words.is_number(low) and words.is_number(high)):
-        return ""
+def _ends(low: float, high: float, beyond: Sequence[str], write: Callable[[float], str]) -> str:
     first = f"{write(low)}{' or fewer' if 'low' in beyond else ''}"
     last = f"{write(high)}{' or more' if 'high' in beyond else ''}"
     return f" [{first}, {last}]"
 
 
-def funnel_name(made: MadeText) -> str:
+def funnel_name(made: MadeMeans) -> str:
     """Name of the figure of ``made``."""
     return f"made-{made.size}" + (f"-{slug(made.source)}" if made.source else "")
 
 
-def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
+def funnel(made: MadeMeans, *, width: float = WIDE) -> Figure:
     """From what was asked for to what was kept: one step down a reason."""
     frame = Frame.of(width)
     row = 44.0 if frame.stacked else 29.0
@@ -234,25 +240,25 @@ def funnel(made: MadeText, *, width: float = WIDE) -> Figure:
     )
 
 
-def all_figures(view: View) -> dict[str, Drawn]:
+def all_figures(results: Results) -> dict[str, Drawn]:
     """Every figure that the results allow, by name."""
-    wide, narrow = (_draw(view, width) for width in (WIDE, NARROW))
+    wide, narrow = (_draw(results, width) for width in (WIDE, NARROW))
     return {a.name: Drawn(a, b) for a, b in zip(wide, narrow, strict=True)}
 
 
-def _draw(view: View, width: float) -> list[Figure]:
-    found: list[Figure | None] = [learning_curve(view, width=width)]
-    for size in view.sizes:
+def _draw(results: Results, width: float) -> list[Figure]:
+    found: list[Figure | None] = [learning_curve(results, width=width)]
+    for size in results.sizes:
         # A size at which gold alone was trained is a point of the learning curve.
-        if len(view.arms_at(size)) > 1 or size == view.main_size:
-            found.append(forest(view, size, width=width))
-            found.append(seen_unseen(view, size, width=width))
-        if view.against_comparator(size) or view.against_others(size):
-            found.append(difference(view, size, width=width))
-    found += [funnel(made, width=width) for made in view.made if made.asked]
+        if len(results.arms_at(size)) > 1 or size == results.main_size:
+            found.append(forest(results, size, width=width))
+            found.append(seen_unseen(results, size, width=width))
+        if results.against_comparator(size) or results.against_others(size):
+            found.append(difference(results, size, width=width))
+    found += [funnel(made, width=width) for made in made_means(results) if made.asked]
     by_arm: dict[str, list[RlRun]] = {}
-    for run in view.rl:
-        if run.size == view.main_size:
+    for run in results.rl:
+        if run.size == results.main_size:
             by_arm.setdefault(run.arm, []).append(run)
     found += [panels(runs, width=width) for runs in by_arm.values()]
     return [figure for figure in found if figure is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from notesmith import __version__
-from notesmith.config import RecipeConfig
 from notesmith.document import Document
+from notesmith.findings import Arm
 from notesmith.report import words
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import (
@@ -22,12 +22,13 @@ from notesmith.report.figures import (
     worth_interval,
     worth_words,
 )
+from notesmith.report.made import MadeMeans, made_means
 from notesmith.report.marked import hues, pieces, tag, visible
 from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
-from notesmith.report.reading import without_folders
+from notesmith.report.settings import tables_of
 from notesmith.report.strips import claim_words
 from notesmith.report.svg import slug
-from notesmith.report.view import Arm, MadeText, View
+from notesmith.results import Machine, Results
 
 _TONE = {"use": "good", "do not use": "bad", "label more": "warn", "underpowered": "warn"}
 
@@ -51,6 +52,7 @@ def environment() -> Environment:
         "memory": words.memory,
         "visible": visible,
         "minus": words.minus,
+        "exact": words.exact,
     }
     env.globals |= {
         "interval": words.interval,
@@ -68,28 +70,28 @@ def environment() -> Environment:
     return env
 
 
-def render_report(view: View) -> str:
+def render_report(results: Results) -> str:
     """Return the report as one self-contained page without note text."""
-    figures = all_figures(view)
+    figures = all_figures(results)
     return (
         environment()
         .get_template("report.html")
         .render(
-            view=view,
+            results=results,
             style=page_style(),
             figures={name: _both(drawn) for name, drawn in figures.items()},
-            tone=_TONE.get(view.recommendation, "calm"),
-            sizes=[view.main_size, *(s for s in view.sizes if s != view.main_size)],
-            labels=_labels(view),
-            attributes=_attributes(view),
-            made=_made(view),
-            rl=view.rl,
-            learnt={f"rl-{slug(run.arm)}": run.arm for run in view.rl},
-            notes=honest_notes(view),
-            terms=model_terms(view),
-            worth_sentence=worth_words(view),
-            settings=_settings(view.config),
-            machine=_machine(view.machine),
+            tone=_TONE.get(results.verdict.recommendation, "calm"),
+            sizes=[results.main_size, *(s for s in results.sizes if s != results.main_size)],
+            labels=_labels(results),
+            attributes=_attributes(results),
+            made=_made(results),
+            rl=results.rl,
+            learnt={f"rl-{slug(run.arm)}": run.arm for run in results.rl},
+            notes=honest_notes(results),
+            terms=model_terms(results),
+            worth_sentence=worth_words(results),
+            settings=tables_of(results.config),
+            machine=_machine(results.machine),
         )
     )
 
@@ -130,90 +132,42 @@ def _both(drawn: Drawn) -> Markup:
     )
 
 
-def _labels(view: View) -> list[dict[str, Any]]:
+def _labels(results: Results) -> list[dict[str, Any]]:
     """Rows of the table by label: the comparator and the focus arm at the main size."""
-    base, focus = view.arm(view.comparator, view.main_size), view.arm(view.focus, view.main_size)
+    base, focus = (
+        results.arm(name, results.main_size) for name in (results.comparator, results.focus)
+    )
     if base is None:
         return []
     rows = []
-    for label, a in sorted(base.by_label.items(), key=lambda kv: (-(kv[1].support or 0), kv[0])):
+    for label, a in sorted(base.by_label.items(), key=lambda kv: (-kv[1].support, kv[0])):
         b = focus.by_label.get(label) if focus else None
-        known = b is not None and words.is_number(a.f1) and words.is_number(b.f1)
-        rows.append(
-            {
-                "label": label,
-                "base": a,
-                "focus": b,
-                "change": b.f1 - a.f1
-                if known and b and b.f1 is not None and a.f1 is not None
-                else None,
-            }
-        )
+        rows.append({"label": label, "base": a, "focus": b, "change": b.f1 - a.f1 if b else None})
     return rows
 
 
-def _attributes(view: View) -> dict[str, list[Arm]]:
+def _attributes(results: Results) -> dict[str, list[Arm]]:
     """The arms at the main size that learnt each attribute, by its name."""
-    arms = view.arms_at(view.main_size)
+    arms = results.arms_at(results.main_size)
     names = sorted({name for arm in arms for name in arm.attributes})
     return {name: [arm for arm in arms if name in arm.attributes] for name in names}
 
 
-def _made(view: View) -> dict[str, Any]:
+def _made(results: Results) -> dict[str, Any]:
     """Made text by size: the main size leads, all sizes stand in the table."""
-    ordered: list[MadeText] = sorted(
-        view.made, key=lambda m: (m.size != view.main_size, m.size, m.source)
+    ordered: list[MadeMeans] = sorted(
+        made_means(results), key=lambda m: (m.size != results.main_size, m.size, m.source)
     )
     reasons = list(dict.fromkeys(reason for m in ordered for reason in m.dropped))
     return {
         "groups": ordered,
-        "figures": {funnel_name(m): m.source for m in ordered if m.size == view.main_size},
+        "figures": {funnel_name(m): m.source for m in ordered if m.size == results.main_size},
         "reasons": reasons,
-        "proposed": any(words.is_number(m.unseen_proposed) for m in ordered),
+        "proposed": any(m.unseen_proposed is not None for m in ordered),
     }
 
 
-def _settings(config: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """The recipe's tables as names and values; only tables that a recipe has."""
-    tables: list[tuple[str, list[tuple[str, str]]]] = []
-    loose: list[tuple[str, str]] = []
-    for name in RecipeConfig.model_fields:
-        value = config.get(name)
-        if isinstance(value, Mapping):
-            tables.append((name, _flat(value)))
-        elif name == "arm" and isinstance(value, Sequence) and not isinstance(value, str):
-            arms = [_flat(arm) for arm in value if isinstance(arm, Mapping)]
-            tables += [(f"arm {dict(arm).get('name', '')}", arm) for arm in arms]
-        elif value is not None:
-            loose.append((name, _value(value)))
-    return [("recipe", loose), *tables] if loose else tables
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    rows = []
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
-            rows.append((f"{prefix}{name}", _value(value)))
-    return rows
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_value(v) for v in value) or words.NONE
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return words.NONE if value is None or value == "" else without_folders(str(value))
-
-
-def _machine(facts: Mapping[str, str]) -> dict[str, str]:
-    shown = {}
-    for name, value in facts.items():
-        if name.endswith("_bytes") and value.isdigit():
-            shown[name.removesuffix("_bytes")] = words.memory(int(value))
-        elif name.endswith("_gib"):
-            shown[name.removesuffix("_gib")] = f"{value} GiB"
-        else:
-            shown[name.replace("_", " ")] = value
-    return shown
+def _machine(facts: Machine) -> dict[str, str]:
+    shown = {name: str(value) for name, value in facts if value is not None}
+    memory = shown.pop("memory_gib", None)
+    return shown if memory is None else {**shown, "memory": f"{memory} GiB"}

@@ -6,18 +6,21 @@ Methods in the past tense, BibTeX of what was used, and the entries of TRIPOD-LL
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from notesmith import __version__
-from notesmith.config import RewardConfig, RlConfig
+from notesmith.config import RecipeConfig, RewardConfig, RlConfig
+from notesmith.findings import OUT_OF_FOLD, Arm, Estimate
 from notesmith.report import words
+from notesmith.report.made import made_means, mean
 from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import honest_notes
 from notesmith.report.references import References, corpus_of, references_of
-from notesmith.report.settings import Settings, read_settings
-from notesmith.report.view import DEMONSTRATION_BELOW, Arm, Estimate, View
+from notesmith.report.settings import arm_of, ner_changes, rl_of
+from notesmith.results import Machine, Results
+from notesmith.rules import MIN_REPLICATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,62 +63,73 @@ class Learnt:
     best: float | None
 
 
-def draft_methods(view: View, facts: PaperFacts | None = None) -> Draft:
+def draft_methods(results: Results, facts: PaperFacts | None = None) -> Draft:
     """Return the draft for a paper about the run."""
     facts = facts or PaperFacts()
-    settings = read_settings(view.config)
-    references = references_of(view, settings, source=facts.source)
-    context = _context(view, settings, references, facts)
+    references = references_of(results, source=facts.source)
+    context = _context(results, references, facts)
     tripod = render("tripod_llm.md", **context)
     bibtex = references.bibtex()
     methods = render("methods.md", **context, tripod=Plain(tripod), bibtex=Plain(bibtex.rstrip()))
     return Draft(methods, bibtex)
 
 
-def _context(view: View, s: Settings, references: References, facts: PaperFacts) -> dict[str, Any]:
-    arms = [_arm_row(arm, s) for arm in view.arms_at(view.main_size)]
-    scored = {arm.name: arm for arm in view.arms_at(view.main_size)}
-    written = [name for name, arm in scored.items() if any(_by_generator(m) for m in arm.made)]
-    seconds = [stage.seconds for stage in view.stages if words.is_number(stage.seconds)]
+def _context(results: Results, references: References, facts: PaperFacts) -> dict[str, Any]:
+    s = results.config
+    scored = results.arms_at(results.main_size)
+    arms = [_arm_row(arm, s) for arm in scored]
+    groups = made_means(results)
+    written = [
+        known
+        for arm in scored
+        if any(_by_generator(source) for source in arm.made) and (known := arm_of(s, arm.name))
+    ]
     return {
-        "view": view,
+        "results": results,
         "s": s,
         "facts": facts,
         "refs": references,
         "version": __version__,
         "cite": _citer(references),
         "times": _times,
-        "notes": honest_notes(view),
-        "demo": s.corpus is not None and s.corpus.train.startswith("demo:"),
-        "corpus_key": corpus_of(view, s, facts.source)[1],
-        "labels_words": _labels(view),
-        "supports": _supports(view),
-        "replicates": max((arm.n_replicates for arm in scored.values()), default=0),
+        "notes": honest_notes(results),
+        "demo": s.corpus.train.startswith("demo:"),
+        "corpus_key": corpus_of(results, facts.source)[1],
+        "labels_words": _labels(results),
+        "supports": _supports(results),
+        "replicates": max((arm.n_replicates for arm in scored), default=0),
         "more_sizes": [
-            str(n) for n in view.sizes if n != view.main_size and len(view.arms_at(n)) > 1
+            str(n) for n in results.sizes if n != results.main_size and len(results.arms_at(n)) > 1
         ],
-        "curve_sizes": [f"{n:g}" for n in view.curve.sizes],
-        "by_lm": bool(view.ran & {"names", "sft", "rl", "sample"}),
-        "lm_words": _LM_WORDS.get(view.lm.name, view.lm.name or "[name, version]"),
-        "names": s.synthesize.names if s.synthesize else None,
-        "units": f"{s.sft.unit}s" if s.sft else "units",
-        "learnt": _learnt(view, s),
-        "prompted": [s.arms[n] for n in written if n in s.arms and not s.arms[n].tuned],
-        "best_of": [s.arms[n] for n in written if n in s.arms and s.arms[n].best_of > 1],
-        "main_made": [made for made in view.made if made.size == view.main_size],
-        "reward_parts": _reward_parts(s.reward) if s.reward else [],
-        "encoder_words": _encoder(view),
-        "with_made": any(arm.made for arm in scored.values()),
+        "curve_sizes": [f"{n:g}" for n in results.learning_curve.sizes],
+        "by_lm": bool(results.ran & {"names", "sft", "rl", "sample"}),
+        "lm_words": _LM_WORDS.get(results.lm.name, results.lm.name)
+        if results.lm
+        else "[name, version]",
+        "names": s.synthesize.names,
+        "units": f"{s.sft.unit}s",
+        "learnt": _learnt(results),
+        "prompted": [arm for arm in written if not arm.tuned],
+        "best_of": [arm for arm in written if arm.best_of > 1],
+        "groups": groups,
+        "main_made": [made for made in groups if made.size == results.main_size],
+        "reward_parts": _reward_parts(s.reward),
+        "encoder_words": _encoder(results),
+        "with_made": any(arm.made for arm in scored),
         "own_steps": [arm for arm in arms if arm.ner],
         "arms": arms,
-        "named_before": s.evaluate is not None and s.evaluate.candidate == view.focus,
-        "sealed": view.split in ("test", "out-of-fold") and view.seal_opened == 1,
-        "least": DEMONSTRATION_BELOW,
-        "worth_known": any(c.worth for c in view.comparisons),
-        "versions": [f"{k} {v}" for k, v in view.versions.items() if k != "notesmith"],
-        "machine": _machine(view.machine),
-        "seconds": sum(seconds) if seconds else None,
-        "last_sentence": view.sentences[-1] if view.sentences else "",
+        "named_before": s.evaluate.candidate == results.focus,
+        "sealed": results.split in ("test", OUT_OF_FOLD)
+        and results.seal
+        and results.seal.opened == 1,
+        "least": MIN_REPLICATES,
+        "worth_known": any(c.worth for c in results.comparisons),
+        "versions": [f"{k} {v}" for k, v in results.versions.items() if k != "notesmith"],
+        "machine": _machine(results.machine),
+        "seconds": sum(stage.seconds for stage in results.stages),
+        "last_sentence": results.verdict.sentences[-1]
+        if results.verdict.sentences
+        else f"{words.advice(results.verdict.recommendation)}.",
     }
 
 
@@ -158,33 +172,33 @@ def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n} times")
 
 
-def _labels(view: View) -> str:
-    if not view.labels or len(view.labels) > 5:
-        return f"{len(view.labels)} kinds of mention" if view.labels else "mentions"
-    return words.listed(view.labels)
+def _labels(results: Results) -> str:
+    if not results.labels or len(results.labels) > 5:
+        return f"{len(results.labels)} kinds of mention" if results.labels else "mentions"
+    return words.listed(results.labels)
 
 
-def _supports(view: View) -> list[str]:
-    arm = view.arm(view.comparator, view.main_size)
+def _supports(results: Results) -> list[str]:
+    arm = results.arm(results.comparator, results.main_size)
     scores = arm.by_label.items() if arm else ()
     return [f"{label} {words.count(score.support)}" for label, score in scores]
 
 
-def _arm_row(arm: Arm, s: Settings) -> ArmRow:
-    known = s.arms.get(arm.name)
+def _arm_row(arm: Arm, config: RecipeConfig) -> ArmRow:
+    known = arm_of(config, arm.name)
     return ArmRow(
         arm.name,
         tuple(_SOURCES.get(source, source) for source in arm.made),
         arm.n_replicates,
-        arm.f1,
-        tuple(f"{name} to {value}" for name, value in known.ner.items()) if known else (),
+        arm.decided.f1,
+        tuple(f"{name} to {value}" for name, value in ner_changes(known)) if known else (),
         known.best_of if known else 1,
     )
 
 
-def _learnt(view: View, s: Settings) -> list[Learnt]:
+def _learnt(results: Results) -> list[Learnt]:
     found = []
-    runs = [run for run in view.rl if run.size == view.main_size]
+    runs = [run for run in results.rl if run.size == results.main_size]
     for arm in dict.fromkeys(run.arm for run in runs):
         mine = [run for run in runs if run.arm == arm]
         said, keys = _METHODS.get(mine[0].method, (mine[0].method, ()))
@@ -194,17 +208,12 @@ def _learnt(view: View, s: Settings) -> list[Learnt]:
                 said,
                 keys,
                 mine[0].placebo,
-                s.rl_of(arm),
-                _mean(run.first_reward for run in mine),
-                _mean(run.best_reward for run in mine),
+                rl_of(results.config, arm),
+                mean(run.look("reward", 0) for run in mine),
+                mean(run.look("reward", run.best_step) for run in mine),
             )
         )
     return found
-
-
-def _mean(values: Any) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _reward_parts(reward: RewardConfig) -> list[str]:
@@ -221,21 +230,18 @@ def _reward_parts(reward: RewardConfig) -> list[str]:
     return [f"{said} (weight {weight:g})" for said, weight in parts.items() if weight]
 
 
-def _encoder(view: View) -> str:
-    name = _ENCODER_WORDS.get(view.encoder.name, view.encoder.name)
-    if not name:
+def _encoder(results: Results) -> str:
+    if results.encoder is None:
         return "an encoder [name, version]"
-    if view.encoder.parameters is None:
+    name = _ENCODER_WORDS.get(results.encoder.name, results.encoder.name)
+    if results.encoder.parameters is None:
         return name
-    return f"{name} ({view.encoder.parameters / 1e6:.0f} million parameters)"
+    return f"{name} ({results.encoder.parameters / 1e6:.0f} million parameters)"
 
 
-def _machine(facts: Mapping[str, str]) -> list[str]:
-    cores, cpu, memory = (facts.get(name) for name in ("cores", "cpu", "memory_gib"))
-    found = []
-    if cores:
-        of = f" ({cpu})" if cpu else ""
-        found.append(f"{cores} processor core{'' if cores == '1' else 's'}{of}")
-    if memory:
-        found.append(f"{memory} GiB of memory")
+def _machine(facts: Machine) -> list[str]:
+    of = f" ({facts.cpu})" if facts.cpu else ""
+    found = [f"{facts.cores} processor core{'' if facts.cores == 1 else 's'}{of}"]
+    if facts.memory_gib:
+        found.append(f"{facts.memory_gib} GiB of memory")
     return found

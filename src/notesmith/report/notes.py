@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from notesmith.findings import OUT_OF_FOLD, Comparison
 from notesmith.report import words
-from notesmith.report.view import DEMONSTRATION_BELOW, Comparison, View
+from notesmith.results import Results
+from notesmith.rules import MIN_REPLICATES
 
 TERMS_REACH = (
     "They apply to the model, to what is tuned from it and to the text it wrote, and go along when "
@@ -28,56 +30,56 @@ class Term:
         return self.terms if self.terms.startswith("https://") else ""
 
 
-def honest_notes(view: View) -> list[str]:
+def honest_notes(results: Results) -> list[str]:
     """The limits of this run, most serious first."""
-    found = list(view.notices)
-    main = view.main
-    if view.unfinished:
+    found = list(results.notices)
+    main = results.main
+    if results.is_unfinished:
         found.append(
-            f"The run is unfinished: {view.n_scored} of {view.n_planned} scores are in. Figures "
-            "and verdict will change."
+            f"The run is unfinished: {results.finished.scored} of {results.finished.planned} "
+            "scores are in. Figures and verdict will change."
         )
-    if main is not None and main.n_replicates < DEMONSTRATION_BELOW:
+    if main is not None and main.n_replicates < MIN_REPLICATES:
         found.append(
             f"The main comparison has {words.plural(main.n_replicates, 'replicate')}. Below "
-            f"{DEMONSTRATION_BELOW} this is a demonstration and supports no claim."
+            f"{MIN_REPLICATES} this is a demonstration and supports no claim."
         )
     if main is not None and main.claim == "unfinished":
         found.append(_unfinished(main))
-    if view.split == "out-of-fold":
+    if results.split == OUT_OF_FOLD:
         found.append(
             "There is no test set: every document was scored by models that saw neither it nor "
             "text made from its fold. Models of different folds share most of their gold, so the "
             "interval is an approximation, and it is about models made from a part of the gold; "
             "what ships is made from all of it."
         )
-    elif view.split != "test":
+    elif results.split != "test":
         found.append(
-            f"Scores are from {view.split}. Choices were made on these documents, so the figures "
-            "flatter; only a sealed test set can show what is left."
+            f"Scores are from {results.split}. Choices were made on these documents, so the "
+            "figures flatter; only a sealed test set can show what is left."
         )
-    if view.seal_opened is not None and view.seal_opened > 1:
+    if results.seal and results.seal.opened > 1:
         found.append(
-            f"The test set was opened {view.seal_opened} times. Any choice made after the first "
+            f"The test set was opened {results.seal.opened} times. Any choice made after the first "
             "opening may have used what was seen."
         )
-    if view.seal_unseen:
-        found.append(view.seal_unseen)
-    found += _other_sizes(view)
+    if results.seal and results.seal.unseen:
+        found.append(results.seal.unseen)
+    found += _other_sizes(results)
     if main is not None and main.n_replicates == 1:
         luck = f", and the luck of its {main.n_students} students" if main.n_students > 1 else ""
         found.append(
             f"There is one draw. The interval covers the choice of documents{luck}; what another "
             "draw of gold or another generator would give is not in it."
         )
-    elif view.varied:
+    elif results.varied:
         found.append(
-            f"Replicates differ in {words.listed(view.varied)}. The intervals cover these and the "
-            "choice of documents; another corpus, encoder or language model is not covered."
+            f"Replicates differ in {words.listed(results.varied)}. The intervals cover these and "
+            "the choice of documents; another corpus, encoder or language model is not covered."
         )
     if main is not None and main.worth is None and main.worth_reason:
         found.append(f"No worth in notes is given: {main.worth_reason}.")
-    if view.lm.name:
+    if results.lm:
         found.append(
             "The language model was trained on public text by others and may have read a public "
             "test set. Scores on public corpora can be too high for that reason."
@@ -102,31 +104,31 @@ def _unfinished(main: Comparison) -> str:
     )
 
 
-def _other_sizes(view: View) -> list[str]:
+def _other_sizes(results: Results) -> list[str]:
     few = sorted(
         {
             (c.size, c.n_replicates)
-            for c in view.comparisons
-            if c.size != view.main_size and c.n_replicates < DEMONSTRATION_BELOW
+            for c in results.comparisons
+            if c.size != results.main_size and c.n_replicates < MIN_REPLICATES
         }
     )
     if not few:
         return []
     sizes = words.listed([str(size) for size in dict.fromkeys(size for size, _ in few)])
     return [
-        f"At {sizes} gold documents there are fewer than {DEMONSTRATION_BELOW} replicates: those "
+        f"At {sizes} gold documents there are fewer than {MIN_REPLICATES} replicates: those "
         "rows are a demonstration."
     ]
 
 
-def model_terms(view: View) -> list[Term]:
+def model_terms(results: Results) -> list[Term]:
     """The models used, with licences and terms."""
-    models = (("language model", view.lm), ("encoder", view.encoder))
-    return [Term(role, m.name, m.licence, m.terms) for role, m in models if m.name]
+    models = (("language model", results.lm), ("encoder", results.encoder))
+    return [Term(role, m.name, m.licence or "", m.terms or "") for role, m in models if m]
 
 
-def terms_sentence(view: View) -> str:
+def terms_sentence(results: Results) -> str:
     """What the language model's terms ask to be said, where it carries any; else nothing."""
-    if not view.lm.terms:
+    if not results.lm or not results.lm.terms:
         return ""
-    return f"{view.lm.name} comes under the terms at {view.lm.terms}. {TERMS_REACH}"
+    return f"{results.lm.name} comes under the terms at {results.lm.terms}. {TERMS_REACH}"

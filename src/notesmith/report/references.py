@@ -12,8 +12,8 @@ from functools import cache
 from importlib.resources import files
 
 from notesmith import __version__
-from notesmith.report.settings import Settings
-from notesmith.report.view import View
+from notesmith.report.settings import rl_of
+from notesmith.results import Results
 
 # Of the recipe's name or of the file that gold is drawn from: the corpus and its entry.
 _CORPORA: tuple[tuple[str, str, str], ...] = (
@@ -56,55 +56,51 @@ def known_entries() -> dict[str, str]:
     return {found.group(1): found.group(0) for found in _ENTRY.finditer(text)}
 
 
-def references_of(view: View, settings: Settings, *, source: str = "") -> References:
+def references_of(results: Results, *, source: str = "") -> References:
     """Return what the run used.
 
     Args:
-        view: the results.
-        settings: the recipe.
+        results: the results.
         source: corpus as its users name it; found from names of the recipe if not given.
     """
-    ran = view.ran
+    ran = results.ran
     wanted = {"notesmith", "nakayama2018seqeval", "gallifant2025tripodllm"}
     unknown: list[str] = []
-    corpus, entry = corpus_of(view, settings, source)
+    corpus, entry = corpus_of(results, source)
     if entry:
         wanted.add(entry)
-    elif not _is_demo(settings):
+    elif not results.config.corpus.train.startswith("demo:"):
         unknown.append("the corpus")
     if "ner" in ran:
         wanted.add("wolf2020transformers")
-        wanted |= set(_encoder(view.encoder.name)) or _note(unknown, "encoder", view.encoder.name)
+        encoder = results.encoder.name if results.encoder else ""
+        wanted |= set(_encoder(encoder)) or _note(unknown, "encoder", encoder)
     if ran & {"names", "sft", "rl", "sample"}:
-        key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, view.lm.name.lower())), "")
-        wanted |= {key} if key else _note(unknown, "language model", view.lm.name)
+        lm = results.lm.name if results.lm else ""
+        key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, lm.lower())), "")
+        wanted |= {key} if key else _note(unknown, "language model", lm)
     if ran & {"sft", "rl"}:
-        wanted |= {"vonwerra2020trl"} | _adapters(view, settings)
+        wanted |= {"vonwerra2020trl"} | _adapters(results)
     if "sft" in ran and "sample" in ran:
         wanted.add("cao2026synthetic")
-    wanted |= _rewards(view, settings)
-    copies = settings.sft is not None and "sft" in ran and settings.sft.replaced_copies > 0
-    if copies or any(_GOLD_CHANGED & set(arm.made) for arm in view.arms):
+    wanted |= _rewards(results)
+    copies = "sft" in ran and results.config.sft.replaced_copies > 0
+    if copies or any(_GOLD_CHANGED & set(arm.made) for arm in results.arms):
         wanted.add("dai2020augmentation")
-    if sum(c.step is None for c in view.comparisons) > 1:
+    if sum(c.step is None for c in results.comparisons) > 1:
         wanted.add("holm1979")
     entries = {key: text for key, text in known_entries().items() if key in wanted}
-    entries["notesmith"] = entries["notesmith"].replace("VERSION", _version(view))
+    entries["notesmith"] = entries["notesmith"].replace("VERSION", _version(results))
     return References(entries, tuple(unknown), corpus)
 
 
-def corpus_of(view: View, settings: Settings, source: str = "") -> tuple[str, str]:
+def corpus_of(results: Results, source: str = "") -> tuple[str, str]:
     """Name and entry of a known public corpus; both empty where it is none."""
-    train = settings.corpus.train if settings.corpus else ""
-    names = (source,) if source else (view.recipe, train)
+    names = (source,) if source else (results.recipe, results.config.corpus.train)
     for pattern, corpus, key in _CORPORA:
         if any(re.search(pattern, name.lower()) for name in names):
             return corpus, key
     return "", ""
-
-
-def _is_demo(settings: Settings) -> bool:
-    return settings.corpus is not None and settings.corpus.train.startswith("demo:")
 
 
 def _encoder(name: str) -> tuple[str, ...]:
@@ -116,21 +112,23 @@ def _note(unknown: list[str], role: str, name: str) -> set[str]:
     return set()
 
 
-def _adapters(view: View, settings: Settings) -> set[str]:
-    ranks = [settings.sft.lora_rank if settings.sft and "sft" in view.ran else 0]
-    ranks += [rl.lora_rank for run in view.rl if (rl := settings.rl_of(run.arm)) is not None]
+def _adapters(results: Results) -> set[str]:
+    ranks = [results.config.sft.lora_rank if "sft" in results.ran else 0]
+    ranks += [
+        rl.lora_rank for run in results.rl if (rl := rl_of(results.config, run.arm)) is not None
+    ]
     return {"peft2022", "hu2022lora"} if any(ranks) else set()
 
 
-def _rewards(view: View, settings: Settings) -> set[str]:
+def _rewards(results: Results) -> set[str]:
     keys = {"grpo": "shao2024grpo", "dpo": "rafailov2023dpo"}
-    found = {keys[run.method] for run in view.rl if run.method in keys}
-    tables = [settings.rl_of(run.arm) for run in view.rl]
+    found = {keys[run.method] for run in results.rl if run.method in keys}
+    tables = [rl_of(results.config, run.arm) for run in results.rl]
     if any(rl is not None and rl.rollouts == "vllm" for rl in tables):
         found.add("kwon2023vllm")
     return found
 
 
-def _version(view: View) -> str:
-    version = view.versions.get("notesmith", "")
+def _version(results: Results) -> str:
+    version = results.versions.get("notesmith", "")
     return version if re.fullmatch(r"[0-9A-Za-z.+-]{1,40}", version) else __version__

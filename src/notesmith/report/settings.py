@@ -1,93 +1,63 @@
-"""The recipe inside ``results.json``, table by table, as far as it is wholly there.
-
-A table that lacks a value is left out: nobody knows whether a default that was not written down
-was used.
-"""
+"""The recipe of a run in rows of names and values, and what an arm changes in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
+from notesmith.config import ArmConfig, RecipeConfig, RlConfig
+from notesmith.report import words
 
-from notesmith.config import (
-    ArmConfig,
-    AugmentConfig,
-    Config,
-    CorpusConfig,
-    DrawConfig,
-    EvaluateConfig,
-    FilterConfig,
-    LmConfig,
-    NerConfig,
-    RewardConfig,
-    RlConfig,
-    SampleConfig,
-    SftConfig,
-    SynthesizeConfig,
-)
-
-_C = TypeVar("_C", bound=Config)
+Rows = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Tables of a recipe; None where one is not known. ``arms`` are those with known settings."""
-
-    corpus: CorpusConfig | None
-    draws: DrawConfig | None
-    ner: NerConfig | None
-    lm: LmConfig | None
-    sft: SftConfig | None
-    synthesize: SynthesizeConfig | None
-    rl: RlConfig | None
-    reward: RewardConfig | None
-    sample: SampleConfig | None
-    filter: FilterConfig | None
-    augment: AugmentConfig | None
-    evaluate: EvaluateConfig | None
-    arms: Mapping[str, ArmConfig]
-
-    def rl_of(self, arm: str) -> RlConfig | None:
-        """``[rl]`` with the changes of ``arm`` laid over it; None where it does not learn so."""
-        known = self.arms.get(arm)
-        if known is None or known.rl is None or self.rl is None:
-            return None
-        return _table(RlConfig, {**self.rl.model_dump(), **known.rl})
+def arm_of(config: RecipeConfig, name: str) -> ArmConfig | None:
+    """The arm of that name."""
+    return next((arm for arm in config.arm if arm.name == name), None)
 
 
-def read_settings(config: Mapping[str, Any]) -> Settings:
-    """Return the tables of a resolved recipe."""
-    raw = config.get("arm")
-    arms = [_table(ArmConfig, arm) for arm in raw] if isinstance(raw, (list, tuple)) else []
-    return Settings(
-        corpus=_table(CorpusConfig, config.get("corpus")),
-        draws=_table(DrawConfig, config.get("draws")),
-        ner=_table(NerConfig, config.get("ner")),
-        lm=_table(LmConfig, config.get("lm")),
-        sft=_table(SftConfig, config.get("sft")),
-        synthesize=_table(SynthesizeConfig, config.get("synthesize")),
-        rl=_table(RlConfig, config.get("rl")),
-        reward=_table(RewardConfig, config.get("reward")),
-        sample=_table(SampleConfig, config.get("sample")),
-        filter=_table(FilterConfig, config.get("filter")),
-        augment=_table(AugmentConfig, config.get("augment")),
-        evaluate=_table(EvaluateConfig, config.get("evaluate")),
-        arms={arm.name: arm for arm in arms if arm is not None},
-    )
-
-
-def _table(kind: type[_C], raw: object) -> _C | None:
-    if not isinstance(raw, Mapping):
+def rl_of(config: RecipeConfig, name: str) -> RlConfig | None:
+    """How the generator of an arm learns from rewards; None where it does not."""
+    arm = arm_of(config, name)
+    if arm is None or arm.rl is None:
         return None
-    known = {name: raw[name] for name in kind.model_fields if name in raw}
-    for name, field in kind.model_fields.items():
-        # None is left out where a recipe is written down; any other default is not.
-        if name not in known and field.get_default(call_default_factory=True) is not None:
-            return None
-    try:
-        return kind.model_validate(known)
-    except ValidationError:
-        return None
+    return RlConfig.model_validate({**config.rl.model_dump(), **arm.rl})
+
+
+def ner_changes(arm: ArmConfig) -> Rows:
+    """What an arm changes in the training of its student."""
+    return [(name, str(value)) for name, value in arm.ner.items()]
+
+
+def tables_of(config: RecipeConfig) -> list[tuple[str, Rows]]:
+    """The recipe's tables with their names; what is not set is left out."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    tables = [("recipe", [(k, _value(v)) for k, v in values.items() if _is_loose(v)])]
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            tables.append((name, _flat(value)))
+        elif name == "arm":
+            tables += [(f"arm {arm['name']}", _flat(arm)) for arm in value]
+    return tables
+
+
+def _is_loose(value: Any) -> bool:
+    return not isinstance(value, (Mapping, list))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Rows:
+    rows: Rows = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            rows.append((f"{prefix}{name}", _value(value)))
+    return rows
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(v) for v in value) or words.NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return words.NONE if value == "" else str(value)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from notesmith.findings import Comparison, Difference, Estimate
 from notesmith.report import words
 from notesmith.report.svg import Figure, Scale, circle, group, line, rect, shorten, text, ticks
-from notesmith.report.view import Comparison, Estimate, View
+from notesmith.results import Results
 
 WIDE, NARROW = 760.0, 360.0
 _CLAIM_CLASS = {"better": "good", "worse": "bad"}
@@ -69,37 +70,42 @@ class Frame:
         return parts
 
 
-def forest(view: View, size: int, *, width: float = WIDE) -> Figure:
+def forest(results: Results, size: int, *, width: float = WIDE) -> Figure:
     """Strict F1 of every arm: mean, interval, one dot a replicate, a line at the comparator."""
-    arms = view.arms_at(size)
+    arms = results.arms_at(size)
     frame = Frame.of(width)
     # One scale for all sizes, so that figures can be compared with the eye.
     shared = [
-        a.f1 for n in view.sizes if len(view.arms_at(n)) > 1 or n == size for a in view.arms_at(n)
+        a.decided.f1
+        for n in results.sizes
+        if len(results.arms_at(n)) > 1 or n == size
+        for a in results.arms_at(n)
     ]
     scale = _scale(_extent(shared), frame)
     top = 24.0
     bottom = top + frame.row * len(arms)
     parts = _axis(scale, top, bottom, words.points, "strict F1", frame)
-    reference = view.arm(view.comparator, size)
-    if reference and words.is_number(reference.f1.mean):
-        x = scale(reference.f1.mean)
+    reference = results.arm(results.comparator, size)
+    if reference:
+        x = scale(reference.decided.f1.mean)
         parts.append(line(x, top - 4, x, bottom, "ref"))
-        parts.append(text(x, top - 10, shorten(view.comparator, 24), "small muted", "middle"))
+        parts.append(text(x, top - 10, shorten(results.comparator, 24), "small muted", "middle"))
     for i, arm in enumerate(arms):
         y = frame.centre(top, i)
-        focus = arm.name == view.focus
-        numbers = f"{words.points(arm.f1.mean)} {words.interval(arm.f1.low, arm.f1.high)}"
+        focus = arm.name == results.focus
+        f1 = arm.decided.f1
+        numbers = f"{words.points(f1.mean)} {words.interval(f1.low, f1.high)}"
         parts.append(
             group(
                 "focus" if focus else "",
-                *interval_marks(scale, y, arm.f1),
+                *interval_marks(scale, y, f1.mean, f1),
                 frame.label(y, arm.name, numbers, class_="strong" if focus else ""),
             )
         )
     said = "; ".join(
-        f"{a.name}: {words.points(a.f1.mean)} {words.interval(a.f1.low, a.f1.high)}".rstrip()
-        for a in arms
+        f"{arm.name}: {words.points(f1.mean)} {words.interval(f1.low, f1.high)}"
+        for arm in arms
+        for f1 in (arm.decided.f1,)
     )
     return Figure(
         f"forest-{size}",
@@ -111,27 +117,22 @@ def forest(view: View, size: int, *, width: float = WIDE) -> Figure:
     )
 
 
-def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
+def difference(results: Results, size: int, *, width: float = WIDE) -> Figure:
     """F1 differences with their paired intervals, those from other rivals than the comparator last.
 
     Behind the row that the verdict is about lies the zone of differences too small to be found.
     """
-    rows = [*view.against_comparator(size), *view.against_others(size)]
+    rows = [*results.against_comparator(size), *results.against_others(size)]
     frame = Frame.of(width, notes=True)
-    detectable = view.power.detectable or 0.0
-    ends = [
-        v
-        for c in view.comparisons
-        for v in (c.delta, c.low, c.high, *c.values)
-        if words.is_number(v)
-    ]
+    detectable = results.power.detectable or 0.0
+    ends = [v for c in results.comparisons for v in (c.delta, c.low, c.high, *c.values)]
     low, high = min([-detectable, *ends]), max([detectable, *ends])
     scale = _scale((low, high), frame)
     top = 8.0
     bottom = top + frame.row * len(rows)
     parts = []
     for i, row in enumerate(rows):
-        if row is view.main and detectable:
+        if row is results.main and detectable:
             x, y = scale(-detectable), top + frame.row * i
             y += 22 if frame.stacked else 4
             parts.append(
@@ -142,17 +143,17 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
     for i, row in enumerate(rows):
         y = frame.centre(top, i)
         numbers = f"{words.signed(row.delta)} {words.interval(row.low, row.high, sign=True)}"
-        other = "" if row.against == view.comparator else f"v {row.against}"
+        other = "" if row.against == results.comparator else f"v {row.against}"
         parts.append(
             group(
                 _CLAIM_CLASS.get(row.claim, ""),
-                *interval_marks(scale, y, Estimate(row.delta, row.low, row.high, None, row.values)),
+                *interval_marks(scale, y, row.delta, row),
                 frame.label(
                     y,
                     row.arm,
                     numbers.rstrip(),
-                    below=(other, claim_words(row, steps=len(view.steps))),
-                    class_="strong" if row.arm == view.focus else "",
+                    below=(other, claim_words(row, steps=len(results.steps))),
+                    class_="strong" if row.arm == results.focus else "",
                 ),
             )
         )
@@ -172,7 +173,7 @@ def difference(view: View, size: int, *, width: float = WIDE) -> Figure:
 
 
 def claim_words(row: Comparison, *, steps: int = 1) -> str:
-    """The claim with its p value, adjusted where that is known; its step where there are two."""
+    """The claim with its adjusted p value; its step where there are two."""
     if row.claim == "demonstration":
         return "demonstration, no claim"
     if row.claim == "unfinished":
@@ -181,35 +182,28 @@ def claim_words(row: Comparison, *, steps: int = 1) -> str:
         return f"no claim: {row.n_replicates} of {row.planned} sealed draws"
     if row.claim == "not tested":
         return "not tested: step 1 is not better"
-    p = row.p_holm if words.is_number(row.p_holm) else row.p
-    if not words.is_number(p):
-        return row.claim
-    shown = words.probability(p)
+    shown = words.probability(row.p_holm)
     step = f", step {row.step}" if row.step and steps > 1 else ""
     return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}{step}"
 
 
-def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:
+def seen_unseen(results: Results, size: int, *, width: float = WIDE) -> Figure | None:
     """F1 on mentions whose string stood in gold (ring) and on those that did not (dot)."""
-    arms = [
-        a
-        for a in view.arms_at(size)
-        if words.is_number(a.score("seen_f1").mean) and words.is_number(a.score("unseen_f1").mean)
-    ]
+    arms = results.arms_at(size)
     if not arms:
         return None
     frame = Frame.of(width)
-    means = [Estimate(a.score(n).mean) for a in arms for n in ("seen_f1", "unseen_f1")]
-    scale = _scale(_extent(means), frame)
+    means = [s.mean for a in arms for s in (a.decided.seen_f1, a.decided.unseen_f1)]
+    scale = _scale((min(means), max(means)), frame)
     top = 34.0
     bottom = top + frame.row * len(arms)
     parts = _axis(scale, top, bottom, words.points, "strict F1", frame)
     parts += _key(frame.left, [("dot", "unseen in gold"), ("ring", "seen in gold")])
     for i, arm in enumerate(arms):
         y = frame.centre(top, i)
-        seen, unseen = arm.score("seen_f1").mean, arm.score("unseen_f1").mean
-        a, b = scale(unseen or 0.0), scale(seen or 0.0)
-        focus = arm.name == view.focus
+        seen, unseen = arm.decided.seen_f1.mean, arm.decided.unseen_f1.mean
+        a, b = scale(unseen), scale(seen)
+        focus = arm.name == results.focus
         parts.append(
             group(
                 "focus" if focus else "",
@@ -225,8 +219,8 @@ def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:
             )
         )
     said = "; ".join(
-        f"{a.name}: unseen {words.points(a.score('unseen_f1').mean)}, "
-        f"seen {words.points(a.score('seen_f1').mean)}"
+        f"{a.name}: unseen {words.points(a.decided.unseen_f1.mean)}, "
+        f"seen {words.points(a.decided.seen_f1.mean)}"
         for a in arms
     )
     return Figure(
@@ -239,16 +233,13 @@ def seen_unseen(view: View, size: int, *, width: float = WIDE) -> Figure | None:
     )
 
 
-def interval_marks(scale: Scale, y: float, estimate: Estimate) -> list[str]:
+def interval_marks(scale: Scale, y: float, mean: float, found: Estimate | Difference) -> list[str]:
     """Mean, interval with end marks, and the replicates beneath, where neither hides the other."""
-    parts = [circle(scale(v), y + 9, 2.6, "rep") for v in estimate.values]
-    if words.is_number(estimate.low) and words.is_number(estimate.high):
-        parts.append(line(scale(estimate.low), y, scale(estimate.high), y, "line"))
-        for end in (estimate.low, estimate.high):
-            parts.append(line(scale(end), y - 4, scale(end), y + 4, "line"))
-    if words.is_number(estimate.mean):
-        parts.append(circle(scale(estimate.mean), y, 5, "dot"))
-    return parts
+    parts = [circle(scale(v), y + 9, 2.6, "rep") for v in found.values]
+    parts.append(line(scale(found.low), y, scale(found.high), y, "line"))
+    for end in (found.low, found.high):
+        parts.append(line(scale(end), y - 4, scale(end), y + 4, "line"))
+    return [*parts, circle(scale(mean), y, 5, "dot")]
 
 
 def _axis(
@@ -277,9 +268,7 @@ def _scale(extent: tuple[float, float], frame: Frame) -> Scale:
 
 
 def _extent(estimates: Iterable[Estimate]) -> tuple[float, float]:
-    ends = [
-        v for e in estimates for v in (e.mean, e.low, e.high, *e.values) if words.is_number(v)
-    ] or [0.0, 100.0]
+    ends = [v for e in estimates for v in (e.mean, e.low, e.high, *e.values)]
     return min(ends), max(ends)
 
 

@@ -7,8 +7,10 @@ import io
 import re
 from dataclasses import dataclass
 
+from notesmith.findings import Difference, Estimate, Worth
 from notesmith.report import words
-from notesmith.report.view import Beside, Estimate, View, Worth
+from notesmith.report.made import made_means
+from notesmith.results import Results
 
 Cell = str | float | int | None
 
@@ -25,10 +27,10 @@ class Table:
     """Columns of scores, which LaTeX gives with one decimal."""
 
 
-def all_tables(view: View) -> list[Table]:
+def all_tables(results: Results) -> list[Table]:
     """Every table that has rows."""
-    made = [_arms(view), _comparisons(view), _labels(view), _attributes(view)]
-    made += [_made(view), _stages(view)]
+    made = [_arms(results), _comparisons(results), _labels(results), _attributes(results)]
+    made += [_made(results), _stages(results)]
     return [table for table in made if table.rows]
 
 
@@ -134,41 +136,31 @@ def guarded(text: str) -> str:
     return _FORMULA.sub(r"\1'\2", line)
 
 
-_SCORES = (
-    "precision",
-    "recall",
-    "lenient_f1",
-    "boundary_f1",
-    "seen_f1",
-    "unseen_f1",
-    "unseen_recall",
-    "dev_f1",
-)
-
-
-def _arms(view: View) -> Table:
-    extra = _SCORES
-    beside = any(words.is_number(arm.beside.mean) for arm in view.arms)
+def _arms(results: Results) -> Table:
+    extra = "precision recall lenient_f1 boundary_f1 seen_f1 unseen_f1 unseen_recall".split()
+    beside = any(arm.beside for arm in results.arms)
     other = "f1_on_other_documents"
     header = (
         *("gold_documents", "arm", "replicates", "f1", "f1_low", "f1_high", "f1_sd"),
         *(("scored_on", other) if beside else ()),
         *extra,
+        "dev_f1",
     )
     rows = tuple(
         (
             arm.size,
             arm.name,
             arm.n_replicates,
-            *_parts(arm.f1),
-            *((arm.decided_on, arm.beside.mean) if beside else ()),
-            *(arm.score(name).mean for name in extra),
+            *_parts(arm.decided.f1),
+            *((arm.decided_on, arm.beside.f1.mean if arm.beside else None) if beside else ()),
+            *(getattr(arm.decided, name).mean for name in extra),
+            arm.dev_f1.mean if arm.dev_f1 else None,
         )
-        for arm in view.arms
+        for arm in results.arms
     )
     return Table(
         "arms",
-        f"{view.recipe}: scores of every arm on {view.split}, means over replicates",
+        f"{results.recipe}: scores of every arm on {results.split}, means over replicates",
         header,
         rows,
         frozenset(header[3:]),
@@ -179,7 +171,7 @@ def _parts(estimate: Estimate) -> tuple[float | None, ...]:
     return (estimate.mean, estimate.low, estimate.high, estimate.sd)
 
 
-def _comparisons(view: View) -> Table:
+def _comparisons(results: Results) -> Table:
     rows = tuple(
         (
             c.size,
@@ -194,15 +186,15 @@ def _comparisons(view: View) -> Table:
             c.worth.notes if c.worth else None,
             c.worth.low if c.worth else None,
             c.worth.high if c.worth else None,
-            *(_hours(c.worth) if view.minutes_per_note else ()),
+            *(_hours(c.worth) if results.minutes_per_note else ()),
             c.step,
             c.scored_on,
             *_on_other(c.beside),
             c.claim,
         )
-        for c in view.comparisons
+        for c in results.comparisons
     )
-    hours = "worth_hours worth_hours_low worth_hours_high " if view.minutes_per_note else ""
+    hours = "worth_hours worth_hours_low worth_hours_high " if results.minutes_per_note else ""
     header = (
         "gold_documents arm against replicates delta low high p p_holm "
         f"worth_notes worth_low worth_high {hours}"
@@ -210,14 +202,14 @@ def _comparisons(view: View) -> Table:
     ).split()
     return Table(
         "comparisons",
-        f"{view.recipe}: F1 differences with paired intervals",
+        f"{results.recipe}: F1 differences with paired intervals",
         tuple(header),
         rows,
         frozenset({"delta", "low", "high", "other_delta", "other_low", "other_high"}),
     )
 
 
-def _on_other(beside: Beside | None) -> tuple[float | None, ...]:
+def _on_other(beside: Difference | None) -> tuple[float | None, ...]:
     return (beside.delta, beside.low, beside.high) if beside else (None, None, None)
 
 
@@ -226,17 +218,19 @@ def _hours(worth: Worth | None) -> tuple[float | None, ...]:
     return (spent.notes, spent.low, spent.high) if spent else (None, None, None)
 
 
-def _labels(view: View) -> Table:
+def _labels(results: Results) -> Table:
     rows = tuple(
         (arm.size, arm.name, label, s.support, s.precision, s.recall, s.f1)
-        for arm in view.arms
+        for arm in results.arms
         for label, s in arm.by_label.items()
     )
     header = ("gold_documents", "arm", "label", "support", "precision", "recall", "f1")
-    return Table("labels", f"{view.recipe}: scores by label", header, rows, frozenset(header[4:]))
+    return Table(
+        "labels", f"{results.recipe}: scores by label", header, rows, frozenset(header[4:])
+    )
 
 
-def _attributes(view: View) -> Table:
+def _attributes(results: Results) -> Table:
     scores = ("precision", "recall", "f1")
     rows = tuple(
         (
@@ -246,36 +240,36 @@ def _attributes(view: View) -> Table:
             found.end_to_end.support,
             *(getattr(part, key) for part in (found.on_found, found.end_to_end) for key in scores),
         )
-        for arm in view.arms
+        for arm in results.arms
         for name, found in arm.attributes.items()
     )
     columns = tuple(f"{part}_{key}" for part in ("on_found", "end_to_end") for key in scores)
     header = ("gold_documents", "arm", "attribute", "support", *columns)
-    caption = f"{view.recipe}: scores by attribute, on mentions found and end to end"
+    caption = f"{results.recipe}: scores by attribute, on mentions found and end to end"
     return Table("attributes", caption, header, rows, frozenset(columns))
 
 
-def _made(view: View) -> Table:
+def _made(results: Results) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for made in view.made:
+    for made in made_means(results):
         rows.append((made.size, made.source, "asked", made.asked))
         rows += [(made.size, made.source, f"dropped: {r}", n) for r, n in made.dropped.items()]
         rows.append((made.size, made.source, "kept", made.kept))
     return Table(
         "made",
-        f"{view.recipe}: made text, means over replicates",
+        f"{results.recipe}: made text, means over replicates",
         ("gold_documents", "source", "step", "units"),
         tuple(rows),
     )
 
 
-def _stages(view: View) -> Table:
+def _stages(results: Results) -> Table:
     return Table(
         "stages",
-        f"{view.recipe}: cost",
+        f"{results.recipe}: cost",
         ("stage", "cells", "seconds", "tokens", "tokens_per_second", "peak_memory_bytes"),
         tuple(
-            (s.stage, s.cells, s.seconds, s.tokens, s.tokens_per_second, s.peak_memory)
-            for s in view.stages
+            (s.stage, s.cells, s.seconds, s.tokens, s.tokens_per_second, s.peak_memory_bytes)
+            for s in results.stages
         ),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from notesmith.report.strips import WIDE
 from notesmith.report.svg import Figure, Scale, circle, element, line, slug, text, ticks
-from notesmith.report.view import RlRun
+from notesmith.results import RlRun
 
 _TITLES = {
     "reward": "reward",

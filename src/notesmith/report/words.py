@@ -28,10 +28,13 @@ def signed(value: float | None, *, digits: int = 1) -> str:
     return _minus(text) if float(text) else f"{0:.{digits}f}"
 
 
-def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
-    """Return ``[62.1, 68.0]``; nothing where either end is absent."""
-    if not (is_number(low) and is_number(high)):
-        return ""
+def exact(value: float | None) -> str:
+    """Return a number with three decimals."""
+    return points(value, digits=3)
+
+
+def interval(low: float, high: float, *, sign: bool = False) -> str:
+    """Return ``[62.1, 68.0]``."""
     write = signed if sign else points
     return f"[{write(low)}, {write(high)}]"
 
@@ -49,19 +52,15 @@ def percent(ratio: float | None) -> str:
     return _minus(f"{value:.0f}%" if abs(value) >= 9.95 or value == 0 else f"{value:.1f}%")
 
 
-def probability(p: float | None) -> str:
+def probability(p: float) -> str:
     """Return a p value with two or three decimals, ``< 0.001`` below that."""
-    if not is_number(p):
-        return NONE
     if p < 0.001:
         return "< 0.001"
     return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Return seconds as ``48 s``, ``12 min`` or ``2 h 05 min``."""
-    if not is_number(seconds):
-        return NONE
     if seconds < 1:
         return f"{seconds:.1f} s"
     if seconds < 90:
@@ -70,9 +69,9 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def hours(value: float | None) -> str:
+def hours(value: float) -> str:
     """Return hours with one decimal, from 10 on without."""
-    return points(value, digits=1 if is_number(value) and abs(value) < 9.95 else 0)
+    return points(value, digits=1 if abs(value) < 9.95 else 0)
 
 
 def memory(n_bytes: float | None) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from notesmith.errors import CorpusError
 from notesmith.files.leftovers import sweep
@@ -15,9 +13,8 @@ from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import all_figures
 from notesmith.report.html import render_examples, render_report
 from notesmith.report.methods import PaperFacts, draft_methods
-from notesmith.report.reading import read_results
 from notesmith.report.tables import all_tables, to_csv, to_latex
-from notesmith.report.view import View
+from notesmith.results import Results
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +24,7 @@ REFERENCES = "references.bib"
 _SIGNED = "<!-- As written by notesmith: {} -->"
 
 
-def write_report(
-    results: Mapping[str, Any], folder: Path, *, examples: ExampleSet | None = None
-) -> Path:
+def write_report(results: Results, folder: Path, *, examples: ExampleSet | None = None) -> Path:
     """Write the report of ``results`` into ``folder``.
 
     ``report.html`` (written last), ``tables/*.csv``, ``tables/*.tex``, ``figures/*.svg``,
@@ -38,35 +33,31 @@ def write_report(
 
     Returns:
         the path of ``report.html``.
-
-    Raises:
-        StageError: the results are malformed or of another schema.
     """
-    view = read_results(results)
     make_folder(folder)
     for place in (folder, folder / "tables", folder / "figures"):
         sweep(place)
-    for table in all_tables(view):
+    for table in all_tables(results):
         atomic_write_text(folder / "tables" / f"{table.name}.csv", to_csv(table))
         atomic_write_text(folder / "tables" / f"{table.name}.tex", to_latex(table))
-    for name, drawn in all_figures(view).items():
+    for name, drawn in all_figures(results).items():
         atomic_write_text(folder / "figures" / f"{name}.svg", drawn.wide.standalone())
     if _is_edited(folder / METHODS):
         log.warning("%s was edited and is left as it is", folder / METHODS)
     else:
-        write_methods(view, folder / METHODS)
+        write_methods(results, folder / METHODS)
     if examples is not None:
         atomic_write_text(folder / "examples.html", render_examples(examples))
     page = folder / "report.html"
-    atomic_write_text(page, render_report(view))
+    atomic_write_text(page, render_report(results))
     return page
 
 
-def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) -> Path:
+def write_methods(results: Results, path: Path, *, facts: PaperFacts | None = None) -> Path:
     """Write the draft for a paper as ``path``, and ``references.bib`` beside it; returns ``path``.
 
     Args:
-        view: the results.
+        results: the results.
         path: Markdown file to write.
         facts: what the run cannot know.
 
@@ -75,7 +66,7 @@ def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) ->
     """
     if _is_edited(path):
         raise CorpusError(f"{path}: was edited; move it away, or name another file with --out")
-    draft = draft_methods(view, facts)
+    draft = draft_methods(results, facts)
     text = f"{draft.methods.rstrip()}\n\n{_SIGNED.format(_signature(draft.methods))}\n"
     # Both are on the disk before either has its name.
     with atomic_file(path) as methods, atomic_file(path.parent / REFERENCES) as references:

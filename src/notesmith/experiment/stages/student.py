@@ -11,7 +11,6 @@ from typing import Any
 from notesmith.config import NerConfig
 from notesmith.document import Document
 from notesmith.evaluate.scores import (
-    OUT_OF_DRAW,
     CellScores,
     add_students,
     join_folds,
@@ -34,6 +33,7 @@ from notesmith.experiment.stages.common import (
 )
 from notesmith.experiment.stages.corpus import not_out_of_draw, sampled
 from notesmith.files.write import atomic_write_text
+from notesmith.findings import OUT_OF_DRAW
 from notesmith.metrics import fold_mention
 from notesmith.ner.attributes import attributes_in, check_attributes
 

@@ -1,4 +1,4 @@
-"""From finished cells to ``results.json``: scores go to ``evaluate``, costs and counts beside them.
+"""Collect the results of a run: scores go to ``evaluate``, costs and counts stand beside them.
 
 Works on whatever is finished, so that a run can be looked at before its end.
 """
@@ -6,26 +6,39 @@ Works on whatever is finished, so that a run can be looked at before its end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
 from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.scores import OUT_OF_DRAW
 from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.plan import SHIPPED, STAGES, Plan, Target, scored_split
 from notesmith.experiment.stages.common import load_scores
+from notesmith.findings import OUT_OF_DRAW
+from notesmith.results import (
+    CorpusCounts,
+    Finished,
+    Machine,
+    MadeText,
+    Model,
+    Results,
+    RlRun,
+    SealFacts,
+    StageCost,
+    without_folders,
+)
 
 VARIED = {
     "held-out": ("gold draw", "generator seed", "student seed"),
     "cross-fit": ("division into folds", "generator seed", "student seed"),
 }
 _ENCODER_LICENCES = {"minilm": "apache-2.0"}
+_UNKNOWN = "see its model card"
 
 
 def results_of(
@@ -34,9 +47,9 @@ def results_of(
     store: CellStore,
     *,
     created: str,
-    seal: Mapping[str, Any] | None = None,
+    seal: SealFacts | None = None,
     planned: Mapping[int, int] | None = None,
-) -> dict[str, Any]:
+) -> Results:
     """The results of all finished cells of ``plan``.
 
     Args:
@@ -60,7 +73,7 @@ def results_of(
     beyond = [cell for cell in scores if cell.split == OUT_OF_DRAW]
     unique = {cell.key: cell for target in plan.cells for cell in target.walk()}
     metrics = {key: found for key, cell in unique.items() if (found := store.metrics(cell))}
-    results = assemble(
+    findings = assemble(
         cells,
         config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
@@ -69,35 +82,37 @@ def results_of(
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
         planned=planned,
-        pool=corpus.get("train", {}).get("documents"),
+        pool=corpus["train"].documents if "train" in corpus else None,
         seconds_per_draw=_seconds_per_draw(plan, store, metrics, main),
         seed=config.draws.seed,
     )
-    return {
-        **results,
-        "recipe": config.name,
-        "created": created,
-        "kind": config.corpus.kind,
-        "corpus": corpus,
-        "made": [entry for target in _coverages(plan) if (entry := _made(target, plan, store))],
-        "rl": [entry for target in _coverages(plan) if (entry := _reinforced(target, store))],
-        "stages": _stages(unique, metrics),
-        "varied": _varied(config, corpus),
-        # A part of the plan is about the arm of the whole, scored or awaited.
-        "candidate": config.evaluate.candidate or results["candidate"],
-        # What a reader must see before the figures.
-        "notices": [*(seal or {}).get("notable", ()), *results.get("notices", ())],
-        "seal": dict(seal) if seal else None,
-        "versions": versions(),
-        "machine": machine(),
-        "lm": _first(metrics, "lm"),
-        "encoder": _encoder(_first(metrics, "encoder")),
-        "finished": {
-            "scored": sum(store.state(target.cell) == "done" for target in plan.targets),
-            "planned": len(plan.targets),
+    return Results(
+        **dict(findings)
+        | {
+            # A part of the plan is about the arm of the whole, scored or awaited.
+            "candidate": config.evaluate.candidate or findings.candidate,
+            # What a reader must see before the figures.
+            "notices": (*(seal.notable if seal else ()), *findings.notices),
         },
-        "config": _shareable(config),
-    }
+        recipe=config.name,
+        created=created,
+        kind=config.corpus.kind,
+        corpus=corpus,
+        made=tuple(made for target in _coverages(plan) if (made := _made(target, plan, store))),
+        rl=tuple(run for target in _coverages(plan) if (run := _reinforced(target, store))),
+        stages=_stages(unique, metrics),
+        varied=_varied(config, corpus),
+        seal=seal,
+        versions=versions(),
+        machine=Machine.model_validate(machine()),
+        lm=_model(metrics, "lm"),
+        encoder=_model(metrics, "encoder", _ENCODER_LICENCES),
+        finished=Finished(
+            scored=sum(store.state(target.cell) == "done" for target in plan.targets),
+            planned=len(plan.targets),
+        ),
+        config=_shareable(config),
+    )
 
 
 def _seconds_per_draw(
@@ -117,15 +132,14 @@ def _seconds_per_draw(
     return sum(spent) / len(spent) if spent else None
 
 
-def _varied(config: RecipeConfig, corpus: dict[str, Any]) -> list[str]:
+def _varied(config: RecipeConfig, corpus: Mapping[str, CorpusCounts]) -> tuple[str, ...]:
     """What differs between replicates; draws that hold all of train are one and the same."""
     varied = VARIED[config.evaluate.protocol]
-    n_train = corpus.get("train", {}).get("documents", 0)
-    same = config.draws.sizes[0] == n_train
-    return [what for what in varied if not (same and what == "gold draw")]
+    same = "train" in corpus and config.draws.sizes[0] == corpus["train"].documents
+    return tuple(what for what in varied if not (same and what == "gold draw"))
 
 
-def _shareable(config: RecipeConfig) -> dict[str, Any]:
+def _shareable(config: RecipeConfig) -> RecipeConfig:
     """The resolved recipe with paths cut to their last part: results may be shared."""
 
     def last(value: Any) -> Any:
@@ -133,13 +147,9 @@ def _shareable(config: RecipeConfig) -> dict[str, Any]:
             return {key: last(each) for key, each in value.items()}
         if isinstance(value, list):
             return [last(each) for each in value]
-        if isinstance(value, str) and value.startswith(("/", "~", "./", "../")):
-            return PurePath(value).name
-        return value
+        return without_folders(value) if isinstance(value, str) else value
 
-    return {
-        name: last(part) for name, part in config.model_dump(mode="json", exclude_none=True).items()
-    }
+    return RecipeConfig.model_validate(last(config.model_dump(mode="json")))
 
 
 def models_of(
@@ -198,15 +208,15 @@ def _students(scored: Cell) -> list[Cell]:
     return [student for cell in scores for student in _students(cell)]
 
 
-def _corpus(plan: Plan, store: CellStore) -> dict[str, Any]:
-    corpus: dict[str, Any] = {}
+def _corpus(plan: Plan, store: CellStore) -> dict[str, CorpusCounts]:
+    corpus: dict[str, CorpusCounts] = {}
     for target in plan.targets:
         if "train" not in corpus and "gold" in target.cell.inputs:
             drawn = store.metrics(target.cell.inputs["gold"])
             if "corpus" in drawn:
-                corpus["train"] = drawn["corpus"]
+                corpus["train"] = CorpusCounts(**drawn["corpus"])
         if target.split not in corpus and "corpus" in (scored := store.metrics(target.cell)):
-            corpus[target.split] = scored["corpus"]
+            corpus[target.split] = CorpusCounts(**scored["corpus"])
     return corpus
 
 
@@ -214,7 +224,7 @@ def _coverages(plan: Plan) -> list[Target]:
     return [target for target in plan.targets if target.cell.stage == "coverage"]
 
 
-def _made(target: Target, plan: Plan, store: CellStore) -> dict[str, Any] | None:
+def _made(target: Target, plan: Plan, store: CellStore) -> MadeText | None:
     """What a generator made in one draw; None before its filter is finished."""
     coverage = target.cell
     generators = {other.arm for other in _coverages(plan)}
@@ -224,40 +234,41 @@ def _made(target: Target, plan: Plan, store: CellStore) -> dict[str, Any] | None
         return None
     sampled = store.metrics(filtered.inputs["candidates"])
     covered = store.metrics(coverage)
-    counts = ("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words")
-    return {
-        "size": coverage.size,
-        "replicate": coverage.replicate,
+    counts = (
+        *("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words"),
+        *("requested_mentions", "missing_mentions"),
+    )
+    return MadeText(
+        size=coverage.size,
+        replicate=coverage.replicate,
         # The first arm that trains on the text stands for its generator.
-        "source": target.arm if len(generators) > 1 else "",
+        source=target.arm if len(generators) > 1 else "",
         **{name: kept.get(name) for name in counts},
-        "requested_mentions": kept.get("requested_mentions"),
-        "missing_mentions": kept.get("missing_mentions"),
-        "tokens": sampled.get("tokens", 0),
-        "seconds": sampled.get("sampling_seconds", 0.0),
-        "approved_names": store.metrics(coverage.inputs["names"]).get("names"),
-        "unseen_test_mentions_covered": covered.get("covered_by_made"),
-        "unseen_test_mentions_proposed": covered.get("covered_by_proposals"),
-    }
+        tokens=sampled.get("tokens", 0),
+        seconds=sampled.get("sampling_seconds", 0.0),
+        approved_names=store.metrics(coverage.inputs["names"]).get("names"),
+        unseen_test_mentions_covered=covered.get("covered_by_made"),
+        unseen_test_mentions_proposed=covered.get("covered_by_proposals"),
+    )
 
 
-def _reinforced(target: Target, store: CellStore) -> dict[str, Any] | None:
+def _reinforced(target: Target, store: CellStore) -> RlRun | None:
     """How the generator of a target learnt from rewards; None if it did not, or not yet."""
     model = target.cell.inputs["made"].inputs["candidates"].inputs.get("model")
     if model is None or model.stage != "rl" or not (found := store.metrics(model)):
         return None
     names = ("method", "placebo", "steps", "best_step", "stopped", "sampled_tokens", "tokens")
-    return {
-        "arm": target.arm,
-        "size": target.size,
-        "replicate": target.replicate,
-        **{name: found.get(name) for name in names},
-        "seconds": found.get("training_seconds"),
-        "history": found.get("history", []),
-    }
+    return RlRun(
+        arm=target.arm,
+        size=target.size,
+        replicate=target.replicate,
+        **{name: found[name] for name in names},
+        seconds=found["training_seconds"],
+        history=found["history"],
+    )
 
 
-def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> tuple[StageCost, ...]:
     rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, found in metrics.items():
         rows[unique[key].stage].append(found)
@@ -270,28 +281,28 @@ def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> list
         # Where a stage also loads and writes, its speed is that of the work itself.
         working = sum(_working_seconds(row) for row in rows[stage])
         table.append(
-            {
-                "stage": stage,
-                "cells": len(rows[stage]),
-                "seconds": round(seconds, 1),
-                "tokens": tokens,
-                "tokens_per_second": round(tokens / working, 1) if tokens and working else None,
-                "peak_memory_bytes": max(row.get("peak_memory_bytes", 0) for row in rows[stage]),
-            }
+            StageCost(
+                stage=stage,
+                cells=len(rows[stage]),
+                seconds=round(seconds, 1),
+                tokens=tokens,
+                tokens_per_second=round(tokens / working, 1) if tokens and working else None,
+                peak_memory_bytes=max(row.get("peak_memory_bytes", 0) for row in rows[stage]),
+            )
         )
-    return table
+    return tuple(table)
 
 
 def _working_seconds(row: dict[str, Any]) -> float:
     return float(row.get("sampling_seconds", row.get("training_seconds", row.get("seconds", 0.0))))
 
 
-def _first(metrics: dict[str, dict[str, Any]], name: str) -> dict[str, Any] | None:
-    found: Sequence[dict[str, Any]] = [row[name] for row in metrics.values() if name in row]
-    return found[0] if found else None
-
-
-def _encoder(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    if found is None:
+def _model(
+    metrics: Mapping[str, Mapping[str, Any]], role: str, licences: Mapping[str, str] | None = None
+) -> Model | None:
+    """The model of which a cell tells first, with a licence of ``licences`` where these are."""
+    said = next((row[role] for row in metrics.values() if role in row), None)
+    if said is None:
         return None
-    return {**found, "licence": _ENCODER_LICENCES.get(found["name"], "see its model card")}
+    licence = {} if licences is None else {"licence": licences.get(said["name"], _UNKNOWN)}
+    return Model.model_validate({**said, **licence})

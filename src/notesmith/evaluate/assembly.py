@@ -1,13 +1,11 @@
-"""Assemble the results of a run from the scores of its cells; scores in points of 100.
+"""Assemble the findings of a run from the scores of its cells.
 
-The report reads nothing else. What only ``experiment`` knows (corpus, made text, stages, versions)
-it adds to the dictionary.
+What only ``experiment`` knows (corpus, made text, stages, versions) it adds to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,14 +13,23 @@ import numpy as np
 from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate.board import Board
-from notesmith.evaluate.bootstrap import Estimate, Metric, f1, precision, recall
+from notesmith.evaluate.bootstrap import Estimate as Resampled
+from notesmith.evaluate.bootstrap import Metric, f1, precision, recall
 from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power_of
 from notesmith.evaluate.curve import fit_curve, trend
 from notesmith.evaluate.notices import disagreements, notices
 from notesmith.evaluate.scores import CellScores, View
-from notesmith.evaluate.verdict import WORTHWHILE, candidate, write_verdict
-
-SCHEMA = 1
+from notesmith.evaluate.verdict import candidate, write_verdict
+from notesmith.findings import (
+    Arm,
+    AttributeScore,
+    Estimate,
+    Findings,
+    LabelScore,
+    LearningCurve,
+    OutOfDrawScores,
+)
+from notesmith.rules import WORTHWHILE
 
 _METRICS: dict[str, tuple[View, Metric]] = {
     "f1": ("strict", f1),
@@ -49,8 +56,8 @@ def assemble(
     seconds_per_draw: float | None = None,
     curve_arm: str = "gold",
     seed: int = 13,
-) -> dict[str, Any]:
-    """Turn the scores of all cells into the results of a run.
+) -> Findings:
+    """Turn the scores of all cells into the findings of a run.
 
     Args:
         cells: of the split that is reported, all on the same documents.
@@ -67,10 +74,6 @@ def assemble(
         curve_arm: gold alone: its sizes make the learning curve, and it is the second step of the
             verdict.
         seed: of the bootstrap.
-
-    Returns:
-        The part of ``results.json`` that follows from scores. Scores and differences are in points
-        of 100; ``p`` and ratios from 0 to 1.
 
     Raises:
         StageError: there is no cell, or cells were scored on different documents.
@@ -111,33 +114,24 @@ def assemble(
     told = notices(board, main_size=main, planned=planned, pool=pool)
     if deciding is not board:
         told += notices(deciding, main_size=main, planned=planned, pool=pool)
-    results: dict[str, Any] = {
-        "schema": SCHEMA,
-        "scale": 100,
-        "split": board.split,
-        "deciding": asdict(evidence.decide(main)),
-        "comparator": config.comparator,
-        "candidate": about,
-        "labels": _labels(board),
-        "sizes": sizes,
-        "main_size": main,
-        "confidence": config.confidence,
-        "resamples": config.resamples,
-        "minutes_per_note": config.minutes_per_note,
-        "notices": list(dict.fromkeys([*disagreements(comparisons, main), *told])),
-        "arms": [
-            {
-                **_arm(board, out, dev, arm, size, sources.get(arm, ())),
-                "decided_on": evidence.decide(size).split,
-            }
-            for arm, size in keys
-        ],
-        "comparisons": comparisons,
-        "learning_curve": _learning_curve(evidence),
-        "power": power_of(evidence, comparisons, seconds_per_draw),
-    }
-    results["verdict"] = write_verdict(results, about, awaited).to_json()
-    return results
+    findings = Findings(
+        split=board.split,
+        comparator=config.comparator,
+        candidate=about,
+        labels=_labels(board),
+        sizes=tuple(sizes),
+        main_size=main,
+        confidence=config.confidence,
+        resamples=config.resamples,
+        minutes_per_note=config.minutes_per_note,
+        deciding=evidence.decide(main),
+        notices=tuple(dict.fromkeys([*disagreements(comparisons, main), *told])),
+        arms=tuple(_arm(evidence, dev, arm, size, sources.get(arm, ())) for arm, size in keys),
+        comparisons=tuple(comparisons),
+        learning_curve=_learning_curve(evidence),
+        power=power_of(evidence, comparisons, seconds_per_draw),
+    )
+    return findings.model_copy(update={"verdict": write_verdict(findings, awaited)})
 
 
 def _awaited(
@@ -161,104 +155,96 @@ def _busiest_size(keys: Sequence[tuple[str, int]]) -> int:
     return max(sorted(set(sizes)), key=sizes.count)
 
 
-def _labels(board: Board) -> list[str]:
-    return sorted({x for row in board.cells.values() for cell in row.values() for x in cell.strict})
+def _labels(board: Board) -> tuple[str, ...]:
+    return tuple(
+        sorted({x for row in board.cells.values() for cell in row.values() for x in cell.strict})
+    )
 
 
-def _stat(estimate: Estimate) -> dict[str, Any]:
+def _estimate(found: Resampled) -> Estimate:
+    return Estimate(
+        mean=points(found.mean),
+        sd=points(found.sd),
+        low=points(found.low),
+        high=points(found.high),
+        values=tuple(points(v) for v in found.values),
+    )
+
+
+def _scores(board: Board, arm: str, size: int) -> dict[str, Any]:
     return {
-        "mean": points(estimate.mean),
-        "sd": points(estimate.sd),
-        "low": points(estimate.low),
-        "high": points(estimate.high),
-        "values": [points(v) for v in estimate.values],
-    }
-
-
-def _stats(board: Board, arm: str, size: int) -> dict[str, Any]:
-    return {
-        name: _stat(board.score(arm, size, view, metric))
+        name: _estimate(board.score(arm, size, view, metric))
         for name, (view, metric) in _METRICS.items()
     }
 
 
-def _arm(
-    board: Board, out: Board, dev: Board, arm: str, size: int, made: Sequence[str]
-) -> dict[str, Any]:
+def _arm(evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[str]) -> Arm:
+    board, out = evidence.test, evidence.out
     row = board.cells[arm, size]
-    entry: dict[str, Any] = {
-        "name": arm,
-        "size": size,
-        "made": list(made),
-        "n_replicates": len(row),
-        "n_students": min(cell.students for cell in row.values()),
-        **_stats(board, arm, size),
-        "out_of_draw": None,
-    }
+    beyond = None
     if (arm, size) in out.cells and out.n_scored(size):
-        entry["out_of_draw"] = {
-            "n_documents": out.n_scored(size),
-            "n_replicates": len(out.cells[arm, size]),
-            **_stats(out, arm, size),
-        }
+        beyond = OutOfDrawScores(
+            n_documents=out.n_scored(size),
+            n_replicates=len(out.cells[arm, size]),
+            **_scores(out, arm, size),
+        )
     labels = sorted({label for cell in row.values() for label in cell.strict})
-    entry["by_label"] = {label: _label(board, arm, size, label) for label in labels}
-    if names := sorted({name for cell in row.values() for name in cell.end_to_end}):
-        entry["attributes"] = {
-            name: {
-                view: _label(board, arm, size, name, view) for view in ("end_to_end", "on_found")
-            }
-            for name in names
-        }
-    entry["dev_f1"] = (
-        _stat(dev.score(arm, size, "strict", f1)) if (arm, size) in dev.cells else None
+    attributes = sorted({name for cell in row.values() for name in cell.end_to_end})
+    return Arm(
+        name=arm,
+        size=size,
+        made=tuple(made),
+        n_replicates=len(row),
+        n_students=min(cell.students for cell in row.values()),
+        **_scores(board, arm, size),
+        out_of_draw=beyond,
+        decided_on=evidence.decide(size).split,
+        dev_f1=_estimate(dev.score(arm, size, "strict", f1)) if (arm, size) in dev.cells else None,
+        by_label={label: _label(board, arm, size, label) for label in labels},
+        attributes={
+            name: AttributeScore(
+                end_to_end=_label(board, arm, size, name, "end_to_end"),
+                on_found=_label(board, arm, size, name, "on_found"),
+            )
+            for name in attributes
+        },
+        seconds=round(float(np.mean([cell.seconds for cell in row.values()])), 2),
+        tokens=round(float(np.mean([cell.tokens for cell in row.values()]))),
     )
-    entry["seconds"] = round(float(np.mean([cell.seconds for cell in row.values()])), 2)
-    entry["tokens"] = round(float(np.mean([cell.tokens for cell in row.values()])))
-    return entry
 
 
-def _label(board: Board, arm: str, size: int, label: str, view: View = "strict") -> dict[str, Any]:
+def _label(board: Board, arm: str, size: int, label: str, view: View = "strict") -> LabelScore:
     totals = board.counts(arm, size, view, label=label).sum(axis=1)
-    return {
-        "precision": points(float(precision(totals).mean())),
-        "recall": points(float(recall(totals).mean())),
-        "f1": points(float(f1(totals).mean())),
-        "support": round(float((totals[:, 0] + totals[:, 2]).mean())),
-    }
+    return LabelScore(
+        precision=points(float(precision(totals).mean())),
+        recall=points(float(recall(totals).mean())),
+        f1=points(float(f1(totals).mean())),
+        support=round(float((totals[:, 0] + totals[:, 2]).mean())),
+    )
 
 
-def _learning_curve(evidence: Evidence) -> dict[str, Any]:
+def _learning_curve(evidence: Evidence) -> LearningCurve:
     board, main = evidence.board(evidence.main), evidence.main
     scores = evidence.gold_scores(board)
     sizes = list(scores)
     means = [100 * float(np.mean(values)) for values in scores.values()]
-    entry: dict[str, Any] = {
-        "arm": evidence.curve_arm,
-        "scored_on": board.split,
-        "sizes": sizes,
-        "f1": [round(m, 3) for m in means],
-        "trend": None,
-        "fit": None,
-        "doubling": None,
-    }
+    kind, fit, doubling = None, None, None
     if len(sizes) > 1:
-        found = trend(
+        kind = trend(
             scores,
             worthwhile=WORTHWHILE / 100,
             confidence=evidence.config.confidence,
             seed=board.seed,
-        )
-        entry["trend"] = found.kind
+        ).kind
         fit = fit_curve(sizes, means)
-        entry["fit"] = {
-            "a": fit.a,
-            "b": fit.b,
-            "c": fit.c,
-            "formula": "a + b log n" if fit.c == 0 else "a - b n^-c",
-            "low": fit.low,
-            "high": fit.high,
-        }
         if main in sizes and 2 * main <= max(sizes):
-            entry["doubling"] = round(fit(2 * main) - fit(main), 3)
-    return entry
+            doubling = round(fit(2 * main) - fit(main), 3)
+    return LearningCurve(
+        arm=evidence.curve_arm,
+        scored_on=board.split,
+        sizes=tuple(sizes),
+        f1=tuple(round(m, 3) for m in means),
+        trend=kind,
+        fit=fit,
+        doubling=doubling,
+    )
