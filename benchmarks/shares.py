@@ -5,7 +5,7 @@ still but one. Shares are made in two ways: by busy loops beside it, one, three,
 quota of processor time (Linux control groups, where this user may make one). Settings take turns,
 round after round, so that other work on the machine disturbs all alike.
 
-    python benchmarks/shares.py [--out FILE.json] [--rounds 3] [--seconds 4] [--settings A,B]
+    python benchmarks/shares.py [--out FILE.json] [--minutes 9] [--settings A,B]
 """
 
 from __future__ import annotations
@@ -187,11 +187,30 @@ def train() -> None:
     module.train_ner(docs, config=NerConfig(steps=20_000), seed=1, on_progress=note)
 
 
+def measure(
+    way: str, share: str, trainees: dict[str, Trainee], group: Quota | None, args: Any
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """A reading of each setting at one share."""
+    n_cores = len(args.cores)
+    allowed = SHARES[share] * n_cores
+    by_quota = way == "quota"
+    with neighbours(0 if by_quota else round(n_cores / SHARES[share] - n_cores), args.cores, group):
+        for name, trainee in trainees.items():
+            setting, threads = SETTINGS[name], n_cores
+            if by_quota and setting.heeds_quota:
+                threads = max(1, int(allowed))
+            if group:
+                group.limit(allowed if by_quota else None)
+            yield name, trainee.train(args.seconds, setting.threads or threads)
+            if group:
+                group.limit(None)
+
+
 def main() -> None:
     """Measure all settings at all shares in turns, print a table, write figures without text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=9.0, help="as many rounds as fit")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each reading")
     parser.add_argument("--cores", type=int, default=2, help="to keep to")
     parser.add_argument("--settings", default="before,now,passive,3e3,one thread")
@@ -201,54 +220,40 @@ def main() -> None:
     if args.train:
         train()
         return
+    # What is made here goes away, whoever ends us.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    cores = sorted(os.sched_getaffinity(0))[: args.cores]
-    os.sched_setaffinity(0, cores)
+    args.cores = sorted(os.sched_getaffinity(0))[: args.cores]
+    os.sched_setaffinity(0, args.cores)
     names = args.settings.split(",")
     readings: dict[tuple[str, str, str], list[dict[str, float]]] = {}
+    began = time.monotonic()
     with ExitStack() as stack:
-        quota = stack.enter_context(own_group())
+        group = stack.enter_context(own_group())
         trainees = {}
         for name in names:
             trainees[name] = Trainee(SETTINGS[name])
             stack.callback(trainees[name].end)
-            if quota:
-                quota.add(trainees[name].pid)
-        places = [("alone", "full")]
-        places += [(w, s) for w in args.ways.split(",") if w for s in SHARES if s != "full"]
-        for _ in range(args.rounds):
+            if group:
+                group.add(trainees[name].pid)
+        ways = [way for way in args.ways.split(",") if way != "quota" or group]
+        places = [("neighbours", "full"), *((w, s) for w in ways for s in ("half", "quarter"))]
+        longest = 0.0
+        while time.monotonic() - began + longest < 60 * args.minutes or not readings:
+            started = time.monotonic()
             for way, share in places:
-                if way == "quota" and quota is None:
-                    continue
-                allowed = SHARES[share] * len(cores)
-                n = round(len(cores) * (1 / SHARES[share] - 1)) if way == "neighbours" else 0
-                with neighbours(n, cores, quota):
-                    for name in names:
-                        setting, threads = SETTINGS[name], len(cores)
-                        if quota:
-                            quota.limit(allowed if way == "quota" else None)
-                        if way == "quota" and setting.heeds_quota:
-                            threads = max(1, int(allowed))
-                        found = trainees[name].train(args.seconds, setting.threads or threads)
-                        readings.setdefault((way, share, name), []).append(found)
-                        speed = found["tokens"] / found["seconds"]
-                        print(
-                            f"{way:10} {share:8} {name:10} {speed:7.0f}  {found['others']:.2f}",
-                            file=sys.stderr,
-                        )
-                        if quota:
-                            quota.limit(None)
+                for name, found in measure(way, share, trainees, group, args):
+                    readings.setdefault((way, share, name), []).append(found)
+                    speed = f"{found['tokens'] / found['seconds']:7.0f} word pieces/s"
+                    others = f"others take {found['others']:.2f} cores"
+                    print(f"{share:8} {way:10} {name:10} {speed}, {others}", file=sys.stderr)
+            longest = max(longest, time.monotonic() - started)
     rows = [
         {
             "way": way,
             "share": share,
             "setting": name,
-            "tokens_per_second": round(
-                statistics.median(r["tokens"] / r["seconds"] for r in found)
-            ),
-            "tokens_per_cpu_second": round(
-                statistics.median(r["tokens"] / r["cpu"] for r in found)
-            ),
+            "per_second": round(statistics.median(r["tokens"] / r["seconds"] for r in found)),
+            "per_cpu_second": round(statistics.median(r["tokens"] / r["cpu"] for r in found)),
             "readings": [{k: round(v, 2) for k, v in r.items()} for r in found],
         }
         for (way, share, name), found in readings.items()
@@ -263,11 +268,8 @@ def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     print("| share | " + " | ".join(names) + " |\n|" + " --- |" * (len(names) + 1))
     for way, share in dict.fromkeys((row["way"], row["share"]) for row in rows):
         here = {r["setting"]: r for r in rows if (r["way"], r["share"]) == (way, share)}
-        cells = [
-            f"{here[n]['tokens_per_second']:,} ({here[n]['tokens_per_cpu_second']:,})"
-            for n in names
-        ]
-        print(f"| {share}, {way} | " + " | ".join(cells) + " |")
+        cells = [f"{here[n]['per_second']:,} ({here[n]['per_cpu_second']:,})" for n in names]
+        print(f"| {share}{', ' + way if share != 'full' else ''} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
