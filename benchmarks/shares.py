@@ -157,31 +157,26 @@ def train() -> None:
     from notesmith.forecast.resources import busy_seconds
 
     module._HISTORY_EVERY = 1
-    began: tuple[float, float, float, int] | None = None
-    seconds, warm = 0.0, False
+    seconds = 0.0
+    wall, cpu, busy, tokens = time.perf_counter(), time.process_time(), busy_seconds(), 0
 
     def note(progress: Any) -> None:
-        nonlocal began, seconds, warm
-        if began is None and warm:
-            began = time.perf_counter(), time.process_time(), busy_seconds(), progress.tokens
+        nonlocal seconds, wall, cpu, busy, tokens
+        took = time.perf_counter() - wall
+        if took < seconds:
             return
-        answer: dict[str, float] = {}
-        if began is not None:
-            wall, cpu, busy, tokens = began
-            took = time.perf_counter() - wall
-            if took < seconds:
-                return
-            own = time.process_time() - cpu
-            answer = {
-                "tokens": progress.tokens - tokens,
-                "seconds": took,
-                "cpu": own,
-                "others": max(0.0, (busy_seconds() - busy - own) / took),
-            }
+        own = time.process_time() - cpu
+        answer = {
+            "tokens": progress.tokens - tokens,
+            "seconds": took,
+            "cpu": own,
+            "others": max(0.0, (busy_seconds() - busy - own) / took),
+        }
         print(json.dumps(answer), flush=True)
         seconds, threads = json.loads(sys.stdin.readline())
         torch.set_num_threads(threads)
-        began, warm = None, True
+        tokens = progress.tokens
+        wall, cpu, busy = time.perf_counter(), time.process_time(), busy_seconds()
 
     docs = read_corpus(demo_corpus_path() / "train", on_problem="count").docs
     module.train_ner(docs, config=NerConfig(steps=20_000), seed=1, on_progress=note)
