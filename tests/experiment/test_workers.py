@@ -11,8 +11,8 @@ from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
 from notesmith.experiment.cells import CellStore
 from notesmith.experiment.engine import run_cells
-from notesmith.experiment.machine import n_cores
 from notesmith.experiment.workers import crew
+from notesmith.processors import n_cores
 
 from .fakes import STAGES, chain, fake, fake_stages
 
@@ -110,8 +110,8 @@ from functools import partial
 from pathlib import Path
 from notesmith.experiment.cells import CellStore
 from notesmith.experiment.workers import crew
+from notesmith.processors import n_cores
 from notesmith.experiment.engine import run_cells
-from notesmith.experiment.machine import n_cores
 from tests.experiment.fakes import chain, fake_stages
 if __name__ == "__main__":
     store = CellStore(Path(sys.argv[1]))

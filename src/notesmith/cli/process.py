@@ -1,4 +1,4 @@
-"""Prepare the process before heavy libraries load: cache folders, telemetry off, allocator."""
+"""Prepare the process before heavy libraries load: caches, telemetry off, threads, allocator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from types import FrameType
 
 from notesmith.allocator import tune_allocator
 from notesmith.home import home
+from notesmith.processors import thread_variables
 
 
 def prepare() -> None:
-    """Set the libraries' cache and telemetry variables and the allocator, once, at start-up."""
+    """Set the libraries' variables (cache, telemetry, threads) and the allocator, at start-up."""
     cache = home() / "huggingface"
     for name, value in {
         "HF_HOME": str(cache),
@@ -28,6 +29,7 @@ def prepare() -> None:
         "TQDM_DISABLE": "1",
     }.items():
         os.environ.setdefault(name, value)
+    os.environ |= thread_variables(os.environ)
     os.umask(0o077)
     # A polite kill unwinds, so that what was being written goes away.
     signal.signal(signal.SIGTERM, _terminate)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.allocator import give_back_memory
+from notesmith.processors import n_cores
 
 _PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
 
@@ -57,14 +58,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def machine() -> dict[str, Any]:

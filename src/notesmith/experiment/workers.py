@@ -25,14 +25,12 @@ from notesmith.allocator import SIDE_BY_SIDE, tune_allocator
 from notesmith.errors import StageError
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.engine import StageFunction, compute
-from notesmith.experiment.machine import n_cores
+from notesmith.processors import thread_variables
 from notesmith.progress import Progress
 
 MakeStages = Callable[[], Mapping[str, StageFunction]]
 _Message = tuple[str, Progress]
 _SECONDS_BETWEEN_LOOKS = 0.2
-# Libraries ask for these as they are loaded.
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Crew:
@@ -100,9 +98,9 @@ def crew(n: int, root: Path, make_stages: MakeStages) -> Iterator[Crew]:
 
     ``make_stages`` is called in every worker, so it must pickle.
     """
-    share = str(max(1, n_cores() // n))
-    ours = [SIDE_BY_SIDE, *(name for name in _THREADS if name not in os.environ)]
-    os.environ |= {**dict.fromkeys(ours, share), SIDE_BY_SIDE: str(n)}
+    ours = {SIDE_BY_SIDE: str(n), **thread_variables(os.environ, n_processes=n)}
+    before = {name: os.environ[name] for name in ours if name in os.environ}
+    os.environ |= ours
     found = Crew(n, root, make_stages)
     try:
         yield found
@@ -114,6 +112,7 @@ def crew(n: int, root: Path, make_stages: MakeStages) -> Iterator[Crew]:
     finally:
         for name in ours:
             del os.environ[name]
+        os.environ |= before
 
 
 def _killed(cells: tuple[Cell, ...]) -> StageError:

@@ -20,6 +20,7 @@ from notesmith.lm.folder import Card, fingerprint_folder
 from notesmith.lm.source import find_source, require, trimmed_folder
 from notesmith.models.load import quiet, read_causal, read_tokenizer
 from notesmith.models.manifest import write_manifest
+from notesmith.processors import heed_quota
 
 if TYPE_CHECKING:
     import torch
@@ -163,6 +164,7 @@ def open_folder(
     """
     import torch
 
+    heed_quota()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     weights = torch.bfloat16 if _use_bf16(dtype, where) else torch.float32
     model = read_causal(folder, weights).to(where)

@@ -19,6 +19,7 @@ from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED, PACKAGED_SHA256
 from notesmith.ner.words import tag_names
+from notesmith.processors import heed_quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def open_encoder(folder: Path, name: str, *, tags: Sequence[str] | None = None) 
     Raises:
         ModelError: as ``load_encoder``.
     """
+    heed_quota()
     model = read_tagger(folder, tags)
     tokenizer = read_tokenizer(folder)
     check_vocabulary(tokenizer, model, folder)

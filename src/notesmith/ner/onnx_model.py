@@ -27,6 +27,7 @@ from notesmith.ner.decode import (
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.ner.words import tag_names
+from notesmith.processors import n_cores, quota
 from notesmith.progress import OnProgress, Progress, silent
 
 MODEL_FILE = "model.onnx"
@@ -168,7 +169,7 @@ class Tokenizer:
 
 
 def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
-    """Load what ``export_onnx`` wrote; ``threads`` to compute on, all cores if not given.
+    """Load what ``export_onnx`` wrote; ``threads`` to compute on, those it may use if not given.
 
     Raises:
         ModelError: the folder is not such an export or cannot be read.
@@ -187,6 +188,10 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Threads that wait in a loop take the cores of other work, and of each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is None and quota() is not None:
+        threads = n_cores()  # by itself it counts cores alone
     if threads is not None:
         options.intra_op_num_threads = threads
     path = folder / MODEL_FILE
