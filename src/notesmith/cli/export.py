@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from notesmith.cli.screen import say
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 
 
 def export(
@@ -23,7 +23,7 @@ def export(
     What was written is run beside the model: a difference is an error, and nothing is left.
     """
     if out.exists():
-        raise CorpusError(f"{out}: exists already; name another folder with --out")
+        raise FileError(f"{out}: exists already; name another folder with --out")
     from notesmith.ner import export_onnx, load_ner
 
     difference = export_onnx(load_ner(model), out)

@@ -13,7 +13,7 @@ import typer
 
 from notesmith.cli.corpus import parse_label_map
 from notesmith.cli.screen import Screen, say
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, FileError
 from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def train(
     """
     config = student_config(changes or ())
     if out.exists():
-        raise CorpusError(f"{out}: exists already; name another folder with --out")
+        raise FileError(f"{out}: exists already; name another folder with --out")
     from notesmith.corpus import read_corpus
 
     renamed = parse_label_map(label_map)

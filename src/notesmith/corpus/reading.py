@@ -92,7 +92,8 @@ def write_corpus(
         counts of what the format cannot hold and was left out.
 
     Raises:
-        CorpusError: a document cannot be written in this format, or the disk is full.
+        CorpusError: a document cannot be written in this format.
+        FileError: the disk is full, or the place is taken.
     """
     lost = _named(format).write(list(docs), Path(path))
     return {what: n for what, n in sorted(lost.items()) if n}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from notesmith.errors import CorpusError, StageError
+from notesmith.errors import FileError, StageError
 from notesmith.files.checksums import CHECKSUM, checksum
 from notesmith.files.write import read_regular
 from notesmith.report.view import (
@@ -53,7 +53,7 @@ def read_run(folder: Path) -> View:
     except (FileNotFoundError, NotADirectoryError):
         raise StageError(f"{folder}: no results.json; finish the run first") from None
     except (ValueError, RecursionError) as error:
-        if isinstance(error, CorpusError):
+        if isinstance(error, FileError):
             raise
         raise StageError(f"{path}: is not JSON; write it again with notesmith report") from None
     if not isinstance(results, dict):

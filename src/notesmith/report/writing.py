@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 from notesmith.files.leftovers import sweep
 from notesmith.files.write import atomic_file, atomic_write_text, make_folder
 from notesmith.report.examples import ExampleSet
@@ -71,10 +71,10 @@ def write_methods(view: View, path: Path, *, facts: PaperFacts | None = None) ->
         facts: what the run cannot know.
 
     Raises:
-        CorpusError: a draft that was edited stands there.
+        FileError: a draft that was edited stands there.
     """
     if _is_edited(path):
-        raise CorpusError(f"{path}: was edited; move it away, or name another file with --out")
+        raise FileError(f"{path}: was edited; move it away, or name another file with --out")
     draft = draft_methods(view, facts)
     text = f"{draft.methods.rstrip()}\n\n{_SIGNED.format(_signature(draft.methods))}\n"
     # Both are on the disk before either has its name.
