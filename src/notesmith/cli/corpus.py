@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from notesmith.cli.screen import Screen, say_json
-from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE
+from notesmith.corpus.formats import FORMATS, READABLE, ReadOptions
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.formats.label_studio_write import config_for
+from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError, FileError

@@ -25,9 +25,10 @@ from notesmith.cli.corpus import (
     read_splits,
 )
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus import CorpusRead, ReadOptions
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.formats.conll import Columns
+from notesmith.corpus.reading import CorpusRead
 from notesmith.errors import ConfigError, FileError
 
 _SHOWN = 20

@@ -24,7 +24,8 @@ def export(
     """
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
-    from notesmith.ner import export_onnx, load_ner
+    from notesmith.ner.model import load_ner
+    from notesmith.ner.onnx_export import export_onnx
 
     difference = export_onnx(load_ner(model), out)
     say(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")

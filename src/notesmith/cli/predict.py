@@ -73,7 +73,8 @@ def predict(
     from notesmith.corpus.notes import find_notes, survey
     from notesmith.errors import FileError, shown_name
     from notesmith.files.write import must_be_new
-    from notesmith.ner import Decision, load_student
+    from notesmith.ner.decode import Decision
+    from notesmith.ner.student import load_student
 
     decision = Decision(parse_thresholds(thresholds or ()), scores)
     Output(out, "", ())

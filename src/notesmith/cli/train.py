@@ -56,7 +56,7 @@ def train(
     config = student_config(changes or ())
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
-    from notesmith.corpus import read_corpus
+    from notesmith.corpus.reading import read_corpus
 
     renamed = parse_label_map(label_map)
 
@@ -73,8 +73,8 @@ def train(
 
     gold = read(corpus)
     extra = [doc for path in made or () for doc in read(path)]
-    from notesmith.ner import train_ner
     from notesmith.ner.encoder import have_encoder
+    from notesmith.ner.train import train_ner
 
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
     with moving_line() as on_progress:

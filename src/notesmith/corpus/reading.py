@@ -228,3 +228,8 @@ def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Docume
     )
     tally.note("relations left out by the label map", len(doc.relations) - len(relations))
     return replace(doc, entities=tuple(kept), relations=relations)
+
+
+def demo_corpus_path() -> Path:
+    """The packaged fictional notes: a folder with ``train``, ``dev`` and ``test``."""
+    return Path(__file__).parent.parent / "demo"

@@ -15,12 +15,12 @@ from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
 from notesmith.files.checksums import CHECKSUM, checksum, loads_checked
 from notesmith.files.write import FILE_MODE, atomic_write_text
-from notesmith.filters import Candidate, Dropped
+from notesmith.filters.candidate import Candidate, Dropped
 from notesmith.markup import Fault
-from notesmith.synthesis import NameSet
+from notesmith.synthesis.names import NameSet
 
 if TYPE_CHECKING:
-    from notesmith.lm import Sample
+    from notesmith.lm.samples import Sample
 
 DOCS = "docs.jsonl"
 DROPPED = "dropped.jsonl"
@@ -117,7 +117,7 @@ class SampleLog:
 
 
 def _sample(record: dict[str, Any]) -> Sample:
-    from notesmith.lm import Sample
+    from notesmith.lm.samples import Sample
 
     return Sample(
         index=int(record["index"]),

@@ -10,8 +10,8 @@ from notesmith.document import Document
 from notesmith.experiment.artefacts import load_candidates, load_docs, load_dropped
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.plan import Plan
-from notesmith.filters import Candidate
-from notesmith.report import DroppedExample, ExampleSet, PairedExample
+from notesmith.filters.candidate import Candidate
+from notesmith.report.examples import DroppedExample, ExampleSet, PairedExample
 from notesmith.segments import cut, split
 
 _N_GOLD = 20

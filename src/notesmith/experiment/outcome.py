@@ -13,8 +13,8 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
-from notesmith.evaluate import CellScores, assemble
-from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.evaluate.results import assemble
+from notesmith.evaluate.scores import OUT_OF_DRAW, CellScores
 from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.machine import machine, versions

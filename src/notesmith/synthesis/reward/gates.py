@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from notesmith.config import FilterConfig
 from notesmith.document import Document
-from notesmith.filters import Candidate
+from notesmith.filters.candidate import Candidate
 from notesmith.filters.repeats import GoldTexts, pieces_of
 from notesmith.filters.rules import judge, n_inside_words
 
