@@ -18,6 +18,7 @@ ORDER = (
 ).split()
 # None of a group imports another of it, at any distance.
 APART = (("augmentation", "annotation", "synthesis"), ("report", "review"))
+# Half as many again as there were in November 2026.
 MOST_MODULES = {"import": 45, "help": 925}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "scipy", "pyarrow"}
 
@@ -163,7 +164,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.rpartition("@")[2].split())
 
 
-# Counted and not timed, for a busy machine takes several times as long. Half as many again as today.
+# Counted and not timed, for a busy machine takes several times as long.
 def test_import_is_light():
     modules = loaded_by("import notesmith")
     assert not {name.split(".")[0] for name in modules} & HEAVY

@@ -231,6 +231,12 @@ def test_hostile_notes_are_shown_not_run():
     assert "\u202e" not in page.text
 
 
+def test_a_dropped_text_says_what_it_repeats():
+    dropped = DroppedExample("repeats gold", PLANTED, None, "<g1>", 0.876)
+    page = Page(render_examples(ExampleSet((), (), (dropped,))))
+    assert "repeats gold: <g1>, 88% alike" in page.text
+
+
 def test_a_bare_run_has_a_page():
     bare = {
         "schema": 1,
