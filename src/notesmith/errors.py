@@ -3,6 +3,7 @@
     NotesmithError
     ├── CorpusError        a file or record cannot be read as asked (file, line, id, remedy)
     │   └── OffsetError    a span does not fit its text
+    ├── FileError          a file cannot be written, or something else stands in its place
     ├── ConfigError        a recipe or an option is wrong
     ├── MissingExtraError  an optional dependency is absent (prints its install line)
     ├── ModelError         a model folder or name cannot be used
@@ -56,6 +57,10 @@ class CorpusError(NotesmithError, ValueError):
 
 class OffsetError(CorpusError):
     """A span does not fit the text it points into."""
+
+
+class FileError(NotesmithError, ValueError):
+    """A file or folder cannot be written, or something else stands in its place."""
 
 
 class ConfigError(NotesmithError, ValueError):

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from notesmith.cli.app import app
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, FileError
 
 TEXT = "Secretgout and secretpain today"
 
@@ -78,7 +78,7 @@ def test_doubtful_labels_there_and_back(tmp_path: Path) -> None:
     write_corpus([*(note(str(i), "P", "P") for i in range(3)), note("3", "P")], gold)
     out = run("check", gold, "--doubtful", folder, "--as", "brat")
     assert "doubtful: 1 of 4 documents for brat (holds note text)" in out.replace("\n", "")
-    with pytest.raises(CorpusError, match="exists already"):
+    with pytest.raises(FileError, match="exists already"):
         run("check", gold, "--doubtful", folder)
     annotations = folder / "3.ann"
     annotations.write_text(annotations.read_text().replace("maybe-P", "P"))

@@ -43,14 +43,14 @@ def raising(monkeypatch, error):
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("notesmith.experiment.load_recipe", fail)
+    monkeypatch.setattr("notesmith.experiment.recipes.load_recipe", fail)
 
 
 def test_ctrl_c_is_a_hint_and_exit_code_130(monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("notesmith.experiment.run_recipe", interrupt)
+    monkeypatch.setattr("notesmith.experiment.run.run_recipe", interrupt)
     result = CliRunner().invoke(app, ["run", "quickstart"])
     assert result.exit_code == 130
     assert result.stderr.strip() == "notesmith: interrupted; the same command goes on where it was"

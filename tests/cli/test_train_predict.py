@@ -11,7 +11,7 @@ from notesmith.cli.app import app
 from notesmith.cli.train import student_config
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError, CorpusError, ModelError
+from notesmith.errors import ConfigError, FileError, ModelError
 from notesmith.ner import load_ner
 from notesmith.ner.decode import score_of
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_predicted_so(
 def test_the_input_is_not_written_over(folder: Path) -> None:
     source = folder / "gold.jsonl"
     done = run("predict", folder / "model", source, "--out", source)
-    assert isinstance(done.exception, CorpusError) and "is the input" in str(done.exception)
+    assert isinstance(done.exception, FileError) and "is the input" in str(done.exception)
 
 
 def test_an_interrupt_says_how_to_go_on(
@@ -177,12 +177,12 @@ def test_thresholds_are_scored_on_gold(folder: Path) -> None:
 
 def test_an_export_does_not_write_over_a_folder(folder: Path) -> None:
     done = run("export", folder / "model", "--out", folder / "model")
-    assert isinstance(done.exception, CorpusError) and "exists already" in str(done.exception)
+    assert isinstance(done.exception, FileError) and "exists already" in str(done.exception)
 
 
 def test_nothing_is_trained_over_an_existing_folder(folder: Path) -> None:
     done = run("train", folder / "gold.jsonl", "--out", folder / "model")
-    assert isinstance(done.exception, CorpusError) and "exists already" in str(done.exception)
+    assert isinstance(done.exception, FileError) and "exists already" in str(done.exception)
 
 
 def test_a_folder_without_a_model_is_an_error(folder: Path) -> None:

@@ -9,7 +9,7 @@ from notesmith.cli.app import app
 from notesmith.cli.corpus import parse_label_map
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, FileError
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_convert_needs_a_format(corpus, tmp_path):
         run("convert", corpus, tmp_path / "d")
     run("convert", corpus, tmp_path / "d", "--to", "brat")
     assert len(os.listdir(tmp_path / "d")) == 20
-    with pytest.raises(CorpusError, match="exists already"):
+    with pytest.raises(FileError, match="exists already"):
         run("convert", corpus, tmp_path / "d", "--to", "brat")
 
 

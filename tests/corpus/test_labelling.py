@@ -16,7 +16,7 @@ from notesmith.corpus.labelling import Labelled, Output, chunks, label_notes
 from notesmith.corpus.notes import survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.progress import Progress
 
 DOCS = [Document(f"n{i:02}", f"note {i} with fever" * (1 + i % 3)) for i in range(23)]
@@ -140,7 +140,7 @@ def test_an_output_has_one_writer(tmp_path: Path) -> None:
     with (tmp_path / f".o.jsonl.{KEY}.part").open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for key in (KEY, OTHER):
-            with pytest.raises(CorpusError, match="another process is writing it"):
+            with pytest.raises(FileError, match="another process is writing it"):
                 run(Labeller(), tmp_path / "o.jsonl", key=key)
 
 
@@ -175,7 +175,7 @@ def test_progress_tells_the_time_left(tmp_path: Path) -> None:
 def test_names_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not compressed"):
         Output(tmp_path / "o.jsonl.gz", KEY, ())
-    with pytest.raises(CorpusError, match="is a folder"):
+    with pytest.raises(FileError, match="is a folder"):
         Output(tmp_path, KEY, ())
 
 

@@ -8,7 +8,7 @@ from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.reading import relabel
 from notesmith.document import Document, Entity, Relation
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, FileError
 
 DOC = Document(
     "n1",
@@ -118,7 +118,7 @@ def test_unwritable_document_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.jsonl"
     write_corpus([DOC], path)
     before = path.read_bytes()
-    with pytest.raises(CorpusError):
+    with pytest.raises(FileError):
         write_corpus([DOC, Document("x", "a\ud800")], path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import typer
 
-from notesmith import experiment
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
 from notesmith.errors import NotesmithError
 from notesmith.experiment import bundle
+from notesmith.experiment import run as running
 from notesmith.experiment.folder import CELLS, claim_folder
 from notesmith.forecast import checks, forecast
 from notesmith.forecast.resources import Resources
@@ -93,7 +93,7 @@ def small(folder: Path) -> Iterator[None]:
     bert = tiny_encoder(folder / "encoder")
     cells = folder / "cells"
     cells.mkdir()
-    locate, plan, run = encoder.locate_encoder, train.plan_batches, experiment.run_recipe
+    locate, plan, run = encoder.locate_encoder, train.plan_batches, running.run_recipe
 
     def located(name: str) -> Path:
         return locate(name) if Path(name).is_dir() else bert
@@ -124,7 +124,7 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(hub, "commit_of", lambda hub_id: "c" * 40)
         patch.setattr(hub, "download", downloaded)
         patch.setattr(train, "plan_batches", planned)
-        patch.setattr(experiment, "run_recipe", run_small)
+        patch.setattr(running, "run_recipe", run_small)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
         for module in (init_write, forecast):

@@ -110,7 +110,7 @@ def test_processes_that_register_at_once_lose_no_opening(tmp_path, tried, amount
 
 
 def test_a_write_that_fails_leaves_the_register_as_it_was(tmp_path, tried, monkeypatch):
-    from notesmith.errors import CorpusError
+    from notesmith.errors import FileError
     from notesmith.experiment import register as module
     from notesmith.files import write as writing
 
@@ -130,7 +130,7 @@ def test_a_write_that_fails_leaves_the_register_as_it_was(tmp_path, tried, monke
             try:
                 fill(folder, at + 1)
                 good = name is None
-            except CorpusError as error:
+            except FileError as error:
                 good = "disk full" in str(error)
                 good = good and before == {p.name: p.read_bytes() for p in folder.glob("*")}
         tried.count("full disk while an opening is registered", good)

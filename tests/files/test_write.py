@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 from notesmith.files.leftovers import hidden_beside
 from notesmith.files.write import (
     atomic_folder,
@@ -38,9 +38,9 @@ def test_existing_folder_keeps_its_mode(tmp_path):
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "a").write_text("x")
-    with pytest.raises(CorpusError, match="a: is a file"):
+    with pytest.raises(FileError, match="a: is a file"):
         make_folder(tmp_path / "a")
-    with pytest.raises(CorpusError, match="cannot be written"):
+    with pytest.raises(FileError, match="cannot be written"):
         make_folder(tmp_path / "a" / "b")
 
 
@@ -54,7 +54,7 @@ def test_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call,
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(CorpusError, match=r"notes\.txt: disk full") as error:
+    with pytest.raises(FileError, match=r"notes\.txt: disk full") as error:
         atomic_write_text(path, "new")
     monkeypatch.undo()
     assert "\n" not in str(error.value)
@@ -73,7 +73,7 @@ def test_interrupt_while_writing_leaves_no_temporary_file(tmp_path, monkeypatch)
 
 
 def test_lone_surrogate_is_an_error(tmp_path):
-    with pytest.raises(CorpusError, match="lone surrogate at offset 1"):
+    with pytest.raises(FileError, match="lone surrogate at offset 1"):
         atomic_write_text(tmp_path / "x", "a\ud800")
 
 
@@ -97,7 +97,7 @@ def test_parts_of_a_folder_are_private_and_a_full_disk_names_the_folder(tmp_path
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with (
-        pytest.raises(CorpusError, match=r"/new: disk full"),
+        pytest.raises(FileError, match=r"/new: disk full"),
         atomic_folder(tmp_path / "new") as folder,
     ):
         write_part(folder / "x", "x")
@@ -105,7 +105,7 @@ def test_parts_of_a_folder_are_private_and_a_full_disk_names_the_folder(tmp_path
 
 
 def test_a_name_too_long_is_one_line(tmp_path):
-    with pytest.raises(CorpusError, match=r"cannot be written .File name too long"):
+    with pytest.raises(FileError, match=r"cannot be written .File name too long"):
         atomic_write_text(tmp_path / ("x" * 300) / "y", "z")
 
 
@@ -125,7 +125,7 @@ def test_folder_vanishes_on_error(tmp_path):
 )
 def test_full_disk_inside_a_folder_is_one_line(tmp_path, error):
     with (
-        pytest.raises(CorpusError, match="out: disk full"),
+        pytest.raises(FileError, match="out: disk full"),
         atomic_folder(tmp_path / "out"),
     ):
         raise error
@@ -134,7 +134,7 @@ def test_full_disk_inside_a_folder_is_one_line(tmp_path, error):
 
 def test_an_error_inside_a_folder_names_it_as_the_caller_knows_it(tmp_path):
     with (
-        pytest.raises(CorpusError, match=f"^{tmp_path}/out/x/y: text holds a lone surrogate"),
+        pytest.raises(FileError, match=f"^{tmp_path}/out/x/y: text holds a lone surrogate"),
         atomic_folder(tmp_path / "out") as folder,
     ):
         write_part(folder / "x" / "y", "\ud800")
@@ -144,7 +144,7 @@ def test_filled_folder_is_not_written_over_unless_asked(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "old").write_text("old")
-    with pytest.raises(CorpusError, match="exists already"), atomic_folder(out):
+    with pytest.raises(FileError, match="exists already"), atomic_folder(out):
         pass
     with atomic_folder(out, replace=True) as folder:
         (folder / "new").write_text("new")
@@ -166,7 +166,7 @@ def test_failed_swap_keeps_the_old_folder(tmp_path, monkeypatch):
         real(a, b)
 
     monkeypatch.setattr(os, "replace", second_fails)
-    with pytest.raises(CorpusError, match="disk full"), atomic_folder(out, replace=True):
+    with pytest.raises(FileError, match="disk full"), atomic_folder(out, replace=True):
         pass
     assert (out / "old").read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
@@ -199,7 +199,7 @@ def test_a_size_limit_is_one_line_and_leaves_the_old_file(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        with pytest.raises(CorpusError, match=r"a.txt: larger than a file may be here"):
+        with pytest.raises(FileError, match=r"a.txt: larger than a file may be here"):
             atomic_write_text(path, "new" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -209,6 +209,6 @@ def test_a_size_limit_is_one_line_and_leaves_the_old_file(tmp_path):
 def test_a_link_to_a_folder_is_not_written_through(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CorpusError, match="out: exists already"), atomic_folder(tmp_path / "out"):
+    with pytest.raises(FileError, match="out: exists already"), atomic_folder(tmp_path / "out"):
         pass
     assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-from hashlib import blake2b
-
-import pytest
-
 from notesmith.config import FilterConfig
 from notesmith.document import Document, Entity
 from notesmith.filters import Candidate, HeldOut, run
-from notesmith.filters.duplicates import CopyIndex, DuplicateIndex, jaccard, shingles
 from notesmith.filters.rules import has_loop, judge, n_repeated
+from notesmith.filters.run import HELD_OUT
 from notesmith.markup import Fault
 
 GOLD = Document(
@@ -112,18 +107,27 @@ def test_held_out_text_is_found_by_hash_alone() -> None:
     assert found == {"leak": "repeats a held-out document"}
 
 
-def test_hashes_of_held_out_text_cannot_be_looked_up_in_a_dictionary() -> None:
-    """Whoever hashes every phrase he can think of finds none: the key is another each time."""
-    first, second = HeldOut.of([SECRET]), HeldOut.of([SECRET])
-    assert first._grams and not first._grams & second._grams
-    guessed = {blake2b(g.encode(), digest_size=8).digest() for g in shingles(SECRET, 8)}
-    assert not first._grams & guessed
+TWELVE_WORDS = " ".join(GOLD.text.split()[:12])
 
 
-def test_hashes_of_held_out_text_are_neither_shown_nor_stored() -> None:
-    assert repr(HeldOut.of([SECRET])) == "HeldOut()"
-    with pytest.raises(TypeError, match="do not leave their process"):
-        pickle.dumps(HeldOut.of([SECRET]))
+def test_a_dropped_text_says_what_it_repeats_and_how_alike() -> None:
+    made = [
+        candidate("gold", "She will be seen again in seven weeks."),
+        candidate("part", f"{TWELVE_WORDS} gout, which is what all of us believed."),
+        candidate("first", "An old man fell at home and broke his left hip last night."),
+        candidate("again", "An old man fell at home and broke his left hip one night."),
+        candidate("leak", "He said: nine words of the sealed note that nobody saw."),
+        candidate("short", "He came."),
+    ]
+    config = FilterConfig(near_duplicate=0.5, copy_ratio=0.3)
+    result = run(made, [GOLD], config, held_out=HeldOut.of([SECRET]))
+    assert {d.candidate.id: (d.match, d.likeness) for d in result.dropped} == {
+        "gold": ("g", 4 / 8),  # of six runs of three words each four are shared
+        "part": ("g", 5 / 13),  # of its runs of eight words
+        "again": ("first", 9 / 13),
+        "leak": (HELD_OUT, 2 / 4),
+        "short": (None, None),
+    }
 
 
 def test_counts_and_both_halves_are_kept() -> None:
@@ -132,32 +136,14 @@ def test_counts_and_both_halves_are_kept() -> None:
     assert [d.candidate.marked for d in result.dropped] == ["x", "y"]
 
 
-def test_jaccard_by_hand() -> None:
-    # abc bcd v abc bce: one of three shingles is shared.
-    assert jaccard(shingles("a b c d"), shingles("a b c e")) == 1 / 3
-
-
 def test_loops() -> None:
     assert has_loop("a b a b a b".split(), 3)
     assert not has_loop("a b a b a c".split(), 3)
     assert not has_loop("a b c d".split(), 2)
 
 
-def test_the_copied_ratio_looks_at_one_text_at_a_time() -> None:
-    index = CopyIndex(["a b c d e", "f g h i j"], size=2)
-    assert index.copied_ratio("a b c d e") == 1.0
-    assert index.copied_ratio("a b c f g h") == 2 / 5
-
-
 def test_a_copied_passage_is_found_over_the_ends_of_its_sentences() -> None:
     assert reasons(candidate("passage", GOLD.text)) == {"passage": "repeats gold"}
-
-
-def test_the_index_knows_which_text_is_repeated() -> None:
-    index = DuplicateIndex(0.8)
-    index.add("k", "one two three four five six seven")
-    assert index.find("one two three four five six seven") == "k"
-    assert index.find("seven six five four three two one") is None
 
 
 def test_a_copied_note_is_found_where_notes_are_the_unit() -> None:

@@ -44,9 +44,7 @@ class Fixed:
 
 
 def pipeline(monkeypatch: pytest.MonkeyPatch, marks: dict[str, str], **config: Any) -> Any:
-    import notesmith.ner
-
-    monkeypatch.setitem(notesmith.ner.__dict__, "load_student", lambda folder: Fixed(marks))
+    monkeypatch.setattr("notesmith.ner.student.load_student", lambda folder: Fixed(marks))
     nlp = spacy.blank("en")
     nlp.add_pipe("notesmith", config={"model": "some folder", **config})
     return nlp

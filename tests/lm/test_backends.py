@@ -12,7 +12,7 @@ from notesmith.lm.backends import seed_of, server
 from notesmith.lm.backends.server import ServerBackend, resolve
 from notesmith.lm.backends.vllm import VllmBackend
 from notesmith.lm.constrain import MarkConstraint
-from notesmith.lm.sample import Sample
+from notesmith.lm.samples import Sample
 from tests.lm.tiny import save_tiny, tiny_lm
 
 CONFIG = SampleConfig(batch_size=2, max_new_tokens=9)

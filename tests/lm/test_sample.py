@@ -24,7 +24,8 @@ from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.transformers import TransformersBackend
 from notesmith.lm.backends.weights import UnsupportedModelError
 from notesmith.lm.constrain import MarkConstraint, Trie
-from notesmith.lm.sample import Sample, sample
+from notesmith.lm.sample import sample
+from notesmith.lm.samples import Sample
 from tests.lm.tiny import ARCHITECTURES, tiny_lm
 
 PROMPTS = [f"The patient {word} " for word in ("was", "had", "is on", "denied any", "saw")] * 4

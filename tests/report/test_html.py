@@ -234,6 +234,12 @@ def test_gold_alone_has_a_page(results):
     assert f"{gold['f1']['mean']:.1f}" in page.text
 
 
+def test_a_dropped_text_says_what_it_repeats():
+    dropped = DroppedExample("repeats gold", PLANTED, None, "<g1>", 0.876)
+    page = Page(render_examples(ExampleSet((), (), (dropped,))))
+    assert "repeats gold: <g1>, 88% alike" in page.text
+
+
 def test_an_unfinished_run_says_so(results):
     results["finished"] = {"scored": 3, "planned": 44}
     assert "3 of 44 scores" in Page(render_report(read(results))).text

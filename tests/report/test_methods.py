@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.writing import write_methods, write_report
 
@@ -186,7 +186,7 @@ def test_a_draft_that_was_edited_is_its_authors(example, tmp_path, caplog):
     as_written = path.read_text()
     assert write_methods(example, path).read_text() == as_written
     path.write_text(f"{as_written}Our own sentence.\n")
-    with pytest.raises(CorpusError, match="was edited; move it away, or name another file"):
+    with pytest.raises(FileError, match="was edited; move it away, or name another file"):
         write_methods(example, path)
     write_report(example, tmp_path)
     assert path.read_text().endswith("Our own sentence.\n")

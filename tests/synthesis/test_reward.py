@@ -26,8 +26,9 @@ from notesmith.errors import ConfigError, StageError
 from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
 from notesmith.metrics import PRFScore
+from notesmith.overlap import OverlapIndex
 from notesmith.synthesis.reward import Judges, RewardModel, fluency_of, load_user_reward
-from notesmith.synthesis.reward.context import ContextIndex, context_grams, context_tokens
+from notesmith.synthesis.reward.context import context_grams, context_tokens
 from notesmith.synthesis.reward.parts import (
     Mark,
     agreement,
@@ -185,30 +186,7 @@ def test_context_masks_mentions_and_numbers_alike() -> None:
 def test_a_list_of_mentions_says_nothing_new() -> None:
     grams = context_grams(document("d", "{D:a}; {D:b}; {D:c}; {D:d}"))
     assert not grams
-    assert ContextIndex().similarity(grams) == 1
-
-
-def test_similarity_is_the_largest_share_in_one_text() -> None:
-    index = ContextIndex.of([frozenset({1, 2, 3, 9}), frozenset({3, 4}), frozenset({7})])
-    grams = frozenset({1, 2, 3, 4})
-    assert index.similarity(grams) == 0.75
-    assert index.similarity(grams, besides={0}) == 0.5
-    assert index.similarity(grams, among={2}) == 0
-    assert index.similarity(frozenset({8})) == 0
-
-
-def test_the_oldest_leave_a_full_index() -> None:
-    index = ContextIndex(2)
-    for gram in (1, 2, 3):
-        index.add(frozenset({gram}))
-    assert len(index) == 2
-    assert [index.similarity(frozenset({g})) for g in (1, 2, 3)] == [0, 1, 1]
-    nothing = ContextIndex(0)
-    nothing.add(frozenset({1}))
-    assert nothing.similarity(frozenset({1})) == 0
-
-
-# The whole
+    assert OverlapIndex().container(grams).likeness == 1
 
 
 def test_an_honest_batch_is_explained_by_its_parts() -> None:

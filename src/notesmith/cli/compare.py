@@ -28,7 +28,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two sets of predictions by a bootstrap that is paired by document."""
-    from notesmith.corpus import read_corpus
+    from notesmith.corpus.reading import read_corpus
     from notesmith.evaluate.predictions import compare as compare_predictions
 
     found = compare_predictions(

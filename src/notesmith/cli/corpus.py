@@ -11,13 +11,13 @@ import typer
 from rich.table import Table
 
 from notesmith.cli.screen import Screen, say_json
-from notesmith.corpus import FORMATS, CorpusRead, ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE
+from notesmith.corpus.formats import FORMATS, READABLE, ReadOptions
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.formats.label_studio_write import config_for
+from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, FileError
 from notesmith.files.write import atomic_folder, atomic_write_text, must_be_new
 
 app = typer.Typer(
@@ -164,7 +164,7 @@ def convert(
     if configuration is not None:
         try:
             atomic_write_text(beside, configuration)
-        except CorpusError:
+        except FileError:
             target.unlink(missing_ok=True)  # both or none
             raise
         console.print(f"{beside}: paste it into the project (Labeling Interface, Code)")

@@ -24,12 +24,13 @@ from notesmith.cli.corpus import (
 )
 from notesmith.cli.corpus_agreement import Annotators, Paths, read_places
 from notesmith.cli.screen import Screen, say_json
-from notesmith.corpus import ReadOptions, write_corpus
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
 from notesmith.corpus.agreement import words
+from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
+from notesmith.corpus.reading import write_corpus
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 

@@ -25,10 +25,10 @@ from notesmith.cli.corpus import (
     print_counts,
 )
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus import ReadOptions
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
 from notesmith.corpus.annotators import AnnotatorsRead, Place, read_annotators
+from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError

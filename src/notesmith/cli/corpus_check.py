@@ -25,10 +25,11 @@ from notesmith.cli.corpus import (
     read_splits,
 )
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus import CorpusRead, ReadOptions
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.formats.conll import Columns
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.corpus.reading import CorpusRead
+from notesmith.errors import ConfigError, FileError
 
 _SHOWN = 20
 
@@ -89,7 +90,7 @@ def check(
     if changes and not committee:
         raise ConfigError("--set is for the students of the committee; add --committee")
     if doubtful is not None and doubtful.exists():
-        raise CorpusError(f"{doubtful}: exists already; name another folder with --doubtful")
+        raise FileError(f"{doubtful}: exists already; name another folder with --doubtful")
     corpora = read_splits(
         paths,
         format,

@@ -22,9 +22,10 @@ from notesmith.cli.corpus import (
     print_counts,
 )
 from notesmith.cli.screen import Screen
-from notesmith.corpus import ReadOptions, read_corpus, write_corpus
 from notesmith.corpus.corrected import HOLDING, merge_corrections
+from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.problems import Tally
+from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 

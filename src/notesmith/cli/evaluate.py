@@ -39,7 +39,7 @@ def evaluate(
     Where predictions carry attributes of gold: each one on mentions found (label and boundaries are
     right), and end to end, where label, boundaries and value must be right.
     """
-    from notesmith.corpus import read_corpus
+    from notesmith.corpus.reading import read_corpus
     from notesmith.evaluate.predictions import rate, resampled_units
 
     mentions = None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from notesmith.cli.screen import say
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 
 
 def export(
@@ -23,8 +23,9 @@ def export(
     What was written is run beside the model: a difference is an error, and nothing is left.
     """
     if out.exists():
-        raise CorpusError(f"{out}: exists already; name another folder with --out")
-    from notesmith.ner import export_onnx, load_ner
+        raise FileError(f"{out}: exists already; name another folder with --out")
+    from notesmith.ner.model import load_ner
+    from notesmith.ner.onnx_export import export_onnx
 
     difference = export_onnx(load_ner(model), out)
     say(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")

@@ -10,7 +10,7 @@ import typer
 from notesmith.cli.screen import Screen, say_json
 
 if TYPE_CHECKING:
-    from notesmith.forecast import Forecast
+    from notesmith.forecast.forecast import Forecast
 
 _GIB = 2**30
 
@@ -49,8 +49,8 @@ def plan(
     Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
     (nothing), and what is written where. Nothing is computed and the test set stays sealed.
     """
-    from notesmith.experiment import load_recipe
-    from notesmith.forecast import forecast_run
+    from notesmith.experiment.recipes import load_recipe
+    from notesmith.forecast.forecast import forecast_run
 
     config = load_recipe(
         recipe,

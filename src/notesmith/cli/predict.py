@@ -71,16 +71,17 @@ def predict(
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey
-    from notesmith.errors import CorpusError, shown_name
+    from notesmith.errors import FileError, shown_name
     from notesmith.files.write import must_be_new
-    from notesmith.ner import Decision, load_student
+    from notesmith.ner.decode import Decision
+    from notesmith.ner.student import load_student
 
     decision = Decision(parse_thresholds(thresholds or ()), scores)
     Output(out, "", ())
     if scores and out.suffix.lower() == ".parquet":
         raise ConfigError("--scores: Parquet has no place for them; end --out in .jsonl")
     if out.exists() and source.exists() and out.samefile(source):
-        raise CorpusError(f"{out}: is the input; name another file with --out")
+        raise FileError(f"{out}: is the input; name another file with --out")
     must_be_new(out)
     on_problem: OnProblem = "count" if skip_bad else "raise"
     fields = NoteFields(text_field, id_field)

@@ -20,6 +20,6 @@ def report(
 ) -> None:
     """Write results.json, report.html and methods.md of what is finished, computing nothing."""
     from notesmith.cli.progress import print_outcome
-    from notesmith.experiment import write_results
+    from notesmith.experiment.run import write_results
 
     print_outcome(write_results(folder, minutes_per_note=minutes_per_note))

@@ -13,7 +13,7 @@ from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
 if TYPE_CHECKING:
-    from notesmith.synthesis.reward import DocumentRewards
+    from notesmith.synthesis.reward.results import DocumentRewards
 
 _WHAT = {
     "agreement": "labels of names gold lacks agree with the model, both ways",
@@ -54,13 +54,14 @@ def reward(
     Prints ids and numbers, never text.
     """
     from notesmith.config import FilterConfig, RewardConfig
-    from notesmith.synthesis.reward import Judges, RewardModel
+    from notesmith.synthesis.reward.function import RewardModel
+    from notesmith.synthesis.reward.judges import Judges
 
     docs = _units(source, unit, file_format)
     known = _units(gold, unit, file_format) if gold else []
     judges = Judges()
     if model is not None:
-        from notesmith.ner import load_ner
+        from notesmith.ner.model import load_ner
 
         student = load_ner(model)
         for label, n in sorted(student.count_unknown(docs).items()):
@@ -82,7 +83,7 @@ def reward(
 
 
 def _units(path: Path, unit: Unit, file_format: str | None) -> Sequence[Document]:
-    from notesmith.corpus import read_corpus
+    from notesmith.corpus.reading import read_corpus
 
     docs = read_corpus(path, format=file_format).docs
     return docs if unit == "document" else [cut(d, span) for d in docs for span in split(d, unit)]

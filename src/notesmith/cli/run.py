@@ -57,8 +57,9 @@ def run(
     Stop it with Ctrl-C or a kill at any moment; the same command goes on.
     """
     from notesmith.cli.progress import Display, print_outcome, print_preview
-    from notesmith.experiment import load_recipe, run_recipe, write_results
-    from notesmith.experiment import preview as shrink
+    from notesmith.experiment.recipes import load_recipe
+    from notesmith.experiment.recipes import preview as shrink
+    from notesmith.experiment.run import run_recipe, write_results
 
     config = load_recipe(
         recipe,

@@ -24,7 +24,7 @@ def show(
     ] = None,
 ) -> None:
     """Show documents with their entities in colour."""
-    from notesmith.corpus import read_corpus
+    from notesmith.corpus.reading import read_corpus
     from notesmith.errors import CorpusError
     from notesmith.files.write import atomic_write_text, must_be_new
     from notesmith.report.html import render_documents

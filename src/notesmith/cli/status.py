@@ -17,7 +17,7 @@ def status(
     from rich.table import Table
 
     from notesmith.cli.progress import time_left
-    from notesmith.experiment import status_of
+    from notesmith.experiment.run import status_of
 
     found = status_of(folder)
     table = Table(title=str(found.folder), title_justify="left")

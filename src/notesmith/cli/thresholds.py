@@ -45,8 +45,8 @@ def thresholds(
     Scores are strict. The marked line of a label has the best F1 among those that reach --precision
     and --recall; its F1 flatters, for it was chosen on these notes.
     """
-    from notesmith.corpus import read_corpus
-    from notesmith.ner import load_student
+    from notesmith.corpus.reading import read_corpus
+    from notesmith.ner.student import load_student
     from notesmith.ner.sweep import Wanted, sweep_thresholds
 
     docs = read_corpus(gold, format=file_format, label_map=parse_label_map(label_map)).docs

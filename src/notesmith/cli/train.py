@@ -13,7 +13,7 @@ import typer
 
 from notesmith.cli.corpus import parse_label_map
 from notesmith.cli.screen import Screen, say
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, FileError
 from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def train(
     """
     config = student_config(changes or ())
     if out.exists():
-        raise CorpusError(f"{out}: exists already; name another folder with --out")
-    from notesmith.corpus import read_corpus
+        raise FileError(f"{out}: exists already; name another folder with --out")
+    from notesmith.corpus.reading import read_corpus
 
     renamed = parse_label_map(label_map)
 
@@ -73,8 +73,8 @@ def train(
 
     gold = read(corpus)
     extra = [doc for path in made or () for doc in read(path)]
-    from notesmith.ner import train_ner
     from notesmith.ner.encoder import have_encoder
+    from notesmith.ner.train import train_ner
 
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
     with moving_line() as on_progress:

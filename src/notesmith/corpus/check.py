@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from notesmith.document import Document, Span
+from notesmith.overlap import WORD, OverlapIndex, runs
 
 CheckName = Literal[
     "white space at an end",
@@ -51,10 +52,10 @@ DOUBTFUL: frozenset[CheckName] = frozenset(
     }
 )
 _WORDS = re.compile(r"\w+|[^\w\s]")
-_SHINGLE_WORDS = 5
+_RUN_WORDS = 5
 _LONG_WORDS = 40
-# A shingle in more documents than this is boilerplate and tells nothing.
-_COMMON_SHINGLE = 50
+# A run in more documents than this is boilerplate and tells nothing.
+_COMMON_RUN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,19 +262,12 @@ def _other_labels(
 
 def _duplicates(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[Finding]:
     every = [(split, doc) for split, docs in splits.items() for doc in docs]
-    numbers: dict[tuple[str, ...], int] = {}
-    shingles = [_shingles(doc.text, numbers) for _, doc in every]
-    holders: dict[int, list[int]] = defaultdict(list)
-    for i, found in enumerate(shingles):
-        for shingle in found:
-            holders[shingle].append(i)
+    found = [_runs_of(doc.text) for _, doc in every]
+    index = OverlapIndex(found)
     for i, (split, doc) in enumerate(every):
-        shared: Counter[int] = Counter()
-        for shingle in shingles[i]:
-            if len(holders[shingle]) <= _COMMON_SHINGLE:
-                shared.update(j for j in holders[shingle] if j < i)
+        shared = index.shared(found[i], among=range(i), common=_COMMON_RUN)
         for j, n in sorted(shared.items()):
-            jaccard = n / (len(shingles[i]) + len(shingles[j]) - n)
+            jaccard = n / (len(found[i]) + len(found[j]) - n)
             if jaccard < ratio:
                 continue
             other_split, other = every[j]
@@ -287,13 +281,12 @@ def _duplicates(splits: Mapping[str, Sequence[Document]], ratio: float) -> Itera
             )
 
 
-def _shingles(text: str, numbers: dict[tuple[str, ...], int]) -> set[int]:
-    """The runs of five words of ``text``, each by its number; none of a text too short to tell."""
-    words = [word.lower() for word in re.findall(r"\w+", text)]
-    if len(words) < 2 * _SHINGLE_WORDS:
-        return set()
-    runs = (tuple(words[i : i + _SHINGLE_WORDS]) for i in range(len(words) - _SHINGLE_WORDS + 1))
-    return {numbers.setdefault(run, len(numbers)) for run in runs}
+def _runs_of(text: str) -> frozenset[str]:
+    """The runs of five words of ``text``; none of a text too short to tell."""
+    words = [word.lower() for word in WORD.findall(text)]
+    if len(words) < 2 * _RUN_WORDS:
+        return frozenset()
+    return frozenset(map(" ".join, runs(words, _RUN_WORDS)))
 
 
 def _shared(splits: Mapping[str, Sequence[Document]]) -> Iterator[Finding]:

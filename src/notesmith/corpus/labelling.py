@@ -23,7 +23,7 @@ from notesmith.corpus.formats import jsonl, parquet
 from notesmith.corpus.notes import Digest, Notes, Survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.files.write import FILE_MODE, explained, make_folder, refuse_odd, sync_folder
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -51,7 +51,7 @@ class Output:
                 f"{self.path}: output is not compressed; end it in .jsonl or .parquet"
             )
         if self.path.is_dir():
-            raise CorpusError(f"{self.path}: is a folder; name a file")
+            raise FileError(f"{self.path}: is a folder; name a file")
 
     @property
     def is_parquet(self) -> bool:
@@ -84,9 +84,11 @@ def label_notes(
 ) -> Labelled:
     """Label ``notes``, of which ``found`` is the survey, and write them to ``output`` in order.
 
+    What is done is kept when it raises, and the same call goes on with it.
+
     Raises:
-        CorpusError: another process writes this output, the notes have changed since the survey,
-            or the disk is full; what is done is kept, and the same call goes on with it.
+        CorpusError: the notes have changed since the survey.
+        FileError: another process writes this output, or the disk is full.
     """
     make_folder(output.path.parent)
     digest, began = Digest(), perf_counter()
@@ -164,7 +166,7 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
             pass
         # Finished and renamed by its owner between our opening and locking.
         if busy or not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
-            raise CorpusError(
+            raise FileError(
                 f"{path}: another process is writing it; wait for it, or name another output"
             )
         yield file

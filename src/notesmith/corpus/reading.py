@@ -92,7 +92,8 @@ def write_corpus(
         counts of what the format cannot hold and was left out.
 
     Raises:
-        CorpusError: a document cannot be written in this format, or the disk is full.
+        CorpusError: a document cannot be written in this format.
+        FileError: the disk is full, or the place is taken.
     """
     lost = _named(format).write(list(docs), Path(path))
     return {what: n for what, n in sorted(lost.items()) if n}
@@ -227,3 +228,8 @@ def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Docume
     )
     tally.note("relations left out by the label map", len(doc.relations) - len(relations))
     return replace(doc, entities=tuple(kept), relations=relations)
+
+
+def demo_corpus_path() -> Path:
+    """The packaged fictional notes: a folder with ``train``, ``dev`` and ``test``."""
+    return Path(__file__).parent.parent / "demo"

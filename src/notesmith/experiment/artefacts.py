@@ -15,12 +15,12 @@ from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
 from notesmith.files.checksums import CHECKSUM, checksum, loads_checked
 from notesmith.files.write import FILE_MODE, atomic_write_text
-from notesmith.filters import Candidate, Dropped
+from notesmith.filters.candidate import Candidate, Dropped
 from notesmith.markup import Fault
-from notesmith.synthesis import NameSet
+from notesmith.synthesis.names import NameSet
 
 if TYPE_CHECKING:
-    from notesmith.lm import Sample
+    from notesmith.lm.samples import Sample
 
 DOCS = "docs.jsonl"
 DROPPED = "dropped.jsonl"
@@ -47,13 +47,27 @@ def save_candidates(candidates: Iterable[Candidate], folder: Path) -> None:
 
 def load_candidates(folder: Path) -> list[Candidate]:
     """Read what ``save_candidates`` wrote."""
-    return [read_candidate(json.loads(line)) for line in _lines(folder / CANDIDATES)]
+    return [_candidate(json.loads(line)) for line in _lines(folder / CANDIDATES)]
 
 
 def save_dropped(dropped: Iterable[Dropped], folder: Path) -> None:
-    """Write dropped candidates with their reasons."""
-    records = ({"reason": d.reason, **_candidate_record(d.candidate)} for d in dropped)
+    """Write dropped candidates with their reasons, and what they repeat."""
+    records = (
+        {
+            "reason": d.reason,
+            "match": d.match,
+            "likeness": d.likeness,
+            **_candidate_record(d.candidate),
+        }
+        for d in dropped
+    )
     _write_records(folder / DROPPED, records)
+
+
+def load_dropped(folder: Path) -> list[Dropped]:
+    """Read what ``save_dropped`` wrote."""
+    records = map(json.loads, _lines(folder / DROPPED))
+    return [Dropped(_candidate(r), r["reason"], r["match"], r["likeness"]) for r in records]
 
 
 def save_names(names: NameSet, folder: Path) -> None:
@@ -103,7 +117,7 @@ class SampleLog:
 
 
 def _sample(record: dict[str, Any]) -> Sample:
-    from notesmith.lm import Sample
+    from notesmith.lm.samples import Sample
 
     return Sample(
         index=int(record["index"]),
@@ -129,8 +143,7 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def read_candidate(record: Mapping[str, Any]) -> Candidate:
-    """The candidate of one record of candidates or of dropped text."""
+def _candidate(record: Mapping[str, Any]) -> Candidate:
     result = (
         Fault(record["fault"], record["offset"])
         if "fault" in record

@@ -73,7 +73,7 @@ def make_bundle(
 
     Raises:
         ConfigError: an extra, a recipe or a model is not there.
-        CorpusError: the disk is full.
+        FileError: the disk is full.
         StageError: a package is missing here, or could not be fetched.
     """
     pins = requirements_of(extras)

@@ -152,7 +152,7 @@ class CellStore:
         (that of the node too, which no program can set) is another than it was then.
 
         Raises:
-            CorpusError: a link or a file stands in the place of the folder.
+            FileError: a link or a file stands in the place of the folder.
         """
         listing = self._listing(cell)
         if listing is None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.errors import StageError
-from notesmith.evaluate import CellScores, assemble
+from notesmith.evaluate.assembly import assemble
+from notesmith.evaluate.scores import CellScores
 from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.machine import machine, versions

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from notesmith.errors import CorpusError, StageError
+from notesmith.errors import FileError, StageError
 from notesmith.files.checksums import checksum, hash_file, loads_checked
 from notesmith.files.leftovers import delete, is_temporary
 from notesmith.files.write import atomic_write_text, refuse_odd
@@ -36,7 +36,7 @@ def check_scratch(folder: Path) -> None:
     """Refuse links and other kinds of files in a folder that an unfinished cell goes on from.
 
     Raises:
-        CorpusError: there is one.
+        FileError: there is one.
     """
     if refuse_odd(folder, folder=True):
         for name in list_files(folder):
@@ -142,7 +142,7 @@ def _marker_in(folder: Path) -> dict[str, Any] | None:
         if not refuse_odd(folder / DONE, folder=False):
             return None
         marker = loads_checked((folder / DONE).read_bytes(), _HASH)
-    except (OSError, CorpusError):
+    except (OSError, FileError):
         return None
     return marker if marker and _has_shape(marker) else None
 

@@ -25,7 +25,7 @@ STAGE_VERSION: dict[str, int] = {
     "committee": 1,
     "rl": 3,
     "sample": 3,
-    "filter": 2,
+    "filter": 3,
     "unfiltered": 1,
     "relabelled": 1,
     "replaced": 1,

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from notesmith.errors import StageError
 from notesmith.experiment.cells import Cell, CellStore
@@ -21,9 +21,6 @@ from notesmith.experiment.contents import METRICS, check_scratch
 from notesmith.experiment.machine import PeakMemory, release_memory
 from notesmith.files.write import atomic_write_text, make_folder, no_room
 from notesmith.progress import OnProgress, Progress, silent
-
-if TYPE_CHECKING:
-    from notesmith.experiment.workers import Crew
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +69,22 @@ class CellEvent:
 
 
 OnCell = Callable[[CellEvent], None]
+
+
+class Crew(Protocol):
+    """What computes cells side by side; see ``workers``."""
+
+    @property
+    def running(self) -> tuple[Cell, ...]: ...
+
+    @property
+    def has_room(self) -> bool: ...
+
+    def begin(self, cell: Cell) -> None: ...
+
+    def wait(
+        self, on_progress: Callable[[str, Progress], None]
+    ) -> list[tuple[Cell, float | BaseException]]: ...
 
 
 def unheard(event: CellEvent) -> None:

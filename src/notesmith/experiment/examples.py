@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 
 import numpy as np
 
 from notesmith.document import Document
-from notesmith.experiment.artefacts import DROPPED, load_candidates, load_docs, read_candidate
+from notesmith.experiment.artefacts import load_candidates, load_docs, load_dropped
 from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.plan import Plan
-from notesmith.filters import Candidate
-from notesmith.report import DroppedExample, ExampleSet, PairedExample
+from notesmith.filters.candidate import Candidate
+from notesmith.report.examples import DroppedExample, ExampleSet, PairedExample
 from notesmith.segments import cut, split
 
 _N_GOLD = 20
@@ -83,13 +82,12 @@ def _dropped(
     filtered: Cell, store: CellStore, rng: np.random.Generator
 ) -> tuple[DroppedExample, ...]:
     by_reason: defaultdict[str, list[DroppedExample]] = defaultdict(list)
-    text = (store.folder(filtered) / DROPPED).read_text(encoding="utf-8")
-    for line in text.splitlines():
-        record = json.loads(line)
-        candidate = read_candidate(record)
+    for found in load_dropped(store.folder(filtered)):
+        candidate = found.candidate
         doc = candidate.result if isinstance(candidate.result, Document) else None
-        example = DroppedExample(record["reason"], candidate.marked, doc)
-        by_reason[example.reason].append(example)
+        by_reason[found.reason].append(
+            DroppedExample(found.reason, candidate.marked, doc, found.match, found.likeness)
+        )
     return tuple(
         found[int(i)]
         for _, found in sorted(by_reason.items(), key=lambda item: -len(item[1]))

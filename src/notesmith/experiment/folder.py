@@ -42,7 +42,7 @@ def claim_folder(folder: Path) -> str:
 
     Raises:
         ConfigError: it holds something and is no run folder, or its marker is damaged.
-        CorpusError: a link stands in the place of a file of ours, or nothing can be written there.
+        FileError: a link stands in the place of a file of ours, or nothing can be written there.
     """
     make_folder(folder)
     found = check_folder(folder)
@@ -59,7 +59,7 @@ def check_folder(folder: Path) -> str:
 
     Raises:
         ConfigError: it holds something and is no run folder, or its marker is damaged.
-        CorpusError: it is no folder, or a link stands in the place of a file of ours.
+        FileError: it is no folder, or a link stands in the place of a file of ours.
     """
     with explained(folder):
         try:
@@ -84,7 +84,7 @@ def run_id(folder: Path) -> str:
 
     Raises:
         ConfigError: the marker is damaged.
-        CorpusError: it is a link, or no file.
+        FileError: it is a link, or no file.
     """
     path = folder / MARKER
     try:
@@ -104,7 +104,7 @@ def is_run(folder: Path) -> bool:
 
     Raises:
         ConfigError: its marker is damaged.
-        CorpusError: a link stands in the place of a file of ours.
+        FileError: a link stands in the place of a file of ours.
     """
     return bool(run_id(folder)) and bool(check_folder(folder))
 

@@ -33,7 +33,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
     Raises:
         StageError: another live process holds it.
-        CorpusError: a link or another kind of file is in the lock's place.
+        FileError: a link or another kind of file is in the lock's place.
     """
     make_folder(folder)
     path = folder / LOCK

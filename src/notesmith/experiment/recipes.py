@@ -154,7 +154,7 @@ def corpus_path(value: str) -> Path:
         ConfigError: nothing is there.
     """
     if value.startswith(DEMO):
-        from notesmith.corpus import demo_corpus_path
+        from notesmith.corpus.reading import demo_corpus_path
 
         path = Path(demo_corpus_path()) / value.removeprefix(DEMO)
     else:

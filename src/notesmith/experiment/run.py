@@ -37,7 +37,8 @@ from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import Plan, encoders_of, make_plan, may_discard
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
-from notesmith.experiment.stages import Surroundings, stage_functions
+from notesmith.experiment.stages import stage_functions
+from notesmith.experiment.stages.common import Surroundings
 from notesmith.experiment.workers import crew
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.write import atomic_write_text
@@ -273,7 +274,7 @@ def _write(
 
 def _report(results: Results, plan: Plan, store: CellStore, folder: Path) -> Path:
     """The page; its examples come from the first draw whose text was made."""
-    from notesmith.report import write_report
+    from notesmith.report.writing import write_report
 
     return write_report(results, folder, examples=examples_of(plan, store))
 

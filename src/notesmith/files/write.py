@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from notesmith.errors import CorpusError, NotesmithError, shown_doc
+from notesmith.errors import CorpusError, FileError, NotesmithError, shown_doc
 from notesmith.files.leftovers import hidden_beside, sweep
 
 _UNSAFE = re.compile(r"[\x00-\x1f\\]")
@@ -45,7 +45,7 @@ def make_folder(path: Path) -> Path:
     """Make ``path`` and its missing parents, each with mode 0700; an existing one is left alone.
 
     Raises:
-        CorpusError: a part of the path is a file, or may not be written.
+        FileError: a part of the path is a file, or may not be written.
     """
     missing: list[Path] = []
     at = path
@@ -59,7 +59,7 @@ def make_folder(path: Path) -> Path:
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         if path.is_dir():
             return path
-    raise CorpusError(f"{path}: is a file, a folder is needed; name another path")
+    raise FileError(f"{path}: is a file, a folder is needed; name another path")
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Give a file to write that becomes ``path`` when the block ends without an error.
 
     Raises:
-        CorpusError: the disk is full, or the file may not be written.
+        FileError: the disk is full, or the file may not be written.
     """
     make_folder(path.parent)
     sweep(path.parent, path.name)
@@ -91,7 +91,7 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``: on any failure the old content, if any, is still there.
 
     Raises:
-        CorpusError: the disk is full, or the file may not be written.
+        FileError: the disk is full, or the file may not be written.
     """
     with atomic_file(path) as file:
         file.write(data)
@@ -113,7 +113,7 @@ def _encoded(path: Path, text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise CorpusError(
+        raise FileError(
             f"{path}: text holds a lone surrogate at offset {error.start}, which UTF-8 cannot hold"
         ) from None
 
@@ -128,14 +128,14 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             is not empty is an error.
 
     Raises:
-        CorpusError: ``path`` is taken, the disk is full, or the place may not be written.
+        FileError: ``path`` is taken, the disk is full, or the place may not be written.
     """
     sweep(path.parent, path.name)
     with explained(path):
         if os.path.lexists(path) and (
             path.is_symlink() or not path.is_dir() or (not replace and any(path.iterdir()))
         ):
-            raise CorpusError(f"{path}: exists already; name another folder, or remove it first")
+            raise FileError(f"{path}: exists already; name another folder, or remove it first")
     make_folder(path.parent)
     temp = hidden_beside(path)
     with explained(path), _by_name(temp, path):
@@ -155,7 +155,7 @@ def _by_name(temp: Path, path: Path) -> Iterator[None]:
     """Let an error name a place as the caller knows it."""
     try:
         yield
-    except CorpusError as error:
+    except (FileError, CorpusError) as error:
         if str(temp) not in str(error):
             raise
         raise type(error)(str(error).replace(str(temp), str(path))) from error
@@ -198,7 +198,7 @@ def scratch_beside(path: Path) -> Iterator[Path]:
     """Give a hidden folder beside ``path`` that is deleted when the block ends.
 
     Raises:
-        CorpusError: the disk is full, or the place may not be written.
+        FileError: the disk is full, or the place may not be written.
     """
     make_folder(path.parent)
     sweep(path.parent, path.name)
@@ -215,10 +215,10 @@ def must_be_new(path: Path) -> None:
     """Refuse a target that the user names and that is there: it may be anything of theirs.
 
     Raises:
-        CorpusError: something is there.
+        FileError: something is there.
     """
     if os.path.lexists(path):
-        raise CorpusError(f"{path}: exists already; name another file, or remove it first")
+        raise FileError(f"{path}: exists already; name another file, or remove it first")
 
 
 def read_regular(path: Path) -> bytes:
@@ -226,10 +226,10 @@ def read_regular(path: Path) -> bytes:
 
     Raises:
         FileNotFoundError: nothing is there.
-        CorpusError: it is no regular file.
+        FileError: it is no regular file.
     """
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise CorpusError(f"{path}: {_WHAT_STANDS}")
+        raise FileError(f"{path}: {_WHAT_STANDS}")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
         return file.read()
@@ -239,7 +239,7 @@ def refuse_odd(path: Path, *, folder: bool) -> bool:
     """Whether ``path`` is there, as a file of ours or a folder; a link or anything else is refused.
 
     Raises:
-        CorpusError: it is a link, or of another kind.
+        FileError: it is a link, or of another kind.
     """
     with explained(path):
         try:
@@ -247,7 +247,7 @@ def refuse_odd(path: Path, *, folder: bool) -> bool:
         except FileNotFoundError:
             return False
     if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
-        raise CorpusError(f"{path}: {_WHAT_STANDS}")
+        raise FileError(f"{path}: {_WHAT_STANDS}")
     return True
 
 
@@ -269,10 +269,10 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         if said := no_room(error):
-            raise CorpusError(f"{path}: {said}") from error
+            raise FileError(f"{path}: {said}") from error
         code = error.errno if isinstance(error, OSError) else None
         if code is not None and code in _FORBIDDEN:
-            raise CorpusError(f"{path}: cannot be written ({os.strerror(code)})") from error
+            raise FileError(f"{path}: cannot be written ({os.strerror(code)})") from error
         raise
 
 

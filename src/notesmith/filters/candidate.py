@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from notesmith.document import Document
 from notesmith.markup import Fault
+from notesmith.overlap import Match
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A candidate and why it was dropped."""
+    """A candidate and why it was dropped.
+
+    Where it repeats another text, ``match`` is that text's id (of gold, of made text; no id of a
+    held-out document is known) and ``likeness``, 0 to 1, their Jaccard similarity or the share of
+    this one that stands there. Both are None for other reasons.
+    """
 
     candidate: Candidate
     reason: str
+    match: str | None = None
+    likeness: float | None = None
+
+    @classmethod
+    def of(cls, candidate: Candidate, reason: str, match: Match | None) -> Dropped:
+        """With what it repeats, if anything."""
+        return cls(candidate, reason, *((match.key, match.likeness) if match else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from notesmith.config import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate, Dropped, FilterResult
-from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
-from notesmith.filters.leakage import HeldOut
+from notesmith.filters.repeats import NEAR_WORDS, GoldTexts, pieces_of
 from notesmith.filters.rules import judge, n_inside_words
+from notesmith.overlap import HeldOut, Match, OverlapIndex, text_ngrams
 from notesmith.segments import Unit, split
+
+HELD_OUT = "dev or test"
+"""What stands for the id of a dev or test document, which the filters do not know."""
 
 
 def run(
@@ -30,35 +33,28 @@ def run(
         unit: what one candidate is; gold is compared with it by the sentence and by this.
         held_out: knows whether a text repeats a dev or test document.
     """
-    spans = [(doc, span) for doc in gold for span in split(doc, "sentence")]
-    if unit != "sentence":
-        spans += [(doc, span) for doc in gold for span in split(doc, unit)]
-    units = [doc.text[start:end] for doc, (start, end) in spans]
-    # Whole documents: a passage or a section may be copied over the ends of its sentences.
-    copies = CopyIndex([doc.text for doc in gold])
-    of_gold = DuplicateIndex(config.near_duplicate)
-    for i, known in enumerate(units):
-        of_gold.add(f"gold-{i}", known)
-    of_made = DuplicateIndex(config.near_duplicate)
+    of_gold = GoldTexts(gold, pieces_of(gold, ("sentence", unit)), config)
+    of_made: OverlapIndex[str] = OverlapIndex()
     kept: list[Document] = []
     dropped: list[Dropped] = []
     n_mentions = sum(len(doc.entities) for doc in gold)
     whole_words = sum(map(n_inside_words, gold)) <= config.inside_words * n_mentions
-    for i, candidate in enumerate(candidates):
-        reason = judge(candidate, config, whole_words=whole_words)
+    for candidate in candidates:
+        reason, match = judge(candidate, config, whole_words=whole_words), None
         if reason is None and isinstance(candidate.result, Document):
             text = candidate.result.text
-            if held_out is not None and held_out.repeats(text):
-                reason = "repeats a held-out document"
-            elif of_gold.find(text) or copies.copied_ratio(text) >= config.copy_ratio:
+            grams = text_ngrams(text, NEAR_WORDS)
+            if held_out is not None and (ratio := held_out.repeated_ratio(text)):
+                reason, match = "repeats a held-out document", Match(HELD_OUT, ratio)
+            elif match := of_gold.repeated_by(text):
                 reason = "repeats gold"
-            elif of_made.find(text):
+            elif match := of_made.nearest(grams, config.near_duplicate):
                 reason = "repeats made text"
             else:
-                of_made.add(f"made-{i}", text)
+                of_made.add(grams, candidate.id)
                 kept.append(candidate.result)
         if reason is not None:
-            dropped.append(Dropped(candidate, reason))
+            dropped.append(Dropped.of(candidate, reason, match))
     if config.match_density:
         kept, surplus = thin(kept, candidates, share_without_mentions(gold, unit))
         dropped += surplus

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from notesmith.augmentation import gold_names
+from notesmith.augmentation.replace import gold_names
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, labels_of
 from notesmith.experiment.machine import PeakMemory, release_memory
@@ -187,7 +187,8 @@ def _student(
     seed: int,
     clock: _Clock,
 ) -> StudentSpeeds:
-    from notesmith.ner import load_ner, train_ner
+    from notesmith.ner.model import load_ner
+    from notesmith.ner.train import train_ner
 
     # A few documents may lack an attribute, and a second head takes no time to speak of.
     short = config.ner.mentions_only().model_copy(update={"steps": _STUDENT_STEPS})
@@ -228,10 +229,10 @@ def _language_model(
     seed: int,
     clock: _Clock,
 ) -> LmSpeeds:
-    from notesmith.lm import load_lm
+    from notesmith.lm.load import load_lm
     from notesmith.lm.sft import encode_examples
-    from notesmith.synthesis import NameSet, run_sample, run_sft
-    from notesmith.synthesis.generate import examples_of
+    from notesmith.synthesis.generate import examples_of, run_sample, run_sft
+    from notesmith.synthesis.names import NameSet
     from notesmith.synthesis.plan import marks_for, units_of
 
     load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])  # converts once
@@ -312,7 +313,7 @@ def _scoring(lm: Any, docs: Sequence[Document], clock: _Clock) -> float:
     label = max(gold, key=lambda name: (len(gold[name]), name), default="")
     if not label:
         return 1.0
-    from notesmith.lm import score_continuations
+    from notesmith.lm.score import score_continuations
 
     n_lists = 0
 

@@ -14,7 +14,7 @@ from notesmith.corpus.problems import OnProblem
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_checked
 from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
 from notesmith.forecast.resources import Resources, resources
@@ -213,7 +213,7 @@ def _is_as_written(notes: Path) -> bool:
     try:
         hashes = loads_checked(read_regular(notes / _WRITTEN)) or {}
         found = {p.name: hash_file(p) for p in notes.iterdir() if p.name != _WRITTEN}
-    except (OSError, CorpusError):
+    except (OSError, FileError):
         return False
     return {name: part for name, part in hashes.items() if name != CHECKSUM} == found
 

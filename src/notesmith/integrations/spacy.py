@@ -23,7 +23,8 @@ except ImportError as error:
     raise MissingExtraError("spacy", "spacy") from error
 
 if TYPE_CHECKING:
-    from notesmith.ner import Decision, Student
+    from notesmith.ner.decode import Decision
+    from notesmith.ner.student import Student
 
 ALIGNMENTS = ("strict", "contract", "expand")
 _FOLDER = "model"
@@ -124,7 +125,8 @@ class NotesmithNer:
                 raise ModelError(
                     'component notesmith: no model; add_pipe("notesmith", config={"model": FOLDER})'
                 )
-            from notesmith.ner import Decision, load_student
+            from notesmith.ner.decode import Decision
+            from notesmith.ner.student import load_student
 
             student = load_student(self.folder)
             decision = Decision(self.thresholds, self.scores)

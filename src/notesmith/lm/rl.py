@@ -24,7 +24,7 @@ from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.rl_run import DriftFunction, RewardState, Run
 from notesmith.lm.rollout import RewardFunction
-from notesmith.lm.sample import Constraints
+from notesmith.lm.samples import Constraints
 from notesmith.lm.sft import global_random_state
 from notesmith.progress import OnProgress, silent
 

@@ -28,7 +28,8 @@ from notesmith.lm.objectives.grpo import kl_terms
 from notesmith.lm.rl_parts import parts_for
 from notesmith.lm.rl_run import LORA, Run, seed_at
 from notesmith.lm.rollout import Rollout
-from notesmith.lm.sample import Constraints, SampleResult, sample
+from notesmith.lm.sample import sample
+from notesmith.lm.samples import Constraints, SampleResult
 from notesmith.lm.score import part_tokens
 from notesmith.lm.sft import Row, multiplies_bf16
 from notesmith.lm.trainer import folder_weights, lora_config, plain_model

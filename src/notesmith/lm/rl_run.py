@@ -22,7 +22,7 @@ from notesmith.config import RlConfig, SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout
-from notesmith.lm.sample import Constraints, SampleResult
+from notesmith.lm.samples import Constraints, SampleResult
 from notesmith.lm.sft import multiplies_bf16
 from notesmith.progress import OnProgress, Progress
 

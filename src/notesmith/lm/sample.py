@@ -5,48 +5,15 @@ How rows share a batch is left to ``backends``, legal marks to ``constrain``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from notesmith.config import SampleConfig
-from notesmith.lm.constrain import Constraint
+from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, silent
 
 if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
-
-Constraints = Constraint | Sequence[Constraint | None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What was written after prompt ``index``; ``ended`` is False where it was cut off.
-
-    ``token_ids`` and ``text`` hold neither prompt nor end of text.
-    """
-
-    index: int
-    text: str
-    token_ids: tuple[int, ...]
-    ended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SampleResult:
-    """Samples in prompt order; ``tokens`` drawn in ``seconds``, resumed samples not counted."""
-
-    samples: tuple[Sample, ...]
-    tokens: int
-    seconds: float
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Tokens drawn per second of wall clock, prompts and start included."""
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
-
-
-OnSamples = Callable[[list[Sample]], Any]
 
 
 def sample(

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from notesmith.errors import CorpusError, MissingExtraError, ModelError
+from notesmith.errors import FileError, MissingExtraError, ModelError
 from notesmith.files.checksums import hash_file
 from notesmith.files.write import atomic_folder, make_folder
 from notesmith.lm import vocabulary
@@ -78,7 +78,7 @@ def _cached(folder: Path, make: Callable[[Path], None]) -> Path:
         with atomic_folder(folder, replace=True) as temp:
             make(temp)
             write_manifest(temp)
-    except (CorpusError, OSError):
+    except (FileError, OSError):
         # Another process may have made it meanwhile.
         if not is_whole(folder):
             raise

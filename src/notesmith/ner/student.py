@@ -47,7 +47,7 @@ def copy_student(folder: Path, target: Path) -> None:
 
     Raises:
         ModelError: ``folder`` is damaged, or ``target`` is no student's folder.
-        CorpusError: it cannot be written.
+        FileError: it cannot be written.
     """
     from notesmith.files.write import atomic_folder
 

@@ -9,11 +9,16 @@ from notesmith.document import Document
 
 @dataclass(frozen=True, slots=True)
 class DroppedExample:
-    """A made text that was dropped, and why; ``doc`` where it could be parsed."""
+    """A made text that was dropped, and why; ``doc`` where it could be parsed.
+
+    ``match`` and ``likeness`` (0 to 1) say what it repeats, where that is the reason.
+    """
 
     reason: str
     text: str
     doc: Document | None = None
+    match: str | None = None
+    likeness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

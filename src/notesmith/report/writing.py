@@ -6,7 +6,7 @@ import hashlib
 import logging
 from pathlib import Path
 
-from notesmith.errors import CorpusError
+from notesmith.errors import FileError
 from notesmith.files.leftovers import sweep
 from notesmith.files.write import atomic_file, atomic_write_text, make_folder
 from notesmith.report.examples import ExampleSet
@@ -62,10 +62,10 @@ def write_methods(results: Results, path: Path, *, facts: PaperFacts | None = No
         facts: what the run cannot know.
 
     Raises:
-        CorpusError: a draft that was edited stands there.
+        FileError: a draft that was edited stands there.
     """
     if _is_edited(path):
-        raise CorpusError(f"{path}: was edited; move it away, or name another file with --out")
+        raise FileError(f"{path}: was edited; move it away, or name another file with --out")
     draft = draft_methods(results, facts)
     text = f"{draft.methods.rstrip()}\n\n{_SIGNED.format(_signature(draft.methods))}\n"
     # Both are on the disk before either has its name.

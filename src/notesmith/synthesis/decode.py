@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from notesmith.document import Document, Entity, Provenance, Span
-from notesmith.filters import Candidate
+from notesmith.filters.candidate import Candidate
 from notesmith.markup import Fault, Marks, parse
 from notesmith.metrics import fold_mention
 from notesmith.synthesis.prompt import from_lm

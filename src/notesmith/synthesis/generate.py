@@ -12,7 +12,7 @@ import numpy as np
 from notesmith.config import RecipeConfig, SftConfig, SynthesizeConfig
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
-from notesmith.filters import Candidate
+from notesmith.filters.candidate import Candidate
 from notesmith.markup import Marks
 from notesmith.progress import OnProgress, silent
 from notesmith.synthesis.decode import Annotator, candidates_of
@@ -30,7 +30,9 @@ from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, wh
 from notesmith.synthesis.requests import Request
 
 if TYPE_CHECKING:
-    from notesmith.lm import Example, LanguageModel, Sample, SftResult
+    from notesmith.lm.load import LanguageModel
+    from notesmith.lm.samples import Sample
+    from notesmith.lm.sft import Example, SftResult
 
 
 Choose = Callable[[Brief, Sequence["Sample"]], Sequence[int]]
@@ -67,7 +69,7 @@ def examples_of(
     descriptions: Mapping[str, str] | None = None,
 ) -> list[Example]:
     """Prompt and completion of each unit; ``neighbours`` are what grounded templates show."""
-    from notesmith.lm import Example
+    from notesmith.lm.sft import Example
 
     rng = np.random.default_rng(seed)
     made: list[Example] = []
@@ -125,7 +127,7 @@ def run_sft(
     Raises:
         StageError: there is nothing to learn from.
     """
-    from notesmith.lm import train_sft
+    from notesmith.lm.sft import train_sft
 
     held = hold_out(gold, config.dev_ratio, seed)
     copies = [d for d in replaced if not held.intersection(d.provenance.parents)]

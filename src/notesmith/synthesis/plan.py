@@ -25,7 +25,8 @@ from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, to
 from notesmith.synthesis.requests import Request, plan_requests
 
 if TYPE_CHECKING:
-    from notesmith.lm import LanguageModel, MarkConstraint
+    from notesmith.lm.constrain import MarkConstraint
+    from notesmith.lm.load import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,7 @@ def constraints_of(
 
     None where it is not wanted, or where a mark is more than one token and cannot be constrained.
     """
-    from notesmith.lm import MarkConstraint
-    from notesmith.lm.constrain import Trie
+    from notesmith.lm.constrain import MarkConstraint, Trie
 
     ids = [lm.encode(mark) for mark in (marks.close, *marks.opens)]
     if config.constrain == "none" or any(len(found) != 1 for found in ids):

@@ -17,10 +17,13 @@ from notesmith.progress import OnProgress, silent
 from notesmith.synthesis.generate import candidates_from, provenance_of
 from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.plan import Brief, brief_of, units_of
-from notesmith.synthesis.reward import Judges, RewardModel, Task
+from notesmith.synthesis.reward.cases import Task
+from notesmith.synthesis.reward.function import RewardModel
+from notesmith.synthesis.reward.judges import Judges
 
 if TYPE_CHECKING:
-    from notesmith.lm import LanguageModel, RlResult
+    from notesmith.lm.load import LanguageModel
+    from notesmith.lm.rl import RlResult
 
 Calibrate = Callable[[Sequence[Document]], Any]
 # Texts of the fine-tuned model that fix the scale of the student's benefit.
@@ -64,7 +67,7 @@ def run_rl(
         StageError: a reward cannot be computed.
         ConfigError: a part of the reward has a weight and lacks what it needs.
     """
-    from notesmith.lm import train_rl
+    from notesmith.lm.rl import train_rl
 
     units = units_of(gold, config.sft, lm)
     n = n_prompts(config.rl)

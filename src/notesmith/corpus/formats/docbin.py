@@ -214,7 +214,8 @@ def write(
     Raises:
         MissingExtraError: spaCy is absent.
         ConfigError: spaCy has no such language.
-        CorpusError: a text is not Unicode, or the file cannot be written.
+        CorpusError: a text is not Unicode.
+        FileError: the file cannot be written.
     """
     try:
         nlp = _require("spacy").blank(language)

@@ -8,7 +8,8 @@ keeps nothing of them.
 
 from __future__ import annotations
 
-from notesmith.augmentation import replace_tokens, shuffle_segments
+from notesmith.augmentation.shuffle import shuffle_segments
+from notesmith.augmentation.tokens import replace_tokens
 from notesmith.experiment.engine import StageFunction
 from notesmith.experiment.stages import corpus, generator, reinforce, rivals, student
 from notesmith.experiment.stages.common import (

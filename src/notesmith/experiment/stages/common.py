@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.config import LmConfig
-from notesmith.corpus import CorpusRead, ReadOptions, read_corpus
+from notesmith.corpus.formats import ReadOptions
+from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import artefacts as files
@@ -18,7 +19,7 @@ from notesmith.metrics import fold_mention
 from notesmith.segments import sentences
 
 if TYPE_CHECKING:
-    from notesmith.lm import LanguageModel
+    from notesmith.lm.load import LanguageModel
 
 SCORES = "scores.json"
 PREDICTIONS = "predictions.json"
@@ -90,7 +91,7 @@ def gold_in(work: Work) -> list[Document]:
 
 def load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> LanguageModel:
     """The base model; ``gold`` tells whether its trimmed vocabulary fits."""
-    from notesmith.lm import load_lm
+    from notesmith.lm.load import load_lm
 
     config = LmConfig.model_validate(work.config["lm"])
     return load_lm(config, cache=around.cache, sample_texts=[doc.text for doc in gold])
@@ -98,7 +99,7 @@ def load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> Lan
 
 def load_tuned(work: Work, around: Surroundings) -> LanguageModel:
     """The generator that came before."""
-    from notesmith.lm import load_lm
+    from notesmith.lm.load import load_lm
 
     model = work.inputs["model"] / files.MODEL
     return load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from notesmith.augmentation import gold_names, replace_mentions
+from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.config import (
     AugmentConfig,
     FilterConfig,
@@ -31,9 +31,11 @@ from notesmith.experiment.stages.common import (
     read,
 )
 from notesmith.experiment.stages.reinforce import chooser, recipe_of
-from notesmith.filters import HeldOut, kept_at_most
 from notesmith.filters import run as run_filters
-from notesmith.synthesis import propose_names, run_sample, run_sft
+from notesmith.filters.run import kept_at_most
+from notesmith.overlap import HeldOut
+from notesmith.synthesis.generate import run_sample, run_sft
+from notesmith.synthesis.names import propose_names
 
 
 def names(work: Work, around: Surroundings) -> Mapping[str, Any]:
@@ -107,7 +109,7 @@ def sample(work: Work, around: Surroundings) -> Mapping[str, Any]:
     config = recipe_of(work)
     annotator = None
     if config.synthesize.agreement:
-        from notesmith.ner import train_committee
+        from notesmith.ner.crossfit import train_committee
 
         annotator = train_committee(
             gold,
@@ -192,7 +194,7 @@ def unfiltered(work: Work) -> Mapping[str, Any]:
 
 def relabelled(work: Work) -> Mapping[str, Any]:
     """Kept text with the labels of the student that gold alone trained."""
-    from notesmith.ner import load_ner
+    from notesmith.ner.model import load_ner
 
     made = files.load_docs(work.inputs["made"])
     said = load_ner(work.inputs["model"] / files.MODEL).predict(made, on_progress=work.on_progress)

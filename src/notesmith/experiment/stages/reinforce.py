@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notesmith.augmentation import gold_names, replace_mentions
+from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.config import AugmentConfig, NerConfig, RecipeConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
@@ -22,20 +22,21 @@ from notesmith.experiment.stages.common import (
 )
 from notesmith.files.write import atomic_write_text
 from notesmith.lm.rollout import Rollout
-from notesmith.synthesis import best_of, reward_of, run_rl
 from notesmith.synthesis.plan import Brief
-from notesmith.synthesis.reward import Judges, fluency_of
+from notesmith.synthesis.reinforce import best_of, reward_of, run_rl
+from notesmith.synthesis.reward.judges import Judges, fluency_of
 
 if TYPE_CHECKING:
-    from notesmith.lm import Sample
-    from notesmith.ner import Committee, StudentBenefit
+    from notesmith.lm.samples import Sample
+    from notesmith.ner.crossfit import Committee
+    from notesmith.ner.influence import StudentBenefit
 
 _FOLDS = "folds.json"
 
 
 def committee(work: Work) -> Mapping[str, Any]:
     """Train the judges: students on gold and mention replacement, each blind to its own fold."""
-    from notesmith.ner import train_committee
+    from notesmith.ner.crossfit import train_committee
 
     config = AugmentConfig.model_validate(work.config["augment"])
 
@@ -139,7 +140,7 @@ def judges_of(
     work: Work, around: Surroundings, config: RecipeConfig, gold: Sequence[Document]
 ) -> _Asked:
     """What the reward asks, of those parts that have a weight."""
-    from notesmith.ner import StudentBenefit
+    from notesmith.ner.influence import StudentBenefit
 
     members = _load_committee(work.inputs["committee"])
     benefit = StudentBenefit.from_committee(members, gold) if config.reward.benefit else None
@@ -149,7 +150,8 @@ def judges_of(
 
 
 def _load_committee(folder: Path) -> Committee:
-    from notesmith.ner import Committee, load_ner
+    from notesmith.ner.crossfit import Committee
+    from notesmith.ner.model import load_ner
 
     held_out = json.loads((folder / _FOLDS).read_text(encoding="utf-8"))
     members = tuple(load_ner(_member(folder, i)) for i in range(len(held_out)))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from notesmith.augmentation import gold_names, replace_mentions, shuffle_labels
+from notesmith.augmentation.replace import gold_names, replace_mentions
+from notesmith.augmentation.shuffle import shuffle_labels
 from notesmith.config import AugmentConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files

@@ -40,7 +40,7 @@ from notesmith.ner.attributes import attributes_in, check_attributes
 
 def ner(work: Work) -> Mapping[str, Any]:
     """Train the student on gold and what the arm adds."""
-    from notesmith.ner import train_ner
+    from notesmith.ner.train import train_ner
 
     gold = gold_in(work)
     made = [
@@ -118,7 +118,7 @@ Predict = Callable[[Work, Sequence[Document]], list[Document]]
 
 
 def _predict(work: Work, docs: Sequence[Document]) -> list[Document]:
-    from notesmith.ner import load_ner
+    from notesmith.ner.model import load_ner
 
     model = load_ner(work.inputs["model"] / files.MODEL)
     return model.predict(docs, on_progress=work.on_progress)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from notesmith.config import SampleConfig
 from notesmith.errors import StageError
-from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, silent
 
 

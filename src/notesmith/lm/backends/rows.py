@@ -18,7 +18,7 @@ from torch import Tensor
 from notesmith.config import SampleConfig
 from notesmith.lm.backends.choose import Chooser
 from notesmith.lm.constrain import Constraint, ConstraintRows
-from notesmith.lm.sample import Sample
+from notesmith.lm.samples import Sample
 
 if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel

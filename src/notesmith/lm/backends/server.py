@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from notesmith.config import SampleConfig
 from notesmith.errors import ConfigError, StageError
 from notesmith.lm.backends import refuse_constraint, seed_of
-from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, Progress, silent
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

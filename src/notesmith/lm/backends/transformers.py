@@ -28,7 +28,7 @@ from notesmith.lm.backends.rows import Rows, Runner, Work
 from notesmith.lm.backends.weights import UnsupportedModelError
 from notesmith.lm.constrain import Constraint, MarkConstraint
 from notesmith.lm.load import has_bf16
-from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, Progress, silent
 
 if TYPE_CHECKING:

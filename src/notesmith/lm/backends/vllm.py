@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from notesmith.config import SampleConfig
 from notesmith.errors import MissingExtraError
 from notesmith.lm.backends import refuse_constraint, seed_of
-from notesmith.lm.sample import Constraints, OnSamples, Sample, SampleResult
+from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.models.door import check_folder
 from notesmith.progress import OnProgress, Progress, silent
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
-from notesmith.filters import Candidate
+from notesmith.filters.candidate import Candidate
 from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
 from notesmith.markup import Marks, parse

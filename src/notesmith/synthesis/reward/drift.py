@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 from notesmith.metrics import fold_mention
+from notesmith.overlap import OverlapIndex
 from notesmith.synthesis.reward.cases import Case
-from notesmith.synthesis.reward.context import ContextIndex, context_grams
+from notesmith.synthesis.reward.context import context_grams
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ def drift_of(cases: Sequence[Case], gold_names: Collection[tuple[str, str]]) -> 
     }
     n_words = sum(case.n_words for case, _ in parsed)
     grams = [context_grams(doc) for _, doc in parsed]
-    index = ContextIndex.of(grams)
-    alike = [index.similarity(found, besides={i}) for i, found in enumerate(grams)]
+    index = OverlapIndex(grams)
+    alike = [index.container(found, besides={i}).likeness for i, found in enumerate(grams)]
     asked = [case.request for case in cases if case.request is not None]
     asked_names = {(label, fold_mention(name)) for r in asked for label, name in r.mentions}
     asked_words = sum(r.words for r in asked)

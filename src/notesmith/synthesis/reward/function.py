@@ -14,10 +14,11 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.metrics import fold_mention
+from notesmith.overlap import OverlapIndex
 from notesmith.synthesis.decode import Lexicon
 from notesmith.synthesis.reward import parts as arithmetic
 from notesmith.synthesis.reward.cases import Case, Task, cases_of_documents, cases_of_rollouts
-from notesmith.synthesis.reward.context import ContextIndex, Grams, context_grams
+from notesmith.synthesis.reward.context import Grams, context_grams
 from notesmith.synthesis.reward.drift import Drift, drift_of
 from notesmith.synthesis.reward.gates import Gates
 from notesmith.synthesis.reward.judges import Judges
@@ -58,8 +59,8 @@ class RewardModel:
             demand(self._plan(has_request=True))
         self._lexicon = task.lexicon if task else _lexicon_of(gold)
         self._gates = Gates(gold, filters, all_requested=config.coverage == "gate")
-        self._train = ContextIndex.of(context_grams(doc) for doc in gold)
-        self._archive = ContextIndex(config.archive)
+        self._train = OverlapIndex(context_grams(doc) for doc in gold)
+        self._archive: OverlapIndex[int] = OverlapIndex(limit=config.archive)
         rich = [doc for doc in gold if doc.entities]
         n_words = sum(len(doc.text.split()) for doc in rich)
         self._usual = sum(len(doc.entities) for doc in rich) / n_words if n_words else 0.0
@@ -104,11 +105,12 @@ class RewardModel:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs: the archive, as hashes. A JSON object without text."""
-        return {"archive": self._archive.to_json()}
+        return {"archive": [sorted(grams) for grams in self._archive.grams]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state()``."""
-        self._archive.restore(state["archive"])
+        texts = (frozenset(map(int, grams)) for grams in state["archive"])
+        self._archive = OverlapIndex(texts, limit=self._config.archive)
 
     def _cases(self, rollouts: Sequence[Rollout]) -> list[Case]:
         if self._task is None:
@@ -130,7 +132,7 @@ class RewardModel:
         cases: Sequence[Case],
         groups: Sequence[Hashable],
         plan: PartPlan,
-        archive: ContextIndex | None,
+        archive: OverlapIndex[int] | None,
     ) -> list[DocumentReward]:
         passed = [i for i, case in enumerate(cases) if case.gate is None]
         docs = [case.doc for case in cases if case.gate is None and case.doc is not None]
@@ -187,21 +189,23 @@ def factors_of(
     grams: Sequence[Grams],
     groups: Sequence[Hashable],
     plan: PartPlan,
-    known: Sequence[ContextIndex],
+    known: Sequence[OverlapIndex[int]],
 ) -> dict[str, list[float]]:
     """Novelty (against ``known`` and the other groups) and distance to the rest of the group."""
     members: dict[Hashable, set[int]] = {}
     for i, group in enumerate(groups):
         members.setdefault(group, set()).add(i)
-    batch = ContextIndex.of(grams)
+    batch = OverlapIndex(grams)
     values: dict[str, list[float]] = {name: [] for name in plan.factors}
     for i, (found, group) in enumerate(zip(grams, groups, strict=True)):
         own = members[group]
         if "novelty" in values:
-            nearest = max(index.similarity(found) for index in known)
-            values["novelty"].append(1 - max(nearest, batch.similarity(found, besides=own)))
+            nearest = max(index.container(found).likeness for index in known)
+            others = batch.container(found, besides=own).likeness
+            values["novelty"].append(1 - max(nearest, others))
         if "diversity" in values:
-            alike = batch.similarity(found, among=own - {i}) if len(own) > 1 else 0.0
+            rest = own - {i}
+            alike = batch.container(found, among=rest).likeness if rest else 0.0
             values["diversity"].append(1 - alike)
     return values
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from notesmith.config import FilterConfig
 from notesmith.document import Document
-from notesmith.filters import Candidate
-from notesmith.filters.duplicates import CopyIndex, DuplicateIndex
+from notesmith.filters.candidate import Candidate
+from notesmith.filters.repeats import GoldTexts, pieces_of
 from notesmith.filters.rules import judge, n_inside_words
-from notesmith.segments import split
 
 
 class Gates:
@@ -23,12 +22,8 @@ class Gates:
         n_mentions = sum(len(doc.entities) for doc in gold)
         n_inside = sum(map(n_inside_words, gold))
         self._whole_words = bool(gold) and n_inside <= filters.inside_words * n_mentions
-        self._copies = CopyIndex([doc.text for doc in gold])
-        self._known = DuplicateIndex(filters.near_duplicate)
-        texts = [doc.text for doc in gold]
-        texts += [doc.text[start:end] for doc in gold for start, end in split(doc, "sentence")]
-        for i, text in enumerate(dict.fromkeys(texts)):
-            self._known.add(str(i), text)
+        whole = [(doc.id, doc.text) for doc in gold]
+        self._gold = GoldTexts(gold, whole + pieces_of(gold, ["sentence"]), filters)
 
     def first_failed(self, candidate: Candidate) -> str | None:
         """The first check that ``candidate`` fails, or None.
@@ -39,6 +34,4 @@ class Gates:
         reason = judge(candidate, self._filters, whole_words=self._whole_words)
         if reason is not None or not isinstance(candidate.result, Document):
             return reason
-        text = candidate.result.text
-        copied = self._copies.copied_ratio(text) >= self._filters.copy_ratio
-        return "repeats gold" if copied or self._known.find(text) else None
+        return "repeats gold" if self._gold.repeated_by(candidate.result.text) else None

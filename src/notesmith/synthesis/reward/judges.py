@@ -12,7 +12,7 @@ from notesmith.synthesis.reward.parts import Mark, votes_of
 from notesmith.synthesis.reward.user import checked
 
 if TYPE_CHECKING:
-    from notesmith.lm import LanguageModel
+    from notesmith.lm.load import LanguageModel
 
 Members = Callable[[Sequence[str]], Sequence[Sequence[Document]]]
 Fluency = Callable[[Sequence[str]], Sequence[float]]
