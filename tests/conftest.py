@@ -1,8 +1,14 @@
-"""Options of the whole suite, and a home of its own for every test."""
+"""Options of the whole suite, one thread a process, and a home of its own for every test."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Tests run side by side, on models so small that a second thread only waits for the first. It has
+# to be said before PyTorch loads, and holds for processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
