@@ -9,16 +9,17 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.corpus import ReadOptions, read_corpus
 
 
+@reads_documents
 def compare(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     first: Annotated[Path, typer.Argument(help="Predictions to compare with.")],
     second: Annotated[Path, typer.Argument(help="Predictions that may be better.")],
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of all files; found if not given.")
-    ] = None,
+    options: ReadOptions,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
     ] = 0.95,
@@ -27,13 +28,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two sets of predictions by a bootstrap that is paired by document."""
-    from notesmith.corpus import read_corpus
     from notesmith.evaluate.predictions import compare as compare_predictions
 
     found = compare_predictions(
-        read_corpus(gold, format=file_format).docs,
-        read_corpus(first, format=file_format).docs,
-        read_corpus(second, format=file_format).docs,
+        read_corpus(gold, options=options).docs,
+        read_corpus(first, options=options).docs,
+        read_corpus(second, options=options).docs,
         resamples=resamples,
         confidence=confidence,
         seed=seed,

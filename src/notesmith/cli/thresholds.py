@@ -10,14 +10,16 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.cli.train import moving_line
+from notesmith.corpus import ReadOptions, read_corpus
 
 if TYPE_CHECKING:
     from notesmith.ner.sweep import Point, Sweep
 
 
+@reads_documents
 def thresholds(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
@@ -25,19 +27,13 @@ def thresholds(
     gold: Annotated[
         Path, typer.Argument(help="Labelled notes to choose on: dev, neither train nor test.")
     ],
+    options: ReadOptions,
     precision: Annotated[
         float, typer.Option(min=0, max=100, help="Least precision that a threshold must have.")
     ] = 0.0,
     recall: Annotated[
         float, typer.Option(min=0, max=100, help="Least recall that a threshold must have.")
     ] = 0.0,
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Rename a label; '*' is any other, no NEW drops it."),
-    ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of the notes; found if not given.")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model at thresholds of the mention's score, by label, and name the best.
@@ -45,11 +41,10 @@ def thresholds(
     Scores are strict. The marked line of a label has the best F1 among those that reach --precision
     and --recall; its F1 flatters, for it was chosen on these notes.
     """
-    from notesmith.corpus import read_corpus
     from notesmith.ner import load_student
     from notesmith.ner.sweep import Wanted, sweep_thresholds
 
-    docs = read_corpus(gold, format=file_format, label_map=parse_label_map(label_map)).docs
+    docs = read_corpus(gold, options=options).docs
     student = load_student(model)
     with moving_line() as on_progress:
         found = sweep_thresholds(
