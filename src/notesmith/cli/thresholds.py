@@ -58,9 +58,9 @@ def thresholds(
     for what, score in (("plain", found.plain), ("chosen", found.together)):
         p, r, f = (f"{100 * x:.1f}" for x in (score.precision, score.recall, score.f1))
         say(f"all labels, {what}: P {p}, R {r}, F1 {f}")
-    options = [f"--threshold {shlex.quote(f'{k}={v:g}')}" for k, v in found.thresholds.items()]
-    if options:
-        say(f"notesmith predict … {' '.join(options)}")
+    chosen = [f"--threshold {shlex.quote(f'{k}={v:g}')}" for k, v in found.thresholds.items()]
+    if chosen:
+        say(f"notesmith predict … {' '.join(chosen)}")
     for label, point in found.chosen.items():
         if point is None:
             say(f"{label}: no threshold reaches what is asked for", err=True)
