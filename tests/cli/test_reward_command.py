@@ -79,7 +79,6 @@ def test_documents_are_cut_into_units(folder: Path) -> None:
 
 
 def test_a_student_judges_labels(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import notesmith.ner
 
     class Student:
         def count_unknown(self, docs: list[Document]) -> dict[str, int]:
@@ -88,8 +87,7 @@ def test_a_student_judges_labels(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         def predict(self, docs: list[Document]) -> list[Document]:
             return [d.with_entities([Entity("T1", "P", ((0, 6),))]) for d in docs]
 
-    # Not setattr, which would look up the real one and load torch.
-    monkeypatch.setitem(notesmith.ner.__dict__, "load_ner", lambda folder: Student())
+    monkeypatch.setattr("notesmith.ner.model.load_ner", lambda folder: Student())
     done = run(folder / "made.jsonl", "--model", folder, "--gold", folder / "gold.jsonl", "--json")
     assert "made.jsonl: 2 of label Q, which the model does not know" in done.output
     found = json.loads(done.stdout)

@@ -101,7 +101,7 @@ def test_plain_notes_scores_and_thresholds(folder: Path, tmp_path: Path) -> None
     command = (*command, "--id-field", "key")
     stopped = run(*command, "--scores", "--out", tmp_path / "o.jsonl")
     assert "n.jsonl:2: no string 'note'" in str(stopped.exception)
-    command = (*command, "--skip-bad")
+    command = (*command, "--on-problem", "count")
     done = run(*command, "--scores", "--out", tmp_path / "o.jsonl")
     assert done.exit_code == 0 and "n.jsonl: 1 dropped: record" in done.output
     [doc] = read_corpus(tmp_path / "o.jsonl").docs

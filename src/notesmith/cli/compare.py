@@ -9,17 +9,18 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.corpus.formats import ReadOptions
 from notesmith.rules import CONFIDENCE
 
 
+@reads_documents
 def compare(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     first: Annotated[Path, typer.Argument(help="Predictions to compare with.")],
     second: Annotated[Path, typer.Argument(help="Predictions that may be better.")],
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of all files; found if not given.")
-    ] = None,
+    options: ReadOptions,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
     ] = CONFIDENCE,
@@ -32,9 +33,9 @@ def compare(
     from notesmith.evaluate.predictions import compare as compare_predictions
 
     found = compare_predictions(
-        read_corpus(gold, format=file_format).docs,
-        read_corpus(first, format=file_format).docs,
-        read_corpus(second, format=file_format).docs,
+        read_corpus(gold, options=options).docs,
+        read_corpus(first, options=options).docs,
+        read_corpus(second, options=options).docs,
         resamples=resamples,
         confidence=confidence,
         seed=seed,

@@ -10,19 +10,20 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.corpus.formats import ReadOptions
 from notesmith.rules import CONFIDENCE
 
 
+@reads_documents
 def evaluate(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     predicted: Annotated[Path, typer.Argument(help="The same documents as predicted.")],
+    options: ReadOptions,
     seen: Annotated[
         Path | None,
         typer.Option("--seen", help="Training data: also score mentions unseen in it."),
-    ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of all files; found if not given.")
     ] = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
@@ -44,11 +45,11 @@ def evaluate(
 
     mentions = None
     if seen is not None:
-        train = read_corpus(seen, format=file_format).docs
+        train = read_corpus(seen, options=options).docs
         mentions = [mention for doc in train for mention in doc.mentions()]
     found = rate(
-        read_corpus(gold, format=file_format).docs,
-        read_corpus(predicted, format=file_format).docs,
+        read_corpus(gold, options=options).docs,
+        read_corpus(predicted, options=options).docs,
         seen=mentions,
         resamples=resamples,
         confidence=confidence,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli.corpus import Problems
 from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
 from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:
     from notesmith.corpus.labelling import Output
-    from notesmith.corpus.problems import OnProblem
 
 
 def predict(
@@ -53,9 +53,7 @@ def predict(
             help="Score from which mentions of a label count, 0 to 1; repeatable.",
         ),
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Drop and count bad notes instead of stopping.")
-    ] = False,
+    on_problem: Problems = "raise",
     scores: Annotated[
         bool, typer.Option("--scores", help="Write each mention's score as attribute score=0.9312.")
     ] = False,
@@ -83,7 +81,6 @@ def predict(
     if out.exists() and source.exists() and out.samefile(source):
         raise FileError(f"{out}: is the input; name another file with --out")
     must_be_new(out)
-    on_problem: OnProblem = "count" if skip_bad else "raise"
     fields = NoteFields(text_field, id_field)
     notes = find_notes(source, format=file_format, fields=fields, on_problem=on_problem)
     student = load_student(model)

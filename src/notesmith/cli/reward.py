@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.corpus.formats import ReadOptions
+from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
@@ -22,8 +25,10 @@ _WHAT = {
 }
 
 
+@reads_documents
 def reward(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled documents, any format.")],
+    options: ReadOptions,
     gold: Annotated[
         Path | None, typer.Option("--gold", help="Gold documents that these are compared with.")
     ] = None,
@@ -43,9 +48,6 @@ def reward(
         Unit,
         typer.Option(help="What is scored: FILE and gold are cut into these."),
     ] = "document",
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of all files; found if not given.")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score labelled documents as the generator's are in training, and explain each part.
@@ -57,8 +59,8 @@ def reward(
     from notesmith.synthesis.reward.function import RewardModel
     from notesmith.synthesis.reward.judges import Judges
 
-    docs = _units(source, unit, file_format)
-    known = _units(gold, unit, file_format) if gold else []
+    docs = _units(source, unit, options)
+    known = _units(gold, unit, options) if gold else []
     judges = Judges()
     if model is not None:
         from notesmith.ner.model import load_ner
@@ -82,10 +84,8 @@ def reward(
     _print(found)
 
 
-def _units(path: Path, unit: Unit, file_format: str | None) -> Sequence[Document]:
-    from notesmith.corpus.reading import read_corpus
-
-    docs = read_corpus(path, format=file_format).docs
+def _units(path: Path, unit: Unit, options: ReadOptions) -> Sequence[Document]:
+    docs = read_corpus(path, options=options).docs
     return docs if unit == "document" else [cut(d, span) for d in docs for span in split(d, unit)]
 
 

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen
+from notesmith.corpus.formats import ReadOptions
 
 
+@reads_documents
 def show(
     path: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
-    format: Annotated[
-        str | None, typer.Option("--format", help="Format of the files; found if not given.")
-    ] = None,
+    options: ReadOptions,
     ids: Annotated[
         list[str] | None, typer.Option("--id", help="Only the document of this id; repeatable.")
     ] = None,
@@ -33,7 +34,7 @@ def show(
 
     if html is not None:
         must_be_new(html)
-    found = read_corpus(path, format=format).docs
+    found = read_corpus(path, options=options).docs
     docs = select(found, ids=ids or (), limit=0 if ids else limit)
     if not docs:
         raise CorpusError(f"{path}: no document has the id {', '.join(ids or [])}")

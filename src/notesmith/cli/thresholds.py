@@ -10,14 +10,16 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.cli.train import moving_line
+from notesmith.corpus.formats import ReadOptions
 
 if TYPE_CHECKING:
     from notesmith.ner.sweep import Point, Sweep
 
 
+@reads_documents
 def thresholds(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
@@ -25,19 +27,13 @@ def thresholds(
     gold: Annotated[
         Path, typer.Argument(help="Labelled notes to choose on: dev, neither train nor test.")
     ],
+    options: ReadOptions,
     precision: Annotated[
         float, typer.Option(min=0, max=100, help="Least precision that a threshold must have.")
     ] = 0.0,
     recall: Annotated[
         float, typer.Option(min=0, max=100, help="Least recall that a threshold must have.")
     ] = 0.0,
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Rename a label; '*' is any other, no NEW drops it."),
-    ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of the notes; found if not given.")
-    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a model at thresholds of the mention's score, by label, and name the best.
@@ -49,7 +45,7 @@ def thresholds(
     from notesmith.ner.student import load_student
     from notesmith.ner.sweep import Wanted, sweep_thresholds
 
-    docs = read_corpus(gold, format=file_format, label_map=parse_label_map(label_map)).docs
+    docs = read_corpus(gold, options=options).docs
     student = load_student(model)
     with moving_line() as on_progress:
         found = sweep_thresholds(
@@ -63,9 +59,9 @@ def thresholds(
     for what, score in (("plain", found.plain), ("chosen", found.together)):
         p, r, f = (f"{100 * x:.1f}" for x in (score.precision, score.recall, score.f1))
         say(f"all labels, {what}: P {p}, R {r}, F1 {f}")
-    options = [f"--threshold {shlex.quote(f'{k}={v:g}')}" for k, v in found.thresholds.items()]
-    if options:
-        say(f"notesmith predict … {' '.join(options)}")
+    chosen = [f"--threshold {shlex.quote(f'{k}={v:g}')}" for k, v in found.thresholds.items()]
+    if chosen:
+        say(f"notesmith predict … {' '.join(chosen)}")
     for label, point in found.chosen.items():
         if point is None:
             say(f"{label}: no threshold reaches what is asked for", err=True)

@@ -6,13 +6,16 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen, say
+from notesmith.corpus.formats import ReadOptions
+from notesmith.corpus.reading import read_corpus
 from notesmith.errors import ConfigError, FileError
 from notesmith.progress import OnProgress, Progress
 
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from notesmith.config import NerConfig
 
 
+@reads_documents
 def train(
     corpus: Annotated[Path, typer.Argument(help="File or folder of labelled documents.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for the model.")],
+    options: ReadOptions,
     made: Annotated[
         list[Path] | None,
         typer.Option("--made", help="Made documents to train on as well; repeatable."),
@@ -34,16 +39,6 @@ def train(
     labels: Annotated[
         str, typer.Option(help="Comma-separated labels to learn; those of the corpus if not given.")
     ] = "",
-    label_map: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Rename a label; '*' is any other, no NEW drops it."),
-    ] = None,
-    file_format: Annotated[
-        str | None, typer.Option("--format", help="Format of the files; found if not given.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Drop and count bad records instead of stopping.")
-    ] = False,
     hub: Annotated[
         bool, typer.Option("--hub", help="May fetch the encoder from a model hub.")
     ] = False,
@@ -56,16 +51,10 @@ def train(
     config = student_config(changes or ())
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
-    from notesmith.corpus.reading import read_corpus
-
-    renamed = parse_label_map(label_map)
 
     def read(path: Path) -> Sequence[Any]:
         found = read_corpus(
-            path,
-            format=file_format if path == corpus else None,
-            label_map=renamed,
-            on_problem="count" if skip_bad else "raise",
+            path, options=options if path == corpus else replace(options, format=None)
         )
         for what, n in found.counts.items():
             say(f"{path.name}: {n} {what}", err=True)

@@ -33,7 +33,7 @@ def read_corpus(
     *,
     format: str | None = None,
     label_map: Mapping[str, str] | None = None,
-    on_problem: OnProblem = "raise",
+    on_problem: OnProblem | None = None,
     options: ReadOptions | None = None,
     metadata: Path | None = None,
     patient_from: str | None = None,
@@ -42,10 +42,10 @@ def read_corpus(
 
     Args:
         path: a file, or a folder that is searched with its subfolders.
-        format: a name of ``FORMATS``; recognised from the files if not given.
-        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
-        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
-        options: what some formats must be told.
+        format: instead of that of ``options``, as the next two.
+        label_map: see ``ReadOptions``.
+        on_problem: see ``ReadOptions``.
+        options: how files become documents.
         metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
         patient_from: a regular expression whose first group in a document's id is the patient.
 
@@ -54,13 +54,15 @@ def read_corpus(
         ConfigError: ``patient_from`` is wrong or matches no id.
     """
     path = Path(path)
-    tally = Tally(on_problem)
-    sources = find_sources(path, options or ReadOptions())
-    fmt, chosen = choose_format(path, sources, format)
+    options = options or ReadOptions()
+    tally = Tally(on_problem or options.on_problem)
+    sources = find_sources(path, options)
+    fmt, chosen = choose_format(path, sources, format or options.format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
     if not docs:
         raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
+    label_map = options.label_map if label_map is None else label_map
     docs = prepare(docs, tally, label_map=label_map, metadata=metadata, patient_from=patient_from)
     return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
 

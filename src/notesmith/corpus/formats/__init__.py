@@ -24,13 +24,13 @@ from notesmith.corpus.formats import (
     uima,
     uima_write,
 )
-from notesmith.corpus.problems import Tally
+from notesmith.corpus.problems import OnProblem, Tally
 from notesmith.document import Document
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What some formats must be told, because their files do not say it.
+    """How files become documents, with what some formats must be told.
 
     Args:
         columns: where a CoNLL file keeps tokens and tags.
@@ -40,6 +40,9 @@ class ReadOptions:
         predictions: read machine-made labels, not those of annotators (Label Studio).
         tasks: a file with the texts, where they are not beside the labels (Label Studio).
         text_key: the field of a task that holds the text (Label Studio).
+        format: a name of ``FORMATS``; recognised from the files if not given.
+        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
+        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
     """
 
     columns: conll.Columns = field(default_factory=conll.Columns)
@@ -49,6 +52,9 @@ class ReadOptions:
     predictions: bool = False
     tasks: Path | None = None
     text_key: str | None = None
+    format: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict, hash=False)
+    on_problem: OnProblem = "raise"
 
 
 @dataclass(frozen=True, slots=True)
