@@ -225,9 +225,8 @@ class SampleConfig(Config):
     temperature: float = Field(0.9, gt=0, description="softmax temperature")
     top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")
     top_p: Ratio = Field(0.95, description="then keep this probability mass")
-    constrain: Literal["none", "marks", "licensed", "requested"] = Field(
-        "marks",
-        description="marks anywhere, in legal places, around approved or around requested names",
+    constrain: Literal["none", "marks", "licensed"] = Field(
+        "marks", description="marks anywhere, in legal places, or around approved names"
     )
     bf16: Literal["auto", "yes", "no"] = Field(
         "auto", description="bfloat16 weights while sampling; auto where the processor has it"
