@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from notesmith.config import LengthConfig
+
 # Kinds of work whose peak memory is measured: of the language model, then of the student.
 Peak = Literal["scoring", "sampling", "tuning", "rewarding", "training", "predicting"]
 
@@ -76,6 +78,11 @@ class UnitFacts:
     def mean(self) -> float:
         """Words of one."""
         return self.words / self.n if self.n else 0.0
+
+    def mean_within(self, length: LengthConfig) -> float:
+        """Words of one that is neither too short nor too long; of any where none is."""
+        kept = [n for n in self.lengths if length.min_words <= n <= length.max_words]
+        return sum(kept) / len(kept) if kept else self.mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,11 @@ class Source:
     is_main: bool = False
 
     @property
+    def needs_lm(self) -> bool:
+        """Whether the language model writes or proposes something of it."""
+        return self.by != "rules"
+
+    @property
     def rank(self) -> int:
         """What it costs beside the others: 1, 2 or 3."""
         return {"rules": 1, "proposals": 2, "generator": 3}[self.by]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -103,12 +103,14 @@ def outside_of(draw: Draw, split: str) -> tuple[dict[str, Cell], dict[str, str]]
     return {}, {"documents": known[split]}
 
 
-def gathered(folds: Sequence[Draw], whole: Draw, arm: ArmConfig, split: str, *, size: int, replicate: int) -> Cell:
-    """The arm's scores on all documents, each by the students that never saw it."""
-    parts = {f"fold-{draw.fold + 1}": cell(draw, arm, split) for draw in folds}
+def gathered(
+    whole: Draw, parts: Sequence[Cell], arm: ArmConfig, *, size: int, replicate: int
+) -> Cell:
+    """The arm's scores on all documents; ``parts`` are those of each fold."""
+    folds = {f"fold-{i + 1}": part for i, part in enumerate(parts)}
     return Cell(
         GATHER,
-        inputs={"gold": whole.gold, **parts},
+        inputs={"gold": whole.gold, **folds},
         arm=arm.name,
         size=size,
         replicate=replicate,
