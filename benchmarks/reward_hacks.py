@@ -26,11 +26,12 @@ import numpy as np
 from notesmith.augmentation import shuffle_labels
 from notesmith.document import Document, Entity
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.graph import Cell
+from notesmith.experiment.store import CellStore
 from notesmith.experiment.draws import Draw
 from notesmith.experiment.engine import Work, run_cells
 from notesmith.experiment.recipes import RECIPE, load_recipe
-from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.experiment.stages import Surroundings, stage_functions
 from notesmith.experiment.stages.common import gold_in, labels_in, load_tuned
 from notesmith.experiment.stages.reinforce import judges_of, recipe_of
@@ -260,7 +261,7 @@ def main() -> None:
     given = parser.parse_args()
     config = load_recipe(str(given.run / RECIPE))
     paths = corpus_paths(config)
-    draw = Draw(config, sources_of(config, paths), config.draws.sizes[0], given.replicate)
+    draw = Draw(config, fingerprints_of(config, paths), config.draws.sizes[0], given.replicate)
     learning = draw.rl({})
     around = Surroundings(
         train=paths["train"],

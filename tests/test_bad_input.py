@@ -21,7 +21,7 @@ from notesmith.corpus import FORMATS
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cells import Cell
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.engine import Work
 from notesmith.experiment.stages import INFO, Surroundings, stage_functions
 from tests.ner.tiny import tiny_encoder

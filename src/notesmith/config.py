@@ -523,7 +523,7 @@ def _laid_over_each(base: Mapping[str, Any], arm: Any) -> Any:
     if not isinstance(arm, Mapping):
         return arm
     whole = {
-        name: lay_over(base[name], arm[name] if name in arm else {})
+        name: lay_over(base[name], arm.get(name) or {})
         for name in _OF_ARMS
         if isinstance(base[name], Mapping)
         and isinstance(arm.get(name, {}), Mapping)
@@ -541,8 +541,10 @@ def lay_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     laid = dict(values)
     for name, change in changes.items():
         below = laid.get(name)
-        both = isinstance(change, Mapping) and isinstance(below, Mapping)
-        laid[name] = lay_over(below, change) if both else change
+        if isinstance(change, Mapping) and isinstance(below, Mapping):
+            laid[name] = lay_over(below, change)
+        else:
+            laid[name] = change
     return laid
 
 
@@ -551,7 +553,9 @@ def changes_to(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[st
     found: dict[str, Any] = {}
     for name, value in changed.items():
         before = values.get(name)
-        if value != before:
-            both = isinstance(value, Mapping) and isinstance(before, Mapping)
-            found[name] = changes_to(before, value) if both else value
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            if inside := changes_to(before, value):
+                found[name] = inside
+        elif value != before:
+            found[name] = value
     return found

@@ -10,7 +10,7 @@ from notesmith.cli import app as table
 from notesmith.cli.app import app
 from notesmith.cli.progress import Display, describe, duration, print_preview, time_left
 from notesmith.errors import CorpusError
-from notesmith.experiment.cells import Cell
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.engine import CellEvent
 from notesmith.experiment.run import RunResult
 from notesmith.progress import Progress

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 
-from notesmith.experiment.cells import Cell
+from notesmith.experiment.graph import Cell
 
 STAGES = ("draw", "make", "train", "score")
 
@@ -27,7 +27,7 @@ def fake(pause: float = 0.0, calls: list[str] | None = None):
 
     def function(work):
         if calls is not None:
-            calls.append(work.cell.stage)
+            calls.append(work.cell.stage.name)
         read = {
             name: (folder / "data.txt").read_text() for name, folder in sorted(work.inputs.items())
         }

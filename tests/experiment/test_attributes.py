@@ -16,7 +16,7 @@ from notesmith.experiment.run import corpus_paths
 from notesmith.experiment.stages.common import INFO
 from notesmith.experiment.stages.student import _of_draw
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 GOLD = [Document("a", "No cough.", (Entity("T1", "Sign", ((3, 8),), ("negated",)),))]
 
@@ -68,7 +68,7 @@ def test_a_run_scores_what_its_students_learn(tmp_path, protocol):
         draws={"sizes": [14], "curve": [], "students": 2},
         evaluate={"protocol": protocol, "folds": 3, "against": {}, "resamples": 200},
     )
-    result = run_recipe(config, tmp_path / "run", make_stages=doubles, cache=tmp_path / "cache")
+    result = run_recipe(config, tmp_path / "run", instead=DOUBLES, cache=tmp_path / "cache")
     for arm in result.results["arms"]:
         # What was not asked for is not scored.
         assert list(arm["attributes"]) == ["negated"]

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from notesmith.errors import NotesmithError, StageError
-from notesmith.experiment.cells import Cell, CellStore, seed_for
+from notesmith.experiment.graph import Cell, seed_for
+from notesmith.experiment.store import CellStore
 from notesmith.experiment.contents import DONE, METRICS
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.processes import Owner
@@ -20,7 +21,7 @@ from .fakes import chain, fake_stages
 def finish(cell, store, body="text"):
     with store.write(cell) as out:
         (out / "data.txt").write_text(body)
-        (out / METRICS).write_text(json.dumps({"seconds": 1.5, "stage": cell.stage}))
+        (out / METRICS).write_text(json.dumps({"seconds": 1.5, "stage": cell.stage.name}))
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_clean_finishes_an_interrupted_discard(store, cell, monkeypatch):
         (out / METRICS).write_text("{}")
         (out / "model").mkdir()
         (out / "model" / "weights.bin").write_text("w")
-    monkeypatch.setattr("notesmith.experiment.cells.drop", lambda folder, names: None)
+    monkeypatch.setattr("notesmith.experiment.store.drop", lambda folder, names: None)
     store.discard(cell)
     monkeypatch.undo()
     (store.folder(cell) / "mine.txt").write_text("x")
@@ -241,7 +242,7 @@ def test_hash_path_follows_names_and_contents(tmp_path):
 
 
 def test_fakes_cover_their_stages():
-    assert {c.stage for c in chain(1)[0].walk()} == set(fake_stages())
+    assert {c.stage.name for c in chain(1)[0].walk()} == set(fake_stages())
 
 
 def test_what_may_be_shared_holds_scores_and_metrics_alone(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from notesmith.experiment import run_recipe
 from notesmith.experiment.contents import DONE, METRICS
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 # Children come from a clean server process, not from this one with its threads.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -28,7 +28,7 @@ def home_beside(out):
 
 def run_doubles(config, out):
     home_beside(out)
-    run_recipe(config, out, make_stages=partial(doubles, pause=PAUSE), cache=out / "cache")
+    run_recipe(config, out, instead=doubles(PAUSE), cache=out / "cache")
 
 
 def run_true(config, out):

@@ -9,7 +9,7 @@ import pytest
 
 from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
-from notesmith.experiment.cells import CellStore
+from notesmith.experiment.store import CellStore
 from notesmith.experiment.engine import run_cells
 from notesmith.experiment.machine import n_cores
 from notesmith.experiment.workers import crew
@@ -27,12 +27,12 @@ def contents(store):
 
 def run(targets, store, make_stages, n=2, **options):
     with crew(n, store.root, make_stages) as workers:
-        return run_cells(targets, store=store, stages={}, crew=workers, **options)
+        return run_cells(targets, store=store, context=CONTEXT, instead={}, crew=workers, **options)
 
 
 def test_side_by_side_gives_what_one_after_another_gives(tmp_path):
     one, two = CellStore(tmp_path / "one"), CellStore(tmp_path / "two")
-    run_cells(chain(4), store=one, stages=fake_stages())
+    run_cells(chain(4), store=one, context=CONTEXT, instead=fake_stages())
     events, threads = [], os.environ.get("OMP_NUM_THREADS")
     outcome = run(chain(4), two, fake_stages, on_cell=events.append)
     assert len(outcome.computed) == 16 and outcome.left == ()
@@ -108,7 +108,7 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
-from notesmith.experiment.cells import CellStore
+from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import crew
 from notesmith.experiment.engine import run_cells
 from notesmith.experiment.machine import n_cores
@@ -116,7 +116,7 @@ from tests.experiment.fakes import chain, fake_stages
 if __name__ == "__main__":
     store = CellStore(Path(sys.argv[1]))
     with crew(2, store.root, partial(fake_stages, 0.5)) as workers:
-        run_cells(chain(9), store=store, stages={}, crew=workers)
+        run_cells(chain(9), store=store, context=CONTEXT, instead={}, crew=workers)
 """
 
 

@@ -22,7 +22,8 @@ from notesmith.errors import NotesmithError
 from notesmith.experiment import load_recipe, write_results
 from notesmith.experiment import run as running
 from notesmith.experiment.bundle import make_bundle
-from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.graph import Cell
+from notesmith.experiment.store import CellStore
 from notesmith.experiment.contents import METRICS
 from notesmith.experiment.folder import claim_folder
 from notesmith.experiment.lock import run_lock

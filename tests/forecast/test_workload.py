@@ -4,7 +4,7 @@ import pytest
 
 from notesmith.config import RecipeConfig
 from notesmith.evaluate.scores import OUT_OF_DRAW
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts, UnitFacts, train_facts
 from notesmith.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
@@ -33,8 +33,8 @@ CORPUS = Corpus(TRAIN, {"test": SplitFacts(4, 80, {"Sign": 4})})
 
 def cells(stage, **changes):
     values = {"draws": {"sizes": [5], "replicates": 1, "curve": []}, **changes}
-    plan = make_plan(tiny_recipe(PATHS, **values), Sources(train="a", dev="b", test="c"))
-    found = {c.key: c for target in plan.cells for c in target.walk() if c.stage == stage}
+    plan = make_plan(tiny_recipe(PATHS, **values), Fingerprints(train="a", dev="b", test="c"))
+    found = {c.key: c for target in plan.cells for c in target.walk() if c.stage.name == stage}
     return list(found.values())
 
 
@@ -94,9 +94,9 @@ def test_learning_from_rewards_takes_more_than_fine_tuning(method):
     arms = [{"name": "gold"}, {"name": "rl", "made": ["synthetic"], "rl": {"method": method}}]
     values = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)
     values |= {"arm": arms, "evaluate": {}, "draws": {"sizes": [5], "replicates": 1}}
-    plan = make_plan(RecipeConfig.model_validate(values), Sources(train="a", test="c"))
+    plan = make_plan(RecipeConfig.model_validate(values), Fingerprints(train="a", test="c"))
     seconds = {
-        c.stage: seconds_of(amount_of(c, CORPUS), SPEEDS) for t in plan.cells for c in t.walk()
+        c.stage.name: seconds_of(amount_of(c, CORPUS), SPEEDS) for t in plan.cells for c in t.walk()
     }
     assert seconds["rl"] > seconds["sft"] and seconds["committee"] > seconds["ner"]
 
@@ -105,8 +105,8 @@ def test_best_of_four_samples_four_times_and_is_judged():
     arms = [{"name": "gold"}, {"name": "best", "made": ["synthetic"], "best_of": 4}]
     values = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)
     values |= {"arm": arms, "evaluate": {}}
-    plan = make_plan(RecipeConfig.model_validate(values), Sources(train="a", test="c"))
-    sample = next(c for t in plan.cells for c in t.walk() if c.stage == "sample")
+    plan = make_plan(RecipeConfig.model_validate(values), Fingerprints(train="a", test="c"))
+    sample = next(c for t in plan.cells for c in t.walk() if c.stage.name == "sample")
     amount = amount_of(sample, CORPUS)
     assert (amount.sampled, amount.read, amount.lms) == (8 * 4 * 10, 3 * 8 * 4 * 10, 2)
 

@@ -36,8 +36,8 @@ _LONG = 1.0
 class CellEvent:
     """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished.
 
-    ``eta`` leaves out ``n_untimed`` of the cells that are left. With several workers, progress may turn to
-    another cell that runs: ``turn`` names it.
+    ``eta`` leaves out ``n_untimed`` of the cells that are left. With several workers, progress may
+    turn to another cell that runs: ``turn`` names it.
     """
 
     kind: Literal["start", "turn", "done"]

@@ -41,7 +41,10 @@ def _pairs(
     plain = filtered.inputs["candidates"]
     for target in plan.targets:
         cell = target.cell
-        if cell.stage != coverage.STAGE or (cell.size, cell.replicate) != (plain.size, plain.replicate):
+        if cell.stage != coverage.STAGE or (cell.size, cell.replicate) != (
+            plain.size,
+            plain.replicate,
+        ):
             continue
         other = cell.inputs["made"].inputs["candidates"]
         model = other.inputs.get("model")

@@ -10,6 +10,7 @@ the union as the students that were scored had.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.experiment.draw import Draw, Fingerprints, Source
@@ -43,20 +44,11 @@ class CrossFit:
         n = config.evaluate.folds
 
         def draw(number: int) -> Draw:
-            held_out = fold.Settings(folds=n, fold=number)
             own = fold.Settings(folds=n, fold=number, **thinned)
-            inputs = {"gold": whole}
-            labels = {"size": size, "replicate": replicate, "fold": number}
-            return Draw(
-                config,
-                outside,
-                size,
-                replicate,
-                gold=Cell(fold.STAGE, own, inputs, seed=seed, **labels),
-                sources=SOURCES,
-                fold=number,
-                documents=Cell(fold.OUT, held_out, inputs, seed=seed, **labels),
-            )
+            all_of_it = Draw(config, outside, size, replicate, whole, SOURCES, fold=number)
+            divide = partial(all_of_it.cell, inputs={"gold": whole}, seed=seed)
+            documents = divide(fold.OUT, fold.Settings(folds=n, fold=number))
+            return replace(all_of_it, gold=divide(fold.STAGE, own), documents=documents)
 
         self.folds = [draw(number) for number in range(n)]
         # Text of a language model is that of the folds, put together.

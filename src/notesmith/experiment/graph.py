@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from notesmith.config import Config
 from notesmith.experiment.cost import Amount, CorpusFacts, Peak
@@ -31,6 +31,18 @@ def seed_for(root: int, *parts: str | int) -> int:
     """A seed in [0, 2³¹) that depends on ``root`` and ``parts`` alone."""
     digest = hashlib.sha256(canonical([root, *parts]).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def stated(config: Config) -> dict[str, Any]:
+    """What ``config`` says beside its defaults, as JSON values; what tells kinds apart stays in."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    for name, known in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Config) and name in values:
+            values[name] = stated(value)
+        elif get_origin(known.annotation) is Literal and len(get_args(known.annotation)) == 1:
+            values[name] = value
+    return values
 
 
 class NoConfig(Config):
@@ -102,7 +114,7 @@ class Cell:
         identity = {
             "stage": self.stage.name,
             "version": self.stage.version,
-            "config": self.config.model_dump(mode="json", exclude_defaults=True),
+            "config": stated(self.config),
             "inputs": {name: cell.key for name, cell in self.inputs.items()},
             "fingerprints": self.fingerprints,
             "seed": self.seed,

@@ -271,7 +271,9 @@ def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> list
                 "seconds": round(seconds, 1),
                 "tokens": tokens,
                 "tokens_per_second": round(tokens / working, 1) if tokens and working else None,
-                "peak_memory_bytes": max(row.get("peak_memory_bytes", 0) for row in rows[stage.name]),
+                "peak_memory_bytes": max(
+                    row.get("peak_memory_bytes", 0) for row in rows[stage.name]
+                ),
             }
         )
     return table

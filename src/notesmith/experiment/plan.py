@@ -1,7 +1,8 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
-The cells of one draw are built by the modules of their stages. Test documents are inputs of ``score`` and ``coverage``
-cells alone, and of ``filter`` cells, which learn nothing but whether made text repeats them.
+The cells of one draw are built by the modules of their stages. Test documents are inputs of
+``score`` and ``coverage`` cells alone, and of ``filter`` cells, which learn nothing but whether
+made text repeats them.
 """
 
 from __future__ import annotations

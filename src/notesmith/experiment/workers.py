@@ -96,9 +96,7 @@ class Workers:
 
 
 @contextmanager
-def working(
-    n: int, root: Path, context: Context, instead: Instead = NONE
-) -> Iterator[Workers]:
+def working(n: int, root: Path, context: Context, instead: Instead = NONE) -> Iterator[Workers]:
     """``n`` workers on the cells below ``root``, each with its share of the cores.
 
     ``context`` and ``instead`` (see ``run_cells``) are sent to every worker, so they must pickle.

@@ -10,8 +10,8 @@ from notesmith.config import RecipeConfig
 from notesmith.evaluate.deciding import ENOUGH_RATIO
 from notesmith.evaluate.power import detectable
 from notesmith.evaluate.scores import OUT_OF_DRAW
+from notesmith.experiment.cost import SplitFacts
 from notesmith.experiment.plan import n_replicates, scored_split
-from notesmith.forecast.corpus_stats import SplitFacts
 
 # Squared differences of a draw, times mentions scored, as they came out on NCBI Disease (960
 # mentions, SD 1.3 and 1.7 F1), BC5CDR (9,809, SD 0.3) and MACCROBAT (about 9,800, SD 0.4); and the

@@ -177,7 +177,7 @@ def _arm_row(arm: Arm, s: Settings) -> ArmRow:
         tuple(_SOURCES.get(source, source) for source in arm.made),
         arm.n_replicates,
         arm.f1,
-        tuple(f"{name} to {value}" for name, value in known.ner.items()) if known else (),
+        tuple(f"{name} to {value}" for name, value in s.ner_changes(arm.name).items()),
         known.best_of if known else 1,
     )
 

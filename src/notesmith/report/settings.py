@@ -27,6 +27,8 @@ from notesmith.config import (
     SampleConfig,
     SftConfig,
     SynthesizeConfig,
+    changes_to,
+    lay_over,
 )
 
 _C = TypeVar("_C", bound=Config)
@@ -51,17 +53,22 @@ class Settings:
     arms: Mapping[str, ArmConfig]
 
     def rl_of(self, arm: str) -> RlConfig | None:
-        """``[rl]`` with the changes of ``arm`` laid over it; None where it does not learn so."""
+        """How ``arm`` learns from rewards; None where it does not, or nothing is known."""
         known = self.arms.get(arm)
-        if known is None or known.rl is None or self.rl is None:
-            return None
-        return _table(RlConfig, {**self.rl.model_dump(), **known.rl})
+        return None if known is None else known.rl
+
+    def ner_changes(self, arm: str) -> Mapping[str, Any]:
+        """What ``arm`` changes in [ner]."""
+        known = self.arms.get(arm)
+        if known is None or self.ner is None:
+            return {}
+        return changes_to(self.ner.model_dump(mode="json"), known.ner.model_dump(mode="json"))
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
     """Return the tables of a resolved recipe."""
     raw = config.get("arm")
-    arms = [_table(ArmConfig, arm) for arm in raw] if isinstance(raw, (list, tuple)) else []
+    arms = [_arm(config, arm) for arm in raw] if isinstance(raw, (list, tuple)) else []
     return Settings(
         corpus=_table(CorpusConfig, config.get("corpus")),
         draws=_table(DrawConfig, config.get("draws")),
@@ -77,6 +84,18 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         evaluate=_table(EvaluateConfig, config.get("evaluate")),
         arms={arm.name: arm for arm in arms if arm is not None},
     )
+
+
+def _arm(config: Mapping[str, Any], raw: object) -> ArmConfig | None:
+    """An arm with whole tables in place of its changes to [ner] and [rl]."""
+    if not isinstance(raw, Mapping):
+        return None
+    whole = {
+        name: lay_over(base, raw[name])
+        for name in ("ner", "rl")
+        if isinstance(base := config.get(name), Mapping) and isinstance(raw.get(name), Mapping)
+    }
+    return _table(ArmConfig, {**raw, **whole})
 
 
 def _table(kind: type[_C], raw: object) -> _C | None:

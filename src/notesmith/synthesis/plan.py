@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class GenerationPlan:
     """Requests and all that follows from them, in their order.
 
-    ``constraint`` holds for all prompts, or is None. ``lexicon`` are the approved names, gold's included; ``reserved`` the tokens that no text may hold besides
-    ``marks``; ``units`` gold, cut as the generator writes it.
+    ``constraint`` holds for all prompts, or is None. ``lexicon`` are the approved names, gold's
+    included; ``reserved`` the tokens that no text may hold besides ``marks``; ``units`` gold, cut
+    as the generator writes it.
     """
 
     units: tuple[Document, ...]

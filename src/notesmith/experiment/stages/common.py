@@ -41,9 +41,7 @@ def read(path: Path, config: ReadingConfig) -> CorpusRead:
         format=config.format,
         label_map=config.label_map,
         on_problem=config.on_problem,
-        options=ReadOptions(
-            annotator=config.annotator, layer=config.layer, feature=config.feature
-        ),
+        options=ReadOptions(annotator=config.annotator, layer=config.layer, feature=config.feature),
     )
 
 

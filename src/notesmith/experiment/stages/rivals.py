@@ -68,7 +68,9 @@ def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -
     return keep_made(work, change(gold_in(work), config=work.config, seed=work.seed))
 
 
-def _rival(name: str, run: Run, *reads: str, with_names: bool = False) -> tuple[Stage[AugmentConfig], Source]:
+def _rival(
+    name: str, run: Run, *reads: str, with_names: bool = False
+) -> tuple[Stage[AugmentConfig], Source]:
     """The stage ``name`` that reads fields ``reads`` of [augment], and the source that it makes."""
     stage = Stage(name, version=1, config=AugmentConfig, run=run)
 

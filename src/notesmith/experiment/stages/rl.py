@@ -110,6 +110,4 @@ def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
     )
 
 
-STAGE = Stage(
-    "rl", version=3, config=Settings, run=run, cost=cost, keeps="first", peak="rewarding"
-)
+STAGE = Stage("rl", version=3, config=Settings, run=run, cost=cost, keeps="first", peak="rewarding")

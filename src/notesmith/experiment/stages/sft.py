@@ -80,6 +80,4 @@ def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
     return Amount(trained=trained + words * dev * n_looks * FORWARD, lms=1, saved_lms=1)
 
 
-STAGE = Stage(
-    "sft", version=2, config=Settings, run=run, cost=cost, keeps="first", peak="tuning"
-)
+STAGE = Stage("sft", version=2, config=Settings, run=run, cost=cost, keeps="first", peak="tuning")
