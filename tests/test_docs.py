@@ -13,7 +13,7 @@ import typer
 
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
-from notesmith.experiment.recipes import load_recipe, packaged_recipes, student_of
+from notesmith.experiment.recipes import load_recipe, packaged_recipes
 from tests.docs.pages import FENCE, PAGES, ROOT, blocks, commands, name_of, text_of
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

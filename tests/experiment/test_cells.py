@@ -5,17 +5,18 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from notesmith.errors import NotesmithError, StageError
+from notesmith.experiment.contents import DONE, METRICS
 from notesmith.experiment.graph import Cell, seed_for
 from notesmith.experiment.store import CellStore
-from notesmith.experiment.contents import DONE, METRICS
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.processes import Owner
 
-from .fakes import chain, fake_stages
+from .fakes import DRAW, SCORE, Settings, chain, fake_stages
 
 
 def finish(cell, store, body="text"):
@@ -31,28 +32,26 @@ def store(tmp_path):
 
 @pytest.fixture
 def cell():
-    return Cell("draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=3)
+    return Cell(DRAW, Settings(documents=5), fingerprints={"train": "aa"}, seed=3)
 
 
 def test_key_depends_on_each_part_and_not_on_labels(cell):
-    up = Cell("up", 1)
+    up = Cell(SCORE)
     others = [
-        Cell("draws", 1, {"documents": 5}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 2, {"documents": 5}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 1, {"documents": 6}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 1, {"documents": 5}, sources={"train": "ab"}, seed=3),
-        Cell("draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=4),
-        Cell("draw", 1, {"documents": 5}, {"gold": up}, sources={"train": "aa"}, seed=3),
+        replace(cell, stage=replace(DRAW, name="draws")),
+        replace(cell, stage=replace(DRAW, version=2)),
+        replace(cell, config=Settings(documents=6)),
+        replace(cell, fingerprints={"train": "ab"}),
+        replace(cell, seed=4),
+        replace(cell, inputs={"gold": up}),
     ]
     assert len({c.key for c in [cell, *others]}) == 7
-    same = Cell(
-        "draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=3, arm="x", size=9, replicate=1
-    )
+    same = replace(cell, arm="x", size=9, replicate=1)
     assert same.key == cell.key
 
 
 def test_key_depends_on_inputs_of_inputs():
-    first, second = chain(1)[0], chain(1, version=2)[0]
+    first, second = chain(1)[0], chain(1, documents=6)[0]
     assert first.key != second.key
 
 
@@ -247,9 +246,9 @@ def test_fakes_cover_their_stages():
 
 def test_what_may_be_shared_holds_scores_and_metrics_alone(tmp_path):
     store, shared = CellStore(tmp_path / "here"), CellStore(tmp_path / "there")
-    draw = Cell("draw", 1, seed=1)
-    score = Cell("score", 1, inputs={"gold": draw})
-    absent = Cell("score", 1, seed=9)
+    draw = Cell(DRAW, seed=1)
+    score = Cell(SCORE, inputs={"gold": draw})
+    absent = Cell(SCORE, seed=9)
     for cell in (draw, score):
         with store.write(cell) as folder:
             (folder / "metrics.json").write_text('{"f1": 1}')

@@ -6,10 +6,10 @@ import os
 import pytest
 
 from notesmith.errors import NotesmithError, StageError
-from notesmith.experiment.store import CellStore
 from notesmith.experiment.engine import count, run_cells
+from notesmith.experiment.store import CellStore
 
-from .fakes import chain, fake_stages
+from .fakes import CONTEXT, chain, fake_stages
 
 
 @pytest.fixture
@@ -22,7 +22,9 @@ def test_all_cells_run_once_and_a_second_run_does_nothing(store):
     outcome = run_cells(chain(2), store=store, context=CONTEXT, instead=fake_stages(calls=calls))
     assert calls == ["draw", "make", "train", "score"] * 2
     assert outcome.left == ()
-    again = run_cells(chain(2), store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls))
+    again = run_cells(
+        chain(2), store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert again.computed == () and len(calls) == 8
 
 
@@ -42,10 +44,14 @@ def test_a_damaged_cell_is_computed_again_and_its_readers_keep_what_they_have(st
     before = (train / "data.txt").read_text(), (score / "data.txt").read_text()
     written = (score / "data.txt").stat().st_mtime_ns
     (train / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls))
+    run_cells(
+        [target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls[4:] == ["train"]
     (score / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls))
+    run_cells(
+        [target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls[5:] == ["score"]
     assert ((train / "data.txt").read_text(), (score / "data.txt").read_text()) == before
     assert (score / "data.txt").stat().st_mtime_ns > written
@@ -72,7 +78,8 @@ def test_a_damaged_cell_that_was_thrown_away_comes_back_and_goes_again(store):
         return run_cells(
             [target],
             store=CellStore(store.root),
-            context=CONTEXT, instead=fake_stages(),
+            context=CONTEXT,
+            instead=fake_stages(),
             may_discard=lambda cell: cell.stage.name == "train",
         )
 
@@ -88,7 +95,8 @@ def test_weights_go_when_their_readers_are_done(store):
     run_cells(
         targets,
         store=store,
-        context=CONTEXT, instead=fake_stages(),
+        context=CONTEXT,
+        instead=fake_stages(),
         may_discard=lambda cell: cell.stage.name == "train" and cell.replicate > 0,
     )
     assert store.state(targets[0].inputs["model"]) == "done"
@@ -96,7 +104,9 @@ def test_weights_go_when_their_readers_are_done(store):
     census = count(targets, store)
     assert (len(census.done), len(census.left)) == (8, 0)
     calls: list[str] = []
-    run_cells(targets, store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls))
+    run_cells(
+        targets, store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls == []
 
 
@@ -127,7 +137,8 @@ def test_it_stops_between_cells(store):
     outcome = run_cells(
         chain(2),
         store=store,
-        context=CONTEXT, instead=fake_stages(calls=calls),
+        context=CONTEXT,
+        instead=fake_stages(calls=calls),
         should_stop=lambda: len(calls) >= 3,
     )
     assert calls == ["draw", "make", "train"]

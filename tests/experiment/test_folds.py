@@ -9,11 +9,11 @@ from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.scores import CellScores, hash_ids, join_folds
 from notesmith.experiment import run_recipe
 from notesmith.experiment.artefacts import load_docs
-from notesmith.experiment.store import CellStore
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.folds import OUT_OF_FOLD
 from notesmith.experiment.plan import SHIPPED, make_plan
 from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.store import CellStore
 
 from .doubles import DOUBLES, note, tiny_recipe
 

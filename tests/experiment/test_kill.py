@@ -6,14 +6,13 @@ import multiprocessing
 import os
 import random
 import time
-from functools import partial
 
 import pytest
 
 from notesmith.experiment import run_recipe
 from notesmith.experiment.contents import DONE, METRICS
 
-from .doubles import DOUBLES, tiny_recipe, write_notes
+from .doubles import tiny_recipe, write_notes
 
 # Children come from a clean server process, not from this one with its threads.
 CONTEXT = multiprocessing.get_context("forkserver")

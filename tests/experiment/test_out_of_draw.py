@@ -10,12 +10,12 @@ from notesmith.document import Document
 from notesmith.evaluate.scores import OUT_OF_DRAW, CellScores
 from notesmith.experiment import outcome, run_recipe
 from notesmith.experiment.artefacts import load_docs
-from notesmith.experiment.store import CellStore
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.run import corpus_paths, fingerprints_of
-from notesmith.experiment.stages import SCORES
+from notesmith.experiment.stages.common import SCORES
 from notesmith.experiment.stages.gold import not_out_of_draw, sampled
+from notesmith.experiment.store import CellStore
 
 from .doubles import DOUBLES, note, tiny_recipe, write_notes
 
@@ -99,7 +99,7 @@ def test_their_labels_are_inputs_of_scoring_alone():
     paths = {split: f"{split}.jsonl" for split in ("train", "dev", "test")}
     plan = make_plan(recipe(paths), Fingerprints(train="a", dev="b", test="c"))
     readers = {
-        (cell.stage.name, cell.config.get("split"))
+        (cell.stage.name, getattr(getattr(cell.config, "scored", None), "split", None))
         for target in plan.targets
         for cell in target.cell.walk()
         if "a" in cell.fingerprints.values()
@@ -110,7 +110,9 @@ def test_their_labels_are_inputs_of_scoring_alone():
 def test_they_are_scored_beside_the_student_that_they_are_of(finished):
     """What is finished of a draw compares its arms on all that it is scored on."""
     _, plan, _, _ = finished
-    order = [(t.replicate, t.arm, t.size, t.split) for t in plan.targets if t.cell.stage.name == "score"]
+    order = [
+        (t.replicate, t.arm, t.size, t.split) for t in plan.targets if t.cell.stage.name == "score"
+    ]
     splits = [split for *_, split in order]
     assert splits == ["dev", "test", OUT_OF_DRAW] * (len(order) // 3)
 

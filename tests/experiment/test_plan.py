@@ -2,9 +2,11 @@ import pytest
 
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import Fingerprints
-from notesmith.experiment.plan import STAGES, make_plan, may_discard
+from notesmith.experiment.graph import may_discard
+from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import Filters, load_recipe, packaged_recipes
 from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.stages import STAGES
 from notesmith.files.checksums import hash_path
 from notesmith.models.fingerprint import fingerprint_model
 
@@ -59,7 +61,7 @@ def test_the_plans_use_every_stage():
         for target in plan.targets
         for stage in stages_of(target)
     }
-    assert used == set(STAGES)
+    assert used == {stage.name for stage in STAGES}
 
 
 def test_generators_share_what_they_can_and_differ_where_they_must():
@@ -203,9 +205,9 @@ def test_an_arm_may_ask_for_more_text_than_the_recipe():
         for t in plan.targets
         if t.cell.stage.name == "score" and t.arm in ("synthetic", "more") and not t.curve
     }
-    assert filtered["more"].config["filter"]["keep_per_gold"] == 3.75
+    assert filtered["more"].config.filters.keep_per_gold == 3.75
     candidates = filtered["more"].inputs["candidates"]
-    assert candidates.config["synthesize"]["units"] == 20
+    assert candidates.config.units == 20
     assert (
         candidates.inputs["model"].key
         == filtered["synthetic"].inputs["candidates"].inputs["model"].key
