@@ -16,7 +16,7 @@ PATHS = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
 SOURCES = Fingerprints(train="a", dev="b", test="c", lm="d")
 
 
-ARMS = [arm.model_dump() for arm in tiny_recipe(PATHS).arm]
+ARMS = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)["arm"]
 REWARDED = [
     {"name": "raw", "made": ["synthetic-unfiltered"]},
     {"name": "prompted", "made": ["synthetic"], "tuned": False},
