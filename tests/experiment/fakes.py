@@ -11,7 +11,7 @@ from pathlib import Path
 from notesmith.config import Config
 from notesmith.experiment.graph import Cell, Context, NoConfig, Stage
 
-CONTEXT = Context(Path(), {}, lambda split: Path(split), Path(), {})
+CONTEXT = Context(Path(), {}, Path, Path(), {})
 
 
 class Settings(Config):
