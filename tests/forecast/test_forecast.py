@@ -16,8 +16,8 @@ from tests.experiment.doubles import DOUBLES, tiny_recipe, write_notes
 GIB = 2**30
 MACHINE = Resources(cores=2, threads=2, memory=24 * GIB, free=20 * GIB, cpu="a")
 SPEEDS = Speeds(
-    LmSpeeds(100, 50, 20, 1.5, 2, GIB, {"scoring": GIB, "tuning": 4 * GIB, "sample": GIB}),
-    StudentSpeeds(1000, 4000, 1.4, 1, GIB // 10, {"training": 2 * GIB, "score": GIB}),
+    LmSpeeds(100, 50, 20, 1.5, 2, GIB, {"scoring": GIB, "tuning": 4 * GIB, "sampling": GIB}),
+    StudentSpeeds(1000, 4000, 1.4, 1, GIB // 10, {"training": 2 * GIB, "predicting": GIB}),
     "measured",
     "2026-01-01",
 )
@@ -94,7 +94,7 @@ def test_too_little_memory(recipe, tmp_path):
     found = forecast(recipe, tmp_path, machine=small)
     assert fatal(found) == ["about 4.8 GiB are needed and there are 3.0"]
     busy = replace(MACHINE, free=7 * GIB)
-    lm = replace(SPEEDS.lm, peaks={"names": 1, "tuning": 8 * GIB, "sample": 1})
+    lm = replace(SPEEDS.lm, peaks={"scoring": 1, "tuning": 8 * GIB, "sampling": 1})
     found = forecast(
         recipe, tmp_path, machine=busy, speeds=replace(SPEEDS, lm=lm, busy=1.5), again=True
     )

@@ -103,8 +103,8 @@ def _table(kind: type[_C], raw: object) -> _C | None:
         return None
     known = {name: raw[name] for name in kind.model_fields if name in raw}
     for name, field in kind.model_fields.items():
-        # None is left out where a recipe is written down; any other default is not.
-        if name not in known and field.get_default(call_default_factory=True) is not None:
+        # What is empty is nothing that anybody chose; any other default must be written down.
+        if name not in known and field.get_default(call_default_factory=True):
             return None
     try:
         return kind.model_validate(known)
