@@ -26,15 +26,15 @@ import numpy as np
 from notesmith.augmentation import shuffle_labels
 from notesmith.document import Document, Entity
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.graph import Cell, Context, Work
-from notesmith.experiment.store import CellStore
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.engine import run_cells
+from notesmith.experiment.graph import Cell, Context, Work
 from notesmith.experiment.recipes import RECIPE, load_recipe
 from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.experiment.stages import SOURCES, gold, rl
 from notesmith.experiment.stages.committee import judges_of
 from notesmith.experiment.stages.common import gold_in, labels_in, load_tuned
+from notesmith.experiment.store import CellStore
 from notesmith.filters import Candidate
 from notesmith.home import home
 from notesmith.lm.rollout import Reward, Rollout

@@ -12,7 +12,7 @@ import pytest
 from notesmith.experiment import run_recipe
 from notesmith.experiment.contents import DONE, METRICS
 
-from .doubles import tiny_recipe, write_notes
+from .doubles import doubles, tiny_recipe, write_notes
 
 # Children come from a clean server process, not from this one with its threads.
 CONTEXT = multiprocessing.get_context("forkserver")
