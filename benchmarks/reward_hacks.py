@@ -26,21 +26,22 @@ import numpy as np
 from notesmith.augmentation import shuffle_labels
 from notesmith.document import Document, Entity
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cells import Cell, CellStore
-from notesmith.experiment.draws import Draw
-from notesmith.experiment.engine import Work, run_cells
+from notesmith.experiment.draw import Draw
+from notesmith.experiment.engine import run_cells
+from notesmith.experiment.graph import Cell, Context, Work
 from notesmith.experiment.recipes import RECIPE, load_recipe
-from notesmith.experiment.run import corpus_paths, sources_of
-from notesmith.experiment.stages import Surroundings, stage_functions
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.stages import SOURCES, gold, rl
+from notesmith.experiment.stages.committee import judges_of
 from notesmith.experiment.stages.common import gold_in, labels_in, load_tuned
-from notesmith.experiment.stages.reinforce import judges_of, recipe_of
+from notesmith.experiment.store import CellStore
 from notesmith.filters import Candidate
 from notesmith.home import home
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.ner.words import words
 from notesmith.synthesis import reward_of
 from notesmith.synthesis.generate import candidates_from, provenance_of
-from notesmith.synthesis.plan import Brief, brief_of, units_of
+from notesmith.synthesis.plan import GenerationPlan, plan_generation, units_of
 from notesmith.synthesis.prompt import completion_of
 from notesmith.synthesis.requests import Request
 
@@ -260,9 +261,11 @@ def main() -> None:
     given = parser.parse_args()
     config = load_recipe(str(given.run / RECIPE))
     paths = corpus_paths(config)
-    draw = Draw(config, sources_of(config, paths), config.draws.sizes[0], given.replicate)
-    learning = draw.rl({})
-    around = Surroundings(
+    outside, size = fingerprints_of(config, paths), config.draws.sizes[0]
+    drawn = gold.cell(config, outside, size=size, replicate=given.replicate)
+    draw = Draw(config, outside, size, given.replicate, gold=drawn, sources=SOURCES)
+    learning = rl.cell(draw, config.rl)
+    context = Context(
         train=paths["train"],
         held_out={},
         open_split=lambda split: paths[split],
@@ -271,42 +274,41 @@ def main() -> None:
     )
     # Inputs of the rewarded generator, without the generator.
     store = CellStore(given.run / "cells")
-    stages = stage_functions(around)
-    run_cells(list(learning.inputs.values()), store=store, stages=stages)
-    rows = measure(_work(learning, store), around, given.requests)
+    run_cells(list(learning.inputs.values()), store=store, context=context)
+    rows = measure(_work(learning, store, context), given.requests)
     print(table(rows))
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def _work(cell: Cell, store: CellStore) -> Work:
+def _work(cell: Cell, store: CellStore, context: Context) -> Work[rl.Settings]:
     inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
-    return Work(cell, inputs, out=Path(), scratch=Path())
+    return Work(cell, inputs, out=Path(), scratch=Path(), context=context)
 
 
-def measure(work: Work, around: Surroundings, n: int) -> list[dict[str, Any]]:
+def measure(work: Work[rl.Settings], n: int) -> list[dict[str, Any]]:
     """A row of numbers for honest text and for each hack."""
     from notesmith.lm.sample import sample
 
-    gold, config = gold_in(work), recipe_of(work)
-    judges = judges_of(work, around, config, gold)
-    lm = load_tuned(work, around)
+    gold_docs, config = gold_in(work), work.config
+    reward, generation = config.rewarding.reward, config.generation
+    judges = judges_of(work, reward, config.lm, gold_docs)
+    lm = load_tuned(work)
     names = files.load_names(work.inputs["names"])
-    units = units_of(gold, config.sft, lm)
-    brief = brief_of(lm, units, names, config, n=n, labels=labels_in(work), seed=work.cell.seed + 5)
-    rules = brief.constraint
+    units = units_of(gold_docs, generation.units, lm)
+    plan = plan_generation(
+        lm, units, names, generation, n=n, labels=labels_in(work), seed=work.seed + 5
+    )
     drawn = sample(
         lm,
-        [prompt for prompt in brief.prompts for _ in range(N_EACH)],
-        config.sample.model_copy(update={"max_new_tokens": config.rl.max_new_tokens}),
+        [prompt for prompt in plan.prompts for _ in range(N_EACH)],
+        generation.sample.model_copy(update={"max_new_tokens": config.rl.max_new_tokens}),
         seed=work.cell.seed + 6,
-        constraint=[rule for rule in rules for _ in range(N_EACH)]
-        if isinstance(rules, list)
-        else rules,
+        constraint=plan.constraint,
     ).samples
     rollouts = [Rollout(i // N_EACH, s.text, s.token_ids, s.ended) for i, s in enumerate(drawn)]
 
-    model = reward_of(brief, config, judges=judges.asked)
+    model = reward_of(plan, reward, config.rewarding.filters, judges=judges)
     fresh = model.state()
 
     def judged(texts: Sequence[Rollout]) -> list[Reward]:
@@ -318,13 +320,13 @@ def measure(work: Work, around: Surroundings, n: int) -> list[dict[str, Any]]:
     middle = float(np.median(passed))
     rows = [_row("honest text of the fine-tuned model", honest, middle)]
     found = candidates_from(
-        replace_requests(brief, N_EACH), drawn, provenance_of(lm, work.cell.seed)
+        replace_requests(plan, N_EACH), drawn, provenance_of(lm, work.cell.seed)
     )
-    cases = _cases(brief, rollouts, honest, found, names.names)
+    cases = _cases(plan, rollouts, honest, found, names.names)
     for name, hack in HACKS.items():
         made = {i: hack(case) for i, case in cases.items()}
         texts = {
-            i: written if isinstance(written, str) else completion_of(written, brief.marks)
+            i: written if isinstance(written, str) else completion_of(written, plan.marks)
             for i, written in made.items()
             if written is not None
         }
@@ -350,22 +352,22 @@ def measure(work: Work, around: Surroundings, n: int) -> list[dict[str, Any]]:
     return rows
 
 
-def replace_requests(brief: Brief, n_each: int) -> Brief:
+def replace_requests(plan: GenerationPlan, n_each: int) -> GenerationPlan:
     """Each request as often as it was answered."""
-    return replace(brief, requests=tuple(r for r in brief.requests for _ in range(n_each)))
+    return replace(plan, requests=tuple(r for r in plan.requests for _ in range(n_each)))
 
 
 def _cases(
-    brief: Brief,
+    plan: GenerationPlan,
     rollouts: Sequence[Rollout],
     honest: Sequence[Reward],
     found: Sequence[Candidate],
     proposed: Mapping[str, Sequence[str]],
 ) -> dict[int, Case]:
     """Requests that have an honest answer other than the first, which the hack replaces."""
-    units = {unit.id: unit for unit in brief.units}
+    units = {unit.id: unit for unit in plan.units}
     known = [(label, name) for label, names in proposed.items() for name in names]
-    known += [(e.label, e.mention(u.text)) for u in brief.units for e in u.entities]
+    known += [(e.label, e.mention(u.text)) for u in plan.units for e in u.entities]
     rng = np.random.default_rng(7)
     cases: dict[int, Case] = {}
     for i, rollout in enumerate(rollouts):
@@ -374,10 +376,10 @@ def _cases(
             continue
         if rollout.prompt in cases:
             continue
-        request = brief.requests[rollout.prompt]
+        request = plan.requests[rollout.prompt]
         chosen = tuple(known[int(k)] for k in rng.permutation(len(known))[:12])
         cases[rollout.prompt] = Case(
-            request, units[request.pattern], result, chosen, brief.units, int(rng.integers(1 << 20))
+            request, units[request.pattern], result, chosen, plan.units, int(rng.integers(1 << 20))
         )
     return cases
 

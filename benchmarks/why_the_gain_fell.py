@@ -140,14 +140,14 @@ def folder_of(run: Path, stage: str, seed: int | None) -> Path:
 
 def generator_seed(draw: int) -> int:
     """The seed of all that is made from draw ``draw``, counted from 1."""
-    from notesmith.experiment.cells import seed_for
+    from notesmith.experiment.graph import seed_for
 
     return seed_for(ROOT, "generator", SIZE, draw - 1)
 
 
 def gold_folder(run: Path, draw: int) -> Path:
     """The folder of the gold documents of a draw."""
-    from notesmith.experiment.cells import seed_for
+    from notesmith.experiment.graph import seed_for
 
     return folder_of(run, "draw", seed_for(ROOT, "draw", draw - 1))
 
@@ -232,7 +232,7 @@ def by_length_always(on: bool) -> None:
 def train(docs: Documents, arm: Arm, draw: int, student: int) -> dict[str, Any]:
     """Train one student and score it: counts a document, nothing of their text."""
     from notesmith.experiment import load_recipe
-    from notesmith.experiment.cells import seed_for
+    from notesmith.experiment.graph import seed_for
     from notesmith.metrics import score
     from notesmith.ner import train_ner
 

@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 
 from notesmith.errors import ConfigError
-from notesmith.experiment.cells import CellStore
 from notesmith.experiment.folder import CELLS, claim_folder
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import load_recipe
-from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.store import CellStore
 from notesmith.files.write import make_folder
 
 
@@ -45,7 +45,7 @@ def main() -> None:
 def pack(run: Path, archive: Path) -> int:
     """Write the archive; returns the number of cells in it."""
     config = load_recipe(str(run / "recipe.toml"))
-    plan = make_plan(config, sources_of(config, corpus_paths(config)))
+    plan = make_plan(config, fingerprints_of(config, corpus_paths(config)))
     cells = {cell.key: cell for target in plan.cells for cell in target.walk()}
     with tempfile.TemporaryDirectory() as temporary:
         store, copy = CellStore(run / CELLS), CellStore(Path(temporary) / "cells")

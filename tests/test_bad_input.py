@@ -21,9 +21,9 @@ from notesmith.corpus import FORMATS
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cells import Cell
-from notesmith.experiment.engine import Work
-from notesmith.experiment.stages import INFO, Surroundings, stage_functions
+from notesmith.experiment.graph import Cell, Context, Work
+from notesmith.experiment.stages import gold, names
+from notesmith.experiment.stages.common import INFO
 from notesmith.results import SCHEMA
 from tests.ner.tiny import tiny_encoder
 
@@ -210,13 +210,13 @@ def test_a_recipe_that_cannot_run(place, one_line, recipe, options, message):
 
 def test_names_for_a_label_that_train_lacks(place):
     """Said before the language model is loaded, not when a student meets the label."""
-    around = Surroundings(place, {}, lambda split: place, place, {"Drug": ["aspirin"]})
-    draw = Cell("draw", 1)
+    context = Context(place, {}, lambda split: place, place, {"Drug": ["aspirin"]})
+    draw = Cell(gold.STAGE)
     files.save_docs([Document("a", "Fever.")], place)
     (place / INFO).write_text('{"labels": ["Sign"]}')
-    work = Work(Cell("names", 1, {}, {"gold": draw}), {"gold": place}, place, place)
+    work = Work(Cell(names.STAGE, inputs={"gold": draw}), {"gold": place}, place, place, context)
     with pytest.raises(StageError, match=r"term_lists: no document of train has \['Drug'\]"):
-        stage_functions(around)["names"](work)
+        names.run(work)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import typer
 
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
-from notesmith.experiment.recipes import load_recipe, packaged_recipes, student_of
+from notesmith.experiment.recipes import check_arms, load_recipe, packaged_recipes
 from tests.docs.pages import FENCE, PAGES, ROOT, blocks, commands, name_of, text_of
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -95,8 +95,7 @@ def test_recipes_parse(page):
             values.pop("evaluate", None)
         lay_over(values, part)
         config = RecipeConfig.model_validate(values)
-        for arm in config.arm:
-            student_of(config, arm)
+        check_arms(config)
 
 
 def quickstart():

@@ -59,7 +59,7 @@ def recorded(opened, paths):
         return read(path, **options)
 
     def computing(cell, *rest):
-        working.append(cell.stage)
+        working.append(cell.stage.name)
         return compute(cell, *rest)
 
     with pytest.MonkeyPatch.context() as patch:

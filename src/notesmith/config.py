@@ -6,9 +6,18 @@ measurements in ``docs/results.md`` support.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from notesmith.rules import CONFIDENCE
 from notesmith.segments import Unit
@@ -16,6 +25,8 @@ from notesmith.segments import Unit
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
+
+Template = Literal["scratch", "neighbour", "infill"]
 
 LONGEST_DESCRIPTION = 200
 """Characters of a label's description: it stands in every prompt that asks for the label."""
@@ -27,12 +38,17 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CorpusConfig(Config):
-    """Where the labelled documents are."""
+C = TypeVar("C", bound=Config)
 
-    train: str = Field(description="file or folder of labelled documents to draw gold from")
-    dev: str | None = Field(None, description="file or folder for choices")
-    test: str | None = Field(None, description="file or folder, sealed until evaluation")
+
+def part_of(table: Config, kind: type[C]) -> C:
+    """Those fields of ``table`` that ``kind`` has, as a ``kind``."""
+    return kind.model_validate({name: getattr(table, name) for name in kind.model_fields})
+
+
+class ReadingConfig(Config):
+    """How labelled documents are read."""
+
     format: str | None = Field(None, description="format name; found from the files if absent")
     annotator: str | None = Field(
         None, description="whose labels, where a file has those of several (label-studio, prodigy)"
@@ -47,21 +63,29 @@ class CorpusConfig(Config):
     on_problem: Literal["raise", "count"] = Field(
         "raise", description="a bad record ends the run, or is dropped and counted"
     )
+
+
+class CorpusConfig(ReadingConfig):
+    """Where the labelled documents are."""
+
+    train: str = Field(description="file or folder of labelled documents to draw gold from")
+    dev: str | None = Field(None, description="file or folder for choices")
+    test: str | None = Field(None, description="file or folder, sealed until evaluation")
     kind: str = Field("", description="what the documents are, for prompts: 'abstract', 'note'")
-    # None and not {}: what is None is left out of keys, so recipes without it keep theirs.
-    label_descriptions: dict[str, str] | None = Field(
-        None, description="one line on a label, for prompts and the dataset card, by label"
+    label_descriptions: dict[str, str] = Field(
+        default_factory=dict,
+        description="one line on a label, for prompts and the dataset card, by label",
     )
 
     @field_validator("label_descriptions")
     @classmethod
-    def _one_line_each(cls, value: dict[str, str] | None) -> dict[str, str] | None:
-        for label, said in (value or {}).items():
+    def _one_line_each(cls, value: dict[str, str]) -> dict[str, str]:
+        for label, said in value.items():
             if not said.strip() or len(said.splitlines()) > 1 or len(said) > LONGEST_DESCRIPTION:
                 raise ValueError(
                     f"of {label!r} must be one line of 1 to {LONGEST_DESCRIPTION} characters"
                 )
-        return value or None
+        return value
 
 
 class DrawConfig(Config):
@@ -121,9 +145,8 @@ class NerConfig(Config):
     )
     dropout: Ratio = Field(0.1, description="dropout of the encoder and the head in training")
     clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
-    # None where empty: what is None is left out of keys, so recipes without it keep theirs.
-    attributes: tuple[str, ...] | None = Field(
-        None,
+    attributes: tuple[str, ...] = Field(
+        (),
         description="attributes of mentions to learn: flags ('negated') or names of NAME=VALUE",
     )
     integration: IntegrationConfig = Field(
@@ -132,19 +155,19 @@ class NerConfig(Config):
 
     @field_validator("attributes")
     @classmethod
-    def _names_alone(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in value or ():
+    def _names_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
             if not name.strip() or "=" in name:
                 raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
             if name == "score":
                 raise ValueError("'score' is what predictions carry; it cannot be learnt")
-        if len(set(value or ())) < len(value or ()):
+        if len(set(value)) < len(value):
             raise ValueError("one name stands twice")
-        return value or None
+        return value
 
     def mentions_only(self) -> NerConfig:
         """The same without attributes, for students whose mentions alone are asked for."""
-        return self.model_copy(update={"attributes": None})
+        return self.model_copy(update={"attributes": ()})
 
 
 class LmConfig(Config):
@@ -157,12 +180,17 @@ class LmConfig(Config):
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="weights in memory")
 
 
-class SftConfig(Config):
-    """Supervised fine-tuning on gold units."""
+class UnitConfig(Config):
+    """What the generator writes at a time, and how gold is cut for it."""
 
     unit: Unit = Field("sentence", description="what the model learns to write")
     passage_sentences: Positive = Field(3, description="sentences of a passage")
     max_unit_tokens: Positive = Field(256, description="longer units are split at sentences")
+
+
+class SftConfig(UnitConfig):
+    """Supervised fine-tuning on gold units."""
+
     epochs: float = Field(2.0, gt=0, description="passes over the examples at most")
     batch_size: Positive = Field(16, description="examples a step")
     learning_rate: float = Field(5e-5, gt=0, description="peak rate of AdamW")
@@ -198,9 +226,8 @@ class SampleConfig(Config):
     temperature: float = Field(0.9, gt=0, description="softmax temperature")
     top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")
     top_p: Ratio = Field(0.95, description="then keep this probability mass")
-    constrain: Literal["none", "marks", "licensed", "requested"] = Field(
-        "marks",
-        description="marks anywhere, in legal places, around approved or around requested names",
+    constrain: Literal["none", "marks", "licensed"] = Field(
+        "marks", description="marks anywhere, in legal places, or around approved names"
     )
     bf16: Literal["auto", "yes", "no"] = Field(
         "auto", description="bfloat16 weights while sampling; auto where the processor has it"
@@ -214,7 +241,7 @@ class SynthesizeConfig(Config):
     units_per_gold: float | None = Field(
         None, gt=0, description="units asked for as a multiple of gold units; overrides units"
     )
-    prompt: Literal["scratch", "neighbour", "continue", "infill"] = Field(
+    prompt: Template = Field(
         "scratch", description="template: from nothing, with a gold neighbour, or grounded in gold"
     )
     shots: Positive = Field(6, description="gold examples shown to a model that is not tuned")
@@ -312,11 +339,16 @@ class RlConfig(Config):
     placebo: bool = Field(False, description="shuffle rewards within the batch: must not help")
 
 
-class FilterConfig(Config):
-    """What made text is dropped for."""
+class LengthConfig(Config):
+    """How long made text may be; none of another length is asked for."""
 
     min_words: Count = Field(4, description="shorter text is dropped")
     max_words: Positive = Field(400, description="longer text is dropped")
+
+
+class FilterConfig(LengthConfig):
+    """What made text is dropped for."""
+
     max_loop: Positive = Field(4, description="a phrase repeated this often in a row is a loop")
     near_duplicate: Ratio = Field(0.8, description="Jaccard similarity of word 3-grams to drop at")
     copy_ratio: Ratio = Field(0.8, description="share of 8-grams found in one gold unit to drop at")
@@ -351,26 +383,16 @@ class AugmentConfig(Config):
     )
 
 
-Source = Literal[
-    "replaced",
-    "replaced-proposed",
-    "lwtr",
-    "shuffled",
-    "synthetic",
-    "synthetic-unfiltered",
-    "synthetic-relabelled",
-    "synthetic-shuffled-labels",
-]
-
-
 class ArmConfig(Config):
     """One way to train the student, compared with the others."""
 
     name: str = Field(description="short name, unique in the recipe")
-    made: tuple[Source, ...] = Field((), description="made documents that join gold")
-    ner: dict[str, Any] = Field(default_factory=dict, description="changes to [ner] for this arm")
+    made: tuple[str, ...] = Field((), description="sources of made documents that join gold")
+    ner: NerConfig = Field(
+        default_factory=lambda: NerConfig(), description="its student: changes to [ner]"
+    )
     sizes: tuple[Positive, ...] = Field((), description="gold sizes it runs at; all if empty")
-    rl: dict[str, Any] | None = Field(
+    rl: RlConfig | None = Field(
         None, description="its generator learns from rewards after fine-tuning: changes to [rl]"
     )
     amount: float = Field(
@@ -381,13 +403,15 @@ class ArmConfig(Config):
         1, description="texts written for each request, of which the reward chooses one"
     )
 
+    @property
+    def is_rewarded(self) -> bool:
+        """Whether its generator's text is chosen, or learnt to be written, by rewards."""
+        return self.rl is not None or self.best_of > 1
+
     @model_validator(mode="after")
     def _generator_is_one(self) -> ArmConfig:
-        own = self.rl is not None or self.best_of > 1
-        if own and not self.tuned:
+        if self.is_rewarded and not self.tuned:
             raise ValueError(f"arm {self.name!r} is not tuned, so it can have no rl or best_of")
-        if (own or not self.tuned) and not any(s.startswith("synthetic") for s in self.made):
-            raise ValueError(f"arm {self.name!r} names a generator and trains on no synthetic text")
         return self
 
 
@@ -419,7 +443,11 @@ class EvaluateConfig(Config):
 
 
 class RecipeConfig(Config):
-    """A whole experiment: ``notesmith run`` reads one of these."""
+    """A whole experiment: ``notesmith run`` reads one of these.
+
+    In a file, tables ``ner`` and ``rl`` of an arm are changes to [ner] and [rl]. They are laid over
+    those as the recipe is read, so an arm holds whole tables, and are written as changes again.
+    """
 
     name: str = Field(description="name of the run in its report")
     hub: bool = Field(False, description="may fetch the models it names from a model hub")
@@ -442,6 +470,25 @@ class RecipeConfig(Config):
     evaluate: EvaluateConfig = Field(
         default_factory=lambda: EvaluateConfig(), description="comparison"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_arms_over(cls, values: Any) -> Any:
+        arms = values.get("arm") if isinstance(values, Mapping) else None
+        if not isinstance(arms, list | tuple):
+            return values
+        base = {name: _as_mapping(values.get(name, {})) for name in _OF_ARMS}
+        return {**values, "arm": [_laid_over_each(base, arm) for arm in arms]}
+
+    @model_serializer(mode="wrap")
+    def _write_arms_as_changes(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for arm, written in zip(self.arm, values.get("arm", ()), strict=False):
+            for name in _OF_ARMS:
+                if (own := getattr(arm, name)) is not None:
+                    base = getattr(self, name).model_dump(mode="json")
+                    written[name] = changes_to(base, own.model_dump(mode="json"))
+        return values
 
     @model_validator(mode="after")
     def _arms_are_named(self) -> RecipeConfig:
@@ -466,3 +513,50 @@ class RecipeConfig(Config):
                         "set evaluate.protocol to 'held-out'"
                     )
         return self
+
+
+# Tables of the recipe that an arm may change.
+_OF_ARMS = ("ner", "rl")
+
+
+def _laid_over_each(base: Mapping[str, Any], arm: Any) -> Any:
+    """``arm`` with whole tables; what is no table stays, for validation to say so."""
+    if not isinstance(arm, Mapping):
+        return arm
+    whole = {
+        name: lay_over(base[name], arm.get(name) or {})
+        for name in _OF_ARMS
+        if isinstance(base[name], Mapping)
+        and isinstance(arm.get(name, {}), Mapping)
+        and (name in arm or name == "ner")
+    }
+    return {**arm, **whole}
+
+
+def _as_mapping(table: Any) -> Any:
+    return table.model_dump() if isinstance(table, Config) else table
+
+
+def lay_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with ``changes``, table by table."""
+    laid = dict(values)
+    for name, change in changes.items():
+        below = laid.get(name)
+        if isinstance(change, Mapping) and isinstance(below, Mapping):
+            laid[name] = lay_over(below, change)
+        else:
+            laid[name] = change
+    return laid
+
+
+def changes_to(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be laid over ``values`` to have ``changed``, which has the same fields."""
+    found: dict[str, Any] = {}
+    for name, value in changed.items():
+        before = values.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            if inside := changes_to(before, value):
+                found[name] = inside
+        elif value != before:
+            found[name] = value
+    return found

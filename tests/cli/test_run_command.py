@@ -9,10 +9,12 @@ from typer.testing import CliRunner
 from notesmith.cli import app as table
 from notesmith.cli.app import app
 from notesmith.cli.progress import Display, describe, duration, print_preview, time_left
+from notesmith.config import NerConfig
 from notesmith.errors import CorpusError
-from notesmith.experiment.cells import Cell
 from notesmith.experiment.engine import CellEvent
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.run import RunResult
+from notesmith.experiment.stages import ner
 from notesmith.findings import NO_VERDICT
 from notesmith.progress import Progress
 from notesmith.results import Results
@@ -125,7 +127,7 @@ def test_a_preview_shows_no_scores(tmp_path, capsys, n_left):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_display_says_a_line_a_cell(terminal):
     console = Console(record=True, force_terminal=terminal, width=100)
-    cell = Cell("ner", 1, arm="gold", size=50, replicate=0)
+    cell = Cell(ner.STAGE, NerConfig(), arm="gold", size=50, replicate=0)
     with Display(console) as display:
         display.on_progress(Progress("ner", 0, 1, "steps"))
         display.on_cell(CellEvent("start", cell, 3, 9, 60.0))

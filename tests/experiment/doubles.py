@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from notesmith.config import RecipeConfig
 from notesmith.corpus import write_corpus
 from notesmith.document import Document, Entity, Provenance
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.stages import Surroundings, stage_functions, student
+from notesmith.experiment import stages
 from notesmith.filters import Candidate
 from notesmith.synthesis import NameSet
 
@@ -88,61 +89,67 @@ def tiny_recipe(paths: dict[str, Path], **changes) -> RecipeConfig:
     return RecipeConfig.model_validate(values)
 
 
-def doubles(around: Surroundings, pause: float = 0.0):
-    """Stages in which those that would load torch are replaced by rules."""
+def names(work):
+    found = NameSet({"Sign": ("lethargy", "pallor")}, {"kept": 2}, 5, 0.1)
+    files.save_names(found, work.out)
+    return {"tokens": 5, "names": 2, "lm": {"name": "double", "licence": "none", "terms": None}}
 
-    def names(work):
-        files.save_names(NameSet({"Sign": ("lethargy", "pallor")}, {"kept": 2}, 5, 0.1), work.out)
-        return {"tokens": 5, "names": 2, "lm": {"name": "double", "licence": "none", "terms": None}}
 
-    def sft(work):
-        (work.out / files.MODEL).mkdir()
-        for i in range(3):
-            (work.out / files.MODEL / f"part{i}.bin").write_bytes(
-                bytes([work.cell.seed % 251]) * 999
-            )
-            time.sleep(pause)
-        return {"tokens": 50}
-
-    def sample(work):
-        gold = files.load_docs(work.inputs["gold"])
-        log = work.scratch / "rows.txt"
-        n_before = log.read_text().count("\n") if log.exists() else 0
-        with log.open("a") as file:
-            for i in range(n_before, 4):
-                file.write(f"{i}\n")
-                file.flush()
-                time.sleep(pause)
-        made = []
-        for k, doc in enumerate(gold):
-            text = doc.text.replace("reports", "mentions").replace("worries", f"asks {k} questions")
-            start = text.index("mentions ") + len("mentions ")
-            sign = doc.mentions()[0]
-            ent = Entity("T1", "Sign", ((start, start + len(sign)),))
-            origin = Provenance("synthetic", (doc.id,), "double", "synthesize", work.cell.seed)
-            result = Document(f"s{k}", text, (ent,), provenance=origin)
-            made.append(Candidate(f"s{k}", text, result, ended=k != 0, requested=(("Sign", sign),)))
-        files.save_candidates(made, work.out)
-        return {"tokens": 80, "sampling_seconds": 0.5, "asked": len(made)}
-
-    def ner(work):
-        n = sum(len(files.load_docs(folder)) for folder in work.inputs.values())
-        (work.out / files.MODEL).mkdir()
-        (work.out / files.MODEL / "weights.bin").write_bytes(b"w" * 5000)
+def sft(work, pause=0.0):
+    (work.out / files.MODEL).mkdir()
+    for i in range(3):
+        (work.out / files.MODEL / f"part{i}.bin").write_bytes(bytes([work.seed % 251]) * 999)
         time.sleep(pause)
-        return {
-            "tokens": 100 * n,
-            "training_seconds": 1.0,
-            "encoder": {"name": "double", "parameters": 1},
-        }
+    return {"tokens": 50}
 
+
+def sample(work, pause=0.0):
+    gold = files.load_docs(work.inputs["gold"])
+    log = work.scratch / "rows.txt"
+    n_before = log.read_text().count("\n") if log.exists() else 0
+    with log.open("a") as file:
+        for i in range(n_before, 4):
+            file.write(f"{i}\n")
+            file.flush()
+            time.sleep(pause)
+    made = []
+    for k, doc in enumerate(gold):
+        text = doc.text.replace("reports", "mentions").replace("worries", f"asks {k} questions")
+        start = text.index("mentions ") + len("mentions ")
+        sign = doc.mentions()[0]
+        ent = Entity("T1", "Sign", ((start, start + len(sign)),))
+        origin = Provenance("synthetic", (doc.id,), "double", "synthesize", work.seed)
+        result = Document(f"s{k}", text, (ent,), provenance=origin)
+        made.append(Candidate(f"s{k}", text, result, ended=k != 0, requested=(("Sign", sign),)))
+    files.save_candidates(made, work.out)
+    return {"tokens": 80, "sampling_seconds": 0.5, "asked": len(made)}
+
+
+def ner(work, pause=0.0):
+    n = sum(len(files.load_docs(folder)) for folder in work.inputs.values())
+    (work.out / files.MODEL).mkdir()
+    (work.out / files.MODEL / "weights.bin").write_bytes(b"w" * 5000)
+    time.sleep(pause)
+    return {
+        "tokens": 100 * n,
+        "training_seconds": 1.0,
+        "encoder": {"name": "double", "parameters": 1},
+    }
+
+
+def score(work, pause=0.0):
     def predict(work, docs):
-        rng = np.random.default_rng([work.cell.seed, len(work.cell.inputs["model"].inputs)])
+        rng = np.random.default_rng([work.seed, len(work.cell.inputs["model"].inputs)])
         time.sleep(pause)
         return [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
 
-    def score(work):
-        return student.score(work, around, predict)
+    return stages.score.run(work, predict)
 
-    own = {"names": names, "sft": sft, "sample": sample, "ner": ner, "score": score}
-    return {**stage_functions(around), **own}
+
+def doubles(pause):
+    """Functions in the place of those stages' own that would load torch; they pause as they go."""
+    slow = {"sft": sft, "sample": sample, "ner": ner, "score": score}
+    return {"names": names, **{name: partial(run, pause=pause) for name, run in slow.items()}}
+
+
+DOUBLES = doubles(0.0)

@@ -14,9 +14,9 @@ from notesmith.experiment import run_recipe
 from notesmith.experiment.gate import sealed_plan
 from notesmith.experiment.run import corpus_paths
 from notesmith.experiment.stages.common import INFO
-from notesmith.experiment.stages.student import _of_draw
+from notesmith.experiment.stages.ner import of_draw
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 GOLD = [Document("a", "No cough.", (Entity("T1", "Sign", ((3, 8),), ("negated",)),))]
 
@@ -30,14 +30,14 @@ def work(tmp_path):
 
 def test_a_draw_that_lacks_a_rare_one_learns_the_others(work):
     config = NerConfig(attributes=("negated", "family"))
-    assert _of_draw(config, GOLD, work).attributes == ("negated",)
-    assert _of_draw(NerConfig(attributes=("family",)), GOLD, work).attributes is None
-    assert _of_draw(NerConfig(), GOLD, SimpleNamespace()) == NerConfig()
+    assert of_draw(config, GOLD, work).attributes == ("negated",)
+    assert of_draw(NerConfig(attributes=("family",)), GOLD, work).attributes == ()
+    assert of_draw(NerConfig(), GOLD, SimpleNamespace()) == NerConfig()
 
 
 def test_one_that_train_lacks_is_an_error(work):
     with pytest.raises(ConfigError, match=r"'historical', which no gold .* family, negated$"):
-        _of_draw(NerConfig(attributes=("historical",)), GOLD, work)
+        of_draw(NerConfig(attributes=("historical",)), GOLD, work)
 
 
 def test_a_seal_without_attributes_is_as_before(tmp_path):
@@ -68,7 +68,7 @@ def test_a_run_scores_what_its_students_learn(tmp_path, protocol):
         draws={"sizes": [14], "curve": [], "students": 2},
         evaluate={"protocol": protocol, "folds": 3, "against": {}, "resamples": 200},
     )
-    result = run_recipe(config, tmp_path / "run", make_stages=doubles, cache=tmp_path / "cache")
+    result = run_recipe(config, tmp_path / "run", instead=DOUBLES, cache=tmp_path / "cache")
     for arm in result.results.arms:
         # What was not asked for is not scored.
         assert list(arm.attributes) == ["negated"]

@@ -5,22 +5,24 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from notesmith.errors import NotesmithError, StageError
-from notesmith.experiment.cells import Cell, CellStore, seed_for
 from notesmith.experiment.contents import DONE, METRICS
+from notesmith.experiment.graph import Cell, seed_for
+from notesmith.experiment.store import CellStore
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.processes import Owner
 
-from .fakes import chain, fake_stages
+from .fakes import DRAW, SCORE, Settings, chain, fake_stages
 
 
 def finish(cell, store, body="text"):
     with store.write(cell) as out:
         (out / "data.txt").write_text(body)
-        (out / METRICS).write_text(json.dumps({"seconds": 1.5, "stage": cell.stage}))
+        (out / METRICS).write_text(json.dumps({"seconds": 1.5, "stage": cell.stage.name}))
 
 
 @pytest.fixture
@@ -30,28 +32,26 @@ def store(tmp_path):
 
 @pytest.fixture
 def cell():
-    return Cell("draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=3)
+    return Cell(DRAW, Settings(documents=5), fingerprints={"train": "aa"}, seed=3)
 
 
 def test_key_depends_on_each_part_and_not_on_labels(cell):
-    up = Cell("up", 1)
+    up = Cell(SCORE)
     others = [
-        Cell("draws", 1, {"documents": 5}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 2, {"documents": 5}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 1, {"documents": 6}, sources={"train": "aa"}, seed=3),
-        Cell("draw", 1, {"documents": 5}, sources={"train": "ab"}, seed=3),
-        Cell("draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=4),
-        Cell("draw", 1, {"documents": 5}, {"gold": up}, sources={"train": "aa"}, seed=3),
+        replace(cell, stage=replace(DRAW, name="draws")),
+        replace(cell, stage=replace(DRAW, version=2)),
+        replace(cell, config=Settings(documents=6)),
+        replace(cell, fingerprints={"train": "ab"}),
+        replace(cell, seed=4),
+        replace(cell, inputs={"gold": up}),
     ]
     assert len({c.key for c in [cell, *others]}) == 7
-    same = Cell(
-        "draw", 1, {"documents": 5}, sources={"train": "aa"}, seed=3, arm="x", size=9, replicate=1
-    )
+    same = replace(cell, arm="x", size=9, replicate=1)
     assert same.key == cell.key
 
 
 def test_key_depends_on_inputs_of_inputs():
-    first, second = chain(1)[0], chain(1, version=2)[0]
+    first, second = chain(1)[0], chain(1, documents=6)[0]
     assert first.key != second.key
 
 
@@ -161,7 +161,7 @@ def test_clean_finishes_an_interrupted_discard(store, cell, monkeypatch):
         (out / METRICS).write_text("{}")
         (out / "model").mkdir()
         (out / "model" / "weights.bin").write_text("w")
-    monkeypatch.setattr("notesmith.experiment.cells.drop", lambda folder, names: None)
+    monkeypatch.setattr("notesmith.experiment.store.drop", lambda folder, names: None)
     store.discard(cell)
     monkeypatch.undo()
     (store.folder(cell) / "mine.txt").write_text("x")
@@ -241,14 +241,14 @@ def test_hash_path_follows_names_and_contents(tmp_path):
 
 
 def test_fakes_cover_their_stages():
-    assert {c.stage for c in chain(1)[0].walk()} == set(fake_stages())
+    assert {c.stage.name for c in chain(1)[0].walk()} == set(fake_stages())
 
 
 def test_what_may_be_shared_holds_scores_and_metrics_alone(tmp_path):
     store, shared = CellStore(tmp_path / "here"), CellStore(tmp_path / "there")
-    draw = Cell("draw", 1, seed=1)
-    score = Cell("score", 1, inputs={"gold": draw})
-    absent = Cell("score", 1, seed=9)
+    draw = Cell(DRAW, seed=1)
+    score = Cell(SCORE, inputs={"gold": draw})
+    absent = Cell(SCORE, seed=9)
     for cell in (draw, score):
         with store.write(cell) as folder:
             (folder / "metrics.json").write_text('{"f1": 1}')

@@ -6,10 +6,10 @@ import os
 import pytest
 
 from notesmith.errors import NotesmithError, StageError
-from notesmith.experiment.cells import CellStore
 from notesmith.experiment.engine import count, run_cells
+from notesmith.experiment.store import CellStore
 
-from .fakes import chain, fake_stages
+from .fakes import CONTEXT, chain, fake_stages
 
 
 @pytest.fixture
@@ -19,16 +19,18 @@ def store(tmp_path):
 
 def test_all_cells_run_once_and_a_second_run_does_nothing(store):
     calls: list[str] = []
-    outcome = run_cells(chain(2), store=store, stages=fake_stages(calls=calls))
+    outcome = run_cells(chain(2), store=store, context=CONTEXT, instead=fake_stages(calls=calls))
     assert calls == ["draw", "make", "train", "score"] * 2
     assert outcome.left == ()
-    again = run_cells(chain(2), store=CellStore(store.root), stages=fake_stages(calls=calls))
+    again = run_cells(
+        chain(2), store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert again.computed == () and len(calls) == 8
 
 
 def test_metrics_hold_seconds_memory_and_what_the_stage_measured(store):
     target = chain(1)[0]
-    run_cells([target], store=store, stages=fake_stages())
+    run_cells([target], store=store, context=CONTEXT, instead=fake_stages())
     metrics = store.metrics(target)
     assert metrics["stage"] == "score" and metrics["tokens"] == 10
     assert metrics["seconds"] >= 0 and metrics["peak_memory_bytes"] > 1e6
@@ -37,15 +39,19 @@ def test_metrics_hold_seconds_memory_and_what_the_stage_measured(store):
 def test_a_damaged_cell_is_computed_again_and_its_readers_keep_what_they_have(store):
     calls: list[str] = []
     target = chain(1)[0]
-    run_cells([target], store=store, stages=fake_stages(calls=calls))
+    run_cells([target], store=store, context=CONTEXT, instead=fake_stages(calls=calls))
     train, score = store.folder(target.inputs["model"]), store.folder(target)
     before = (train / "data.txt").read_text(), (score / "data.txt").read_text()
     written = (score / "data.txt").stat().st_mtime_ns
     (train / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    run_cells(
+        [target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls[4:] == ["train"]
     (score / "data.txt").write_text("damaged")
-    run_cells([target], store=CellStore(store.root), stages=fake_stages(calls=calls))
+    run_cells(
+        [target], store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls[5:] == ["score"]
     assert ((train / "data.txt").read_text(), (score / "data.txt").read_text()) == before
     assert (score / "data.txt").stat().st_mtime_ns > written
@@ -56,12 +62,12 @@ def test_what_a_stage_reads_is_checked_when_it_reads_it(store):
     target = chain(1)[0]
 
     def damage(event):
-        if event.kind == "start" and event.cell.stage == "train":
+        if event.kind == "start" and event.cell.stage.name == "train":
             (store.folder(target.inputs["gold"]) / "data.txt").write_text("damaged")
 
     with pytest.raises(StageError, match=r"what it reads, draw.* is damaged.*same command"):
-        run_cells([target], store=store, stages=fake_stages(), on_cell=damage)
-    assert run_cells([target], store=store, stages=fake_stages()).left == ()
+        run_cells([target], store=store, context=CONTEXT, instead=fake_stages(), on_cell=damage)
+    assert run_cells([target], store=store, context=CONTEXT, instead=fake_stages()).left == ()
 
 
 def test_a_damaged_cell_that_was_thrown_away_comes_back_and_goes_again(store):
@@ -72,14 +78,15 @@ def test_a_damaged_cell_that_was_thrown_away_comes_back_and_goes_again(store):
         return run_cells(
             [target],
             store=CellStore(store.root),
-            stages=fake_stages(),
-            may_discard=lambda cell: cell.stage == "train",
+            context=CONTEXT,
+            instead=fake_stages(),
+            may_discard=lambda cell: cell.stage.name == "train",
         )
 
     run()
     metrics = store.folder(train) / "metrics.json"
     metrics.write_text(metrics.read_text().replace("10", "11"))
-    assert [cell.stage for cell in run().computed] == ["train"]
+    assert [cell.stage.name for cell in run().computed] == ["train"]
     assert store.state(train) == "discarded" and store.metrics(train)["tokens"] == 10
 
 
@@ -88,32 +95,35 @@ def test_weights_go_when_their_readers_are_done(store):
     run_cells(
         targets,
         store=store,
-        stages=fake_stages(),
-        may_discard=lambda cell: cell.stage == "train" and cell.replicate > 0,
+        context=CONTEXT,
+        instead=fake_stages(),
+        may_discard=lambda cell: cell.stage.name == "train" and cell.replicate > 0,
     )
     assert store.state(targets[0].inputs["model"]) == "done"
     assert store.state(targets[1].inputs["model"]) == "discarded"
     census = count(targets, store)
     assert (len(census.done), len(census.left)) == (8, 0)
     calls: list[str] = []
-    run_cells(targets, store=CellStore(store.root), stages=fake_stages(calls=calls))
+    run_cells(
+        targets, store=CellStore(store.root), context=CONTEXT, instead=fake_stages(calls=calls)
+    )
     assert calls == []
 
 
 def test_a_discarded_input_comes_back_when_a_reader_needs_it(store):
     target = chain(1)[0]
-    run_cells([target], store=store, stages=fake_stages())
+    run_cells([target], store=store, context=CONTEXT, instead=fake_stages())
     store.discard(target.inputs["model"])
     store.remove(target)
     calls: list[str] = []
-    run_cells([target], store=store, stages=fake_stages(calls=calls))
+    run_cells([target], store=store, context=CONTEXT, instead=fake_stages(calls=calls))
     assert calls == ["train", "score"]
 
 
 def test_what_lies_below_a_finished_cell_is_not_waited_for(store):
     """As in a run that was unpacked from its text-free part."""
     targets = chain(2)
-    run_cells(targets, store=store, stages=fake_stages())
+    run_cells(targets, store=store, context=CONTEXT, instead=fake_stages())
     below = targets[0].inputs["model"]
     store.remove(below)
     census = count(targets, store)
@@ -127,7 +137,8 @@ def test_it_stops_between_cells(store):
     outcome = run_cells(
         chain(2),
         store=store,
-        stages=fake_stages(calls=calls),
+        context=CONTEXT,
+        instead=fake_stages(calls=calls),
         should_stop=lambda: len(calls) >= 3,
     )
     assert calls == ["draw", "make", "train"]
@@ -144,16 +155,16 @@ def test_an_error_keeps_finished_cells_and_leaves_no_half_cell(store):
         raise StageError("no unit to train on")
 
     with pytest.raises(StageError, match="no unit"):
-        run_cells(chain(1), store=store, stages={**stages, "train": fail})
+        run_cells(chain(1), store=store, context=CONTEXT, instead={**stages, "train": fail})
     census = count(chain(1), store)
-    assert {c.stage for c in census.done} == {"draw", "make"}
-    outcome = run_cells(chain(1), store=store, stages=stages)
-    assert [c.stage for c in outcome.computed] == ["train", "score"]
+    assert {c.stage.name for c in census.done} == {"draw", "make"}
+    outcome = run_cells(chain(1), store=store, context=CONTEXT, instead=stages)
+    assert [c.stage.name for c in outcome.computed] == ["train", "score"]
 
 
 def test_events_count_up(store):
     events = []
-    run_cells(chain(2), store=store, stages=fake_stages(), on_cell=events.append)
+    run_cells(chain(2), store=store, context=CONTEXT, instead=fake_stages(), on_cell=events.append)
     done = [e for e in events if e.kind == "done"]
     assert [e.n_done for e in done] == list(range(1, 9))
     assert {e.n_total for e in events} == {8}
@@ -166,7 +177,7 @@ def test_events_count_up(store):
 
 def test_metrics_file_is_json_without_text(store):
     target = chain(1)[0]
-    run_cells([target], store=store, stages=fake_stages())
+    run_cells([target], store=store, context=CONTEXT, instead=fake_stages())
     value = json.loads((store.folder(target) / "metrics.json").read_text())
     assert set(value) == {"stage", "seed", "seconds", "peak_memory_bytes", "tokens"}
 
@@ -183,7 +194,7 @@ def contents(store):
 def test_a_full_disk_at_any_moment_leaves_old_or_new(tmp_path, monkeypatch):
     """Fail the n-th fsync or rename, for every n: what is there after is whole, and it goes on."""
     whole = CellStore(tmp_path / "whole")
-    run_cells(chain(1), store=whole, stages=fake_stages())
+    run_cells(chain(1), store=whole, context=CONTEXT, instead=fake_stages())
     # Nothing here survives a power cut: that a sync is asked for is enough.
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     fsync, replace = os.fsync, os.replace
@@ -203,7 +214,7 @@ def test_a_full_disk_at_any_moment_leaves_old_or_new(tmp_path, monkeypatch):
         monkeypatch.setattr(os, "replace", failing(replace))
         store = CellStore(tmp_path / str(n))
         try:
-            run_cells(chain(1), store=store, stages=fake_stages())
+            run_cells(chain(1), store=store, context=CONTEXT, instead=fake_stages())
             failed = False
         except NotesmithError as error:
             assert "disk full" in str(error)
@@ -214,7 +225,7 @@ def test_a_full_disk_at_any_moment_leaves_old_or_new(tmp_path, monkeypatch):
         again = CellStore(store.root)
         for cell in chain(1)[0].walk():
             assert again.state(cell) == "absent" or again.verify(cell)
-        run_cells(chain(1), store=again, stages=fake_stages())
+        run_cells(chain(1), store=again, context=CONTEXT, instead=fake_stages())
         assert contents(again) == contents(whole)
         if next(calls) <= n:
             break
@@ -226,4 +237,4 @@ def test_a_library_that_finds_the_disk_full_in_its_own_words(store):
         raise RuntimeError("IoError(Os { code: 28, message: 'No space left on device' })")
 
     with pytest.raises(StageError, match="disk full"):
-        run_cells(chain(1), store=store, stages={**fake_stages(), "make": full})
+        run_cells(chain(1), store=store, context=CONTEXT, instead={**fake_stages(), "make": full})

@@ -9,13 +9,13 @@ from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.scores import CellScores, hash_ids, join_folds
 from notesmith.experiment import run_recipe
 from notesmith.experiment.artefacts import load_docs
-from notesmith.experiment.cells import CellStore
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import SHIPPED, make_plan
-from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_FOLD
 
-from .doubles import doubles, note, tiny_recipe
+from .doubles import DOUBLES, note, tiny_recipe
 
 ARMS = [
     {"name": "gold"},
@@ -46,13 +46,13 @@ def finished(tmp_path_factory):
     write_corpus([*NOTES, TWICE], folder / "notes.jsonl")
     config = cross_fit(folder / "notes.jsonl")
     out = folder / "run"
-    result = run_recipe(config, out, make_stages=doubles, cache=out / "cache", keep_models=True)
-    plan = make_plan(config, sources_of(config, corpus_paths(config)))
+    result = run_recipe(config, out, instead=DOUBLES, cache=out / "cache", keep_models=True)
+    plan = make_plan(config, fingerprints_of(config, corpus_paths(config)))
     return result, plan, CellStore(out / "cells")
 
 
 def targets(plan, stage):
-    return [target for target in plan.targets if target.cell.stage == stage]
+    return [target for target in plan.targets if target.cell.stage.name == stage]
 
 
 def folds_of(target):
@@ -90,7 +90,7 @@ def test_nothing_that_a_fold_is_scored_with_has_read_it(finished):
             remarks = {text.partition("Family says")[2] for text in held}
             students = list(scored.inputs["model"].walk())
             for cell in students:
-                if cell.stage in ("draw", "fold-out"):
+                if cell.stage.name in ("draw", "fold-out"):
                     continue
                 files = [p for p in store.folder(cell).rglob("*.json*") if p.name != "done.json"]
                 text = "".join(path.read_text() for path in files)
@@ -98,9 +98,9 @@ def test_nothing_that_a_fold_is_scored_with_has_read_it(finished):
                 n_checked += 1
             # The draw and the fold are read by nothing that trains or writes.
             for cell in students:
-                read = {below.stage for below in cell.inputs.values()}
-                assert "fold-out" not in read or cell.stage == "filter"
-                assert "draw" not in read or cell.stage in ("fold", "fold-out")
+                read = {below.stage.name for below in cell.inputs.values()}
+                assert "fold-out" not in read or cell.stage.name == "filter"
+                assert "draw" not in read or cell.stage.name in ("fold", "fold-out")
     assert n_checked > 50
 
 
@@ -166,7 +166,7 @@ def test_too_few_patients_are_an_error(tmp_path):
         }
     )
     with pytest.raises(StageError, match=r"6 patients or documents cannot make 7 folds"):
-        run_recipe(config, tmp_path / "run", make_stages=doubles, cache=tmp_path / "cache")
+        run_recipe(config, tmp_path / "run", instead=DOUBLES, cache=tmp_path / "cache")
 
 
 def test_a_test_set_or_a_larger_curve_does_not_fit(tmp_path):
@@ -174,7 +174,7 @@ def test_a_test_set_or_a_larger_curve_does_not_fit(tmp_path):
         tiny_recipe({"train": "a", "test": "b"}, evaluate={"protocol": "cross-fit"})
     config = tiny_recipe({"train": "a"}, evaluate={"protocol": "cross-fit"})
     with pytest.raises(ConfigError, match=r"draws\.curve has 10"):
-        make_plan(config, Sources(train="a"))
+        make_plan(config, Fingerprints(train="a"))
 
 
 def part(ids, rows):

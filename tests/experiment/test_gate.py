@@ -16,7 +16,7 @@ from notesmith.files.checksums import dumps_checked
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.home import home
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 ARMS = [
     {"name": "gold"},
@@ -58,7 +58,7 @@ def facts(config, folder):
 
 
 def run(config, out, **options):
-    return run_recipe(config, out, make_stages=doubles, cache=out / "cache", **options)
+    return run_recipe(config, out, instead=DOUBLES, cache=out / "cache", **options)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 import time
-from functools import partial
 
 import pytest
 
@@ -28,7 +27,7 @@ def home_beside(out):
 
 def run_doubles(config, out):
     home_beside(out)
-    run_recipe(config, out, make_stages=partial(doubles, pause=PAUSE), cache=out / "cache")
+    run_recipe(config, out, instead=doubles(PAUSE), cache=out / "cache")
 
 
 def run_true(config, out):

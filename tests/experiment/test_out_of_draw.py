@@ -10,15 +10,15 @@ from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import collect, run_recipe
 from notesmith.experiment.artefacts import load_docs
-from notesmith.experiment.cells import CellStore
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
-from notesmith.experiment.run import corpus_paths, sources_of
-from notesmith.experiment.stages import SCORES
-from notesmith.experiment.stages.corpus import not_out_of_draw, sampled
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.stages.common import SCORES
+from notesmith.experiment.stages.gold import not_out_of_draw, sampled
+from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 
-from .doubles import doubles, note, tiny_recipe, write_notes
+from .doubles import DOUBLES, note, tiny_recipe, write_notes
 
 ARMS = [
     {"name": "gold"},
@@ -34,8 +34,8 @@ def recipe(paths, **changes):
 
 
 def run(config, out):
-    result = run_recipe(config, out, make_stages=doubles, cache=out / "cache", keep_models=True)
-    return result, make_plan(config, sources_of(config, corpus_paths(config)))
+    result = run_recipe(config, out, instead=DOUBLES, cache=out / "cache", keep_models=True)
+    return result, make_plan(config, fingerprints_of(config, corpus_paths(config)))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_no_stage_of_a_draw_reads_what_it_did_not_draw(finished):
             t.cell for t in plan.targets if (t.size, t.replicate) == (target.size, target.replicate)
         ]
         cells = {cell.key: cell for each in of_draw for cell in each.walk()}
-        for cell in (cell for cell in cells.values() if cell.stage != "score"):
+        for cell in (cell for cell in cells.values() if cell.stage.name != "score"):
             files = [p for p in store.folder(cell).rglob("*.json*") if p.name != "done.json"]
             text = "".join(path.read_text() for path in files)
             assert not [remark for remark in remarks if remark in text], cell.title
@@ -98,12 +98,12 @@ def test_no_stage_of_a_draw_reads_what_it_did_not_draw(finished):
 
 def test_their_labels_are_inputs_of_scoring_alone():
     paths = {split: f"{split}.jsonl" for split in ("train", "dev", "test")}
-    plan = make_plan(recipe(paths), Sources(train="a", dev="b", test="c"))
+    plan = make_plan(recipe(paths), Fingerprints(train="a", dev="b", test="c"))
     readers = {
-        (cell.stage, cell.config.get("split"))
+        (cell.stage.name, getattr(getattr(cell.config, "scored", None), "split", None))
         for target in plan.targets
         for cell in target.cell.walk()
-        if "a" in cell.sources.values()
+        if "a" in cell.fingerprints.values()
     }
     assert readers == {("draw", None), ("score", OUT_OF_DRAW)}
 
@@ -111,7 +111,9 @@ def test_their_labels_are_inputs_of_scoring_alone():
 def test_they_are_scored_beside_the_student_that_they_are_of(finished):
     """What is finished of a draw compares its arms on all that it is scored on."""
     _, plan, _, _ = finished
-    order = [(t.replicate, t.arm, t.size, t.split) for t in plan.targets if t.cell.stage == "score"]
+    order = [
+        (t.replicate, t.arm, t.size, t.split) for t in plan.targets if t.cell.stage.name == "score"
+    ]
     splits = [split for *_, split in order]
     assert splits == ["dev", "test", OUT_OF_DRAW] * (len(order) // 3)
 
@@ -155,7 +157,7 @@ def test_the_same_documents_are_sampled_for_all_draws(tmp_path):
 
 def test_there_are_none_where_choices_are_made_or_all_is_drawn(tmp_path):
     paths = write_notes(tmp_path)
-    sources = Sources(train="a", dev="b", test="c")
+    sources = Fingerprints(train="a", dev="b", test="c")
     on_dev = tiny_recipe(paths, evaluate={"split": "dev"})
     none = tiny_recipe(paths, draws={"out_of_draw_documents": 0})
     folds = recipe({"train": paths["train"]}, draws={"curve": []})
@@ -178,7 +180,7 @@ def test_several_students_are_pooled(tmp_path):
         found = scores(store, target)
         each = [c for name, c in target.cell.inputs.items() if name != "gold"]
         first = CellScores.from_json(json.loads((store.folder(each[0]) / SCORES).read_text()))
-        assert target.cell.stage == "pool" and found.students == 2
+        assert target.cell.stage.name == "pool" and found.students == 2
         assert found.left_out == first.left_out != ()
 
 

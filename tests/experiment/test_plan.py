@@ -1,20 +1,22 @@
 import pytest
 
 from notesmith.errors import ConfigError
-from notesmith.experiment.draws import Sources
-from notesmith.experiment.plan import STAGES, make_plan, may_discard
+from notesmith.experiment.draw import Fingerprints
+from notesmith.experiment.graph import may_discard
+from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import Filters, load_recipe, packaged_recipes
-from notesmith.experiment.run import corpus_paths, sources_of
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.stages import STAGES
 from notesmith.files.checksums import hash_path
 from notesmith.models.fingerprint import fingerprint_model
 
 from .doubles import tiny_recipe
 
 PATHS = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
-SOURCES = Sources(train="a", dev="b", test="c", lm="d")
+SOURCES = Fingerprints(train="a", dev="b", test="c", lm="d")
 
 
-ARMS = [arm.model_dump() for arm in tiny_recipe(PATHS).arm]
+ARMS = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)["arm"]
 REWARDED = [
     {"name": "raw", "made": ["synthetic-unfiltered"]},
     {"name": "prompted", "made": ["synthetic"], "tuned": False},
@@ -26,7 +28,7 @@ REWARDED = [
 
 
 def stages_of(target):
-    return {cell.stage for cell in target.cell.walk()}
+    return {cell.stage.name for cell in target.cell.walk()}
 
 
 def test_order_is_replicates_first_then_cost():
@@ -59,7 +61,7 @@ def test_the_plans_use_every_stage():
         for target in plan.targets
         for stage in stages_of(target)
     }
-    assert used == set(STAGES)
+    assert used == {stage.name for stage in STAGES}
 
 
 def test_generators_share_what_they_can_and_differ_where_they_must():
@@ -67,11 +69,11 @@ def test_generators_share_what_they_can_and_differ_where_they_must():
     students = {
         t.arm: t.cell.inputs["model"]
         for t in plan.targets
-        if t.cell.stage == "score" and t.replicate == 0 and not t.curve and t.split == "test"
+        if t.cell.stage.name == "score" and t.replicate == 0 and not t.curve and t.split == "test"
     }
 
     def cells(arm, stage):
-        return {cell.key for cell in students[arm].walk() if cell.stage == stage}
+        return {cell.key for cell in students[arm].walk() if cell.stage.name == stage}
 
     tuned = ("synthetic", "raw", "rl", "relabelled", "placebo rl", "best of 4")
     assert len(set.union(*(cells(arm, "sft") for arm in tuned))) == 1
@@ -81,7 +83,7 @@ def test_generators_share_what_they_can_and_differ_where_they_must():
     assert cells("relabelled", "ner") >= {students["gold"].key}
     assert not cells("prompted", "sft")
     # One coverage a generator, though several arms train on its text.
-    covered = [t.arm for t in plan.targets if t.cell.stage == "coverage" and t.replicate == 0]
+    covered = [t.arm for t in plan.targets if t.cell.stage.name == "coverage" and t.replicate == 0]
     assert sorted(covered) == sorted(["synthetic", "prompted", "best of 4", "rl", "placebo rl"])
 
 
@@ -96,8 +98,8 @@ def test_held_out_documents_are_inputs_of_scoring_and_of_the_check_for_repeats_a
     plan = make_plan(tiny_recipe(PATHS), SOURCES)
     for target in plan.targets:
         for cell in target.cell.walk():
-            reads = set(cell.sources.values()) & {"b", "c"}
-            assert not reads or cell.stage in ("score", "coverage", "filter"), cell.title
+            reads = set(cell.fingerprints.values()) & {"b", "c"}
+            assert not reads or cell.stage.name in ("score", "coverage", "filter"), cell.title
 
 
 def test_arms_of_a_draw_share_gold_and_seed_and_differ_in_work():
@@ -105,7 +107,7 @@ def test_arms_of_a_draw_share_gold_and_seed_and_differ_in_work():
     models = {
         t.arm: t.cell.inputs["model"]
         for t in plan.targets
-        if t.cell.stage == "score" and t.replicate == 0 and not t.curve and t.split == "test"
+        if t.cell.stage.name == "score" and t.replicate == 0 and not t.curve and t.split == "test"
     }
     assert len({m.inputs["gold"].key for m in models.values()}) == 1
     assert len({m.seed for m in models.values()}) == 1
@@ -116,7 +118,7 @@ def test_replicates_differ_in_draw_generator_and_student():
     plan = make_plan(tiny_recipe(PATHS), SOURCES)
     both = [t.cell for t in plan.targets if t.arm == "synthetic" and t.split == "test"]
     for stage in ("draw", "sft", "sample", "ner"):
-        seeds = {c.seed for cell in both for c in cell.walk() if c.stage == stage}
+        seeds = {c.seed for cell in both for c in cell.walk() if c.stage.name == stage}
         assert len(seeds) == 2, stage
 
 
@@ -156,7 +158,7 @@ def test_a_change_makes_stale_what_depends_on_it_and_no_more(change, stale):
     def cells(config):
         plan = make_plan(config, SOURCES)
         target = next(t for t in plan.targets if t.arm == "synthetic" and t.split == "test")
-        return {cell.stage: cell.key for cell in target.cell.walk()}
+        return {cell.stage.name: cell.key for cell in target.cell.walk()}
 
     before, after = cells(tiny_recipe(PATHS)), cells(tiny_recipe(PATHS, **change))
     assert {stage for stage in before if before[stage] != after[stage]} == stale
@@ -165,7 +167,7 @@ def test_a_change_makes_stale_what_depends_on_it_and_no_more(change, stale):
 def test_filters_select_targets():
     plan = make_plan(tiny_recipe(PATHS), SOURCES)
     cells = plan.select(Filters.parse(["arm=gold", "size=6", "replicate=2"]))
-    assert {(c.stage, c.arm, c.size, c.replicate) for c in cells} == {("score", "gold", 6, 1)}
+    assert {(c.stage.name, c.arm, c.size, c.replicate) for c in cells} == {("score", "gold", 6, 1)}
 
 
 def test_a_recipe_without_gold_or_without_its_split_is_an_error():
@@ -175,14 +177,14 @@ def test_a_recipe_without_gold_or_without_its_split_is_an_error():
     with pytest.raises(ConfigError, match="arm named 'gold'"):
         make_plan(silver, SOURCES)
     with pytest.raises(ConfigError, match=r"corpus\.test is missing"):
-        make_plan(tiny_recipe(PATHS), Sources(train="a", dev="b"))
+        make_plan(tiny_recipe(PATHS), Fingerprints(train="a", dev="b"))
 
 
 @pytest.mark.parametrize("name", packaged_recipes())
 def test_every_packaged_recipe_makes_a_plan(name):
     demo = name.startswith("quickstart")
     config = load_recipe(name, changes=[] if demo else [f"corpus.{split}=x" for split in PATHS])
-    plan = make_plan(config, sources_of(config, corpus_paths(config)) if demo else SOURCES)
+    plan = make_plan(config, fingerprints_of(config, corpus_paths(config)) if demo else SOURCES)
     assert {t.arm for t in plan.targets} >= {"gold", config.evaluate.candidate}
 
 
@@ -201,11 +203,11 @@ def test_an_arm_may_ask_for_more_text_than_the_recipe():
     filtered = {
         t.arm: t.cell.inputs["model"].inputs["synthetic"]
         for t in plan.targets
-        if t.cell.stage == "score" and t.arm in ("synthetic", "more") and not t.curve
+        if t.cell.stage.name == "score" and t.arm in ("synthetic", "more") and not t.curve
     }
-    assert filtered["more"].config["filter"]["keep_per_gold"] == 3.75
+    assert filtered["more"].config.filters.keep_per_gold == 3.75
     candidates = filtered["more"].inputs["candidates"]
-    assert candidates.config["synthesize"]["units"] == 20
+    assert candidates.config.units == 20
     assert (
         candidates.inputs["model"].key
         == filtered["synthetic"].inputs["candidates"].inputs["model"].key
@@ -220,7 +222,7 @@ def test_label_descriptions_change_the_keys_of_what_is_told_of_them_alone():
                 cell.key
                 for target in plan.targets
                 for cell in target.cell.walk()
-                if cell.stage == stage
+                if cell.stage.name == stage
             }
             for stage in ("draw", "names", "replaced", "sft", "sample")
         }
@@ -237,7 +239,7 @@ def test_several_students_differ_in_their_seed_alone():
     one = make_plan(tiny_recipe(PATHS), SOURCES)
     two = make_plan(tiny_recipe(PATHS, draws={"students": 2}), SOURCES)
     for before, after in zip(one.targets, two.targets, strict=True):
-        if before.cell.stage != "score":
+        if before.cell.stage.name != "score":
             assert before.cell.key == after.cell.key
             continue
         # What one student gave counts for the first of several.
@@ -256,8 +258,8 @@ def test_attributes_change_the_keys_of_the_students_that_learn_them_alone():
         changes = {"steps": 3, "batch_size": 4, **ner}
         plan = make_plan(tiny_recipe(PATHS, arm=arms, ner=changes), SOURCES)
         cells = [cell for target in plan.targets for cell in target.cell.walk()]
-        students = {cell.key for cell in cells if cell.stage == "ner"}
-        others = {cell.key for cell in cells if cell.stage in ("committee", "sample", "rl")}
+        students = {cell.key for cell in cells if cell.stage.name == "ner"}
+        others = {cell.key for cell in cells if cell.stage.name in ("committee", "sample", "rl")}
         return students, others
 
     without, learnt = keys(), keys(attributes=["negated"])

@@ -8,12 +8,12 @@ from notesmith.config import ArmConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.recipes import (
     Filters,
+    check_arms,
     corpus_path,
     load_recipe,
     packaged_recipes,
     preview,
     save_recipe,
-    student_of,
 )
 
 LONG = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -49,7 +49,7 @@ def test_values_are_toml_or_strings():
 def test_arms_are_changed_by_name():
     changes = [*SETS, "arm.token replacement.ner.steps=900", "arm.gold.ner.batch_size=8"]
     config = load_recipe(ALL_ARMS, changes=changes)
-    students = {arm.name: student_of(config, arm) for arm in config.arm}
+    students = {arm.name: arm.ner for arm in config.arm}
     assert students["token replacement"].steps == 900
     assert students["gold"].batch_size == 8
     assert students["replacement"].batch_size == config.ner.batch_size
@@ -132,13 +132,15 @@ def test_corpus_paths_of_the_demo_and_missing_ones():
     [
         ({"made": ["synthetic"], "tuned": False, "best_of": 2}, "not tuned, so it can have no"),
         ({"made": ["synthetic"], "tuned": False, "rl": {}}, "not tuned, so it can have no"),
-        ({"made": ["replaced"], "rl": {}}, "trains on no synthetic text"),
-        ({"tuned": False}, "trains on no synthetic text"),
+        ({"made": ["replaced"], "rl": {}}, "trains on no text of a generator"),
+        ({"tuned": False}, "trains on no text of a generator"),
+        ({"made": ["silver"]}, "arm 'x' is made of 'silver'; there are replaced, replaced-prop"),
     ],
 )
 def test_an_arm_has_one_generator_and_uses_it(arm, message):
+    config = load_recipe("quickstart")
     with pytest.raises(ValueError, match=message):
-        ArmConfig(name="x", **arm)
+        check_arms(config.model_copy(update={"arm": (ArmConfig(name="x", **arm),)}))
 
 
 def test_parts_of_a_run_are_named_by_field():

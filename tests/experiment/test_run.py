@@ -11,7 +11,7 @@ from notesmith.experiment.lock import run_lock
 from notesmith.experiment.run import corpus_paths
 from notesmith.results import Results
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def finished(paths, tmp_path_factory):
 
 
 def run(config, out, **options):
-    return run_recipe(config, out, make_stages=doubles, cache=out / "cache", **options)
+    return run_recipe(config, out, instead=DOUBLES, cache=out / "cache", **options)
 
 
 def test_a_run_ends_with_results_and_a_report(finished):

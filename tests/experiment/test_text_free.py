@@ -9,7 +9,7 @@ from notesmith.errors import ConfigError
 from notesmith.experiment import run_recipe
 from notesmith.experiment.folder import run_id
 
-from .doubles import doubles, tiny_recipe, write_notes
+from .doubles import DOUBLES, tiny_recipe, write_notes
 
 ARMS = [{"name": "gold"}, {"name": "replacement", "made": ["replaced"]}]
 
@@ -27,13 +27,13 @@ def test_an_archive_unpacks_into_a_run_folder_and_into_no_other(tmp_path, text_f
     config = tiny_recipe(
         write_notes(tmp_path), arm=ARMS, draws={"curve": []}, evaluate={"against": {}}
     )
-    first = run_recipe(config, tmp_path / "first", make_stages=doubles, cache=tmp_path / "cache")
+    first = run_recipe(config, tmp_path / "first", instead=DOUBLES, cache=tmp_path / "cache")
     archive = tmp_path / "scores.tar.xz"
     n = text_free.pack(tmp_path / "first", archive)
     assert text_free.unpack(archive, tmp_path / "second") == n
     assert run_id(tmp_path / "second") not in ("", run_id(tmp_path / "first"))
     assert not list((tmp_path / "second").rglob("docs.jsonl"))
-    again = run_recipe(config, tmp_path / "second", make_stages=doubles, cache=tmp_path / "cache")
+    again = run_recipe(config, tmp_path / "second", instead=DOUBLES, cache=tmp_path / "cache")
     assert again.n_computed == 0 and again.results.arms == first.results.arms
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")

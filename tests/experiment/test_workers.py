@@ -9,12 +9,13 @@ import pytest
 
 from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
-from notesmith.experiment.cells import CellStore
 from notesmith.experiment.engine import run_cells
-from notesmith.experiment.workers import crew
+from notesmith.experiment.store import CellStore
+from notesmith.experiment.workers import working
 from notesmith.processors import n_cores
 
-from .fakes import STAGES, chain, fake, fake_stages
+from . import fakes
+from .fakes import CONTEXT, STAGES, chain, fake_stages
 
 
 def contents(store):
@@ -25,36 +26,37 @@ def contents(store):
     }
 
 
-def run(targets, store, make_stages, n=2, **options):
-    with crew(n, store.root, make_stages) as workers:
-        return run_cells(targets, store=store, stages={}, crew=workers, **options)
+def run(targets, store, instead, n=2, **options):
+    with working(n, store.root, CONTEXT, instead) as workers:
+        return run_cells(targets, store=store, context=CONTEXT, workers=workers, **options)
 
 
 def test_side_by_side_gives_what_one_after_another_gives(tmp_path):
     one, two = CellStore(tmp_path / "one"), CellStore(tmp_path / "two")
-    run_cells(chain(4), store=one, stages=fake_stages())
+    run_cells(chain(4), store=one, context=CONTEXT, instead=fake_stages())
     events, threads = [], os.environ.get("OMP_NUM_THREADS")
-    outcome = run(chain(4), two, fake_stages, on_cell=events.append)
+    outcome = run(chain(4), two, fake_stages(), on_cell=events.append)
     assert len(outcome.computed) == 16 and outcome.left == ()
     assert contents(one) == contents(two)
     done = [event.n_done for event in events if event.kind == "done"]
     assert done == sorted(done) and len(done) == done[-1] == 16
     assert os.environ.get("OMP_NUM_THREADS") == threads
-    again = run(chain(4), CellStore(two.root), fake_stages)
+    again = run(chain(4), CellStore(two.root), fake_stages())
     assert again.computed == ()
 
 
+def fail(work, replicate, error):
+    """Raises, or ends its process, in one replicate."""
+    if work.cell.replicate != replicate:
+        return fakes.run(work, 0.1)
+    if error is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise error
+
+
 def failing_stages(stage, replicate, error):
-    """Fakes of which one raises, or ends its process, in one replicate."""
-
-    def fail(work):
-        if work.cell.replicate != replicate:
-            return fake(0.1)(work)
-        if error is None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        raise error
-
-    return {**fake_stages(), stage: fail}
+    """Fakes of which one fails."""
+    return {**fake_stages(), stage: partial(fail, replicate=replicate, error=error)}
 
 
 @pytest.mark.parametrize("error", [StageError("no gold"), MissingExtraError("vllm", "vllm")])
@@ -62,36 +64,32 @@ def test_an_error_lets_the_others_end_and_starts_no_more(tmp_path, error):
     store = CellStore(tmp_path / "cells")
     targets = chain(3)
     with pytest.raises(type(error), match=str(error).split()[0]):
-        run(targets, store, partial(failing_stages, "make", 0, error))
+        run(targets, store, failing_stages("make", 0, error))
     assert [store.state(target) for target in targets] == ["absent"] * 3
     # The failed cell stood beside another, which was finished.
     assert store.state(targets[0].inputs["gold"]) == "done"
     assert not [path for path in store.root.rglob("*.tmp")]
-    assert run(targets, store, fake_stages).left == ()
+    assert run(targets, store, fake_stages()).left == ()
 
 
 def test_a_killed_worker_is_an_error_with_a_remedy(tmp_path):
     store = CellStore(tmp_path / "cells")
     with pytest.raises(StageError, match=r"worker process was killed.*make · replicate 2.*--jobs"):
-        run(chain(2), store, partial(failing_stages, "make", 1, None))
-    assert run(chain(2), store, fake_stages).left == ()
+        run(chain(2), store, failing_stages("make", 1, None))
+    assert run(chain(2), store, fake_stages()).left == ()
 
 
-def shares():
-    """A stage that writes what its process may take."""
-
-    def function(work):
-        text = f"{n_side_by_side()} {os.environ['OMP_NUM_THREADS']}"
-        (work.out / "data.txt").write_text(text)
-        return {}
-
-    return dict.fromkeys(STAGES, function)
+def shares(work):
+    """Writes what its process may take."""
+    text = f"{n_side_by_side()} {os.environ['OMP_NUM_THREADS']}"
+    (work.out / "data.txt").write_text(text)
+    return {}
 
 
 def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     store, target = CellStore(tmp_path / "cells"), chain(1)[0]
-    run([target], store, shares, n=3)
+    run([target], store, {stage.name: shares for stage in STAGES}, n=3)
     written = (store.folder(target) / "data.txt").read_text()
     assert written == f"3 {max(1, n_cores() // 3)}"
     assert n_side_by_side() == 1 and "OMP_NUM_THREADS" not in os.environ
@@ -100,7 +98,7 @@ def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
 def test_it_stops_between_cells(tmp_path):
     store = CellStore(tmp_path / "cells")
     asked = iter([False] * 3 + [True] * 99)
-    outcome = run(chain(2), store, fake_stages, should_stop=lambda: next(asked))
+    outcome = run(chain(2), store, fake_stages(), should_stop=lambda: next(asked))
     assert 0 < len(outcome.computed) < 8 and len(outcome.left) == 2
 
 
@@ -108,15 +106,15 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
-from notesmith.experiment.cells import CellStore
-from notesmith.experiment.workers import crew
-from notesmith.processors import n_cores
+from notesmith.experiment.store import CellStore
+from notesmith.experiment.workers import working
 from notesmith.experiment.engine import run_cells
-from tests.experiment.fakes import chain, fake_stages
+from notesmith.processors import n_cores
+from tests.experiment.fakes import CONTEXT, chain, fake_stages
 if __name__ == "__main__":
     store = CellStore(Path(sys.argv[1]))
-    with crew(2, store.root, partial(fake_stages, 0.5)) as workers:
-        run_cells(chain(9), store=store, stages={}, crew=workers)
+    with working(2, store.root, CONTEXT, fake_stages(0.5)) as workers:
+        run_cells(chain(9), store=store, context=CONTEXT, workers=workers)
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from notesmith.experiment import run_recipe
 from notesmith.experiment.contents import DONE, METRICS
 from notesmith.results import Results
-from tests.experiment.doubles import doubles, tiny_recipe, write_notes
+from tests.experiment.doubles import DOUBLES, tiny_recipe, write_notes
 
 ARMS = [
     {"name": "gold"},
@@ -29,7 +29,7 @@ def recipe(folder: Path, **changes):
 
 def run(config, out: Path, **options):
     """Run it in this process."""
-    return run_recipe(config, out, make_stages=doubles, cache=out.parent / "cache", **options)
+    return run_recipe(config, out, instead=DOUBLES, cache=out.parent / "cache", **options)
 
 
 def kept(out: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from notesmith.errors import NotesmithError, StageError
 from notesmith.experiment import run_recipe, status_of, write_results
 from notesmith.files.leftovers import hidden_beside, is_temporary, sweep
 from notesmith.results import Results
-from tests.experiment.doubles import doubles, note
+from tests.experiment.doubles import DOUBLES, note
 from tests.experiment.test_kill import kill_until, run_true
 
 from .breaking import Nth, kill, tree
@@ -259,7 +259,7 @@ def hold(config, out: Path, has_lock: bool, ready, go) -> None:
 
     began = time.monotonic()
     try:
-        run_recipe(config, out, make_stages=doubles, cache=out.parent / "c", on_cell=on_cell)
+        run_recipe(config, out, instead=DOUBLES, cache=out.parent / "c", on_cell=on_cell)
     except StageError as error:
         ready.put(("refused", os.getpid(), f"{time.monotonic() - began:.3f} {error}"))
     except NotesmithError as error:

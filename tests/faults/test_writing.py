@@ -17,16 +17,19 @@ import typer.main
 from typer.core import TyperGroup
 
 from notesmith.cli import app as table
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, write_corpus
 from notesmith.errors import NotesmithError
 from notesmith.experiment import load_recipe, write_results
 from notesmith.experiment import run as running
 from notesmith.experiment.bundle import make_bundle
-from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.contents import METRICS
 from notesmith.experiment.folder import claim_folder
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.recipes import save_recipe
+from notesmith.experiment.stages import gold
+from notesmith.experiment.store import CellStore
 from notesmith.files.leftovers import is_temporary
 from notesmith.files.write import (
     atomic_folder,
@@ -34,7 +37,7 @@ from notesmith.files.write import (
     make_folder,
     write_part,
 )
-from tests.experiment.doubles import doubles, note
+from tests.experiment.doubles import DOUBLES, note
 from tests.ner.tiny import tiny_encoder
 
 from .breaking import Nth, full_disk, tree
@@ -45,14 +48,16 @@ DOCS = [note("train", i) for i in range(5)]
 
 def finish(folder: Path, text: str) -> None:
     """Finish a cell."""
-    cell = Cell("draw", 1, seed=1)
+    cell = Cell(gold.STAGE, gold.Settings(reading=ReadingConfig(), documents=1), seed=1)
     with CellStore(folder / "cells").write(cell) as out:
         write_part(out / "data.txt", text)
         write_part(out / METRICS, "{}")
 
 
 def throw_away(folder: Path, text: str) -> None:
-    CellStore(folder / "cells").discard(Cell("draw", 1, seed=1))
+    CellStore(folder / "cells").discard(
+        Cell(gold.STAGE, gold.Settings(reading=ReadingConfig(), documents=1), seed=1)
+    )
 
 
 def folder_of(folder: Path, text: str, *, replace: bool) -> None:
@@ -262,7 +267,7 @@ def call(bench, monkeypatch, capsys):
     # Libraries log to what pytest captures in a file, which the limit is for as well.
     monkeypatch.setattr("logging.raiseExceptions", False)
     real = running.run_recipe
-    monkeypatch.setattr(running, "run_recipe", lambda *a, **k: real(*a, make_stages=doubles, **k))
+    monkeypatch.setattr(running, "run_recipe", lambda *a, **k: real(*a, instead=DOUBLES, **k))
 
     def run_command(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()

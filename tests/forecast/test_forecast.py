@@ -11,13 +11,13 @@ from notesmith.forecast import forecast as module
 from notesmith.forecast.forecast import forecast_run
 from notesmith.forecast.resources import Resources
 from notesmith.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds, stored_speeds
-from tests.experiment.doubles import doubles, tiny_recipe, write_notes
+from tests.experiment.doubles import DOUBLES, tiny_recipe, write_notes
 
 GIB = 2**30
 MACHINE = Resources(cores=2, threads=2, memory=24 * GIB, free=20 * GIB, cpu="a")
 SPEEDS = Speeds(
-    LmSpeeds(100, 50, 20, 1.5, 2, GIB, {"names": GIB, "sft": 4 * GIB, "sample": GIB}),
-    StudentSpeeds(1000, 4000, 1.4, 1, GIB // 10, {"ner": 2 * GIB, "score": GIB}),
+    LmSpeeds(100, 50, 20, 1.5, 2, GIB, {"scoring": GIB, "tuning": 4 * GIB, "sampling": GIB}),
+    StudentSpeeds(1000, 4000, 1.4, 1, GIB // 10, {"training": 2 * GIB, "predicting": GIB}),
     "measured",
     "2026-01-01",
 )
@@ -94,7 +94,7 @@ def test_too_little_memory(recipe, tmp_path):
     found = forecast(recipe, tmp_path, machine=small)
     assert fatal(found) == ["about 4.8 GiB are needed and there are 3.0"]
     busy = replace(MACHINE, free=7 * GIB)
-    lm = replace(SPEEDS.lm, peaks={"names": 1, "sft": 8 * GIB, "sample": 1})
+    lm = replace(SPEEDS.lm, peaks={"scoring": 1, "tuning": 8 * GIB, "sampling": 1})
     found = forecast(
         recipe, tmp_path, machine=busy, speeds=replace(SPEEDS, lm=lm, busy=1.5), again=True
     )
@@ -153,7 +153,7 @@ def test_the_same_documents_on_both_sides(recipe, tmp_path):
 
 
 def test_finished_cells_cost_nothing_and_another_plan_is_refused(recipe, tmp_path):
-    run_recipe(recipe, tmp_path / "run", make_stages=doubles)
+    run_recipe(recipe, tmp_path / "run", instead=DOUBLES)
     found = forecast(recipe, tmp_path)
     assert found.seconds == 0 and all(s.n_done == s.n_cells for s in found.stages)
     changed = load_recipe(str(tmp_path / "run" / "recipe.toml"), changes=["ner.steps=4"])
@@ -166,7 +166,7 @@ def test_what_finished_cells_took_corrects_the_rest(recipe, tmp_path):
         return next(stage for stage in found.stages if stage.stage == "ner")
 
     before = ner(forecast(recipe, tmp_path))
-    run_recipe(recipe, tmp_path / "run", only=["arm=gold", "replicate=1"], make_stages=doubles)
+    run_recipe(recipe, tmp_path / "run", only=["arm=gold", "replicate=1"], instead=DOUBLES)
     took = [
         json.loads(path.read_text())["seconds"]
         for path in (tmp_path / "run" / "cells" / "ner").glob("*/metrics.json")

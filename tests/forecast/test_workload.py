@@ -3,18 +3,13 @@ from dataclasses import replace
 import pytest
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.cost import Amount, CorpusFacts, SplitFacts, TrainFacts, UnitFacts
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.findings import OUT_OF_DRAW
-from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts, UnitFacts, train_facts
+from notesmith.forecast.corpus_stats import train_facts
 from notesmith.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
-from notesmith.forecast.workload import (
-    Amount,
-    Corpus,
-    amount_of,
-    seconds_of,
-    total_seconds,
-)
+from notesmith.forecast.workload import seconds_of, total_seconds
 from tests.experiment.doubles import note, tiny_recipe
 
 SPEEDS = Speeds(
@@ -28,13 +23,13 @@ TRAIN = TrainFacts(
     UnitFacts((10,) * 20, 100, 15),
     UnitFacts((10,) * 20),
 )
-CORPUS = Corpus(TRAIN, {"test": SplitFacts(4, 80, {"Sign": 4})})
+CORPUS = CorpusFacts(TRAIN, {"test": SplitFacts(4, 80, {"Sign": 4})})
 
 
 def cells(stage, **changes):
     values = {"draws": {"sizes": [5], "replicates": 1, "curve": []}, **changes}
-    plan = make_plan(tiny_recipe(PATHS, **values), Sources(train="a", dev="b", test="c"))
-    found = {c.key: c for target in plan.cells for c in target.walk() if c.stage == stage}
+    plan = make_plan(tiny_recipe(PATHS, **values), Fingerprints(train="a", dev="b", test="c"))
+    found = {c.key: c for target in plan.cells for c in target.walk() if c.stage.name == stage}
     return list(found.values())
 
 
@@ -53,50 +48,50 @@ def test_an_unknown_speed_is_an_unknown_time():
 def test_fine_tuning_is_examples_copies_and_looks_at_the_part_held_out():
     (cell,) = cells("sft", sft={"epochs": 2.0, "replaced_copies": 1, "dev_ratio": 0.1})
     # Half of the documents: 100 words and 50 of prompts, a tenth of it held out; five looks.
-    assert amount_of(cell, CORPUS).trained == pytest.approx(150 * 0.9 * 2 * 2 + 150 * 0.1 * 5 / 3)
+    assert cell.amount(CORPUS).trained == pytest.approx(150 * 0.9 * 2 * 2 + 150 * 0.1 * 5 / 3)
 
 
 def test_sampling_is_texts_asked_for():
     (cell,) = cells("sample", synthesize={"units": 8, "names": {"proposals": 12}})
-    assert amount_of(cell, CORPUS).sampled == 8 * 10
+    assert cell.amount(CORPUS).sampled == 8 * 10
     (cell,) = cells("sample", synthesize={"units_per_gold": 2.0})
-    assert amount_of(cell, CORPUS).sampled == 2 * 10 * 10
+    assert cell.amount(CORPUS).sampled == 2 * 10 * 10
 
 
 def test_no_text_is_asked_for_that_is_too_short():
     train = TrainFacts(TRAIN.split, UnitFacts((2,) * 10 + (12,) * 10, 100, 17), TRAIN.read)
     (cell,) = cells("sample", synthesize={"units": 8})
-    assert amount_of(cell, Corpus(train, {})).sampled == 8 * 12
+    assert cell.amount(CorpusFacts(train, {})).sampled == 8 * 12
 
 
 def test_names_of_rare_labels_are_not_proposed():
     (cell,) = cells("names", synthesize={"names": {"proposals": 12}})
-    amount = amount_of(cell, CORPUS)
+    amount = cell.amount(CORPUS)
     assert amount.sampled == pytest.approx(2 * 48 / 1.5)  # two lists of one label
     assert amount.scored == pytest.approx(0.8 * 12 * 7)
 
 
 def test_students_learn_steps_and_read_what_is_scored():
-    assert {amount_of(c, CORPUS).learnt for c in cells("ner")} == {3 * 4 * 10}
-    scored = {c.config["split"]: amount_of(c, CORPUS).read for c in cells("score")}
+    assert {c.amount(CORPUS).learnt for c in cells("ner")} == {3 * 4 * 10}
+    scored = {c.config.scored.split: c.amount(CORPUS).read for c in cells("score")}
     assert scored == {"test": 80, "dev": 0, OUT_OF_DRAW: 0}
 
 
 def test_students_read_what_their_draw_left_of_the_sample():
     sample = replace(CORPUS, held_out={OUT_OF_DRAW: SplitFacts(9, 180, {"Sign": 9})})
-    beyond = [cell for cell in cells("score") if cell.config["split"] == OUT_OF_DRAW]
+    beyond = [cell for cell in cells("score") if cell.config.scored.split == OUT_OF_DRAW]
     # Five of train's ten documents are drawn.
-    assert {amount_of(cell, sample).read for cell in beyond} == {90}
+    assert {cell.amount(sample).read for cell in beyond} == {90}
 
 
-@pytest.mark.parametrize("method", ["grpo", "dpo", "best-of-n", "weighted"])
+@pytest.mark.parametrize("method", ["grpo", "dpo", "best-of-n"])
 def test_learning_from_rewards_takes_more_than_fine_tuning(method):
     arms = [{"name": "gold"}, {"name": "rl", "made": ["synthetic"], "rl": {"method": method}}]
     values = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)
     values |= {"arm": arms, "evaluate": {}, "draws": {"sizes": [5], "replicates": 1}}
-    plan = make_plan(RecipeConfig.model_validate(values), Sources(train="a", test="c"))
+    plan = make_plan(RecipeConfig.model_validate(values), Fingerprints(train="a", test="c"))
     seconds = {
-        c.stage: seconds_of(amount_of(c, CORPUS), SPEEDS) for t in plan.cells for c in t.walk()
+        c.stage.name: seconds_of(c.amount(CORPUS), SPEEDS) for t in plan.cells for c in t.walk()
     }
     assert seconds["rl"] > seconds["sft"] and seconds["committee"] > seconds["ner"]
 
@@ -105,9 +100,9 @@ def test_best_of_four_samples_four_times_and_is_judged():
     arms = [{"name": "gold"}, {"name": "best", "made": ["synthetic"], "best_of": 4}]
     values = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)
     values |= {"arm": arms, "evaluate": {}}
-    plan = make_plan(RecipeConfig.model_validate(values), Sources(train="a", test="c"))
-    sample = next(c for t in plan.cells for c in t.walk() if c.stage == "sample")
-    amount = amount_of(sample, CORPUS)
+    plan = make_plan(RecipeConfig.model_validate(values), Fingerprints(train="a", test="c"))
+    sample = next(c for t in plan.cells for c in t.walk() if c.stage.name == "sample")
+    amount = sample.amount(CORPUS)
     assert (amount.sampled, amount.read, amount.lms) == (8 * 4 * 10, 3 * 8 * 4 * 10, 2)
 
 

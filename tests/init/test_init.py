@@ -9,7 +9,7 @@ from notesmith.experiment.recipes import load_recipe
 from notesmith.experiment.run import run_recipe
 from notesmith.forecast.resources import Resources
 from notesmith.init.write import Reading, init_recipe
-from tests.experiment.doubles import doubles, note, write_notes
+from tests.experiment.doubles import DOUBLES, note, write_notes
 
 GIB = 2**30
 MACHINE = Resources(cores=2, threads=2, memory=24 * GIB, free=20 * GIB)
@@ -40,9 +40,9 @@ def test_one_file_becomes_a_recipe_that_runs(export, tmp_path):
     assert config.draws.sizes == (12,) and config.draws.curve == (6,)
     quick = ["draws.replicates=2", "evaluate.resamples=200"]
     config = load_recipe(str(tmp_path / "recipe.toml"), changes=quick)
-    result = run_recipe(config, tmp_path / "run", make_stages=doubles)
+    result = run_recipe(config, tmp_path / "run", instead=DOUBLES)
     assert result.n_left == 0
-    assert result.results["varied"] == ["generator seed", "student seed"]
+    assert list(result.results.varied) == ["generator seed", "student seed"]
 
 
 def test_parts_keep_patients_together_and_are_private(export, tmp_path):
@@ -233,7 +233,7 @@ def test_without_a_test_set_every_note_may_be_scored(export, tmp_path):
     assert config.draws.replicates < more.composed.config.draws.replicates == 10
     quick = ["evaluate.resamples=200", "evaluate.folds=2", "draws.replicates=1"]
     config = load_recipe(str(tmp_path / "recipe.toml"), changes=quick)
-    result = run_recipe(config, tmp_path / "run", make_stages=doubles)
-    assert result.n_left == 0 and result.results["split"] == "out-of-fold"
+    result = run_recipe(config, tmp_path / "run", instead=DOUBLES)
+    assert result.n_left == 0 and result.results.split == "out-of-fold"
     with pytest.raises(ConfigError, match="leave out --dev and --test"):
         begin(export, tmp_path / "other.toml", cross_fit=True, test=export)

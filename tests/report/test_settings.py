@@ -18,8 +18,8 @@ def test_what_an_arm_changes_in_its_student(results):
     arm = next(a for a in results["config"]["arm"] if a["name"] == "synthetic")
     arm["ner"] = {"steps": 9}
     config = read(results).config
-    assert ner_changes(arm_of(config, "synthetic")) == [("steps", "9")]
-    assert ner_changes(arm_of(config, "gold")) == []
+    assert ner_changes(config, arm_of(config, "synthetic")) == [("steps", "9")]
+    assert ner_changes(config, arm_of(config, "gold")) == []
 
 
 def test_the_recipe_in_rows(example):

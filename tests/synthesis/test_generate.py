@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 from tests.lm.tiny import tiny_lm
 
-from notesmith.config import (
-    FilterConfig,
-    LmConfig,
-    RecipeConfig,
-    SampleConfig,
-    SftConfig,
-    SynthesizeConfig,
-)
+from notesmith.config import LengthConfig, LmConfig, SampleConfig, SftConfig, UnitConfig
 from notesmith.document import Document, Entity
 from notesmith.lm import LanguageModel, load_lm
-from notesmith.markup import Fault, Marks
-from notesmith.synthesis import NameSet, propose_names, run_sample, run_sft
+from notesmith.markup import Marks
+from notesmith.synthesis import (
+    GenerationConfig,
+    NameSet,
+    PromptConfig,
+    propose_names,
+    run_sample,
+    run_sft,
+)
 from notesmith.synthesis.generate import examples_of, hold_out
 from notesmith.synthesis.names import clean
 from notesmith.synthesis.plan import (
     begin_as,
-    brief_of,
-    constraints_of,
+    constraint_of,
     cut_places,
     ground,
     nesting_depth,
+    plan_generation,
     units_of,
 )
 from notesmith.synthesis.prompt import completion_of
@@ -55,28 +55,25 @@ def lm() -> LanguageModel:
     return tiny_lm("gemma3")
 
 
-def recipe(**sample: object) -> RecipeConfig:
-    return RecipeConfig.model_validate(
-        {
-            "name": "t",
-            "corpus": {"train": "-", "kind": "note"},
-            "arm": [{"name": "gold"}],
-            "synthesize": {"units": 12, "names": {"gold_ratio": 0.5}},
-            "sample": {"max_new_tokens": 12, "batch_size": 4, **sample},
-        }
+def generation(**sample: object) -> GenerationConfig:
+    return GenerationConfig(
+        prompt=PromptConfig(kind="note"),
+        sample=SampleConfig.model_validate({"max_new_tokens": 12, "batch_size": 4, **sample}),
     )
 
 
 def test_sft_then_sampling_gives_a_candidate_a_request(lm: LanguageModel, tmp_path: Path) -> None:
     sft = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3)
     result = run_sft(
-        lm, GOLD, sft, SynthesizeConfig(), kind="note", labels=LABELS, out=tmp_path / "m", seed=1
+        lm, GOLD, sft, PromptConfig(kind="note"), labels=LABELS, out=tmp_path / "m", seed=1
     )
     tuned = load_lm(LmConfig(model=str(result.folder), trim=False), cache=tmp_path / "cache")
-    output = run_sample(tuned, GOLD, NAMES, recipe(), labels=LABELS, seed=3)
+    output = run_sample(tuned, GOLD, NAMES, generation(), units=12, labels=LABELS, seed=3)
     assert len(output.candidates) == 12 and output.tokens > 0
     assert len({c.id for c in output.candidates}) == 12
-    again = run_sample(tuned, GOLD, NAMES, recipe(batch_size=3), labels=LABELS, seed=3)
+    again = run_sample(
+        tuned, GOLD, NAMES, generation(batch_size=3), units=12, labels=LABELS, seed=3
+    )
     assert [c.requested for c in again.candidates] == [c.requested for c in output.candidates]
     for made in output.candidates:
         if isinstance(made.result, Document):
@@ -85,38 +82,14 @@ def test_sft_then_sampling_gives_a_candidate_a_request(lm: LanguageModel, tmp_pa
             assert made.result.provenance.seed == 3
 
 
-def test_requested_marks_hold_requested_names_only(lm: LanguageModel) -> None:
-    output = run_sample(
-        lm,
-        GOLD,
-        NAMES,
-        recipe(constrain="requested", max_new_tokens=40, temperature=3.0, top_k=0, top_p=1.0),
-        labels=LABELS,
-        seed=0,
-    )
-    n = 0
-    for made in output.candidates:
-        if isinstance(made.result, Fault):
-            assert made.result.reason == "unknown mark" or not made.ended
-            continue
-        asked = {(label, mention) for label, mention in made.requested}
-        marked = {(e.label, e.mention(made.result.text)) for e in made.result.entities}
-        n += len(marked)
-        assert marked <= asked | {("Problem", "colon cancer")}
-        assert made.result.masked == ()
-    assert n > 0
-
-
 def test_constraints_of_each_kind(lm: LanguageModel) -> None:
     marks = Marks.reserved(LABELS, lm.reserved)
-    requests = [Request("r0", "u", 5, (("Drug", "aspirin"),)), Request("r1", "u", 5)]
     names = {"Problem": ["asthma"], "Drug": ["aspirin"]}
 
     def of(kind: str) -> object:
-        return constraints_of(
+        return constraint_of(
             lm,
             marks,
-            requests,
             names,
             SampleConfig(constrain=kind),
             depth=2,  # type: ignore[arg-type]
@@ -129,15 +102,13 @@ def test_constraints_of_each_kind(lm: LanguageModel) -> None:
     never = of("marks").never_ids  # type: ignore[attr-defined]
     assert set(lm.tokenizer.convert_ids_to_tokens(never)) == strays != set()
     assert len(of("licensed").licence) == 2  # type: ignore[attr-defined]
-    rows = of("requested")
-    assert [len(row.licence) for row in rows] == [1, 0]  # type: ignore[attr-defined]
 
 
 def test_marks_of_several_tokens_are_left_unconstrained() -> None:
     plain = tiny_lm("qwen3")
     assert plain.reserved == ()
     marks = Marks.plain(LABELS)
-    assert constraints_of(plain, marks, [], {}, SampleConfig(), depth=1) is None
+    assert constraint_of(plain, marks, {}, SampleConfig(), depth=1) is None
 
 
 def test_hold_out_takes_at_least_one_and_never_all() -> None:
@@ -158,10 +129,15 @@ def test_a_grounded_beginning_ends_between_words_and_outside_marks(lm: LanguageM
     ]
     request = Request("r", units[0].id, 5)
     by_id = {u.id: u for u in units}
-    for prompt in ("continue", "infill", "neighbour"):
-        config = SynthesizeConfig(prompt=prompt)  # type: ignore[arg-type]
-        (made,) = ground([request], by_id, marks=marks, config=config, seed=1)
-        if prompt == "neighbour":
+    for template in ("infill", "neighbour"):
+        (made,) = ground(
+            [request],
+            by_id,
+            marks=marks,
+            template=template,  # type: ignore[arg-type]
+            seed=1,
+        )
+        if template == "neighbour":
             assert made.neighbour == completion.strip()
         else:
             assert completion.strip().startswith(made.before) and made.before
@@ -176,9 +152,8 @@ def test_examples_of_the_infill_template_hold_the_middle(lm: LanguageModel) -> N
         units,
         neighbours=units,
         marks=marks,
-        config=SynthesizeConfig(prompt="infill"),
-        sft=SftConfig(),
-        kind="note",
+        config=PromptConfig(template="infill", kind="note"),
+        unit="sentence",
         labels=LABELS,
         seed=0,
     )
@@ -228,17 +203,17 @@ def test_what_can_be_a_name() -> None:
 
 
 def test_no_text_is_asked_for_that_would_be_dropped_for_its_length(lm: LanguageModel) -> None:
-    config = recipe()
-    units = units_of(GOLD, config.sft, lm)
+    config = generation()
+    units = units_of(GOLD, UnitConfig(), lm)
     words = {unit.id: len(unit.text.split()) for unit in units}
-    assert min(words.values()) < config.filter.min_words
-    brief = brief_of(lm, units, NAMES, config, n=30, labels=LABELS, seed=1)
-    assert all(words[r.pattern] >= config.filter.min_words for r in brief.requests)
-    assert brief.units == tuple(units)
+    assert min(words.values()) < config.length.min_words
+    plan = plan_generation(lm, units, NAMES, config, n=30, labels=LABELS, seed=1)
+    assert all(words[r.pattern] >= config.length.min_words for r in plan.requests)
+    assert plan.units == tuple(units)
     # Where gold has no unit of a length that is kept, its own lengths are asked for.
-    strict = config.model_copy(update={"filter": FilterConfig(min_words=99)})
-    brief = brief_of(lm, units, NAMES, strict, n=30, labels=LABELS, seed=1)
-    assert {r.pattern for r in brief.requests} == set(words)
+    strict = config.model_copy(update={"length": LengthConfig(min_words=99)})
+    plan = plan_generation(lm, units, NAMES, strict, n=30, labels=LABELS, seed=1)
+    assert {r.pattern for r in plan.requests} == set(words)
 
 
 def test_marks_begin_as_the_words_of_their_labels(lm: LanguageModel) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notesmith.config import SynthesizeConfig
 from notesmith.document import Document, Entity
 from notesmith.markup import Marks, parse
+from notesmith.synthesis import PromptConfig
 from notesmith.synthesis.prompt import (
     completion_of,
     from_lm,
@@ -42,14 +42,11 @@ def test_snapshot_of_every_template() -> None:
     )
 
     def text(name: str) -> str:
-        config = SynthesizeConfig(prompt=name)  # type: ignore[arg-type]
-        return prompt_of(
-            request, config=config, unit="sentence", kind="note", labels=["Drug", "Problem"]
-        )
+        config = PromptConfig(template=name, kind="note")  # type: ignore[arg-type]
+        return prompt_of(request, config=config, unit="sentence", labels=["Drug", "Problem"])
 
     scratch = "One sentence of a note, about 15 words.\nProblem: gout; DM | Drug: aspirin\nText:"
     assert text("scratch") == scratch
-    assert text("continue") == scratch + " B"
     assert text("neighbour") == (
         "One sentence of a note, about 15 words.\nExample: N b\n"
         "Problem: gout; DM | Drug: aspirin\nText:"
@@ -95,11 +92,9 @@ def test_descriptions_of_the_labels_asked_for_stand_before_the_mentions() -> Non
         request = Request("r1", "x", 13, mentions)
         return prompt_of(
             request,
-            config=SynthesizeConfig(),
+            config=PromptConfig(kind="note", label_descriptions=descriptions),
             unit="sentence",
-            kind="note",
             labels=["Drug", "Problem"],
-            descriptions=descriptions,
         )
 
     assert text(("Problem", "gout"), ("Drug", "aspirin")) == (

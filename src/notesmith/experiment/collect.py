@@ -16,10 +16,13 @@ from notesmith.errors import StageError
 from notesmith.evaluate.assembly import assemble
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment.artefacts import MODEL
-from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.machine import machine, versions
-from notesmith.experiment.plan import SHIPPED, STAGES, Plan, Target, scored_split
+from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
+from notesmith.experiment.stages import STAGES, coverage, rl
 from notesmith.experiment.stages.common import load_scores
+from notesmith.experiment.stages.score import is_score, students_of
+from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.results import (
     CorpusCounts,
@@ -164,8 +167,8 @@ def models_of(
             continue
         if cross_fit:
             student = target.cell
-        elif target.cell.stage in ("score", "pool"):
-            student = _students(target.cell)[0]
+        elif is_score(target.cell):
+            student = students_of(target.cell)[0]
         else:
             continue
         model = store.folder(student) / MODEL
@@ -187,10 +190,10 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
     Each stands under its own arm, as arms with equal work share a cell.
     """
     for target in plan.targets:
-        if target.cell.stage not in ("score", "pool", "gather") or not store.verify(target.cell):
+        if not is_score(target.cell) or not store.verify(target.cell):
             continue
         found = load_scores(store.folder(target.cell))
-        costs = [store.metrics(student) for student in _students(target.cell)]
+        costs = [store.metrics(student) for student in students_of(target.cell)]
         yield replace(
             found,
             arm=target.arm,
@@ -199,14 +202,6 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
             seconds=sum(float(cost.get("training_seconds", 0.0)) for cost in costs),
             tokens=sum(int(cost.get("tokens", 0)) for cost in costs),
         )
-
-
-def _students(scored: Cell) -> list[Cell]:
-    """The students behind a score: one, or those of all folds and seeds."""
-    if scored.stage == "score":
-        return [scored.inputs["model"]]
-    scores = [cell for cell in scored.inputs.values() if cell.stage in ("score", "pool")]
-    return [student for cell in scores for student in _students(cell)]
 
 
 def _corpus(plan: Plan, store: CellStore) -> dict[str, CorpusCounts]:
@@ -222,7 +217,7 @@ def _corpus(plan: Plan, store: CellStore) -> dict[str, CorpusCounts]:
 
 
 def _coverages(plan: Plan) -> list[Target]:
-    return [target for target in plan.targets if target.cell.stage == "coverage"]
+    return [target for target in plan.targets if target.cell.stage == coverage.STAGE]
 
 
 def _made(target: Target, plan: Plan, store: CellStore) -> MadeText | None:
@@ -256,7 +251,7 @@ def _made(target: Target, plan: Plan, store: CellStore) -> MadeText | None:
 def _reinforced(target: Target, store: CellStore) -> RlRun | None:
     """How the generator of a target learnt from rewards; None if it did not, or not yet."""
     model = target.cell.inputs["made"].inputs["candidates"].inputs.get("model")
-    if model is None or model.stage != "rl" or not (found := store.metrics(model)):
+    if model is None or model.stage != rl.STAGE or not (found := store.metrics(model)):
         return None
     names = ("method", "placebo", "steps", "best_step", "stopped", "sampled_tokens", "tokens")
     return RlRun(
@@ -272,23 +267,23 @@ def _reinforced(target: Target, store: CellStore) -> RlRun | None:
 def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> tuple[StageCost, ...]:
     rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for key, found in metrics.items():
-        rows[unique[key].stage].append(found)
+        rows[unique[key].stage.name].append(found)
     table = []
     for stage in STAGES:
-        if not rows[stage]:
+        if not rows[stage.name]:
             continue
-        seconds = sum(row.get("seconds", 0.0) for row in rows[stage])
-        tokens = sum(row.get("tokens", 0) for row in rows[stage])
+        seconds = sum(row.get("seconds", 0.0) for row in rows[stage.name])
+        tokens = sum(row.get("tokens", 0) for row in rows[stage.name])
         # Where a stage also loads and writes, its speed is that of the work itself.
-        working = sum(_working_seconds(row) for row in rows[stage])
+        working = sum(_working_seconds(row) for row in rows[stage.name])
         table.append(
             StageCost(
-                stage=stage,
-                cells=len(rows[stage]),
+                stage=stage.name,
+                cells=len(rows[stage.name]),
                 seconds=round(seconds, 1),
                 tokens=tokens,
                 tokens_per_second=round(tokens / working, 1) if tokens and working else None,
-                peak_memory_bytes=max(row.get("peak_memory_bytes", 0) for row in rows[stage]),
+                peak_memory_bytes=max(row.get("peak_memory_bytes", 0) for row in rows[stage.name]),
             )
         )
     return tuple(table)

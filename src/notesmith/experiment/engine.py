@@ -1,7 +1,7 @@
 """The engine: brings target cells about, computing only what is missing, one cell at a time.
 
 It asks backwards, as ``make`` does: a target that is done costs nothing, whatever became of the
-cells it was made from. Stages are plain functions that it is given; it knows none of them.
+cells it was made from. What a cell does is its stage's business; the engine knows no stage.
 """
 
 from __future__ import annotations
@@ -12,51 +12,29 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from notesmith.errors import StageError
-from notesmith.experiment.cells import Cell, CellStore
 from notesmith.experiment.contents import METRICS, check_scratch
+from notesmith.experiment.graph import Cell, Context, StageFunction, Work
 from notesmith.experiment.machine import PeakMemory, release_memory
+from notesmith.experiment.store import CellStore
 from notesmith.files.write import atomic_write_text, make_folder, no_room
 from notesmith.progress import OnProgress, Progress, silent
 
 log = logging.getLogger(__name__)
 
+NONE: Mapping[str, StageFunction] = {}
 # Seconds from which a cell's memory is given back before the next one begins.
 _LONG = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a stage function gets: its cell, folders to read and to write, one that outlives kills.
-
-    ``inputs`` maps the cell's input names to folders of finished cells. ``scratch`` may hold what
-    an earlier, killed attempt left; it is deleted when the cell finishes.
-    """
-
-    cell: Cell
-    inputs: Mapping[str, Path]
-    out: Path
-    scratch: Path
-    on_progress: OnProgress = silent
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The cell's configuration."""
-        return self.cell.config
-
-
-StageFunction = Callable[[Work], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class CellEvent:
     """A cell starts or is done; ``n_done`` of ``n_total`` cells of the plan are finished.
 
-    ``eta`` leaves out ``n_untimed`` of the cells that are left. With a crew, progress may turn to
-    another cell that runs: ``turn`` names it.
+    ``eta`` leaves out ``n_untimed`` of the cells that are left. With several workers, progress may
+    turn to another cell that runs: ``turn`` names it.
     """
 
     kind: Literal["start", "turn", "done"]
@@ -71,7 +49,7 @@ class CellEvent:
 OnCell = Callable[[CellEvent], None]
 
 
-class Crew(Protocol):
+class SideBySide(Protocol):
     """What computes cells side by side; see ``workers``."""
 
     @property
@@ -92,7 +70,7 @@ def unheard(event: CellEvent) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PassResult:
     """What a pass over the targets did; ``left`` are targets that are not finished."""
 
     computed: tuple[Cell, ...]
@@ -138,9 +116,9 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
     seconds = defaultdict(list)
     for cell in done.values():
         if (spent := store.metrics(cell).get("seconds")) is not None:
-            seconds[cell.stage].append(float(spent))
-    timed = [cell for cell in left.values() if seconds[cell.stage]]
-    eta = sum(sum(seconds[cell.stage]) / len(seconds[cell.stage]) for cell in timed)
+            seconds[cell.stage.name].append(float(spent))
+    timed = [cell for cell in left.values() if seconds[cell.stage.name]]
+    eta = sum(sum(seconds[cell.stage.name]) / len(seconds[cell.stage.name]) for cell in timed)
     # A finished cell whose inputs were never made (or went) does not need them.
     present = tuple(cell for cell in done.values() if store.state(cell) != "absent")
     return Census(present, tuple(left.values()), eta, len(left) - len(timed))
@@ -150,27 +128,29 @@ def run_cells(
     targets: Sequence[Cell],
     *,
     store: CellStore,
-    stages: Mapping[str, StageFunction],
+    context: Context,
+    instead: Mapping[str, StageFunction] = NONE,
     on_progress: OnProgress = silent,
     on_cell: OnCell = unheard,
     should_stop: Callable[[], bool] = lambda: False,
     may_discard: Callable[[Cell], bool] = lambda cell: False,
     plan: Sequence[Cell] | None = None,
-    crew: Crew | None = None,
-) -> Outcome:
+    workers: SideBySide | None = None,
+) -> PassResult:
     """Finish ``targets`` in order.
 
     Args:
         targets: cells wanted; their inputs are computed when missing.
         store: where cells are.
-        stages: function of each stage name.
+        context: what stages need from outside.
+        instead: functions in the place of stages' own, by name: for tests.
         on_progress: told about work inside a cell.
         on_cell: told when a cell starts and is done.
         should_stop: asked before each cell; the pass ends cleanly when it says yes.
         may_discard: whether a cell's artefacts may go once every cell of ``plan`` that reads
             them is finished.
         plan: all targets of the run where ``targets`` is a part of them.
-        crew: computes cells side by side; without it, this process one after another.
+        workers: compute cells side by side; without them, this process one after another.
 
     Raises:
         NotesmithError: whatever a stage raises, or a finished cell is damaged while the run goes
@@ -204,18 +184,18 @@ def run_cells(
         discard([cell, *cell.inputs.values()])
 
     missing = _missing(targets, store)
-    if crew is not None:
-        _side_by_side(missing, crew, tell, finish, on_progress, should_stop)
+    if workers is not None:
+        _side_by_side(missing, workers, tell, finish, on_progress, should_stop)
     else:
         for cell in missing:
             if should_stop():
                 break
             tell("start", cell)
-            finish(cell, compute(cell, store, stages[cell.stage], on_progress))
+            finish(cell, compute(cell, store, context, instead, on_progress))
     left = tuple(target for target in targets if not _is_finished(target, store))
     if left:
         log.info("stopped between cells")
-    return Outcome(tuple(computed), left, time.monotonic() - started)
+    return PassResult(tuple(computed), left, time.monotonic() - started)
 
 
 def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
@@ -244,20 +224,20 @@ def _missing(targets: Sequence[Cell], store: CellStore) -> list[Cell]:
 
 def _side_by_side(
     cells: Sequence[Cell],
-    crew: Crew,
+    workers: SideBySide,
     tell: Callable[[Literal["start", "turn"], Cell], None],
     finish: Callable[[Cell, float], None],
     on_progress: OnProgress,
     should_stop: Callable[[], bool],
 ) -> None:
-    """Keep the crew busy with what is ready; of several cells that run, show the oldest."""
+    """Keep the workers busy with what is ready; of several cells that run, show the oldest."""
     waiting = {cell.key: cell for cell in cells}
     shown = ""
     error: BaseException | None = None
 
     def show(key: str, progress: Progress) -> None:
         nonlocal shown
-        oldest = crew.running[0]
+        oldest = workers.running[0]
         if key == oldest.key:
             if key != shown:
                 tell("turn", oldest)
@@ -265,18 +245,18 @@ def _side_by_side(
             on_progress(progress)
 
     while True:
-        unfinished = {*waiting, *(cell.key for cell in crew.running)}
+        unfinished = {*waiting, *(cell.key for cell in workers.running)}
         for cell in list(waiting.values()):
-            if error or not crew.has_room or should_stop():
+            if error or not workers.has_room or should_stop():
                 break
             if all(before.key not in unfinished for before in cell.inputs.values()):
                 del waiting[cell.key]
                 tell("start", cell)
                 shown = cell.key
-                crew.begin(cell)
-        if not crew.running:
+                workers.begin(cell)
+        if not workers.running:
             break
-        for cell, result in crew.wait(show):
+        for cell, result in workers.wait(show):
             if isinstance(result, BaseException):
                 error = error or result  # what else runs may end first: nothing is lost
             else:
@@ -303,9 +283,14 @@ def _readers(targets: Sequence[Cell]) -> Mapping[str, list[Cell]]:
 
 
 def compute(
-    cell: Cell, store: CellStore, function: StageFunction, on_progress: OnProgress
+    cell: Cell,
+    store: CellStore,
+    context: Context,
+    instead: Mapping[str, StageFunction],
+    on_progress: OnProgress,
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
+    run = instead.get(cell.stage.name, cell.stage.run)
     memory = PeakMemory()
     for before in cell.inputs.values():
         if not store.verify(before):
@@ -320,14 +305,14 @@ def compute(
     with store.write(cell) as out:
         inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
         try:
-            measured = function(Work(cell, inputs, out, scratch, on_progress))
+            measured = run(Work(cell, inputs, out, scratch, context, on_progress))
         except Exception as error:
             if said := no_room(error):
                 raise StageError(f"{cell.title}: {said}") from error
             raise
         seconds = time.monotonic() - started
         metrics = {
-            "stage": cell.stage,
+            "stage": cell.stage.name,
             "seed": cell.seed,
             "seconds": round(seconds, 3),
             "peak_memory_bytes": memory.read(),

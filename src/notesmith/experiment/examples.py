@@ -8,8 +8,10 @@ import numpy as np
 
 from notesmith.document import Document
 from notesmith.experiment.artefacts import load_candidates, load_docs, load_dropped
-from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.plan import Plan
+from notesmith.experiment.stages import coverage, rl
+from notesmith.experiment.store import CellStore
 from notesmith.filters.candidate import Candidate
 from notesmith.report.examples import DroppedExample, ExampleSet, PairedExample
 from notesmith.segments import cut, split
@@ -24,7 +26,7 @@ def examples_of(plan: Plan, store: CellStore) -> ExampleSet | None:
     """Choose at random from the first draw that has made text; None before there is any."""
     for target in plan.targets:
         filtered = target.cell.inputs.get("made")
-        if target.cell.stage == "coverage" and filtered and store.verify(filtered):
+        if target.cell.stage == coverage.STAGE and filtered and store.verify(filtered):
             gold = filtered.inputs["gold"]
             if store.verify(gold):
                 return _choose(gold, filtered, plan, store)
@@ -38,12 +40,16 @@ def _pairs(
     plain = filtered.inputs["candidates"]
     for target in plan.targets:
         cell = target.cell
-        if cell.stage != "coverage" or (cell.size, cell.replicate) != (plain.size, plain.replicate):
+        if cell.stage != coverage.STAGE or (cell.size, cell.replicate) != (
+            plain.size,
+            plain.replicate,
+        ):
             continue
         other = cell.inputs["made"].inputs["candidates"]
         model = other.inputs.get("model")
-        rewarded = model is not None and model.stage == "rl" and not model.config["rl"]["placebo"]
-        if not rewarded or not (store.verify(plain) and store.verify(other)):
+        if model is None or model.stage != rl.STAGE or rl.STAGE.config_of(model).rl.placebo:
+            continue
+        if not (store.verify(plain) and store.verify(other)):
             continue
         after = {c.id: c for c in load_candidates(store.folder(other))}
         both = [(c, after[c.id]) for c in load_candidates(store.folder(plain)) if c.id in after]

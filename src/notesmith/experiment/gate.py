@@ -19,12 +19,11 @@ from notesmith.errors import ConfigError, SealError, StageError, shown_id
 from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
-from notesmith.experiment.draws import out_of_draw_seed
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.recipes import DEMO
 from notesmith.experiment.register import Earlier, Register
 from notesmith.experiment.stages.common import read
-from notesmith.experiment.stages.corpus import sampled
+from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
 from notesmith.files.checksums import dumps_checked, hash_path, loads_checked
 from notesmith.files.write import atomic_write_text, read_regular
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
@@ -154,7 +153,7 @@ class Gate:
     def _read(self, split: str) -> list[Document]:
         if split not in self.paths:
             return []
-        return read(self.paths[split], self._config.corpus.model_dump(mode="json")).docs
+        return read(self.paths[split], self._config.corpus).docs
 
     def _texts(self) -> dict[str, list[str]]:
         """Texts of all documents whose labels the plan opens, by what they are scored as."""

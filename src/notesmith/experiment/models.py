@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config import NerConfig, RecipeConfig
 from notesmith.errors import ModelError
-from notesmith.experiment.recipes import student_of
+from notesmith.experiment.stages import SOURCES
 from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT
 from notesmith.models import hub
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED
-
-_LM_SOURCES = ("replaced-proposed",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +38,14 @@ class Named:
 
 def needs_lm(config: RecipeConfig) -> bool:
     """Whether any arm trains on what the language model wrote or proposed."""
-    sources = {source for arm in config.arm for source in arm.made}
-    return any(s.startswith("synthetic") or s in _LM_SOURCES for s in sources)
+    return any(SOURCES[source].needs_lm for arm in config.arm for source in arm.made)
 
 
 def models_of(config: RecipeConfig) -> Iterator[Named]:
     """The language model, if an arm needs it, and each encoder once."""
     if needs_lm(config):
         yield Named("lm.model", config.lm.model, HUB_NAMES, OFFLINE_DEFAULT)
-    for name in dict.fromkeys(student_of(config, arm).encoder for arm in config.arm):
+    for name in dict.fromkeys(arm.ner.encoder for arm in config.arm):
         yield Named("ner.encoder", name, HUB_PRESETS, PACKAGED)
 
 
@@ -72,13 +68,9 @@ def have_models(config: RecipeConfig) -> RecipeConfig:
 def pin_models(config: RecipeConfig) -> RecipeConfig:
     """``config`` with ``NAME@COMMIT`` for each of a hub's models that was fetched."""
 
-    def table(ner: Mapping[str, Any]) -> dict[str, Any]:
-        name = ner.get("encoder")
-        own = {"encoder": hub.pinned(name, HUB_PRESETS)} if isinstance(name, str) else {}
-        return {**ner, **own}
+    def pinned(ner: NerConfig) -> NerConfig:
+        return ner.model_copy(update={"encoder": hub.pinned(ner.encoder, HUB_PRESETS)})
 
     lm = config.lm.model_copy(update={"model": hub.pinned(config.lm.model, HUB_NAMES)})
-    encoder = hub.pinned(config.ner.encoder, HUB_PRESETS)
-    ner = config.ner.model_copy(update={"encoder": encoder})
-    arms = tuple(arm.model_copy(update={"ner": table(arm.ner)}) for arm in config.arm)
-    return config.model_copy(update={"lm": lm, "ner": ner, "arm": arms})
+    arms = tuple(arm.model_copy(update={"ner": pinned(arm.ner)}) for arm in config.arm)
+    return config.model_copy(update={"lm": lm, "ner": pinned(config.ner), "arm": arms})

@@ -1,7 +1,8 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
-The cells of one draw are made in ``draws``. Test documents are inputs of ``score`` and ``coverage``
-cells alone, and of ``filter`` cells, which learn nothing but whether made text repeats them.
+The cells of one draw are built by the modules of their stages. Test documents are inputs of
+``score`` and ``coverage`` cells alone, and of ``filter`` cells, which learn nothing but whether
+made text repeats them.
 """
 
 from __future__ import annotations
@@ -9,32 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from notesmith.config import ArmConfig, RecipeConfig, Source
+from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
-from notesmith.experiment.cells import Cell
-from notesmith.experiment.draws import GOLD, STAGE_VERSION, Draw, Sources
+from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit
-from notesmith.experiment.recipes import Filters, student_of
+from notesmith.experiment.graph import Cell
+from notesmith.experiment.recipes import Filters, check_arms
+from notesmith.experiment.stages import SOURCES, coverage, gold, score
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
-STAGES = tuple(STAGE_VERSION)
-# Folders of weights: gone once their readers are finished, but for the first replicate's.
-DISPOSABLE = frozenset({"sft", "rl", "committee", "ner"})
-_COST: dict[Source, int] = {
-    "replaced": 1,
-    "lwtr": 1,
-    "shuffled": 1,
-    "replaced-proposed": 2,
-    "synthetic": 3,
-    "synthetic-unfiltered": 3,
-    "synthetic-relabelled": 3,
-    "synthetic-shuffled-labels": 3,
-}
-_BY_LM = 3
 # The split of a student that is scored on nothing: it goes to those who use it.
 SHIPPED = "shipped"
-_REWARDED = 4
+# Beside the ranks of sources: arms with rewards, and last what is asked of made text.
+_REWARDED, _COVERAGE = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +65,24 @@ class Plan:
                 cell.key: cell
                 for target in chosen
                 for cell in target.cell.walk()
-                if cell.stage in filters.stage
+                if cell.stage.name in filters.stage
             }
         if not cells:
             raise ConfigError("no cell of the plan passes --only")
         return tuple(cells.values())
 
 
-def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
+def make_plan(config: RecipeConfig, outside: Fingerprints) -> Plan:
     """Expand ``config``.
 
     Replicate by replicate, so that whatever is finished compares all arms on the same draws; in a
     replicate the arms that cost least come first.
 
     Raises:
-        ConfigError: no arm has the name 'gold', or the split to be scored has no documents.
+        ConfigError: no arm has the name 'gold', or one names a source that there is not, or the
+            split to be scored has no documents.
     """
+    check_arms(config)
     arms = {arm.name: arm for arm in config.arm}
     if GOLD not in arms or arms[GOLD].made:
         raise ConfigError("a recipe needs an arm named 'gold' that trains on gold alone")
@@ -101,33 +92,33 @@ def make_plan(config: RecipeConfig, sources: Sources) -> Plan:
     for size in dict.fromkeys((*config.draws.sizes, *config.draws.curve)):
         curve = size not in config.draws.sizes
         for replicate in range(n_replicates(config, size)):
-            makers = build(config, sources, size, replicate)
+            makers = build(config, outside, size, replicate)
             covered: dict[str, list[Target]] = {}
             nameless: dict[str, list[Target]] = {}
             for arm in (arms[GOLD],) if curve else config.arm:
                 if arm.sizes and size not in arm.sizes and not curve:
                     continue
-                cost = _cost(arm)
-                order = (replicate, cost, 0 if size == main else 2 if curve else 1)
+                made = [SOURCES[name] for name in arm.made]
+                order = (replicate, _rank(arm), 0 if size == main else 2 if curve else 1)
                 labels = (arm.name, size, replicate)
                 ranked += [
                     (order, Target(cell, *labels, split, curve))
                     for split, cell in makers.scores(arm)
                 ]
-                if cost >= _BY_LM:
+                if any(source.by == "generator" for source in made):
                     cells = makers.coverages(arm)
                     # An arm that trains on the text as it is names the generator best.
-                    named = covered if "synthetic" in arm.made else nameless
+                    named = covered if any(source.is_main for source in made) else nameless
                     found = [Target(cell, *labels, makers.split) for cell in cells]
                     named.setdefault(cells[0].key, found)
             covered = nameless | covered
             ranked += [
-                ((replicate, _REWARDED + 1, 0), target)
+                ((replicate, _COVERAGE, 0), target)
                 for targets in covered.values()
                 for target in targets
             ]
     ranked.sort(key=lambda pair: pair[0])
-    finals = _finals(config, sources) if config.evaluate.protocol == "cross-fit" else []
+    finals = _finals(config, outside) if config.evaluate.protocol == "cross-fit" else []
     return Plan((*(target for _, target in ranked), *finals))
 
 
@@ -140,31 +131,32 @@ class _Makers:
     coverages: Callable[[ArmConfig], list[Cell]]
 
 
-def _held_out(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
-    splits = _splits(config, sources)
-    draw = Draw(config, sources, size, replicate)
+def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate: int) -> _Makers:
+    splits = _splits(config, outside)
+    drawn = gold.cell(config, outside, size=size, replicate=replicate)
+    draw = Draw(config, outside, size, replicate, gold=drawn, sources=SOURCES)
     return _Makers(
         config.evaluate.split,
-        lambda arm: [(split, draw.score(arm, split)) for split in splits],
-        lambda arm: [draw.coverage(arm, config.evaluate.split)],
+        lambda arm: [(split, score.cell(draw, arm, split)) for split in splits],
+        lambda arm: [coverage.cell(draw, arm, config.evaluate.split)],
     )
 
 
-def _cross_fit(config: RecipeConfig, sources: Sources, size: int, replicate: int) -> _Makers:
+def _cross_fit(config: RecipeConfig, outside: Fingerprints, size: int, replicate: int) -> _Makers:
     # A point of the learning curve is a part of the main draw, scored on all of it.
     documents = size if size in config.draws.sizes else config.draws.sizes[0]
     if size > documents:
         raise ConfigError(
             f"draws.curve has {size}: more than the {documents} documents that are divided"
         )
-    fits = CrossFit(config, sources, documents=documents, size=size, replicate=replicate)
+    fits = CrossFit(config, outside, documents=documents, size=size, replicate=replicate)
     return _Makers(OUT_OF_FOLD, lambda arm: [(OUT_OF_FOLD, fits.score(arm))], fits.coverages)
 
 
-def _finals(config: RecipeConfig, sources: Sources) -> list[Target]:
+def _finals(config: RecipeConfig, outside: Fingerprints) -> list[Target]:
     """The students that ship: of the comparator and of the arm that the verdict is about."""
     size = config.draws.sizes[0]
-    fits = CrossFit(config, sources, documents=size, size=size, replicate=0)
+    fits = CrossFit(config, outside, documents=size, size=size, replicate=0)
     made = {arm.name: arm.made for arm in config.arm}
     evaluate = config.evaluate
     wanted = {evaluate.comparator, evaluate.candidate or candidate(made, evaluate.comparator)}
@@ -175,10 +167,11 @@ def _finals(config: RecipeConfig, sources: Sources) -> list[Target]:
     ]
 
 
-def _cost(arm: ArmConfig) -> int:
-    cost = max((_COST[source] for source in arm.made), default=0)
-    rewarded = arm.rl is not None or arm.best_of > 1
-    return _REWARDED if cost == _BY_LM and rewarded else cost
+def _rank(arm: ArmConfig) -> int:
+    """What the arm costs beside the others."""
+    if arm.is_rewarded:
+        return _REWARDED
+    return max((SOURCES[name].rank for name in arm.made), default=0)
 
 
 def scored_split(config: RecipeConfig) -> str:
@@ -192,20 +185,14 @@ def n_replicates(config: RecipeConfig, size: int) -> int:
     return config.draws.replicates_by_size.get(str(size), config.draws.replicates)
 
 
-def may_discard(cell: Cell) -> bool:
-    """Whether a cell's weights may go once nothing needs them any more."""
-    later = cell.replicate != 0 or cell.fold > 0 or cell.student > 0
-    return cell.stage in DISPOSABLE and later
-
-
-def _splits(config: RecipeConfig, sources: Sources) -> tuple[str, ...]:
+def _splits(config: RecipeConfig, outside: Fingerprints) -> tuple[str, ...]:
     wanted = config.evaluate.split
-    if not getattr(sources, wanted):
+    if not getattr(outside, wanted):
         raise ConfigError(f"corpus.{wanted} is missing: give it with --set corpus.{wanted}=PATH")
     if wanted != "test":
         return (wanted,)
     beyond = (OUT_OF_DRAW,) if config.draws.out_of_draw_documents else ()
-    return (*(("dev",) if sources.dev else ()), "test", *beyond)
+    return (*(("dev",) if outside.dev else ()), "test", *beyond)
 
 
 def _passes(target: Target, filters: Filters) -> bool:
@@ -218,4 +205,4 @@ def _passes(target: Target, filters: Filters) -> bool:
 
 def encoders_of(config: RecipeConfig) -> Sequence[str]:
     """Encoders that the arms name, each once."""
-    return tuple(dict.fromkeys(student_of(config, arm).encoder for arm in config.arm))
+    return tuple(dict.fromkeys(arm.ner.encoder for arm in config.arm))

@@ -18,10 +18,11 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import ArmConfig, NerConfig, RecipeConfig, RlConfig
+from notesmith.config import RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
+from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
 
 log = logging.getLogger(__name__)
@@ -324,8 +325,6 @@ def _rejoined(pieces: Sequence[str], known: Sequence[Any]) -> list[str]:
 def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
     try:
         config = RecipeConfig.model_validate(values)
-        for arm in config.arm:
-            student_of(config, arm)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -335,26 +334,23 @@ def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
                 f"recipe {name!r} lacks {where}: give it with --set {where}=VALUE{more}"
             ) from None
         raise ConfigError(f"recipe {name!r}: {where or 'recipe'}: {first['msg']}{more}") from None
+    check_arms(config)
     return config
 
 
-def student_of(config: RecipeConfig, arm: ArmConfig) -> NerConfig:
-    """The ``NerConfig`` of one arm: ``[ner]`` with the arm's changes laid over it."""
-    values = config.ner.model_dump(mode="json")
-    _lay_over(values, arm.ner)
-    return NerConfig.model_validate(values)
+def check_arms(config: RecipeConfig) -> None:
+    """See that arms name sources that there are, and a generator only where they use it.
 
-
-def reinforcement_of(config: RecipeConfig, changes: Mapping[str, Any]) -> RlConfig:
-    """``[rl]`` with an arm's changes laid over it."""
-    values = config.rl.model_dump(mode="json")
-    _lay_over(values, changes)
-    return RlConfig.model_validate(values)
-
-
-def _lay_over(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    for name, change in changes.items():
-        if isinstance(change, Mapping) and isinstance(values.get(name), dict):
-            _lay_over(values[name], change)
-        else:
-            values[name] = change
+    Raises:
+        ConfigError: one does not.
+    """
+    for arm in config.arm:
+        if unknown := [name for name in arm.made if name not in SOURCES]:
+            raise ConfigError(
+                f"arm {arm.name!r} is made of {unknown[0]!r}; there are {', '.join(SOURCES)}"
+            )
+        generated = any(SOURCES[name].by == "generator" for name in arm.made)
+        if (arm.is_rewarded or not arm.tuned) and not generated:
+            raise ConfigError(
+                f"arm {arm.name!r} names a generator and trains on no text of a generator"
+            )

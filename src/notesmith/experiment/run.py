@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
@@ -20,26 +19,18 @@ from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment import collect
-from notesmith.experiment.cells import CellStore
-from notesmith.experiment.draws import Sources
-from notesmith.experiment.engine import (
-    Census,
-    OnCell,
-    StageFunction,
-    count,
-    run_cells,
-    unheard,
-)
+from notesmith.experiment.draw import Fingerprints
+from notesmith.experiment.engine import NONE, Census, OnCell, count, run_cells, unheard
 from notesmith.experiment.examples import examples_of
 from notesmith.experiment.folder import CELLS, KEEP, MODELS, check_folder, claim_folder
 from notesmith.experiment.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
+from notesmith.experiment.graph import Context, StageFunction, may_discard
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
-from notesmith.experiment.plan import Plan, encoders_of, make_plan, may_discard
+from notesmith.experiment.plan import Plan, encoders_of, make_plan
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
-from notesmith.experiment.stages import stage_functions
-from notesmith.experiment.stages.common import Surroundings
-from notesmith.experiment.workers import crew
+from notesmith.experiment.store import CellStore
+from notesmith.experiment.workers import working
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.write import atomic_write_text
 from notesmith.home import home
@@ -91,7 +82,7 @@ def run_recipe(
     is_preview: bool = False,
     jobs: int = 1,
     cache: Path | None = None,
-    make_stages: Callable[[Surroundings], Mapping[str, StageFunction]] = stage_functions,
+    instead: Mapping[str, StageFunction] = NONE,
     on_progress: OnProgress = silent,
     on_cell: OnCell = unheard,
     tell: Told = lambda what: None,
@@ -110,7 +101,7 @@ def run_recipe(
             is not registered.
         jobs: cells to compute side by side, each in a process of its own.
         cache: folder for converted models; below ``$NOTESMITH_HOME`` if not given.
-        make_stages: gives the function of every stage; the real ones if not given.
+        instead: functions in the place of stages' own, by name: for tests.
         on_progress: told about work inside a cell.
         on_cell: told when a cell starts and is done.
         tell: told what was opened of the test set before.
@@ -125,11 +116,11 @@ def run_recipe(
     started = time.monotonic()
     config = have_models(config)
     paths = corpus_paths(config)
-    sources = sources_of(config, paths)
+    outside = fingerprints_of(config, paths)
     for split in ("dev", "test"):
-        if sources.train == getattr(sources, split):
+        if outside.train == getattr(outside, split):
             raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
-    plan = make_plan(config, sources)
+    plan = make_plan(config, outside)
     targets = plan.select(Filters.parse(only))
     claim_folder(folder)
     with run_lock(folder):
@@ -140,25 +131,26 @@ def run_recipe(
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()
         store = CellStore(folder / CELLS)
-        around = Surroundings(
+        context = Context(
             train=paths["train"],
             held_out={split: paths[split] for split in ("dev", "test") if split in paths},
             open_split=gate.open,
             cache=cache or home() / "cache",
             terms=_terms(config),
         )
-        side_by_side = crew(jobs, store.root, partial(make_stages, around))
+        side_by_side = working(jobs, store.root, context, instead)
         with side_by_side if jobs > 1 else nullcontext() as workers:
             ran = run_cells(
                 targets,
                 store=store,
-                stages=make_stages(around),
+                context=context,
+                instead=instead,
                 on_progress=on_progress,
                 on_cell=on_cell,
                 should_stop=_clock(started, max_minutes),
                 may_discard=(lambda cell: False) if keep else may_discard,
                 plan=plan.cells,
-                crew=workers,
+                workers=workers,
             )
         census = count(targets, store)
         written = _write(sealed_recipe(config, folder, paths), plan, store, folder)
@@ -211,9 +203,9 @@ def status_of(folder: Path | str) -> Status:
     run = _open_run(folder)
     plan, store = run.plan, run.store
     census: Census = count(plan.cells, store)
-    done = Counter(cell.stage for cell in census.done)
-    left = Counter(cell.stage for cell in census.left)
-    order = [cell.stage for target in plan.cells for cell in target.walk()]
+    done = Counter(cell.stage.name for cell in census.done)
+    left = Counter(cell.stage.name for cell in census.left)
+    order = [cell.stage.name for target in plan.cells for cell in target.walk()]
     return Status(
         folder=folder,
         stages={stage: (done[stage], left[stage]) for stage in dict.fromkeys(order)},
@@ -230,10 +222,10 @@ def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
     return {split: corpus_path(value) for split, value in named.items() if value}
 
 
-def sources_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Sources:
+def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerprints:
     """Content hashes of corpora and models; a test set is hashed as bytes, not read."""
     lists = config.synthesize.names.term_lists
-    return Sources(
+    return Fingerprints(
         train=hash_path(paths["train"]),
         dev=hash_path(paths["dev"]) if "dev" in paths else "",
         test=hash_path(paths["test"]) if "test" in paths else "",
@@ -297,7 +289,7 @@ def _open_run(folder: Path) -> _Run:
     sealed = sealed_recipe(config, folder, paths)
     return _Run(
         sealed,
-        make_plan(sealed.config, sources_of(sealed.config, paths)),
+        make_plan(sealed.config, fingerprints_of(sealed.config, paths)),
         CellStore(folder / CELLS),
     )
 

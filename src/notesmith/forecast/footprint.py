@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.cells import Cell
+from notesmith.experiment.cost import CorpusFacts, Peak
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.forecast.speeds import GIB, Speeds
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
@@ -18,7 +19,6 @@ _BESIDE = 2 * GIB
 # What the offline default's conversion and its trimmed copy take in the cache.
 _CONVERTED = int(0.8 * GIB)
 _TEXT = GIB // 20
-_PEAK_OF = {"committee": "ner", "relabelled": "score"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,22 @@ def n_parameters(config: RecipeConfig) -> int | None:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2 or None
 
 
-def peak_of(stage: str, config: RecipeConfig, speeds: Speeds) -> int | None:
-    """Bytes at the peak of a stage; None where nothing is known or worth saying."""
-    if stage in ("ner", "score", "committee", "relabelled"):
-        peaks = speeds.student.peaks if speeds.student else {}
-        return peaks.get(_PEAK_OF.get(stage, stage))
-    if stage not in ("names", "sft", "sample", "rl"):
-        return None
+def peak_of(kind: Peak, config: RecipeConfig, speeds: Speeds) -> int | None:
+    """Bytes at the peak of a kind of work; None where nothing is known."""
+    if kind in ("training", "predicting"):
+        return speeds.student.peaks.get(kind) if speeds.student else None
     if speeds.lm is not None and speeds.lm.peaks:
-        if stage != "rl":
-            return speeds.lm.peaks.get(stage)
+        if kind != "rewarding":
+            return speeds.lm.peaks.get(kind)
         # The reference beside the policy, and the committee's students.
         students = config.reward.members * (speeds.student.folder if speeds.student else 0)
-        return speeds.lm.peaks["sft"] + speeds.lm.folder + students
+        return speeds.lm.peaks["tuning"] + speeds.lm.folder + students
     n = n_parameters(config)
     if n is None:
         return None
-    rank = config.sft.lora_rank if stage == "sft" else config.rl.lora_rank
+    rank = config.rl.lora_rank if kind == "rewarding" else config.sft.lora_rank
     tuned = 2.16 if rank else 16.0
-    each = {"names": 2.0, "sample": 2.0, "sft": tuned, "rl": tuned + 2.0}[stage]
+    each = {"tuning": tuned, "rewarding": tuned + 2.0}.get(kind, 2.0)
     return round(n * each) + _BESIDE
 
 
@@ -84,13 +81,20 @@ def least_memory(config: RecipeConfig) -> int | None:
 
 
 def disk_of(
-    cells: Sequence[Cell], config: RecipeConfig, speeds: Speeds, *, keep: bool, cache: Path
+    cells: Sequence[Cell],
+    config: RecipeConfig,
+    facts: CorpusFacts,
+    speeds: Speeds,
+    *,
+    keep: bool,
+    cache: Path,
 ) -> int | None:
     """Bytes that ``cells``, yet to be computed, take at most: kept weights and those of one draw.
 
     Args:
         cells: the cells that are left.
         config: the recipe.
+        facts: counts of the corpus.
         speeds: knows the size of model folders.
         keep: whether every replicate's weights are kept.
         cache: of converted models.
@@ -98,26 +102,22 @@ def disk_of(
     n = n_parameters(config)
     lm = speeds.lm.folder if speeds.lm else (2 * n if n else None)
     student = speeds.student.folder if speeds.student else None
-    sizes = {
-        "sft": lm,
-        "rl": lm,
-        "ner": student,
-        "committee": None if student is None else config.reward.members * student,
-    }
     kept = 0
+    saves_lm = False
     passing: defaultdict[tuple[int, int], int] = defaultdict(int)
     for cell in cells:
-        if cell.stage not in sizes:
-            continue
-        size = sizes[cell.stage]
-        if size is None:
+        amount = cell.amount(facts)
+        n_lms, n_students = amount.saved_lms, amount.saved_students
+        if (n_lms and lm is None) or (n_students and student is None):
             return None
-        if keep or cell.replicate == 0:
+        saves_lm = saves_lm or n_lms > 0
+        size = n_lms * (lm or 0) + n_students * (student or 0)
+        if keep or cell.replicate == 0 or cell.stage.keeps == "always":
             kept += size
         else:
             passing[cell.size, cell.replicate] += size
     converted = (cache / f"{OFFLINE_DEFAULT}-v1").is_dir()
     convert = needs_lm(config) and config.lm.model == OFFLINE_DEFAULT and not converted
     # While a tuned model is saved it stands twice.
-    scratch = (lm or 0) if any(cell.stage in ("sft", "rl") for cell in cells) else 0
+    scratch = (lm or 0) if saves_lm else 0
     return kept + max(passing.values(), default=0) + scratch + convert * _CONVERTED + _TEXT

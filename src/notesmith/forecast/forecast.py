@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.cells import Cell, CellStore
+from notesmith.experiment.cost import CorpusFacts, Peak, SplitFacts
 from notesmith.experiment.engine import Census, count
 from notesmith.experiment.folder import CELLS, KEEP
+from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import needs_lm, pin_models
-from notesmith.experiment.plan import STAGES, Plan
+from notesmith.experiment.plan import Plan
+from notesmith.experiment.stages import STAGES
+from notesmith.experiment.store import CellStore
 from notesmith.files.write import scratch_beside
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
 from notesmith.forecast.corpus_stats import (
     USUAL_TOKENS_PER_WORD,
-    SplitFacts,
     train_facts,
 )
 from notesmith.forecast.footprint import (
@@ -46,7 +48,7 @@ from notesmith.forecast.speeds import (
     reference_speeds,
     stored_speeds,
 )
-from notesmith.forecast.workload import Corpus, amount_of, seconds_of
+from notesmith.forecast.workload import seconds_of
 from notesmith.home import home
 
 # A run's process holds on to some of what earlier cells used.
@@ -176,8 +178,8 @@ def forecast_run(
     speeds = reference_speeds(config)
     stages: tuple[StageForecast, ...] = ()
     memory = disk = None
-    if opened.plan is not None and opened.sources is not None:
-        probes, key = home() / "probes", probe_key(config, opened.sources, machine)
+    if opened.plan is not None and opened.outside is not None:
+        probes, key = home() / "probes", probe_key(config, opened.outside, machine)
         with_lm = needs_lm(config)
         stored = None if again else stored_speeds(probes, key)
         if stored is not None and (stored.lm is not None or not with_lm):
@@ -200,11 +202,12 @@ def forecast_run(
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
         store = CellStore(folder / CELLS)
         census = count(opened.plan.cells, store)
-        stages = _stages(opened.plan, census, store, config, Corpus(train_, held_out), speeds)
+        facts = CorpusFacts(train_, held_out)
+        stages = _stages(opened.plan, census, store, config, facts, speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)
         memory = None if peak is None else round(peak * _SPARE)
         keep = (folder / KEEP).exists()
-        disk = disk_of(census.left, config, speeds, keep=keep, cache=cache)
+        disk = disk_of(census.left, config, facts, speeds, keep=keep, cache=cache)
         problems += [*_of_memory(memory, machine, speeds), *_of_speeds(speeds, machine)]
     disk_free = free_disk(folder)
     problems += _of_disk(disk, disk_free)
@@ -242,8 +245,10 @@ def _may_measure(
             f"not measured: {', '.join(absent)} is not on this machine, and a plan fetches nothing"
         )
         return False
-    stages = ("ner", "names", "sft", "sample") if needs_lm(config) else ("ner",)
-    needed = max((peak_of(stage, config, speeds) or 0 for stage in stages), default=0)
+    measured: list[Peak] = ["training"]
+    if needs_lm(config):
+        measured += ["scoring", "tuning", "sampling"]
+    needed = max(peak_of(kind, config, speeds) or 0 for kind in measured)
     if not machine.gpu and machine.free and needed > machine.free:
         have = f"{machine.free / GIB:.1f} are free now"
         tell(f"not measured: about {needed / GIB:.1f} GiB would be needed and {have}")
@@ -302,45 +307,45 @@ def _stages(
     census: Census,
     store: CellStore,
     config: RecipeConfig,
-    corpus: Corpus,
+    facts: CorpusFacts,
     speeds: Speeds,
 ) -> tuple[StageForecast, ...]:
     everything = {cell.key: cell for target in plan.cells for cell in target.walk()}
     left: dict[str, list[Cell]] = defaultdict(list)
     for cell in census.left:
-        left[cell.stage].append(cell)
-    found = _corrections(census, store, corpus, speeds)
+        left[cell.stage.name].append(cell)
+    found = _corrections(census, store, facts, speeds)
     rows = []
     for stage in STAGES:
         n_cells = sum(cell.stage == stage for cell in everything.values())
         if not n_cells:
             continue
-        times = [seconds_of(amount_of(cell, corpus), speeds) for cell in left[stage]]
-        known = [seconds * found.get(stage, 1.0) for seconds in times if seconds is not None]
+        times = [seconds_of(cell.amount(facts), speeds) for cell in left[stage.name]]
+        known = [seconds * found.get(stage.name, 1.0) for seconds in times if seconds is not None]
         rows.append(
             StageForecast(
-                stage,
+                stage.name,
                 n_cells,
                 n_cells - len(times),
                 sum(known) if len(known) == len(times) else None,
-                peak_of(stage, config, speeds),
+                peak_of(stage.peak, config, speeds) if stage.peak else None,
             )
         )
     return tuple(rows)
 
 
 def _corrections(
-    census: Census, store: CellStore, corpus: Corpus, speeds: Speeds
+    census: Census, store: CellStore, facts: CorpusFacts, speeds: Speeds
 ) -> dict[str, float]:
     """By stage, how much longer its finished cells took than they would have been expected to."""
     took: dict[str, float] = defaultdict(float)
     expected: dict[str, float] = defaultdict(float)
     for cell in census.done:
         spent = store.metrics(cell).get("seconds")
-        foreseen = seconds_of(amount_of(cell, corpus), speeds)
+        foreseen = seconds_of(cell.amount(facts), speeds)
         if spent is not None and foreseen is not None:
-            took[cell.stage] += float(spent)
-            expected[cell.stage] += foreseen
+            took[cell.stage.name] += float(spent)
+            expected[cell.stage.name] += foreseen
     return {stage: took[stage] / expected[stage] for stage in took if expected[stage] > 0}
 
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import CorpusError, NotesmithError
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.cost import SplitFacts
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
-from notesmith.experiment.run import sources_of
+from notesmith.experiment.run import fingerprints_of
 from notesmith.experiment.stages.common import read
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
-from notesmith.forecast.corpus_stats import SplitFacts, held_out_facts, split_facts
+from notesmith.forecast.corpus_stats import held_out_facts, split_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Opened:
     paths: Mapping[str, Path]
     docs: Mapping[str, Sequence[Document]]
     facts: Mapping[str, SplitFacts]
-    sources: Sources | None
+    outside: Fingerprints | None
     plan: Plan | None
     problems: tuple[Problem, ...]
 
@@ -39,15 +40,15 @@ def open_recipe(config: RecipeConfig) -> Opened:
     facts = {"train": split_facts(docs["train"])} if "train" in docs else {}
     facts |= held_out_facts(docs, config) if docs else {}
     problems += _of_corpora(config, docs, facts)
-    sources = plan = None
+    outside = plan = None
     scored = scored_split(config)
     if "train" in facts and (scored in paths or scored in facts):
         try:
-            sources = sources_of(config, paths)
-            plan = make_plan(config, sources)
+            outside = fingerprints_of(config, paths)
+            plan = make_plan(config, outside)
         except NotesmithError as error:
             problems.append(Problem(str(error), "correct the recipe"))
-    return Opened(paths, docs, facts, sources, plan, tuple(problems))
+    return Opened(paths, docs, facts, outside, plan, tuple(problems))
 
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
@@ -73,11 +74,10 @@ def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
 def _read(
     config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
 ) -> dict[str, list[Document]]:
-    values = config.corpus.model_dump(mode="json")
     found: dict[str, list[Document]] = {}
     for split, path in paths.items():
         try:
-            corpus = read(path, values)
+            corpus = read(path, config.corpus)
         except CorpusError as error:
             said = "mend the record, or corpus.on_problem = 'count' drops and counts such ones"
             problems.append(Problem(f"{split}: {error}", said))

@@ -8,9 +8,9 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.evaluate.power import detectable
+from notesmith.experiment.cost import SplitFacts
 from notesmith.experiment.plan import n_replicates, scored_split
 from notesmith.findings import OUT_OF_DRAW
-from notesmith.forecast.corpus_stats import SplitFacts
 from notesmith.rules import ENOUGH_RATIO
 
 # Squared differences of a draw, times mentions scored, as they came out on NCBI Disease (960

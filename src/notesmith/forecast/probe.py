@@ -20,6 +20,7 @@ import numpy as np
 from notesmith.augmentation.replace import gold_names
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, labels_of
+from notesmith.experiment.cost import Peak
 from notesmith.experiment.machine import PeakMemory, release_memory
 from notesmith.files.write import make_folder
 from notesmith.forecast.resources import Resources, busy_seconds
@@ -216,7 +217,7 @@ def _student(
         pieces_per_word=pieces / max(1, words),
         load=loaded,
         folder=size,
-        peaks={"ner": training_peak, "score": peak.read()},
+        peaks={"training": training_peak, "predicting": peak.read()},
     )
 
 
@@ -231,6 +232,7 @@ def _language_model(
 ) -> LmSpeeds:
     from notesmith.lm.load import load_lm
     from notesmith.lm.sft import encode_examples
+    from notesmith.synthesis.config import GenerationConfig, PromptConfig
     from notesmith.synthesis.generate import examples_of, run_sample, run_sft
     from notesmith.synthesis.names import NameSet
     from notesmith.synthesis.plan import marks_for, units_of
@@ -241,18 +243,17 @@ def _language_model(
     lm = load_lm(config.lm, cache=cache, sample_texts=[doc.text for doc in docs])
     loaded = clock.seconds()
     scored = _scoring(lm, docs, clock)
-    peaks = {"names": peak.read()}
+    peaks: dict[Peak, int] = {"scoring": peak.read()}
+    prompt = PromptConfig.from_recipe(config)
     units = units_of(docs, config.sft, lm)
     examples = examples_of(
         units,
         neighbours=units,
         marks=marks_for(lm, labels),
-        config=config.synthesize,
-        sft=config.sft,
-        kind=config.corpus.kind,
+        config=prompt,
+        unit=config.sft.unit,
         labels=labels,
         seed=seed,
-        descriptions=config.corpus.label_descriptions,
     )
     n_tokens = sum(len(row.ids) for row in encode_examples(lm, examples))
     n_words = sum(
@@ -260,18 +261,12 @@ def _language_model(
         for example, unit in zip(examples, units, strict=True)
     )
     peak = _Peak()
-    asked = config.model_copy(
-        update={
-            "synthesize": config.synthesize.model_copy(
-                update={"units": _SAMPLES, "units_per_gold": None, "agreement": False}
-            ),
-            "sample": config.sample.model_copy(update={"max_new_tokens": _SAMPLE_TOKENS}),
-        }
-    )
+    short = config.sample.model_copy(update={"max_new_tokens": _SAMPLE_TOKENS})
+    asked = GenerationConfig.from_recipe(config).model_copy(update={"sample": short})
     clock.start()
-    made = run_sample(lm, docs, NameSet(), asked, labels=labels, seed=seed)
+    made = run_sample(lm, docs, NameSet(), asked, units=_SAMPLES, labels=labels, seed=seed)
     sampled = made.tokens / max(made.seconds, 1e-9) * clock.stretch()
-    peaks["sample"] = peak.read()
+    peaks["sampling"] = peak.read()
     peak = _Peak()
     clock.start()
     tuned = run_sft(
@@ -286,14 +281,13 @@ def _language_model(
                 "replaced_copies": 0,
             }
         ),
-        config.synthesize,
-        kind=config.corpus.kind,
+        prompt,
         labels=labels,
         out=work / "tuned",
         seed=seed,
     )
     trained = tuned.tokens_per_second * clock.stretch()
-    peaks["sft"] = peak.read()
+    peaks["tuning"] = peak.read()
     return LmSpeeds(
         sampled=sampled,
         trained=trained,

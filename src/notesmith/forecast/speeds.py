@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.cost import Peak
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.machine import versions
 from notesmith.files.checksums import canonical
 from notesmith.files.write import atomic_write_text
@@ -26,7 +27,7 @@ GIB = 2**30
 # Cores that other work takes, above which speeds are taken from processor time.
 BUSY = 0.5
 # Bumped when what a probe measures changes.
-_VERSION = 1
+_VERSION = 2
 
 Origin = Literal["measured", "stored", "reference", "unknown"]
 
@@ -35,7 +36,7 @@ Origin = Literal["measured", "stored", "reference", "unknown"]
 class LmSpeeds:
     """The language model: tokens a second sampled and trained on, names scored a second.
 
-    A name is scored against one list. ``load`` are seconds; ``peaks`` are bytes by stage;
+    A name is scored against one list. ``load`` are seconds; ``peaks`` are bytes by kind of work;
     ``folder`` is the size of a tuned model on disk.
     """
 
@@ -45,7 +46,7 @@ class LmSpeeds:
     tokens_per_word: float
     load: float
     folder: int
-    peaks: Mapping[str, int] = field(default_factory=dict)
+    peaks: Mapping[Peak, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class StudentSpeeds:
     pieces_per_word: float
     load: float
     folder: int
-    peaks: Mapping[str, int] = field(default_factory=dict)
+    peaks: Mapping[Peak, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ _REFERENCE_LM = LmSpeeds(
     tokens_per_word=USUAL_TOKENS_PER_WORD,
     load=8,
     folder=int(0.48 * GIB),
-    peaks={"names": int(4.6 * GIB), "sft": int(6.0 * GIB), "sample": int(4.9 * GIB)},
+    peaks={"scoring": int(4.6 * GIB), "tuning": int(6.0 * GIB), "sampling": int(4.9 * GIB)},
 )
 _REFERENCE_STUDENT = StudentSpeeds(
     trained=1400,
@@ -106,7 +107,7 @@ _REFERENCE_STUDENT = StudentSpeeds(
     pieces_per_word=1.6,
     load=2,
     folder=int(0.09 * GIB),
-    peaks={"ner": int(3.8 * GIB), "score": int(2.0 * GIB)},
+    peaks={"training": int(3.8 * GIB), "predicting": int(2.0 * GIB)},
 )
 REFERENCE_MACHINE = "2 cores of an AMD EPYC (Zen 4), one thread, other work beside"
 
@@ -118,14 +119,14 @@ def reference_speeds(config: RecipeConfig) -> Speeds:
     return Speeds(lm, student, "reference" if lm or student else "unknown")
 
 
-def probe_key(config: RecipeConfig, sources: Sources, machine: Resources) -> str:
+def probe_key(config: RecipeConfig, outside: Fingerprints, machine: Resources) -> str:
     """What a speed depends on: machine, packages, models and the size of what goes through them."""
     packages = versions()
     what = {
         "version": _VERSION,
         "machine": [machine.cpu, machine.cores, machine.threads, machine.gpu],
         "packages": {name: packages.get(name) for name in ("notesmith", "torch", "transformers")},
-        "models": [config.lm.model, sources.lm, config.ner.encoder, sources.encoders],
+        "models": [config.lm.model, outside.lm, config.ner.encoder, outside.encoders],
         "lm": config.lm.model_dump(mode="json"),
         "sft": config.sft.model_dump(
             mode="json",

@@ -8,12 +8,13 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attribute_name
-from notesmith.experiment.draws import Sources
+from notesmith.experiment.cost import CorpusFacts
+from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.forecast.corpus_stats import held_out_facts, train_facts
 from notesmith.forecast.resources import Resources
 from notesmith.forecast.speeds import Speeds, reference_speeds
-from notesmith.forecast.workload import Corpus, total_seconds
+from notesmith.forecast.workload import total_seconds
 from notesmith.init import choices, text
 from notesmith.init.choices import Choice
 from notesmith.init.profile import Seen
@@ -124,9 +125,11 @@ def _estimate(
         speeds = Speeds() if machine.gpu else reference_speeds(config)
     held_out = held_out_facts(docs, config)
     plan = make_plan(
-        config, Sources(train="train", dev="dev" if "dev" in docs else "", test="test")
+        config, Fingerprints(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
-    return total_seconds(plan.cells, Corpus(train_facts(docs["train"], config), held_out), speeds)
+    return total_seconds(
+        plan.cells, CorpusFacts(train_facts(docs["train"], config), held_out), speeds
+    )
 
 
 class _Parts:

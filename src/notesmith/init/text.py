@@ -66,7 +66,7 @@ def arm(config: ArmConfig, why: str) -> str:
     if config.made:
         parts.append(f"made = {_inline(list(config.made))}\n")
     if config.rl is not None:
-        parts.append(f"rl = {_inline(config.rl)}\n")
+        parts.append(f"rl = {_inline({'method': config.rl.method})}\n")
     return "".join(parts)
 
 

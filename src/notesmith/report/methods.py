@@ -191,7 +191,7 @@ def _arm_row(arm: Arm, config: RecipeConfig) -> ArmRow:
         tuple(_SOURCES.get(source, source) for source in arm.made),
         arm.n_replicates,
         arm.decided.f1,
-        tuple(f"{name} to {value}" for name, value in ner_changes(known)) if known else (),
+        tuple(f"{name} to {value}" for name, value in ner_changes(config, known)) if known else (),
         known.best_of if known else 1,
     )
 

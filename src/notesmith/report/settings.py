@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notesmith.config import ArmConfig, RecipeConfig, RlConfig
+from notesmith.config import ArmConfig, RecipeConfig, RlConfig, changes_to
 from notesmith.report import words
 
 Rows = list[tuple[str, str]]
@@ -19,14 +19,13 @@ def arm_of(config: RecipeConfig, name: str) -> ArmConfig | None:
 def rl_of(config: RecipeConfig, name: str) -> RlConfig | None:
     """How the generator of an arm learns from rewards; None where it does not."""
     arm = arm_of(config, name)
-    if arm is None or arm.rl is None:
-        return None
-    return RlConfig.model_validate({**config.rl.model_dump(), **arm.rl})
+    return None if arm is None else arm.rl
 
 
-def ner_changes(arm: ArmConfig) -> Rows:
+def ner_changes(config: RecipeConfig, arm: ArmConfig) -> Rows:
     """What an arm changes in the training of its student."""
-    return [(name, str(value)) for name, value in arm.ner.items()]
+    changes = changes_to(config.ner.model_dump(mode="json"), arm.ner.model_dump(mode="json"))
+    return [(name, str(value)) for name, value in changes.items()]
 
 
 def tables_of(config: RecipeConfig) -> list[tuple[str, Rows]]:

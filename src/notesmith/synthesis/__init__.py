@@ -1,5 +1,6 @@
 """The generator: a local language model learns from gold to write text and labels together."""
 
+from notesmith.synthesis.config import GenerationConfig, PromptConfig
 from notesmith.synthesis.decode import candidates_of
 from notesmith.synthesis.generate import SampleOutput, run_sample, run_sft
 from notesmith.synthesis.names import NameSet, propose_names
@@ -7,7 +8,9 @@ from notesmith.synthesis.reinforce import best_of, reward_of, run_rl
 from notesmith.synthesis.requests import Request, plan_requests
 
 __all__ = [
+    "GenerationConfig",
     "NameSet",
+    "PromptConfig",
     "Request",
     "SampleOutput",
     "best_of",

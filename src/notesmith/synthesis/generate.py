@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import RecipeConfig, SftConfig, SynthesizeConfig
+from notesmith.config import SftConfig
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
 from notesmith.filters.candidate import Candidate
 from notesmith.markup import Marks
 from notesmith.progress import OnProgress, silent
+from notesmith.segments import Unit
+from notesmith.synthesis.config import GenerationConfig, PromptConfig
 from notesmith.synthesis.decode import Annotator, candidates_of
 from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.plan import (
-    Brief,
+    GenerationPlan,
     begin_as,
-    brief_of,
     marks_for,
     neighbour_of,
+    plan_generation,
     three_parts,
     units_of,
 )
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from notesmith.lm.sft import Example, SftResult
 
 
-Choose = Callable[[Brief, Sequence["Sample"]], Sequence[int]]
+Choose = Callable[[GenerationPlan, Sequence["Sample"]], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +63,26 @@ def examples_of(
     *,
     neighbours: Sequence[Document],
     marks: Marks,
-    config: SynthesizeConfig,
-    sft: SftConfig,
-    kind: str,
+    config: PromptConfig,
+    unit: Unit,
     labels: Sequence[str],
     seed: int,
-    descriptions: Mapping[str, str] | None = None,
 ) -> list[Example]:
     """Prompt and completion of each unit; ``neighbours`` are what grounded templates show."""
     from notesmith.lm.sft import Example
 
     rng = np.random.default_rng(seed)
     made: list[Example] = []
-    for k, unit in enumerate(units):
-        request = Request(f"e{k}", unit.id, len(unit.text.split()), mentions_of(unit))
-        completion = completion_of(unit, marks)
-        if config.prompt == "neighbour":
-            request = replace(request, neighbour=neighbour_of(unit, neighbours, marks, rng))
-        elif config.prompt == "infill":
+    for k, doc in enumerate(units):
+        request = Request(f"e{k}", doc.id, len(doc.text.split()), mentions_of(doc))
+        completion = completion_of(doc, marks)
+        if config.template == "neighbour":
+            request = replace(request, neighbour=neighbour_of(doc, neighbours, marks, rng))
+        elif config.template == "infill":
             before, middle, after = three_parts(completion, marks, rng)
             request = replace(request, before=before.strip(), after=after.strip())
             completion = middle
-        prompt = prompt_of(
-            request,
-            config=config,
-            unit=sft.unit,
-            kind=kind,
-            labels=labels,
-            descriptions=descriptions,
-        )
+        prompt = prompt_of(request, config=config, unit=unit, labels=labels)
         made.append(Example(prompt, completion))
     return made
 
@@ -98,12 +91,10 @@ def run_sft(
     lm: LanguageModel,
     gold: Sequence[Document],
     config: SftConfig,
-    synthesize: SynthesizeConfig,
+    prompt: PromptConfig,
     *,
     replaced: Sequence[Document] = (),
-    kind: str,
     labels: Sequence[str],
-    descriptions: Mapping[str, str] | None = None,
     out: Path,
     seed: int,
     on_progress: OnProgress = silent,
@@ -114,12 +105,10 @@ def run_sft(
         lm: the base model.
         gold: gold documents; a part is held out for early stopping.
         config: of the training.
-        synthesize: names the prompt template.
+        prompt: what prompts say.
         replaced: mention-replaced copies of gold documents, so that the model learns to copy what
             it is asked for; copies of held-out documents are left out by their parent's id.
-        kind: what the documents are, for the prompt.
         labels: all labels.
-        descriptions: one line on a label, for the prompt, by label.
         out: folder that the tuned model is written to.
         seed: of the hold-out and the training.
         on_progress: told of training progress.
@@ -142,12 +131,10 @@ def run_sft(
             units,
             neighbours=train,
             marks=marks,
-            config=synthesize,
-            sft=config,
-            kind=kind,
+            config=prompt,
+            unit=config.unit,
             labels=labels,
             seed=seed + offset,
-            descriptions=descriptions,
         )
 
     return train_sft(
@@ -171,11 +158,13 @@ def run_sample(
     lm: LanguageModel,
     gold: Sequence[Document],
     names: NameSet,
-    config: RecipeConfig,
+    config: GenerationConfig,
     *,
+    units: int,
+    units_per_gold: float | None = None,
     labels: Sequence[str],
     seed: int,
-    tuned: bool = True,
+    shots: int = 0,
     n_each: int = 1,
     choose: Choose | None = None,
     on_progress: OnProgress = silent,
@@ -189,11 +178,13 @@ def run_sample(
         lm: the model.
         gold: the gold documents that it was tuned on.
         names: approved new names.
-        config: the recipe; ``synthesize``, ``sample``, ``sft`` and ``corpus.kind`` are read.
+        config: how text is asked for and written.
+        units: texts asked for.
+        units_per_gold: the same as a multiple of gold units; overrides ``units``.
         labels: all labels.
         seed: of the plan and the sampling.
-        tuned: False for a base model: each prompt then begins with gold examples, marks are plain
-            tags, and a text ends at an empty line.
+        shots: gold examples that each prompt of a base model begins with; marks are then plain
+            tags, and a text ends at an empty line. 0 for a tuned model.
         n_each: texts written for each request.
         choose: of the texts of all requests, side by side, the number of one a request; needed
             where ``n_each`` is more than 1.
@@ -204,48 +195,44 @@ def run_sample(
     """
     from notesmith.lm.sample import sample
 
-    synth = config.synthesize
-    units = units_of(gold, config.sft, lm)
-    n = round(synth.units_per_gold * len(units)) if synth.units_per_gold else synth.units
-    brief = brief_of(
-        lm, units, names, config, n=n, labels=labels, seed=seed, shots=0 if tuned else synth.shots
-    )
-    rules = brief.constraint
+    patterns = units_of(gold, config.units, lm)
+    n = round(units_per_gold * len(patterns)) if units_per_gold else units
+    plan = plan_generation(lm, patterns, names, config, n=n, labels=labels, seed=seed, shots=shots)
     made = sample(
         lm,
-        [prompt for prompt in brief.prompts for _ in range(n_each)],
+        [prompt for prompt in plan.prompts for _ in range(n_each)],
         config.sample,
         seed=seed,
-        constraint=[r for r in rules for _ in range(n_each)] if isinstance(rules, list) else rules,
+        constraint=plan.constraint,
         on_progress=on_progress,
         finished=finished,
         on_samples=on_samples,
     )
-    samples = [s if tuned else until_empty_line(s) for s in made.samples]
+    samples = [until_empty_line(s) if shots else s for s in made.samples]
     if choose is not None:
-        samples = [samples[i] for i in choose(brief, samples)]
-    candidates = candidates_from(brief, samples, provenance_of(lm, seed), annotator=annotator)
+        samples = [samples[i] for i in choose(plan, samples)]
+    candidates = candidates_from(plan, samples, provenance_of(lm, seed), annotator=annotator)
     return SampleOutput(tuple(candidates), made.tokens, made.seconds)
 
 
 def candidates_from(
-    brief: Brief,
+    plan: GenerationPlan,
     samples: Sequence[Sample],
     provenance: Provenance,
     *,
     annotator: Annotator | None = None,
 ) -> list[Candidate]:
-    """What was written for the first requests of ``brief``, a sample each, labelled by source."""
-    requests = brief.requests[: len(samples)]
+    """What was written for the first requests of ``plan``, a sample each, labelled by source."""
+    requests = plan.requests[: len(samples)]
     return candidates_of(
         requests,
         [whole_text(r, s.text) for r, s in zip(requests, samples, strict=True)],
         [s.ended for s in samples],
-        marks=brief.marks,
-        lexicon=brief.lexicon,
+        marks=plan.marks,
+        lexicon=plan.lexicon,
         provenance=provenance,
         annotator=annotator,
-        reserved=brief.reserved,
+        reserved=plan.reserved,
     )
 
 

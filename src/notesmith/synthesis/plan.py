@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import (
-    FilterConfig,
-    RecipeConfig,
-    SampleConfig,
-    SftConfig,
-    SynthesizeConfig,
-)
+from notesmith.config import LengthConfig, SampleConfig, Template, UnitConfig
 from notesmith.document import Document, Entity
 from notesmith.markup import ESCAPE, Marks, nest, render
 from notesmith.segments import cut, split
+from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.decode import Lexicon
 from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, to_lm
@@ -30,18 +25,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class GenerationPlan:
     """Requests and all that follows from them, in their order.
 
-    ``constraint`` holds for all prompts, or is a list with one a prompt, or None. ``lexicon`` are
-    the approved names, gold's included; ``reserved`` the tokens that no text may hold besides
-    ``marks``; ``units`` gold, cut as the generator writes it.
+    ``constraint`` holds for all prompts, or is None. ``lexicon`` are the approved names, gold's
+    included; ``reserved`` the tokens that no text may hold besides ``marks``; ``units`` gold, cut
+    as the generator writes it.
     """
 
     units: tuple[Document, ...]
     requests: tuple[Request, ...]
     prompts: tuple[str, ...]
-    constraint: MarkConstraint | list[MarkConstraint] | None
+    constraint: MarkConstraint | None
     marks: Marks
     lexicon: Lexicon
     reserved: tuple[str, ...]
@@ -50,47 +45,46 @@ class Brief:
         return len(self.requests)
 
 
-def brief_of(
+def plan_generation(
     lm: LanguageModel,
     units: Sequence[Document],
     names: NameSet,
-    config: RecipeConfig,
+    config: GenerationConfig,
     *,
     n: int,
     labels: Sequence[str],
     seed: int,
     shots: int = 0,
-) -> Brief:
+) -> GenerationPlan:
     """Plan ``n`` requests from gold ``units`` and say how each is put to ``lm``.
 
     Args:
         lm: the model that will write.
         units: gold, cut as the generator writes it.
         names: approved new names.
-        config: ``synthesize``, ``sample``, ``sft``, ``corpus`` (kind and label descriptions)
-            and the lengths that ``filter`` keeps are read; no unit of another length is asked for.
+        config: how text is asked for.
         n: number of requests.
         labels: all labels.
         seed: of the plan.
         shots: gold examples at the beginning of each prompt, for a model that is not tuned; marks
             are then plain tags, which it has seen.
     """
-    synth = config.synthesize
     marks = Marks.plain(labels) if shots else marks_for(lm, labels)
     gold = _names_in(units)
-    patterns = _of_kept_length(units, config.filter)
+    patterns = _of_kept_length(units, config.length)
     requests = plan_requests(
         patterns,
         [mentions_of(unit) for unit in patterns],
         n=n,
         gold=gold,
         proposed=names.names,
-        gold_ratio=synth.names.gold_ratio,
+        gold_ratio=config.gold_ratio,
         seed=seed,
     )
     by_id = {unit.id: unit for unit in units}
-    requests = ground(requests, by_id, marks=marks, config=synth, seed=seed)
-    prompts = [_prompt(r, synth, config, labels) for r in requests]
+    requests = ground(requests, by_id, marks=marks, template=config.prompt.template, seed=seed)
+    unit = config.units.unit
+    prompts = [prompt_of(r, config=config.prompt, unit=unit, labels=labels) for r in requests]
     if shots:
         shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
         prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
@@ -98,10 +92,8 @@ def brief_of(
         label: (*gold.get(label, ()), *names.names.get(label, ()))
         for label in {*gold, *names.names}
     }
-    constraint = constraints_of(
-        lm, marks, requests, every, config.sample, depth=nesting_depth(units)
-    )
-    return Brief(
+    constraint = constraint_of(lm, marks, every, config.sample, depth=nesting_depth(units))
+    return GenerationPlan(
         tuple(units),
         tuple(requests),
         tuple(prompts),
@@ -112,24 +104,10 @@ def brief_of(
     )
 
 
-def _prompt(
-    request: Request, synth: SynthesizeConfig, config: RecipeConfig, labels: Sequence[str]
-) -> str:
-    corpus = config.corpus
-    return prompt_of(
-        request,
-        config=synth,
-        unit=config.sft.unit,
-        kind=corpus.kind,
-        labels=labels,
-        descriptions=corpus.label_descriptions,
-    )
-
-
-def _of_kept_length(units: Sequence[Document], filters: FilterConfig) -> Sequence[Document]:
+def _of_kept_length(units: Sequence[Document], length: LengthConfig) -> Sequence[Document]:
     """Units as long as text has to be to be kept; all of them where none is."""
     kept = [
-        unit for unit in units if filters.min_words <= len(unit.text.split()) <= filters.max_words
+        unit for unit in units if length.min_words <= len(unit.text.split()) <= length.max_words
     ]
     return kept or units
 
@@ -138,18 +116,18 @@ def _shown(
     units: Sequence[Document],
     requests: Sequence[Request],
     marks: Marks,
-    config: RecipeConfig,
+    config: GenerationConfig,
     labels: Sequence[str],
     *,
     n: int,
     seed: int,
 ) -> list[str]:
     """Gold examples for each request, its own pattern not among them."""
-    plain = config.synthesize.model_copy(update={"prompt": "scratch"})
+    plain = config.prompt.model_copy(update={"template": "scratch"})
     shown: dict[str, str] = {}
     for unit in units:
         asked = Request("", unit.id, len(unit.text.split()), mentions_of(unit))
-        prompt = _prompt(asked, plain, config, labels)
+        prompt = prompt_of(asked, config=plain, unit=config.units.unit, labels=labels)
         shown[unit.id] = f"{prompt}{completion_of(unit, marks)}\n\n"
     rng = np.random.default_rng([seed, 11])
     ids = list(shown)
@@ -179,7 +157,7 @@ def _words(label: str) -> str:
     return " " + " ".join(re.split(r"[\W_]+", parts.lower())).strip()
 
 
-def units_of(docs: Sequence[Document], config: SftConfig, lm: LanguageModel) -> list[Document]:
+def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) -> list[Document]:
     """Cut documents into the generator's units."""
 
     def count(text: str) -> int:
@@ -203,39 +181,36 @@ def ground(
     units: Mapping[str, Document],
     *,
     marks: Marks,
-    config: SynthesizeConfig,
+    template: Template,
     seed: int,
 ) -> list[Request]:
-    """Add what grounded templates show: a neighbour, a beginning, or a beginning and an end."""
+    """Add what grounded templates show: a neighbour, or a beginning and an end."""
     rng = np.random.default_rng([seed, 7])
     pool = list(units.values())
     grounded: list[Request] = []
     for request in requests:
         unit = units[request.pattern]
-        if config.prompt == "neighbour":
+        if template == "neighbour":
             request = replace(request, neighbour=neighbour_of(unit, pool, marks, rng, same=True))
-        elif config.prompt in ("continue", "infill"):
+        elif template == "infill":
             # Gold's own mentions stay in the parts that are given, so ask for them by name.
             request = replace(request, mentions=mentions_of(unit), words=len(unit.text.split()))
             completion = completion_of(unit, marks)
             before, _, after = three_parts(completion, marks, rng)
-            if config.prompt == "continue":
-                before, after = (_beginning(completion, marks, rng), "")
             request = replace(request, before=before.strip(), after=after.strip())
         grounded.append(request)
     return grounded
 
 
-def constraints_of(
+def constraint_of(
     lm: LanguageModel,
     marks: Marks,
-    requests: Sequence[Request],
     names: Mapping[str, Sequence[str]],
     config: SampleConfig,
     *,
     depth: int,
-) -> MarkConstraint | list[MarkConstraint] | None:
-    """What keeps marks in place: one constraint for all rows, or one a row where names differ.
+) -> MarkConstraint | None:
+    """What keeps marks in place.
 
     None where it is not wanted, or where a mark is more than one token and cannot be constrained.
     """
@@ -264,15 +239,7 @@ def constraints_of(
     if config.constrain == "marks":
         return constraint(None)
     by_label = dict(zip(marks.labels, opens, strict=True))
-    if config.constrain == "licensed":
-        return constraint({by_label[label]: trie(found) for label, found in names.items()})
-    rows: list[MarkConstraint] = []
-    for request in requests:
-        asked: dict[str, list[str]] = {}
-        for label, mention in request.mentions:
-            asked.setdefault(label, []).append(mention)
-        rows.append(constraint({by_label[label]: trie(found) for label, found in asked.items()}))
-    return rows
+    return constraint({by_label[label]: trie(found) for label, found in names.items()})
 
 
 def nesting_depth(units: Sequence[Document]) -> int:
@@ -324,13 +291,6 @@ def cut_places(completion: str, marks: Marks) -> list[int]:
             places.append(match.start())
         depth += opens - (token == marks.close)
     return places
-
-
-def _beginning(completion: str, marks: Marks, rng: np.random.Generator) -> str:
-    """The first 20 to 50% of a marked text."""
-    return completion[
-        : _place(cut_places(completion, marks), rng.uniform(0.2, 0.5), len(completion))
-    ]
 
 
 def three_parts(completion: str, marks: Marks, rng: np.random.Generator) -> tuple[str, str, str]:

@@ -13,10 +13,10 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from notesmith.config import SynthesizeConfig
 from notesmith.document import Document
 from notesmith.markup import Marks, nest, render
 from notesmith.segments import Unit
+from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.requests import Request
 
 _WORDS_STEP = 5
@@ -24,8 +24,7 @@ _WORDS_STEP = 5
 
 @cache
 def template(name: str) -> Template:
-    """The prompt template ``name``; ``continue`` reads ``scratch`` and goes on from a beginning."""
-    name = "scratch" if name == "continue" else name
+    """The prompt template ``name``."""
     text = files("notesmith.synthesis").joinpath("prompts", f"{name}.txt").read_text("utf-8")
     return Template(text.removesuffix("\n"))
 
@@ -57,29 +56,24 @@ def described(mentions: Sequence[tuple[str, str]], descriptions: Mapping[str, st
 def prompt_of(
     request: Request,
     *,
-    config: SynthesizeConfig,
+    config: PromptConfig,
     unit: Unit,
-    kind: str,
     labels: Sequence[str],
-    descriptions: Mapping[str, str] | None = None,
 ) -> str:
     """The prompt of one request, without white space at its end.
 
-    ``descriptions`` of the labels that are asked for stand before the mentions, a line each.
+    Descriptions of the labels that are asked for stand before the mentions, a line each.
     """
     asked = mentions_line(request.mentions, labels)
-    text = template(config.prompt).substitute(
+    return template(config.template).substitute(
         unit=unit,
-        kind=kind or "clinical note",
+        kind=config.kind or "clinical note",
         words=rounded_words(request.words),
-        mentions="\n".join([*described(request.mentions, descriptions or {}), asked]),
+        mentions="\n".join([*described(request.mentions, config.label_descriptions), asked]),
         neighbour=request.neighbour,
         before=request.before,
         after=request.after,
     )
-    if config.prompt == "continue" and request.before:
-        return f"{text} {request.before}"
-    return text
 
 
 def whole_text(request: Request, written: str) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import RecipeConfig, RlConfig
+from notesmith.config import FilterConfig, RewardConfig, RlConfig
 from notesmith.document import Document
-from notesmith.filters import run as run_filters
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.progress import OnProgress, silent
-from notesmith.synthesis.generate import candidates_from, provenance_of
+from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.names import NameSet
-from notesmith.synthesis.plan import Brief, brief_of, units_of
+from notesmith.synthesis.plan import GenerationPlan, plan_generation, units_of
 from notesmith.synthesis.reward.cases import Task
 from notesmith.synthesis.reward.function import RewardModel
 from notesmith.synthesis.reward.judges import Judges
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
     from notesmith.lm.rl import RlResult
 
-Calibrate = Callable[[Sequence[Document]], Any]
-# Texts of the fine-tuned model that fix the scale of the student's benefit.
-_N_REFERENCE = 192
 _RECORDED = (
     *("distinct_names", "words", "density", "new_name_ratio", "self_similarity"),
     *("asked_distinct_names", "asked_words", "asked_density"),
@@ -38,13 +33,15 @@ def run_rl(
     lm: LanguageModel,
     gold: Sequence[Document],
     names: NameSet,
-    config: RecipeConfig,
+    config: RlConfig,
     *,
+    generation: GenerationConfig,
+    reward: RewardConfig,
+    filters: FilterConfig,
     judges: Judges,
     labels: Sequence[str],
     out: Path,
     seed: int,
-    calibrate: Calibrate | None = None,
     work: Path | None = None,
     on_progress: OnProgress = silent,
 ) -> RlResult:
@@ -54,12 +51,14 @@ def run_rl(
         lm: the fine-tuned model.
         gold: the gold documents that it was tuned on.
         names: approved new names.
-        config: the recipe; ``rl``, ``reward``, ``filter`` and what ``brief_of`` reads.
+        config: how it learns.
+        generation: how text is asked for; of its sampling, where marks may stand.
+        reward: what it is rewarded for.
+        filters: their limits are gates of the reward.
         judges: what the reward asks; see ``RewardConfig``.
         labels: all labels.
         out: folder that the trained model is written to.
         seed: of requests and completions.
-        calibrate: given texts of ``lm`` as it came in, filtered, before training begins.
         work: folder of states that an interrupted run resumes from.
         on_progress: told of rewards, KL, length, density and names as it trains.
 
@@ -69,32 +68,30 @@ def run_rl(
     """
     from notesmith.lm.rl import train_rl
 
-    units = units_of(gold, config.sft, lm)
-    n = n_prompts(config.rl)
-    brief = brief_of(
-        lm, units, names, config, n=n + config.rl.held_out, labels=labels, seed=seed + 1
+    units = units_of(gold, generation.units, lm)
+    n = n_prompts(config)
+    plan = plan_generation(
+        lm, units, names, generation, n=n + config.held_out, labels=labels, seed=seed + 1
     )
-    if calibrate is not None:
-        calibrate(_reference(lm, gold, brief, config, seed=seed + 2))
-    reward = reward_of(brief, config, judges=judges)
+    model = reward_of(plan, reward, filters, judges=judges)
 
     def drift(rollouts: Sequence[Rollout]) -> Mapping[str, float]:
-        found = reward.drift(rollouts).to_json()
+        found = model.drift(rollouts).to_json()
         return {name: found[name] for name in _RECORDED}
 
     return train_rl(
         lm,
-        brief.prompts[:n],
-        reward,
-        config.rl,
+        plan.prompts[:n],
+        model,
+        config,
         out=out,
         seed=seed,
-        held_out=brief.prompts[n:],
-        constraint=brief.constraint,
+        held_out=plan.prompts[n:],
+        constraint=plan.constraint,
         on_progress=on_progress,
         work=work,
         drift=drift,
-        reward_state=reward,
+        reward_state=model,
     )
 
 
@@ -105,38 +102,15 @@ def n_prompts(config: RlConfig) -> int:
     return config.rounds * config.prompts_per_round
 
 
-def reward_of(brief: Brief, config: RecipeConfig, *, judges: Judges) -> RewardModel:
-    """The reward of texts written for ``brief``."""
-    task = Task(brief.requests, brief.marks, brief.lexicon, brief.reserved)
-    return RewardModel(brief.units, config.reward, config.filter, judges=judges, task=task)
+def reward_of(
+    plan: GenerationPlan, config: RewardConfig, filters: FilterConfig, *, judges: Judges
+) -> RewardModel:
+    """The reward of texts written for ``plan``."""
+    task = Task(plan.requests, plan.marks, plan.lexicon, plan.reserved)
+    return RewardModel(plan.units, config, filters, judges=judges, task=task)
 
 
 def best_of(rewards: Sequence[Reward], n_each: int) -> list[int]:
     """Number of the best text of each group of ``n_each``, in order; the first of equals."""
     totals = np.array([reward.total for reward in rewards]).reshape(-1, n_each)
     return [int(i) + k * n_each for k, i in enumerate(totals.argmax(axis=1))]
-
-
-def _reference(
-    lm: LanguageModel,
-    gold: Sequence[Document],
-    brief: Brief,
-    config: RecipeConfig,
-    *,
-    seed: int,
-) -> list[Document]:
-    """Honest text: what the model writes before it is rewarded, filtered."""
-    from notesmith.lm.sample import sample
-
-    settings = config.sample.model_copy(update={"max_new_tokens": config.rl.max_new_tokens})
-    rules = brief.constraint
-    drawn = sample(
-        lm,
-        brief.prompts[:_N_REFERENCE],
-        settings,
-        seed=seed,
-        constraint=rules[:_N_REFERENCE] if isinstance(rules, list) else rules,
-    )
-    origin = replace(provenance_of(lm, seed), stage="reference")
-    made = candidates_from(brief, drawn.samples, origin)
-    return list(run_filters(made, gold, config.filter, unit=config.sft.unit).kept)

@@ -1,20 +1,20 @@
-"""What the stages share: constants, their surroundings, and how a cell's inputs are read."""
+"""What the stages share: names of files, and how a cell's inputs are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notesmith.config import LmConfig
+from notesmith.config import LmConfig, NerConfig, ReadingConfig
 from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.engine import Work
+from notesmith.experiment.cost import CorpusFacts
+from notesmith.experiment.graph import Metrics, Work
 from notesmith.metrics import fold_mention
 from notesmith.segments import sentences
 
@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 SCORES = "scores.json"
 PREDICTIONS = "predictions.json"
 INFO = "info.json"
-
-OpenSplit = Callable[[str], Path]
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What stages need from outside their cell.
-
-    ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
-    filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
-    converted models; ``terms`` are the user's names by label.
-    """
-
-    train: Path
-    held_out: Mapping[str, Path]
-    open_split: OpenSplit
-    cache: Path
-    terms: Mapping[str, Sequence[str]]
 
 
 def describe(docs: Sequence[Document]) -> dict[str, int]:
@@ -53,56 +35,51 @@ def describe(docs: Sequence[Document]) -> dict[str, int]:
     }
 
 
-def read(path: Path, config: Mapping[str, Any]) -> CorpusRead:
+def read(path: Path, config: ReadingConfig) -> CorpusRead:
     """Read a corpus as [corpus] says."""
     return read_corpus(
         path,
-        format=config.get("format"),
-        label_map=config["label_map"],
-        on_problem=config["on_problem"],
-        options=ReadOptions(
-            annotator=config.get("annotator"),
-            layer=config.get("layer"),
-            feature=config.get("feature"),
-        ),
+        format=config.format,
+        label_map=config.label_map,
+        on_problem=config.on_problem,
+        options=ReadOptions(annotator=config.annotator, layer=config.layer, feature=config.feature),
     )
 
 
 def load_scores(folder: Path) -> CellScores:
-    """The scores that a ``score``, ``pool`` or ``gather`` cell holds."""
+    """The scores that the folder of a scored cell holds."""
     return CellScores.from_json(json.loads((folder / SCORES).read_text(encoding="utf-8")))
 
 
-def info_in(work: Work) -> dict[str, Any]:
+def info_in(work: Work[Any]) -> dict[str, Any]:
     """What the draw wrote down of train as a whole: ``labels``, and names of ``attributes``."""
     found: dict[str, Any] = json.loads((work.inputs["gold"] / INFO).read_text(encoding="utf-8"))
     return found
 
 
-def labels_in(work: Work) -> tuple[str, ...]:
+def labels_in(work: Work[Any]) -> tuple[str, ...]:
     """The whole label set, as the draw wrote it down."""
     return tuple(info_in(work)["labels"])
 
 
-def gold_in(work: Work) -> list[Document]:
+def gold_in(work: Work[Any]) -> list[Document]:
     """The gold documents of the draw."""
     return files.load_docs(work.inputs["gold"])
 
 
-def load_base(work: Work, around: Surroundings, gold: Sequence[Document]) -> LanguageModel:
+def load_base(work: Work[Any], config: LmConfig, gold: Sequence[Document]) -> LanguageModel:
     """The base model; ``gold`` tells whether its trimmed vocabulary fits."""
     from notesmith.lm.load import load_lm
 
-    config = LmConfig.model_validate(work.config["lm"])
-    return load_lm(config, cache=around.cache, sample_texts=[doc.text for doc in gold])
+    return load_lm(config, cache=work.context.cache, sample_texts=[doc.text for doc in gold])
 
 
-def load_tuned(work: Work, around: Surroundings) -> LanguageModel:
+def load_tuned(work: Work[Any]) -> LanguageModel:
     """The generator that came before."""
     from notesmith.lm.load import load_lm
 
     model = work.inputs["model"] / files.MODEL
-    return load_lm(LmConfig(model=str(model), trim=False), cache=around.cache)
+    return load_lm(LmConfig(model=str(model), trim=False), cache=work.context.cache)
 
 
 def about(lm: LanguageModel) -> dict[str, Any]:
@@ -123,7 +100,17 @@ def folded_mentions(docs: Sequence[Document]) -> set[str]:
     return {fold_mention(mention) for doc in docs for mention in doc.mentions()}
 
 
-def keep_made(work: Work, docs: Sequence[Document]) -> Mapping[str, Any]:
+def keep_made(work: Work[Any], docs: Sequence[Document]) -> Metrics:
     """Save made documents; their counts are the metrics."""
     files.save_docs(docs, work.out)
     return {"made": describe(docs)}
+
+
+def words_learnt(ner: NerConfig, facts: CorpusFacts) -> float:
+    """Words that a student is trained on."""
+    return ner.steps * ner.batch_size * facts.train.read.mean
+
+
+def texts_of(inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """The inputs of a cell but for gold."""
+    return {name: folder for name, folder in inputs.items() if name != "gold"}

@@ -1,64 +1,44 @@
-"""Stages that need no language model: rivals, the placebo, and text of several folds."""
+"""Rivals that need no generator: gold with its mentions, its words or their order changed."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from notesmith.augmentation.replace import gold_names, replace_mentions
-from notesmith.augmentation.shuffle import shuffle_labels
-from notesmith.config import AugmentConfig
+from notesmith.augmentation.shuffle import shuffle_segments
+from notesmith.augmentation.tokens import replace_tokens
+from notesmith.config import ArmConfig, AugmentConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.engine import Work
+from notesmith.experiment.draw import Draw, Source
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.stages import names
 from notesmith.experiment.stages.common import gold_in, keep_made
 
-
-def union(work: Work) -> Mapping[str, Any]:
-    """The text of all folds, one of each in turn; ids say which fold made them."""
-    folds = [
-        [replace(doc, id=f"{name}/{doc.id}") for doc in files.load_docs(folder)]
-        for name, folder in work.inputs.items()
-    ]
-    rows = itertools.zip_longest(*folds)
-    return keep_made(work, [doc for row in rows for doc in row if doc is not None])
+Run = Callable[[Work[AugmentConfig]], Metrics]
 
 
-def thin(work: Work) -> Mapping[str, Any]:
-    """As much of the union a gold document as each fold's students had.
-
-    ``n`` folds made what ``n - 1`` times all gold would have asked for: each saw all but one fold.
-    """
-    docs = files.load_docs(work.inputs["made"])
-    return keep_made(work, docs[: round(len(docs) / (int(work.config["folds"]) - 1))])
-
-
-def replaced(work: Work) -> Mapping[str, Any]:
+def replaced(work: Work[AugmentConfig]) -> Metrics:
     """Mention replacement with gold names."""
     gold = gold_in(work)
-    config = AugmentConfig.model_validate(work.config)
-    return keep_made(
-        work, replace_mentions(gold, gold_names(gold), config=config, seed=work.cell.seed)
-    )
+    docs = replace_mentions(gold, gold_names(gold), config=work.config, seed=work.seed)
+    return keep_made(work, docs)
 
 
-def replaced_proposed(work: Work) -> Mapping[str, Any]:
+def replaced_proposed(work: Work[AugmentConfig]) -> Metrics:
     """Mention replacement in which a share of the names are proposed ones.
 
     The copies that use proposed names and those that use gold names are apart, so that the share
     holds whatever the sizes of the two lists.
     """
     gold = gold_in(work)
-    config = AugmentConfig.model_validate(work.config)
     known = gold_names(gold)
     proposed = files.load_names(work.inputs["names"]).names
-    names = {
-        label: _mixed(known.get(label, ()), proposed.get(label, ()), config.proposed_ratio)
+    mixed = {
+        label: _mixed(known.get(label, ()), proposed.get(label, ()), work.config.proposed_ratio)
         for label in {*known, *proposed}
     }
-    return keep_made(work, replace_mentions(gold, names, config=config, seed=work.cell.seed))
+    return keep_made(work, replace_mentions(gold, mixed, config=work.config, seed=work.seed))
 
 
 def _mixed(known: Sequence[str], proposed: Sequence[str], ratio: float) -> tuple[str, ...]:
@@ -76,13 +56,39 @@ def _mixed(known: Sequence[str], proposed: Sequence[str], ratio: float) -> tuple
     return (*old, *new)
 
 
-def changed(work: Work, change: Callable[..., list[Document]]) -> Mapping[str, Any]:
-    """Gold changed by ``change``: token replacement or shuffling."""
-    config = AugmentConfig.model_validate(work.config)
-    return keep_made(work, change(gold_in(work), config=config, seed=work.cell.seed))
+def tokens_replaced(work: Work[AugmentConfig]) -> Metrics:
+    """Words redrawn among those seen under the same tag (label-wise token replacement)."""
+    return _changed(work, replace_tokens)
 
 
-def placebo(work: Work) -> Mapping[str, Any]:
-    """Synthetic text with its labels shuffled."""
-    made = files.load_docs(work.inputs["made"])
-    return keep_made(work, shuffle_labels(made, seed=work.cell.seed))
+def shuffled(work: Work[AugmentConfig]) -> Metrics:
+    """Words shuffled within segments."""
+    return _changed(work, shuffle_segments)
+
+
+def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -> Metrics:
+    return keep_made(work, change(gold_in(work), config=work.config, seed=work.seed))
+
+
+def _rival(
+    name: str, run: Run, *reads: str, with_names: bool = False
+) -> tuple[Stage[AugmentConfig], Source]:
+    """The stage ``name`` that reads fields ``reads`` of [augment], and the source that it makes."""
+    stage = Stage(name, version=1, config=AugmentConfig, run=run)
+
+    def cell(draw: Draw, arm: ArmConfig) -> Cell:
+        config = AugmentConfig(**draw.config.augment.model_dump(include={"copies", *reads}))
+        inputs = {"gold": draw.gold, **({"names": names.cell(draw)} if with_names else {})}
+        return draw.cell(stage, config, inputs=inputs)
+
+    return stage, Source(name, cell, by="proposals" if with_names else "rules")
+
+
+REPLACED, REPLACED_SOURCE = _rival("replaced", replaced, "replace_ratio")
+PROPOSED, PROPOSED_SOURCE = _rival(
+    "replaced-proposed", replaced_proposed, "replace_ratio", "proposed_ratio", with_names=True
+)
+TOKENS, TOKENS_SOURCE = _rival("lwtr", tokens_replaced, "token_ratio")
+SHUFFLED, SHUFFLED_SOURCE = _rival("shuffled", shuffled, "shuffle_ratio")
+STAGES = (REPLACED, PROPOSED, TOKENS, SHUFFLED)
+SOURCES = (REPLACED_SOURCE, PROPOSED_SOURCE, TOKENS_SOURCE, SHUFFLED_SOURCE)

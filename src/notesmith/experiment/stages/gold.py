@@ -1,43 +1,53 @@
-"""Stages that read the corpus: draws of gold, and their folds."""
+"""The stage that draws gold, and which documents of train a draw does not hold."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from notesmith.corpus.splits import folds
+from notesmith.config import Config, ReadingConfig, RecipeConfig, part_of
 from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.engine import Work
-from notesmith.experiment.stages.common import (
-    INFO,
-    Surroundings,
-    describe,
-    gold_in,
-    info_in,
-    read,
-)
+from notesmith.experiment.draw import Fingerprints
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work, seed_for
+from notesmith.experiment.stages.common import INFO, describe, read
 from notesmith.files.write import atomic_write_text
 from notesmith.ner.attributes import attributes_in
 
-_GROUP = "notesmith fold"
+
+class Settings(Config):
+    """How many documents are drawn, and how train is read."""
+
+    reading: ReadingConfig
+    documents: int
 
 
-def draw(work: Work, around: Surroundings) -> Mapping[str, Any]:
+def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: int) -> Cell:
+    """Gold documents of train."""
+    return Cell(
+        STAGE,
+        Settings(reading=part_of(config.corpus, ReadingConfig), documents=size),
+        fingerprints={"train": outside.train},
+        # The same for all sizes, so that a smaller draw is the start of a larger one.
+        seed=seed_for(config.draws.seed, "draw", replicate),
+        size=size,
+        replicate=replicate,
+    )
+
+
+def run(work: Work[Settings]) -> Metrics:
     """Draw gold documents; a smaller draw of the same seed is the start of a larger one."""
-    corpus = read(around.train, work.config)
-    n = int(work.config["documents"])
+    corpus = read(work.context.train, work.config.reading)
+    n = work.config.documents
     if n > len(corpus.docs):
         raise StageError(
             f"a draw of {n} documents was asked for and train holds {len(corpus.docs)}; "
             "lower draws.sizes or draws.curve"
         )
-    order = np.random.default_rng(work.cell.seed).permutation(len(corpus.docs))
+    order = np.random.default_rng(work.seed).permutation(len(corpus.docs))
     docs = [corpus.docs[int(i)] for i in order[:n]]
     files.save_docs(docs, work.out)
     # The label set is part of the annotation scheme, so a small draw knows all of it.
@@ -46,49 +56,15 @@ def draw(work: Work, around: Surroundings) -> Mapping[str, Any]:
     return {"corpus": describe(corpus.docs), "drawn": describe(docs), "reading": corpus.counts}
 
 
-def fold(work: Work) -> Mapping[str, Any]:
-    """What a fold's models learn from: the gold of the other folds, or a part of it."""
-    gold = gold_in(work)
-    out = {id(doc) for doc in _folds(gold, work)[int(work.config["fold"])]}
-    docs = [doc for doc in gold if id(doc) not in out]
-    if "kept" in work.config:
-        n = round(len(docs) * int(work.config["kept"]) / int(work.config["of"]))
-        order = np.random.default_rng(work.cell.seed).permutation(len(docs))
-        docs = [docs[int(i)] for i in order[:n]]
-    files.save_docs(docs, work.out)
-    atomic_write_text(work.out / INFO, json.dumps(info_in(work)))
-    return {"corpus": describe(gold), "drawn": describe(docs)}
+STAGE = Stage("draw", version=1, config=Settings, run=run)
 
 
-def fold_out(work: Work) -> Mapping[str, Any]:
-    """The documents of a fold, which its models are scored on."""
-    docs = _folds(gold_in(work), work)[int(work.config["fold"])]
-    files.save_docs(docs, work.out)
-    return {"corpus": describe(docs)}
+def out_of_draw_seed(root: int) -> int:
+    """Chooses which train documents are scored out of draw: the same ones for all draws."""
+    return seed_for(root, "out-of-draw")
 
 
-def _folds(gold: Sequence[Document], work: Work) -> list[list[Document]]:
-    """Folds of about one size; documents of a patient, or of one text, are in the same.
-
-    Raises:
-        StageError: there are fewer patients than folds.
-    """
-    n = int(work.config["folds"])
-    groups = _same_group(gold)
-    if len(set(groups)) < n:
-        raise StageError(
-            f"{len(set(groups))} patients or documents cannot make {n} folds; lower evaluate.folds"
-        )
-    grouped = [
-        replace(doc, metadata={**doc.metadata, _GROUP: str(group)})
-        for doc, group in zip(gold, groups, strict=True)
-    ]
-    own = {doc.id: doc for doc in gold}
-    parts = folds(grouped, n, by=_GROUP, seed=work.cell.seed)
-    return [[own[doc.id] for doc in part] for part in parts]
-
-
-def _same_group(docs: Sequence[Document]) -> list[int]:
+def same_group(docs: Sequence[Document]) -> list[int]:
     """A number for each document, the same where a text is shared, or whose or what it is of.
 
     That is the patient of a note, and the document that a sentence stands in.
@@ -121,6 +97,6 @@ def sampled(n_documents: int, most: int, *, seed: int) -> list[int]:
 def not_out_of_draw(train: Sequence[Document], gold: Sequence[Document]) -> set[int]:
     """Positions of the documents of train that a draw holds: themselves, or by text or patient."""
     drawn = {doc.id for doc in gold}
-    groups = _same_group(train)
+    groups = same_group(train)
     held = {group for doc, group in zip(train, groups, strict=True) if doc.id in drawn}
     return {i for i, group in enumerate(groups) if group in held}

@@ -1,27 +1,21 @@
-"""Cells: the smallest pieces of a run that are computed once, kept whole and checked when read.
-
-A cell's key is the hash of everything its result depends on: its stage and that stage's version,
-the part of the configuration that the stage reads, its seed, the keys of the cells it reads, and
-the content hashes of files from outside. Arm, size and replicate are labels for people: two arms
-that ask for the same work share the cell.
+"""The store of finished cells, each kept whole and checked when it is read.
 
 On disk a cell is one folder, ``<stage>/<key>/``, that appears by a rename and holds ``done.json``
 with the size and SHA-256 of each file. A folder that does not match its ``done.json`` is as good
-as absent. What runs a cell is ``engine.py``.
+as absent.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,92 +34,15 @@ from notesmith.experiment.contents import (
     strangers_in,
     write_marker,
 )
-from notesmith.files.checksums import canonical, hash_file
+from notesmith.experiment.graph import Cell
+from notesmith.files.checksums import hash_file
 from notesmith.files.leftovers import delete, hidden_beside, is_temporary, sweep
 from notesmith.files.write import atomic_folder, explained, make_folder, refuse_odd
 
 log = logging.getLogger(__name__)
 
-# Stages whose files hold ids, offsets and counts alone.
-TEXT_FREE = frozenset({"score", "pool", "gather", "coverage"})
 _KEY = re.compile(r"[0-9a-f]{24}")
 _SCRATCH = ".partial"
-
-
-def seed_for(root: int, *parts: str | int) -> int:
-    """A seed in [0, 2³¹) that depends on ``root`` and ``parts`` alone."""
-    digest = hashlib.sha256(canonical([root, *parts]).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """One piece of work; ``config``, ``seed``, ``inputs`` and ``sources`` determine its result.
-
-    ``sources`` holds content hashes of what comes from outside the run (corpora, models).
-    ``arm``, ``size``, ``replicate``, ``fold`` (-1: all) and ``student`` (of several, from 0) say
-    where it belongs and are not in the key.
-    """
-
-    stage: str
-    version: int
-    config: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Cell] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-    arm: str = ""
-    size: int = 0
-    replicate: int = -1
-    fold: int = -1
-    student: int = 0
-    key: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        identity = {
-            "stage": self.stage,
-            "version": self.version,
-            "config": self.config,
-            "inputs": {name: cell.key for name, cell in self.inputs.items()},
-            "sources": self.sources,
-            "seed": self.seed,
-        }
-        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()
-        object.__setattr__(self, "key", digest[:24])
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What its marker on disk says of it."""
-        return {"stage": self.stage, "version": self.version, "key": self.key}
-
-    @property
-    def title(self) -> str:
-        """A line for people: stage, arm, size, replicate, fold and student."""
-        parts = [self.stage]
-        if self.arm:
-            parts.append(self.arm)
-        if self.size:
-            parts.append(f"n={self.size}")
-        if self.replicate >= 0:
-            parts.append(f"replicate {self.replicate + 1}")
-        if self.fold >= 0:
-            parts.append(f"fold {self.fold + 1}")
-        if self.student:
-            parts.append(f"student {self.student + 1}")
-        return " · ".join(parts)
-
-    def walk(self) -> Iterator[Cell]:
-        """This cell and all it depends on, inputs first, each key once."""
-        seen: set[str] = set()
-
-        def visit(cell: Cell) -> Iterator[Cell]:
-            if cell.key in seen:
-                return
-            seen.add(cell.key)
-            for before in cell.inputs.values():
-                yield from visit(before)
-            yield cell
-
-        yield from visit(self)
 
 
 class CellStore:
@@ -139,11 +56,11 @@ class CellStore:
 
     def folder(self, cell: Cell) -> Path:
         """Where ``cell`` is, or would be."""
-        return self.root / cell.stage / cell.key
+        return self.root / cell.stage.name / cell.key
 
     def scratch(self, cell: Cell) -> Path:
         """A folder for an unfinished ``cell`` that outlives a kill and goes when it finishes."""
-        return self.root / cell.stage / f"{cell.key}{_SCRATCH}"
+        return self.root / cell.stage.name / f"{cell.key}{_SCRATCH}"
 
     def state(self, cell: Cell) -> State:
         """What is on disk; a cell whose files are not all as they were when finished is broken.
@@ -164,7 +81,7 @@ class CellStore:
         state, damage = check(self.folder(cell), cell.key, listing)
         if damage and cell.key not in self._told:
             self._told.add(cell.key)
-            log.warning("%s (cells/%s/%s): %s", cell.title, cell.stage, cell.key, damage)
+            log.warning("%s (cells/%s/%s): %s", cell.title, cell.stage.name, cell.key, damage)
         if settled:
             self._checked[cell.key] = listing, state
         return state
@@ -222,7 +139,7 @@ class CellStore:
         if state not in ("done", "discarded") or target.exists():
             return target.exists()
         with atomic_folder(target) as temporary:
-            if cell.stage in TEXT_FREE:
+            if cell.stage.text_free:
                 shutil.copytree(self.folder(cell), temporary, dirs_exist_ok=True)
             else:
                 metrics = shutil.copyfile(self.folder(cell) / METRICS, temporary / METRICS)

@@ -1,0 +1,128 @@
+"""One draw of gold, from which stages build their cells, and the sources of made documents.
+
+A stage's module has a function ``cell`` that builds its cell for a draw and asks the modules of
+other stages for its inputs; a cell that two arms need is the same by its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig
+from notesmith.experiment.graph import Cell, Stage, seed_for
+
+C = TypeVar("C", bound=Config)
+
+GOLD = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Content hashes of what a run reads from outside: corpora, models, term lists."""
+
+    train: str
+    dev: str = ""
+    test: str = ""
+    lm: str = ""
+    term_lists: str = ""
+    rewards: str = ""
+    encoders: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Made documents that may join gold: what an arm's ``made`` names.
+
+    Attributes:
+        name: as it stands in recipes.
+        cell: builds the cell that holds the documents, for a draw and an arm.
+        by: what makes them: rules on gold alone; rules, with names that the language model
+            proposed; or the arm's generator.
+        is_main: the generator's text as it is meant to be used, which stands for its generator
+            where several sources come from it.
+    """
+
+    name: str
+    cell: Callable[[Draw, ArmConfig], Cell]
+    by: Literal["rules", "proposals", "generator"]
+    is_main: bool = False
+
+    @property
+    def needs_lm(self) -> bool:
+        """Whether the language model writes or proposes something of it."""
+        return self.by != "rules"
+
+    @property
+    def rank(self) -> int:
+        """What it costs beside the others: 1, 2 or 3."""
+        return {"rules": 1, "proposals": 2, "generator": 3}[self.by]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The gold of one replicate at one size, or in cross-fit what all folds but one hold of it.
+
+    Attributes:
+        config: the recipe.
+        outside: content hashes of what comes from outside.
+        size: gold documents.
+        replicate: from 0.
+        gold: the cell that holds the documents.
+        sources: what arms may name, by name.
+        fold: in cross-fit, the fold that is held out; else -1.
+        documents: in cross-fit, the cell with the documents of that fold.
+    """
+
+    config: RecipeConfig
+    outside: Fingerprints
+    size: int
+    replicate: int
+    gold: Cell
+    sources: Mapping[str, Source]
+    fold: int = -1
+    documents: Cell | None = None
+
+    def cell(
+        self,
+        stage: Stage[C],
+        config: C,
+        *,
+        inputs: Mapping[str, Cell],
+        fingerprints: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        arm: str = "",
+        student: int = 0,
+    ) -> Cell:
+        """A cell of this draw; its seed is the generator's if none is given."""
+        return Cell(
+            stage,
+            config,
+            inputs,
+            fingerprints or {},
+            self.seed("generator") if seed is None else seed,
+            arm=arm,
+            size=self.size,
+            replicate=self.replicate,
+            fold=self.fold,
+            student=student,
+        )
+
+    def seed(self, purpose: str) -> int:
+        """A seed of this draw's own for ``purpose``."""
+        own = () if self.fold < 0 else (self.fold,)
+        return seed_for(self.config.draws.seed, purpose, self.size, self.replicate, *own)
+
+    def made(self, source: str, arm: ArmConfig) -> Cell:
+        """The cell whose documents join gold as ``source`` in ``arm``."""
+        return self.sources[source].cell(self, arm)
+
+    @property
+    def gold_arm(self) -> ArmConfig:
+        """The arm that trains on gold alone."""
+        return next(arm for arm in self.config.arm if arm.name == GOLD)
+
+    def encoder(self, student: NerConfig) -> dict[str, str]:
+        """The fingerprint of a student's encoder."""
+        return {"encoder": self.outside.encoders.get(student.encoder, student.encoder)}

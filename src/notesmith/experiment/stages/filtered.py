@@ -1,0 +1,93 @@
+"""The stage of filters, and the source that it makes: the generator's kept text."""
+
+from __future__ import annotations
+
+from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.draw import Draw, Source
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.stages import sample
+from notesmith.experiment.stages.common import folded_mentions, gold_in, read
+from notesmith.filters import run as run_filters
+from notesmith.overlap import HeldOut
+from notesmith.segments import Unit
+
+_SECONDS = 0.0008
+
+
+class Settings(Config):
+    """What text is dropped for; ``reading`` is how dev and test are read, outside cross-fit."""
+
+    filters: FilterConfig
+    reading: ReadingConfig | None = None
+
+
+def cell(draw: Draw, arm: ArmConfig) -> Cell:
+    """What is kept of the text of an arm's generator.
+
+    Text that repeats dev or test is not; in cross-fit, what repeats a document of the fold.
+    """
+    config = draw.config
+    most = sample.times(config.filter.keep_per_gold, arm.amount)
+    filters = config.filter.model_copy(update={"keep_per_gold": most})
+    inputs = {"gold": draw.gold, "candidates": sample.cell(draw, arm)}
+    if draw.documents is not None:
+        return draw.cell(
+            STAGE, Settings(filters=filters), inputs={**inputs, "documents": draw.documents}
+        )
+    return draw.cell(
+        STAGE,
+        Settings(filters=filters, reading=part_of(config.corpus, ReadingConfig)),
+        inputs=inputs,
+        fingerprints={"dev": draw.outside.dev, "test": draw.outside.test},
+    )
+
+
+def run(work: Work[Settings]) -> Metrics:
+    """Keep or drop each candidate, with a reason; dropped text stays on disk."""
+    gold = gold_in(work)
+    candidates = files.load_candidates(work.inputs["candidates"])
+    result = run_filters(
+        candidates, gold, work.config.filters, unit=unit_of(work.cell), held_out=_held_out(work)
+    )
+    files.save_docs(result.kept, work.out)
+    files.save_dropped(result.dropped, work.out)
+    own = folded_mentions(gold)
+    made = folded_mentions(result.kept)
+    return {
+        "asked": len(candidates),
+        "kept": len(result.kept),
+        "dropped": {reason: n for reason, n in result.counts.items() if reason != "kept"},
+        "requested_mentions": sum(len(c.requested) for c in candidates),
+        "missing_mentions": sum(c.missing for c in candidates),
+        "entities": sum(len(doc.entities) for doc in result.kept),
+        "masked": sum(len(doc.masked) for doc in result.kept),
+        "without_entities": sum(not doc.entities for doc in result.kept),
+        "words": sum(len(doc.text.split()) for doc in result.kept),
+        "names": len(made),
+        "new_names": len(made - own),
+    }
+
+
+def unit_of(cell: Cell) -> Unit:
+    """What one of the candidates that ``cell`` reads is."""
+    return sample.STAGE.config_of(cell.inputs["candidates"]).generation.units.unit
+
+
+def _held_out(work: Work[Settings]) -> HeldOut:
+    """Dev and test, or in cross-fit the fold, as all that a filter may ask: does this repeat it?"""
+    reading = work.config.reading
+    if reading is None:
+        return HeldOut.of(doc.text for doc in files.load_docs(work.inputs["documents"]))
+    paths = work.context.held_out.values()
+    return HeldOut.of(doc.text for path in paths for doc in read(path, reading).docs)
+
+
+def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+    """Seconds for all candidates."""
+    return Amount(seconds=0.1 + _SECONDS * sample.n_asked(cell.inputs["candidates"], facts))
+
+
+STAGE = Stage("filter", version=3, config=Settings, run=run, cost=cost)
+SOURCE = Source("synthetic", cell, by="generator", is_main=True)

@@ -1,0 +1,81 @@
+"""The stage of names: the base model proposes them, and those with the best type scores stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from notesmith.augmentation.replace import gold_names
+from notesmith.config import Config, LmConfig, NamesConfig
+from notesmith.errors import StageError
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.draw import Draw
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
+from notesmith.experiment.stages.fold import share_of_train
+from notesmith.synthesis.names import propose_names
+
+# A list of names goes on for this many tokens, and four of five proposals are new ones.
+_LIST_TOKENS, _PER_LIST, _NEW_RATIO = 48, 6, 0.8
+_OTHER_LISTS, _MOST_LABELS = 7, 8
+
+
+class Settings(Config):
+    """Which model proposes, and how many names are kept."""
+
+    lm: LmConfig
+    names: NamesConfig
+
+
+def cell(draw: Draw) -> Cell:
+    """Approved new names of a draw."""
+    return draw.cell(
+        STAGE,
+        Settings(lm=draw.config.lm, names=draw.config.synthesize.names),
+        inputs={"gold": draw.gold},
+        fingerprints={"lm": draw.outside.lm, "term_lists": draw.outside.term_lists},
+    )
+
+
+def run(work: Work[Settings]) -> Metrics:
+    """Let the base model propose names, and keep those with the best type scores."""
+    gold, terms = gold_in(work), work.context.terms
+    if unknown := sorted(terms.keys() - set(labels_in(work))):
+        raise StageError(f"synthesize.names.term_lists: no document of train has {unknown}")
+    lm = load_base(work, work.config.lm, gold)
+    names = propose_names(
+        lm,
+        gold_names(gold),
+        work.config.names,
+        seed=work.seed,
+        terms=terms,
+        on_progress=work.on_progress,
+    )
+    # Times belong to metrics: equal work leaves equal bytes.
+    files.save_names(replace(names, seconds=0.0), work.out)
+    return {
+        "tokens": names.tokens,
+        "proposals": dict(names.counts),
+        "names": sum(len(found) for found in names.names.values()),
+        **about(lm),
+    }
+
+
+def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+    """Lists that the model writes for each label, and scores of their names."""
+    proposals = config.names.proposals
+    # A part of the documents holds more than that part of the names, as names repeat.
+    share = min(1.0, 1.5 * share_of_train(cell, facts))
+    labels = [n for n in facts.train.split.names.values() if n * share >= 3]
+    if not proposals or not labels:
+        return Amount(lms=1)
+    lists = _OTHER_LISTS + min(_MOST_LABELS, sum(n * share >= 6 for n in labels) - 1)
+    n_tokens = len(labels) * max(1, proposals // _PER_LIST) * _LIST_TOKENS
+    return Amount(
+        sampled=n_tokens / 1.5,
+        scored=len(labels) * _NEW_RATIO * proposals * max(_OTHER_LISTS, lists),
+        lms=1,
+    )
+
+
+STAGE = Stage("names", version=1, config=Settings, run=run, cost=cost, peak="scoring")

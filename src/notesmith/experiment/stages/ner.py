@@ -1,0 +1,95 @@
+"""The stage of the student: an NER model is trained on gold and on what its arm adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from notesmith.config import ArmConfig, NerConfig
+from notesmith.document import Document
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.draw import Draw
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.stages.common import (
+    gold_in,
+    info_in,
+    labels_in,
+    texts_of,
+    words_learnt,
+)
+from notesmith.ner.attributes import attributes_in, check_attributes
+
+
+def seed_of(draw: Draw, number: int) -> int:
+    """The seed of a student: the same for all arms, which differ in data and not in luck."""
+    return draw.seed(f"student {number + 1}" if number else "student")
+
+
+def cell(draw: Draw, arm: ArmConfig, number: int = 0) -> Cell:
+    """The arm's NER model; of several, the first is the one that labels and that is kept."""
+    return draw.cell(
+        STAGE,
+        arm.ner,
+        inputs={"gold": draw.gold, **{source: draw.made(source, arm) for source in arm.made}},
+        fingerprints=draw.encoder(arm.ner),
+        seed=seed_of(draw, number),
+        arm=arm.name,
+        student=number,
+    )
+
+
+def run(work: Work[NerConfig]) -> Metrics:
+    """Train the student on gold and what the arm adds."""
+    from notesmith.ner.train import train_ner
+
+    gold = gold_in(work)
+    made = [
+        doc
+        for _, folder in sorted(texts_of(work.inputs).items())
+        for doc in files.load_docs(folder)
+    ]
+    result = train_ner(
+        gold,
+        made,
+        config=of_draw(work.config, gold, work),
+        labels=labels_in(work),
+        seed=work.seed,
+        on_progress=work.on_progress,
+    )
+    result.model.save(work.out / files.MODEL)
+    return {
+        "tokens": result.tokens,
+        "training_seconds": round(result.seconds, 3),
+        "history": list(result.history),
+        "flattened": dict(result.counts),
+        "encoder": {
+            "name": result.model.name,
+            "parameters": sum(p.numel() for p in result.model.model.parameters()),
+        },
+    }
+
+
+def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) -> NerConfig:
+    """``config`` with those attributes that the draw has: a small one may lack a rare one.
+
+    Raises:
+        ConfigError: train as a whole lacks one.
+    """
+    if not config.attributes:
+        return config
+    have = attributes_in(gold)
+    of_train = info_in(work).get("attributes", ())
+    check_attributes(config.attributes, dict.fromkeys([*of_train, *have]))
+    return config.model_copy(
+        update={"attributes": tuple(x for x in config.attributes if x in have)}
+    )
+
+
+def cost(config: NerConfig, cell: Cell, facts: CorpusFacts) -> Amount:
+    """One student's training."""
+    return Amount(learnt=words_learnt(config, facts), students=1, saved_students=1)
+
+
+STAGE = Stage(
+    "ner", version=1, config=NerConfig, run=run, cost=cost, keeps="first", peak="training"
+)

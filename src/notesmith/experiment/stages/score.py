@@ -1,0 +1,257 @@
+"""The stages of scores: of a student, of several of one draw, and of all folds together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from notesmith.config import ArmConfig, Config, ReadingConfig, part_of
+from notesmith.document import Document
+from notesmith.evaluate.scores import (
+    CellScores,
+    add_students,
+    join_folds,
+    score_cell,
+)
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.contents import METRICS
+from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.draw import Draw
+from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
+from notesmith.experiment.stages import fold, ner
+from notesmith.experiment.stages.common import (
+    PREDICTIONS,
+    SCORES,
+    describe,
+    gold_in,
+    load_scores,
+    read,
+    texts_of,
+)
+from notesmith.experiment.stages.gold import not_out_of_draw, out_of_draw_seed, sampled
+from notesmith.files.write import atomic_write_text
+from notesmith.findings import OUT_OF_DRAW
+
+_READ_SECONDS = 0.003
+
+
+class ScoredDocuments(Config):
+    """The documents of a split that are scored: the first so many, or all if 0.
+
+    Out of draw it is a sample of train, ``chosen_by`` a seed. In cross-fit the documents are an
+    input, and nothing is read.
+    """
+
+    split: str
+    reading: ReadingConfig | None = None
+    documents: int = 0
+    chosen_by: int | None = None
+
+    @classmethod
+    def of(cls, draw: Draw, split: str) -> ScoredDocuments:
+        """Those of ``split`` that a recipe scores."""
+        if draw.documents is not None:
+            return cls(split=split)
+        draws = draw.config.draws
+        reading = part_of(draw.config.corpus, ReadingConfig)
+        if split == OUT_OF_DRAW:
+            n, seed = draws.out_of_draw_documents, out_of_draw_seed(draws.seed)
+            return cls(split=split, reading=reading, documents=n, chosen_by=seed)
+        n = draws.test_documents if split == "test" else draws.dev_documents
+        return cls(split=split, reading=reading, documents=n)
+
+
+class Settings(Config):
+    """What is scored; attributes are those that the student is to learn."""
+
+    scored: ScoredDocuments
+    attributes: tuple[str, ...] = ()
+
+
+def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
+    """The arm's scores on a split, of all its students together."""
+    scores = [_of_student(draw, arm, split, n) for n in range(draw.config.draws.students)]
+    if len(scores) == 1:
+        return scores[0]
+    students = {f"student-{n + 1}": cell for n, cell in enumerate(scores)}
+    inputs = {"gold": draw.gold, **students}
+    return draw.cell(POOL, NoConfig(), inputs=inputs, seed=0, arm=arm.name)
+
+
+def _of_student(draw: Draw, arm: ArmConfig, split: str, number: int) -> Cell:
+    own, fingerprints = outside_of(draw, split)
+    return draw.cell(
+        STAGE,
+        Settings(scored=ScoredDocuments.of(draw, split), attributes=arm.ner.attributes),
+        inputs={"gold": draw.gold, "model": ner.cell(draw, arm, number), **own},
+        fingerprints=fingerprints,
+        seed=ner.seed_of(draw, number),
+        arm=arm.name,
+        student=number,
+    )
+
+
+def outside_of(draw: Draw, split: str) -> tuple[dict[str, Cell], dict[str, str]]:
+    """Where the scored documents are: the fold as an input, or a fingerprint of the split."""
+    if draw.documents is not None:
+        return {"documents": draw.documents}, {}
+    outside = draw.outside
+    known = {"dev": outside.dev, "test": outside.test, OUT_OF_DRAW: outside.train}
+    return {}, {"documents": known[split]}
+
+
+def gathered(
+    whole: Draw, parts: Sequence[Cell], arm: ArmConfig, *, size: int, replicate: int
+) -> Cell:
+    """The arm's scores on all documents; ``parts`` are those of each fold."""
+    folds = {f"fold-{i + 1}": part for i, part in enumerate(parts)}
+    return Cell(
+        GATHER,
+        inputs={"gold": whole.gold, **folds},
+        arm=arm.name,
+        size=size,
+        replicate=replicate,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Labelled documents of a split, and the positions of those that are not scored."""
+
+    docs: list[Document]
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def scored(self) -> list[Document]:
+        """Those that are."""
+        out = set(self.left_out)
+        return [doc for i, doc in enumerate(self.docs) if i not in out]
+
+
+def open_documents(work: Work[Any], config: ScoredDocuments) -> Opened:
+    """The documents of ``config``, opened through the seal."""
+    if config.reading is None:
+        # A fold: the plan is sealed all the same, before its first score.
+        work.context.open_split(config.split)
+        return Opened(files.load_docs(work.inputs["documents"]))
+    docs = read(work.context.open_split(config.split), config.reading).docs
+    if config.chosen_by is None:
+        return Opened(docs[: config.documents or None])
+    chosen = set(sampled(len(docs), config.documents, seed=config.chosen_by))
+    chosen -= not_out_of_draw(docs, gold_in(work))
+    return Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
+
+
+Predict = Callable[[Work[Settings], Sequence[Document]], list[Document]]
+
+
+def _predict(work: Work[Settings], docs: Sequence[Document]) -> list[Document]:
+    from notesmith.ner.model import load_ner
+
+    model = load_ner(work.inputs["model"] / files.MODEL)
+    return model.predict(docs, on_progress=work.on_progress)
+
+
+def run(work: Work[Settings], predict: Predict = _predict) -> Metrics:
+    """Predict the documents of a split and count; the only stage that a test document reaches.
+
+    So do the labels of train documents outside the draw. Their score stands over all of train, with
+    no counts where a document is left out, so that draws can be put together.
+    """
+    split = work.config.scored.split
+    opened = open_documents(work, work.config.scored)
+    docs = opened.scored
+    predicted = predict(work, docs) if docs else []
+    named = {doc.id: doc for doc in predicted}
+    bare = [doc.with_entities(()) for doc in opened.docs]
+    scores = score_cell(
+        [doc if doc.id in named else bare[i] for i, doc in enumerate(opened.docs)],
+        [named.get(doc.id, bare[i]) for i, doc in enumerate(opened.docs)],
+        {mention for doc in gold_in(work) for mention in doc.mentions()},
+        arm=work.cell.arm,
+        size=work.cell.size,
+        replicate=work.cell.replicate,
+        seed=work.seed,
+        split=split,
+        attributes=work.config.attributes,
+    )
+    scores = replace(scores, left_out=opened.left_out)
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    spans = {
+        doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
+    }
+    atomic_write_text(work.out / PREDICTIONS, json.dumps(spans))
+    return {"split": split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
+
+
+def pool(work: Work[NoConfig]) -> Metrics:
+    """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
+    folders = list(texts_of(work.inputs).values())
+    found = [load_scores(folder) for folder in folders]
+    scores = add_students(found)
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
+    first = json.loads((folders[0] / METRICS).read_text(encoding="utf-8"))
+    return {
+        "split": scores.split,
+        "f1": round(100 * scores.f1, 3),
+        "f1_of_students": [round(100 * cell.f1, 3) for cell in found],
+        "corpus": first["corpus"],
+    }
+
+
+def gather(work: Work[NoConfig]) -> Metrics:
+    """Put the scores of the folds together: one over all documents."""
+    docs = gold_in(work)
+    folds: list[tuple[list[str], CellScores]] = []
+    predicted: dict[str, Any] = {}
+    for folder in texts_of(work.inputs).values():
+        spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
+        folds.append((list(spans), load_scores(folder)))
+        predicted |= spans
+    scores = replace(
+        join_folds(docs, folds),
+        arm=work.cell.arm,
+        size=work.cell.size,
+        replicate=work.cell.replicate,
+    )
+    atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
+    in_order = {doc.id: predicted[doc.id] for doc in docs}
+    atomic_write_text(work.out / PREDICTIONS, json.dumps(in_order))
+    return {"split": scores.split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
+
+
+def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+    """The student reads the documents; as many are out of draw as train has beside the draw."""
+    split = facts.held_out.get(config.scored.split)
+    n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
+    if config.scored.chosen_by is not None:
+        share = 1 - fold.share_of_train(cell, facts)
+        n_documents, words = round(n_documents * share), round(words * share)
+    if "documents" in cell.inputs:
+        n_folds = fold.OUT.config_of(cell.inputs["documents"]).folds
+        n_documents, words = n_documents // n_folds, words // n_folds
+    return Amount(read=words, students=1 if words else 0, seconds=0.3 + _READ_SECONDS * n_documents)
+
+
+STAGE = Stage(
+    "score", version=1, config=Settings, run=run, cost=cost, text_free=True, peak="predicting"
+)
+POOL = Stage("pool", version=2, config=NoConfig, run=pool, text_free=True)
+GATHER = Stage("gather", version=1, config=NoConfig, run=gather, text_free=True)
+
+
+def is_score(cell: Cell) -> bool:
+    """Whether ``cell`` holds scores."""
+    return cell.stage in (STAGE, POOL, GATHER)
+
+
+def students_of(scored: Cell) -> list[Cell]:
+    """The students behind a score: one, or those of all folds and seeds."""
+    if scored.stage == STAGE:
+        return [scored.inputs["model"]]
+    scores = [cell for cell in scored.inputs.values() if is_score(cell)]
+    return [student for cell in scores for student in students_of(cell)]

@@ -1,0 +1,84 @@
+"""The stage of fine-tuning: the base model learns to write gold's units."""
+
+from __future__ import annotations
+
+import math
+
+from notesmith.augmentation.replace import gold_names, replace_mentions
+from notesmith.config import AugmentConfig, Config, LmConfig, SftConfig
+from notesmith.errors import StageError
+from notesmith.experiment import artefacts as files
+from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
+from notesmith.experiment.draw import Draw
+from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
+from notesmith.experiment.stages.fold import share_of_train
+from notesmith.synthesis.config import PromptConfig
+from notesmith.synthesis.generate import run_sft
+
+
+class Settings(Config):
+    """Which model is tuned, how, and what its prompts say."""
+
+    lm: LmConfig
+    sft: SftConfig
+    prompt: PromptConfig
+
+
+def cell(draw: Draw) -> Cell:
+    """The fine-tuned generator of a draw."""
+    config = draw.config
+    return draw.cell(
+        STAGE,
+        Settings(lm=config.lm, sft=config.sft, prompt=PromptConfig.from_recipe(config)),
+        inputs={"gold": draw.gold},
+        fingerprints={"lm": draw.outside.lm},
+    )
+
+
+def run(work: Work[Settings]) -> Metrics:
+    """Fine-tune the base model on gold and its mention-replaced copies."""
+    gold, config = gold_in(work), work.config
+    if unknown := sorted(config.prompt.label_descriptions.keys() - set(labels_in(work))):
+        raise StageError(f"corpus.label_descriptions: no document of train has {unknown}")
+    lm = load_base(work, config.lm, gold)
+    described = about(lm)
+    n_copies = config.sft.replaced_copies
+    replaced = (
+        replace_mentions(
+            gold, gold_names(gold), config=AugmentConfig(copies=n_copies), seed=work.seed
+        )
+        if n_copies
+        else []
+    )
+    result = run_sft(
+        lm,
+        gold,
+        config.sft,
+        config.prompt,
+        replaced=replaced,
+        labels=labels_in(work),
+        out=work.out / files.MODEL,
+        seed=work.seed,
+        on_progress=work.on_progress,
+    )
+    return {
+        "tokens": result.tokens,
+        "steps": result.n_steps,
+        "best_step": result.best_step,
+        "history": list(result.history),
+        **described,
+    }
+
+
+def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+    """Passes over gold and its copies, and looks at the part that is held out."""
+    sft, units = config.sft, facts.train.written
+    words = (units.words + units.prompt_words) * share_of_train(cell, facts)
+    dev = sft.dev_ratio if cell.size > 1 else 0.0
+    n_looks = math.ceil(sft.epochs * sft.evaluations_per_epoch) + 1
+    trained = words * (1 - dev) * (1 + sft.replaced_copies) * sft.epochs
+    return Amount(trained=trained + words * dev * n_looks * FORWARD, lms=1, saved_lms=1)
+
+
+STAGE = Stage("sft", version=2, config=Settings, run=run, cost=cost, keeps="first", peak="tuning")

@@ -1,0 +1,58 @@
+"""What the generator takes of a recipe: how text is asked for, and how gold is cut for it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from notesmith.config import (
+    Config,
+    LengthConfig,
+    Ratio,
+    RecipeConfig,
+    SampleConfig,
+    Template,
+    UnitConfig,
+    part_of,
+)
+
+
+class PromptConfig(Config):
+    """What a prompt says besides its request."""
+
+    template: Template = Field("scratch", description="from nothing, or grounded in gold")
+    kind: str = Field("", description="what the documents are: 'abstract', 'note'")
+    label_descriptions: dict[str, str] = Field(
+        default_factory=dict, description="one line on a label, by label"
+    )
+
+    @classmethod
+    def from_recipe(cls, recipe: RecipeConfig) -> PromptConfig:
+        """What ``recipe`` has prompts say."""
+        return cls(
+            template=recipe.synthesize.prompt,
+            kind=recipe.corpus.kind,
+            label_descriptions=recipe.corpus.label_descriptions,
+        )
+
+
+class GenerationConfig(Config):
+    """How text is asked for and written."""
+
+    prompt: PromptConfig = Field(default_factory=lambda: PromptConfig(), description="prompts")
+    units: UnitConfig = Field(default_factory=lambda: UnitConfig(), description="one text")
+    length: LengthConfig = Field(
+        default_factory=lambda: LengthConfig(), description="no other length is asked for"
+    )
+    gold_ratio: Ratio = Field(0.5, description="share of requested mentions taken from gold")
+    sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
+
+    @classmethod
+    def from_recipe(cls, recipe: RecipeConfig) -> GenerationConfig:
+        """How ``recipe`` asks for text."""
+        return cls(
+            prompt=PromptConfig.from_recipe(recipe),
+            units=part_of(recipe.sft, UnitConfig),
+            length=part_of(recipe.filter, LengthConfig),
+            gold_ratio=recipe.synthesize.names.gold_ratio,
+            sample=recipe.sample,
+        )

@@ -1,0 +1,140 @@
+"""A stage is one thing: what there is of it stands in its module and in one list."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+import notesmith
+from notesmith.experiment import run_recipe, stages
+from notesmith.experiment.draw import Fingerprints, Source
+from notesmith.experiment.graph import Cell, NoConfig, Stage, may_discard
+from notesmith.experiment.plan import make_plan
+from notesmith.experiment.stages import SOURCES, STAGES, rl
+from notesmith.experiment.stages.common import gold_in, keep_made
+
+from .doubles import DOUBLES, tiny_recipe, write_notes
+
+SRC = Path(notesmith.__file__).parent
+# Version and hash of the defaults of each stage's configuration.
+DEFAULTS: dict[str, tuple[int, str]] = {
+    "draw": (1, "e68fb5c0eabf"),
+    "fold": (1, "99d0dcb16f51"),
+    "fold-out": (1, "99d0dcb16f51"),
+    "names": (1, "9f6def351993"),
+    "sft": (2, "673e492cf0ca"),
+    "committee": (1, "43603a7d4273"),
+    "rl": (3, "0f87aa57f9c5"),
+    "sample": (3, "c46e25d6ef45"),
+    "filter": (3, "c7915a023603"),
+    "unfiltered": (1, "d87342a4f1bf"),
+    "relabelled": (1, "44136fa355b3"),
+    "replaced": (1, "8559c0ab280b"),
+    "replaced-proposed": (1, "8559c0ab280b"),
+    "lwtr": (1, "8559c0ab280b"),
+    "shuffled": (1, "8559c0ab280b"),
+    "synthetic-shuffled-labels": (1, "44136fa355b3"),
+    "union": (1, "44136fa355b3"),
+    "thin": (1, "3364a0f8bb94"),
+    "ner": (1, "ddeac4ac9f36"),
+    "score": (1, "c20378b57e46"),
+    "pool": (2, "44136fa355b3"),
+    "gather": (1, "44136fa355b3"),
+    "coverage": (1, "e32e61579148"),
+}
+
+
+def defaults(kind):
+    """Defaults of a model and of the models in it."""
+    found = {}
+    for name, field in kind.model_fields.items():
+        if not field.is_required():
+            found[name] = to_jsonable_python(field.get_default(call_default_factory=True))
+        found[f"{name}: fields"] = [defaults(inside) for inside in models_in(field.annotation)]
+    return found
+
+
+def models_in(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
+
+
+def test_a_changed_default_has_a_new_version():
+    """Keys leave out defaults: cells made with the old one would be taken for the new."""
+    for stage in STAGES:
+        text = json.dumps(defaults(stage.config), sort_keys=True)
+        now = hashlib.sha256(text.encode()).hexdigest()[:12]
+        assert DEFAULTS.get(stage.name) == (stage.version, now), (
+            f"a default of stage {stage.name!r} changed: bump its version where it changes "
+            f"results, and write ({stage.version}, {now!r}) here"
+        )
+
+
+def test_names_are_unique_and_in_the_list():
+    assert len({stage.name for stage in STAGES}) == len(STAGES)
+    folder = SRC / "experiment" / "stages"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "common"}
+    assert {stage.run.__module__.rpartition(".")[2] for stage in STAGES} == modules
+
+
+def test_a_source_is_named_in_its_own_module_alone():
+    """Words of reports, and which arm a verdict is about, are told apart below ``experiment``."""
+    elsewhere = ("report", "evaluate", "init")
+    for path in SRC.rglob("*.py"):
+        if path.relative_to(SRC).parts[0] in elsewhere:
+            continue
+        text = path.read_text(encoding="utf-8")
+        for name in set(SOURCES) - {"synthetic"}:  # which is a kind of document too
+            if re.search(rf'"{name}"', text):
+                assert path.parent.name == "stages", f"{path} names source {name}"
+
+
+def shout(work):
+    docs = [replace(doc, id=f"loud-{doc.id}") for doc in gold_in(work)]
+    return keep_made(work, docs)
+
+
+LOUD = Stage("loud", 1, NoConfig, shout)
+
+
+def test_a_new_source_needs_a_module_and_a_line(tmp_path, monkeypatch):
+    """As a newcomer adds one: a stage, the builder of its cell, and its place in the lists."""
+    loud = Source(
+        "loud", lambda draw, arm: draw.cell(LOUD, NoConfig(), inputs={"gold": draw.gold}), "rules"
+    )
+    monkeypatch.setitem(stages.SOURCES, "loud", loud)
+    arms = [{"name": "gold"}, {"name": "loud", "made": ["loud"]}]
+    draws = {"replicates": 1, "curve": []}
+    config = tiny_recipe(write_notes(tmp_path), arm=arms, draws=draws, evaluate={"against": {}})
+    result = run_recipe(config, tmp_path / "run", instead=DOUBLES, cache=tmp_path / "cache")
+    assert result.n_left == 0 and result.results.arms[1].name == "loud"
+    assert len(list((tmp_path / "run" / "cells" / "loud").iterdir())) == 1
+
+
+def test_weights_of_the_first_of_all_stay():
+    kept = Stage("kept", 1, NoConfig, shout)
+    weights = replace(kept, keeps="first")
+    first = Cell(weights, replicate=0, fold=0)
+    assert not may_discard(first) and not may_discard(replace(first, stage=kept, replicate=3))
+    for later in ({"replicate": 1}, {"fold": 1}, {"student": 1}):
+        assert may_discard(replace(first, **later))
+
+
+def test_methods_of_learning_differ_in_keys_though_all_else_is_default():
+    arms = [{"name": "gold"}]
+    arms += [
+        {"name": m, "made": ["synthetic"], "rl": {"method": m}}
+        for m in ("grpo", "dpo", "best-of-n")
+    ]
+    paths = {"train": "train.jsonl", "test": "test.jsonl"}
+    config = tiny_recipe(paths, arm=arms, evaluate={"against": {}})
+    plan = make_plan(config, Fingerprints(train="a", test="c"))
+    cells = {cell.key: cell for target in plan.cells for cell in target.walk()}
+    of_draw = [c for c in cells.values() if c.stage == rl.STAGE and c.replicate == 0]
+    assert len(of_draw) == 3
