@@ -364,7 +364,7 @@ def changed_learning(
     An arm that names another method leaves behind the options that its own method does not have.
     """
     values = {"method": "grpo", **table, **changes}
-    if (kind := RL_METHODS.get(values["method"])) is not None:
+    if (kind := RL_METHODS.get(str(values["method"]))) is not None:
         values = {k: v for k, v in values.items() if k in changes or k in kind.model_fields}
     return TypeAdapter(RlConfig).validate_python(values)
 

@@ -229,7 +229,7 @@ def _language_model(
     clock: _Clock,
 ) -> LmSpeeds:
     from notesmith.lm import load_lm
-    from notesmith.lm.sft import encode_examples
+    from notesmith.lm.training.sft import encode_examples
     from notesmith.synthesis import NameSet, run_sample, run_sft
     from notesmith.synthesis.generate import examples_of
     from notesmith.synthesis.plan import marks_for, units_of

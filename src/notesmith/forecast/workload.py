@@ -160,13 +160,14 @@ def _rl(cell: Cell, corpus: Corpus) -> Amount:
         steps = int(rl["steps"])
         drawn = steps * int(rl["prompts"]) * int(rl["completions"])
         trained = drawn * (length + prompt) * _GRPO
+        looks = 2 + steps // int(rl["evaluate_every"])
     else:
         rounds = int(rl["rounds"])
         steps = int(rl["steps"]) * rounds
         drawn = rounds * int(rl["prompts_per_round"]) * int(rl["completions"])
         pair = 2 if rl["method"] == "dpo" else 1
         trained = steps * int(rl["batch_size"]) * (length + prompt) * pair
-    looks = 2 + steps // int(rl["evaluate_every"])
+        looks = 1 + rounds
     written = drawn + looks * int(rl["held_out"])
     # Rewards: the committee reads each text, the base model says how likely it is.
     return Amount(

@@ -79,7 +79,7 @@ def references_of(view: View, settings: Settings, *, source: str = "") -> Refere
         key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, view.lm.name.lower())), "")
         wanted |= {key} if key else _note(unknown, "language model", view.lm.name)
     if ran & {"sft", "rl"}:
-        wanted |= {"vonwerra2020trl"} | _adapters(view, settings)
+        wanted |= _adapters(view, settings)
     if "sft" in ran and "sample" in ran:
         wanted.add("cao2026synthetic")
     wanted |= _rewards(view, settings)

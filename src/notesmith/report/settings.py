@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from notesmith.config import (
+    RL_METHODS,
     ArmConfig,
     AugmentConfig,
     Config,
@@ -27,6 +28,7 @@ from notesmith.config import (
     SampleConfig,
     SftConfig,
     SynthesizeConfig,
+    changed_learning,
 )
 
 _C = TypeVar("_C", bound=Config)
@@ -55,7 +57,10 @@ class Settings:
         known = self.arms.get(arm)
         if known is None or known.rl is None or self.rl is None:
             return None
-        return _table(RlConfig, {**self.rl.model_dump(), **known.rl})
+        try:
+            return changed_learning(self.rl.model_dump(), known.rl)
+        except ValidationError:
+            return None
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
@@ -69,7 +74,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         lm=_table(LmConfig, config.get("lm")),
         sft=_table(SftConfig, config.get("sft")),
         synthesize=_table(SynthesizeConfig, config.get("synthesize")),
-        rl=_table(RlConfig, config.get("rl")),
+        rl=_learning(config.get("rl")),
         reward=_table(RewardConfig, config.get("reward")),
         sample=_table(SampleConfig, config.get("sample")),
         filter=_table(FilterConfig, config.get("filter")),
@@ -77,6 +82,11 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         evaluate=_table(EvaluateConfig, config.get("evaluate")),
         arms={arm.name: arm for arm in arms if arm is not None},
     )
+
+
+def _learning(raw: object) -> RlConfig | None:
+    kind = RL_METHODS.get(raw.get("method", "")) if isinstance(raw, Mapping) else None
+    return _table(kind, raw) if kind is not None else None
 
 
 def _table(kind: type[_C], raw: object) -> _C | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from notesmith.config import RecipeConfig, RlConfig
+from notesmith.config import GrpoConfig, RecipeConfig, RlConfig
 from notesmith.document import Document
 from notesmith.filters import run as run_filters
 from notesmith.lm.rollout import Reward, Rollout
@@ -97,7 +97,7 @@ def run_rl(
 
 def n_prompts(config: RlConfig) -> int:
     """Prompts that a whole run looks at, each once."""
-    if config.method == "grpo":
+    if isinstance(config, GrpoConfig):
         return config.steps * config.prompts
     return config.rounds * config.prompts_per_round
 

@@ -106,12 +106,13 @@ def train_sft(
             model = add_lora(model, config.lora_rank, seed=seed)
         run = _Run(lm, model, dev_rows, config.patience)
         _fit(run, rows, config, seed=seed, on_progress=on_progress)
-        weights = run.best_weights or folder_weights(model, lm.model.dtype)
-        write_model_folder(lm, temp, weights=weights)
+        if run.best_weights is None:
+            run.best_step, run.best_weights = run.n_steps, folder_weights(model, lm.model.dtype)
+        write_model_folder(lm, temp, weights=run.best_weights)
     return SftResult(
         out,
         run.n_steps,
-        run.best_step if run.best_weights else run.n_steps,
+        run.best_step,
         tuple(run.history),
         run.tokens,
         run.seconds,

@@ -8,6 +8,7 @@ gradients are those of TRL 1.16, which a test compares.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,8 +52,7 @@ def kl_terms(log_probs: Tensor, reference: Tensor) -> Tensor:
 
     Never negative and unbiased: "k3" of Schulman (2020), http://joschu.net/blog/kl-approx.html.
     """
-    ratio = reference - log_probs
-    return ratio.exp() - ratio - 1.0
+    return torch.exp(reference - log_probs) - (reference - log_probs) - 1.0
 
 
 def loss(
@@ -77,4 +77,4 @@ def loss(
         "kl": distance.detach().sum() / n_tokens,
         "entropy": -log_probs.detach().sum() / n_tokens,
     }
-    return Loss((kl * distance - ratio * advantages).sum() / n_tokens, means)
+    return Loss((-(ratio * advantages) + kl * distance).sum() / n_tokens, means)
