@@ -61,7 +61,8 @@ def loss(
     """Loss of completion tokens, divided by the ``n_tokens`` of the whole batch.
 
     The policy is the one that drew the completions, so its ratio to itself is 1 and only its
-    gradient counts; clipping would change nothing. What a drawn token was unlikely by estimates
+    gradient counts; clipping would change nothing. The ratio stands before the distance too, which
+    makes its gradient that of the KL (DeepSeek-AI, 2025, arXiv:2512.02556). What a drawn token was unlikely by estimates
     the entropy without bias, and costs nothing; the sum over the vocabulary takes a tenth of a step.
 
     Args:
@@ -77,4 +78,4 @@ def loss(
         "kl": distance.detach().sum() / n_tokens,
         "entropy": -log_probs.detach().sum() / n_tokens,
     }
-    return Loss((-(ratio * advantages) + kl * distance).sum() / n_tokens, means)
+    return Loss((-(ratio * advantages) + kl * distance * ratio).sum() / n_tokens, means)
