@@ -89,7 +89,7 @@ def test_students_read_what_their_draw_left_of_the_sample():
     assert {amount_of(cell, sample).read for cell in beyond} == {90}
 
 
-@pytest.mark.parametrize("method", ["grpo", "dpo", "best-of-n", "weighted"])
+@pytest.mark.parametrize("method", ["grpo", "dpo", "best-of-n"])
 def test_learning_from_rewards_takes_more_than_fine_tuning(method):
     arms = [{"name": "gold"}, {"name": "rl", "made": ["synthetic"], "rl": {"method": method}}]
     values = tiny_recipe(PATHS).model_dump(mode="json", exclude_none=True)

@@ -14,7 +14,16 @@ from typing import Any
 
 from notesmith.allocator import give_back_memory
 
-_PACKAGES = ("notesmith", "torch", "transformers", "accelerate", "peft", "tokenizers", "numpy", "scipy")
+_PACKAGES = (
+    "notesmith",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "tokenizers",
+    "numpy",
+    "scipy",
+)
 
 
 def release_memory() -> None:

@@ -246,7 +246,8 @@ def test_lora_resumes_too(tmp_path):
                 raise KeyboardInterrupt
 
         return train_rl(
-            tiny_lm(), PROMPTS, share_of_even, config("best-of-n", lora_rank=2, rounds=1, batch_size=2),
+            tiny_lm(), PROMPTS, share_of_even,
+            config("best-of-n", lora_rank=2, rounds=1, batch_size=2),
             out=tmp_path / name, seed=3, on_progress=on_progress, work=tmp_path / f"{name}-work",
         )  # fmt: skip
 
@@ -283,7 +284,9 @@ def test_constraints_hold_for_each_prompt(method, tmp_path):
         assert not (r.ended and depth)
     assert any(lm.reserved[r.prompt % 3] in r.text for r in seen)  # marks stay in the text
     with pytest.raises(StageError, match="6 constraints for 4 prompts"):
-        train_rl(lm, PROMPTS[:4], reward, config("grpo"), out=tmp_path / "no", seed=1, constraint=rules)
+        train_rl(
+            lm, PROMPTS[:4], reward, config("grpo"), out=tmp_path / "no", seed=1, constraint=rules
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)

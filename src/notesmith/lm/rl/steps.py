@@ -83,9 +83,7 @@ def _on_policy(session: Session, config: GrpoConfig, state: Mapping[str, Any]) -
         policy.model,
         batches(),
         optimizer=optimizer,
-        rate=rising_then_level(
-            config.learning_rate, n_warm=max(1, round(_WARM_UP * config.steps))
-        ),
+        rate=rising_then_level(config.learning_rate, n_warm=max(1, round(_WARM_UP * config.steps))),
         bf16=policy.bf16,
         first=run.n_steps,
     ):

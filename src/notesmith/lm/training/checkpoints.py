@@ -1,4 +1,4 @@
-"""States that an interrupted training goes on from: plain values and tensors, nothing to execute."""
+"""States that an interrupted training goes on from: plain values and tensors, no code."""
 
 from __future__ import annotations
 

@@ -179,9 +179,7 @@ def _fit(
         run.seconds = time.monotonic() - run.started
         losses.append(step.loss)
         values = {k: v for row in run.history[-2:] for k, v in row.items() if k != "step"}
-        on_progress(
-            Progress("sft", step.number, n_steps, "steps", run.tokens, run.seconds, values)
-        )
+        on_progress(Progress("sft", step.number, n_steps, "steps", run.tokens, run.seconds, values))
         if step.number % LOG_STEPS == 0:
             run.history.append({"step": step.number, "loss": float(np.mean(losses))})
             losses.clear()

@@ -75,8 +75,6 @@ def loss(
     """
     rows = torch.arange(len(lengths), device=log_probs.device).repeat_interleave(lengths)
     sums = log_probs.new_zeros(len(lengths)).index_add(0, rows, log_probs)
-    preference = preference_loss(
-        sums[::2], sums[1::2], reference[::2], reference[1::2], beta=beta
-    )
+    preference = preference_loss(sums[::2], sums[1::2], reference[::2], reference[1::2], beta=beta)
     own = -nll * sums[::2] / lengths[::2]
     return Loss((preference + own).sum() / n_pairs)
