@@ -62,8 +62,10 @@ def loss(
 
     The policy is the one that drew the completions, so its ratio to itself is 1 and only its
     gradient counts; clipping would change nothing. The ratio stands before the distance too, which
-    makes its gradient that of the KL (DeepSeek-AI, 2025, arXiv:2512.02556). What a drawn token was unlikely by estimates
-    the entropy without bias, and costs nothing; the sum over the vocabulary takes a tenth of a step.
+    makes its gradient that of the KL (DeepSeek-AI, 2025, arXiv:2512.02556).
+
+    What a drawn token was unlikely by estimates the entropy without bias, and costs nothing; the
+    sum over the vocabulary takes a tenth of a step.
 
     Args:
         log_probs: of each token under the policy, in nats, ``(tokens,)``.
