@@ -42,10 +42,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     from notesmith.config import LmConfig
     from notesmith.lm.load import load_lm
-    from notesmith.lm.rl_parts import Padded, parts_for
-    from notesmith.lm.score import PART_TOKENS
-    from notesmith.lm.sft import Row
-    from notesmith.lm.trainer import row_parts
+    from notesmith.lm.training.batches import Row, padded_parts, parts_for
 
     lm = load_lm(LmConfig(), cache=args.cache)
     policy = copy.deepcopy(lm.model).to(torch.float32)
@@ -60,14 +57,8 @@ def main() -> None:
         for i, prompt in enumerate(lm.encode_prompts(asked))
         for k in range(COMPLETIONS)
     ]
-    packs = parts_for(policy, rows, PART_TOKENS, pad_id=lm.pad_id)
-    padded = [
-        Padded(tuple(numbers), tuple(rows[i] for i in numbers), lm.pad_id)
-        for numbers in (
-            found.tolist()
-            for found in row_parts(torch.tensor([len(row.ids) for row in rows]), PART_TOKENS)
-        )
-    ]
+    packs = parts_for(policy, rows, pad_id=lm.pad_id)
+    padded = padded_parts(policy, rows, pad_id=lm.pad_id)
     ways: dict[str, Callable[[Any], Any]] = {
         "TRL": lambda model: trl_batches(model, rows, lm.pad_id),
         "padded parts": lambda model: (part.log_probs(model, 1.0) for part in padded),

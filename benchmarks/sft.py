@@ -1,4 +1,4 @@
-"""Fine-tuning speed: our trainer beside TRL's own, on the same examples and machine.
+"""Fine-tuning speed: our loop beside TRL's own, on the same examples and machine.
 
     python benchmarks/sft.py CORPUS.jsonl.xz [--steps 12] [--threads 2]
 
@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     from notesmith.config import LmConfig, SftConfig
     from notesmith.lm.load import load_lm
-    from notesmith.lm.sft import Example, train_sft
+    from notesmith.lm.training.sft import Example, train_sft
 
     lm = load_lm(LmConfig(), cache=args.cache)
     config = SftConfig(epochs=1, batch_size=16)

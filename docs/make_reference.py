@@ -129,8 +129,10 @@ def recipe_page() -> str:
     ]
     lines += _table_lines("", RecipeConfig, "Top of the file")
     for name, field in RecipeConfig.model_fields.items():
-        if (model := _model(field.annotation)) is not None and name != "arm":
-            lines += _table_lines(name, model, f"[{name}]")
+        if len(kinds := _models(field.annotation)) > 1:
+            lines += _kinds_lines(name, kinds)
+        elif kinds and name != "arm":
+            lines += _table_lines(name, kinds[0], f"[{name}]")
     lines += _table_lines("arm", ArmConfig, "[[arm]]")
     lines += [
         "## Names that stand for models",
@@ -162,12 +164,30 @@ def recipe_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table_lines(path: str, model: type[Config], title: str) -> list[str]:
+def _kinds_lines(path: str, kinds: list[type[Config]]) -> list[str]:
+    """A table whose options depend on its method: those of all methods, then those of each."""
+    common = set.intersection(*(set(kind.model_fields) for kind in kinds)) - {"method"}
+    methods = {_toml(kind.model_fields["method"].get_default()): kind for kind in kinds}
+    shared = next(c for c in kinds[0].__mro__ if set(c.model_fields) == common)
+    lines = _table_lines(path, shared, f"[{path}]")
+    choice = f"{', '.join(methods)}; {next(iter(methods))} if left out"
+    lines[2] += f" `method` is one of {choice}. Each has options of its own."
+    for method, kind in methods.items():
+        title = f"[{path}] where method is {method}"
+        lines += _table_lines(path, kind, title, but=frozenset(common | {"method"}))
+    return lines
+
+
+def _table_lines(
+    path: str, model: type[Config], title: str, *, but: frozenset[str] = frozenset()
+) -> list[str]:
     what = " ".join((model.__doc__ or "").split())
     lines = [f"## {title}", "", what, ""]
     lines += ["| field | value | default | what |", "| --- | --- | --- | --- |"]
     nested: list[str] = []
     for name, field in model.model_fields.items():
+        if name in but:
+            continue
         if not field.description:
             raise ValueError(f"{model.__name__}.{name} has no description")
         child = _model(field.annotation)
@@ -187,11 +207,14 @@ def _table_lines(path: str, model: type[Config], title: str) -> list[str]:
     return [*lines, "", *nested]
 
 
+def _models(annotation: Any) -> list[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [typing.cast("type[Config]", annotation)]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
 def _model(annotation: Any) -> type[Config] | None:
-    for part in (annotation, *get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            return typing.cast("type[Config]", part)
-    return None
+    return next(iter(_models(annotation)), None)
 
 
 def _type(annotation: Any) -> str:

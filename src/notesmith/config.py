@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
     model_serializer,
     model_validator,
@@ -291,17 +293,10 @@ class RewardConfig(Config):
     user_weight: float = Field(1.0, ge=0, description="weight of each own reward")
 
 
-class RlConfig(Config):
-    """How the generator learns from rewards after fine-tuning."""
+class Learning(Config):
+    """How the generator learns from rewards after fine-tuning, whatever the method."""
 
-    method: Literal["best-of-n", "weighted", "dpo", "grpo"] = Field(
-        "grpo",
-        description="fine-tune on the best, on all by weight, on pairs, or follow the gradient",
-    )
-    steps: Positive = Field(100, description="optimizer steps (grpo); of a round (the others)")
-    rounds: Positive = Field(2, description="times it samples anew (all but grpo)")
-    prompts: Positive = Field(8, description="prompts a step (grpo)")
-    prompts_per_round: Positive = Field(256, description="prompts a round (all but grpo)")
+    steps: Positive = Field(100, description="optimizer steps; of a round, where there are rounds")
     completions: Annotated[int, Field(ge=2)] = Field(8, description="completions a prompt")
     max_new_tokens: Positive = Field(64, description="tokens a completion at most")
     temperature: float = Field(1.0, gt=0, description="softmax temperature of rollouts")
@@ -312,23 +307,7 @@ class RlConfig(Config):
     )
     vllm_memory_ratio: Ratio = Field(0.3, description="share of GPU memory that vLLM takes")
     learning_rate: float = Field(5e-6, gt=0, description="peak rate of AdamW")
-    batch_size: Positive = Field(16, description="completions a step (all but grpo)")
-    kl: float = Field(0.04, gt=0, description="weight of the KL to the fine-tuned model (grpo)")
-    normalise: Literal["mean", "std", "parts"] = Field(
-        "mean",
-        description="advantage (grpo): less the group's mean; over its deviation; each part apart",
-    )
-    weight_temperature: float = Field(
-        0.2, gt=0, description="reward difference that makes a weight e times larger (weighted)"
-    )
-    dpo_beta: float = Field(0.1, gt=0, description="strength of the pull to the reference (dpo)")
-    dpo_nll: float = Field(
-        0.2,
-        ge=0,
-        description="weight of the preferred text's own loss, which keeps it likely (dpo)",
-    )
     lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
-    evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
     held_out: Positive = Field(64, description="prompts kept for choosing the best checkpoint")
     collapse: Ratio = Field(
         0.5,
@@ -337,6 +316,64 @@ class RlConfig(Config):
     )
     save_every: Positive = Field(10, description="steps between states to resume from")
     placebo: bool = Field(False, description="shuffle rewards within the batch: must not help")
+
+
+class GrpoConfig(Learning):
+    """Follow the gradient of the reward, drawing anew before each step."""
+
+    method: Literal["grpo"] = Field("grpo", description="the method")
+    prompts: Positive = Field(8, description="prompts a step")
+    kl: float = Field(0.04, gt=0, description="weight of the KL to the fine-tuned model")
+    normalise: Literal["mean", "std", "parts"] = Field(
+        "mean", description="advantage: less the group's mean; over its deviation; each part apart"
+    )
+    evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
+
+
+class InRounds(Learning):
+    """Draw for many prompts, learn from chosen completions, and so on."""
+
+    rounds: Positive = Field(2, description="times it samples anew")
+    prompts_per_round: Positive = Field(256, description="prompts a round")
+    batch_size: Positive = Field(16, description="completions a step")
+
+
+class BestOfNConfig(InRounds):
+    """Fine-tune on the best completion of each prompt."""
+
+    method: Literal["best-of-n"] = Field("best-of-n", description="the method")
+
+
+class DpoConfig(InRounds):
+    """Prefer the best completion of each prompt to the worst."""
+
+    method: Literal["dpo"] = Field("dpo", description="the method")
+    dpo_beta: float = Field(0.1, gt=0, description="strength of the pull to the reference")
+    dpo_nll: float = Field(
+        0.2, ge=0, description="weight of the preferred text's own loss, which keeps it likely"
+    )
+
+
+def _method(values: Any) -> Any:
+    found = values.get("method", "grpo") if isinstance(values, Mapping) else None
+    return getattr(values, "method", found)
+
+
+RlConfig = Annotated[
+    Annotated[GrpoConfig, Tag("grpo")]
+    | Annotated[BestOfNConfig, Tag("best-of-n")]
+    | Annotated[DpoConfig, Tag("dpo")],
+    Discriminator(
+        _method,
+        custom_error_type="method",
+        custom_error_message="Input should be a table whose method is 'grpo', 'best-of-n' or 'dpo'",
+    ),
+]
+RL_METHODS: dict[str, type[GrpoConfig | BestOfNConfig | DpoConfig]] = {
+    "grpo": GrpoConfig,
+    "best-of-n": BestOfNConfig,
+    "dpo": DpoConfig,
+}
 
 
 class LengthConfig(Config):
@@ -460,7 +497,7 @@ class RecipeConfig(Config):
         default_factory=lambda: SynthesizeConfig(), description="requests"
     )
     rl: RlConfig = Field(
-        default_factory=lambda: RlConfig(), description="learning from rewards, of arms that ask"
+        default_factory=lambda: GrpoConfig(), description="learning from rewards, of arms that ask"
     )
     reward: RewardConfig = Field(default_factory=lambda: RewardConfig(), description="rewards")
     sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
@@ -530,6 +567,11 @@ def _laid_over_each(base: Mapping[str, Any], arm: Any) -> Any:
         and isinstance(arm.get(name, {}), Mapping)
         and (name in arm or name == "ner")
     }
+    if "rl" in whole and "method" in arm["rl"]:
+        # An arm of another method leaves behind the options of [rl] that its own does not have.
+        kind = RL_METHODS.get(str(arm["rl"]["method"]))
+        known = {*arm["rl"], *(kind.model_fields if kind else whole["rl"])}
+        whole["rl"] = {option: value for option, value in whole["rl"].items() if option in known}
     return {**arm, **whole}
 
 
@@ -550,7 +592,7 @@ def lay_over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
 
 
 def changes_to(values: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be laid over ``values`` to have ``changed``, which has the same fields."""
+    """What has to be laid over ``values`` to have ``changed``, but for fields that this lacks."""
     found: dict[str, Any] = {}
     for name, value in changed.items():
         before = values.get(name)

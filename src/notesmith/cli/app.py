@@ -50,8 +50,8 @@ _PLACE = frozenset(
         *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
     }
 )
-_MODEL_PACKAGES = frozenset({"accelerate", "datasets", "peft", "safetensors", "torch"}) | {
-    *("transformers", "trl", "tokenizers")
+_MODEL_PACKAGES = frozenset({"accelerate", "peft", "safetensors", "torch"}) | {
+    *("transformers", "tokenizers")
 }
 
 # Typer names it under the name of whatever it is built on.

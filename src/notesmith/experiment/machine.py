@@ -15,7 +15,16 @@ from typing import Any
 from notesmith.allocator import give_back_memory
 from notesmith.processors import n_cores
 
-_PACKAGES = ("notesmith", "torch", "transformers", "trl", "peft", "tokenizers", "numpy", "scipy")
+_PACKAGES = (
+    "notesmith",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "tokenizers",
+    "numpy",
+    "scipy",
+)
 
 
 def release_memory() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import RecipeConfig
+from notesmith.config import RL_METHODS, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
@@ -112,6 +112,11 @@ _LITTLE_LEARNING = {
 }
 
 
+def _little_learning(method: str) -> dict[str, int]:
+    known = RL_METHODS[method].model_fields
+    return {name: value for name, value in _LITTLE_LEARNING.items() if name in known}
+
+
 def preview(config: RecipeConfig) -> RecipeConfig:
     """Shrink ``config`` to one draw of a few documents and a few steps of everything."""
     values = config.model_dump(mode="json", exclude_none=True)
@@ -131,7 +136,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["synthesize"].pop("units_per_gold", None)
     values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
-    values["rl"] |= _LITTLE_LEARNING
+    values["rl"] |= _little_learning(config.rl.method)
     values["reward"]["members"] = 2
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
     values["evaluate"]["folds"] = 2
@@ -143,7 +148,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         if "steps" in arm["ner"]:
             arm["ner"]["steps"] = min(8, arm["ner"]["steps"])
         if "rl" in arm:
-            arm["rl"] = {k: v for k, v in arm["rl"].items() if k not in _LITTLE_LEARNING}
+            arm["rl"] |= _little_learning(arm["rl"].get("method", config.rl.method))
         arm["best_of"] = min(2, arm["best_of"])
     return _validate(values, config.name)
 
@@ -327,7 +332,10 @@ def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
         config = RecipeConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        loc = first["loc"]
+        # The method of [rl] is a step on pydantic's way to one of its options, not on a reader's.
+        kept = [p for i, p in enumerate(loc) if p not in RL_METHODS or loc[:i] not in ((), ("rl",))]
+        where = ".".join(map(str, kept))
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "missing":
             raise ConfigError(

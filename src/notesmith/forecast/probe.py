@@ -231,7 +231,7 @@ def _language_model(
     clock: _Clock,
 ) -> LmSpeeds:
     from notesmith.lm.load import load_lm
-    from notesmith.lm.sft import encode_examples
+    from notesmith.lm.training.sft import encode_examples
     from notesmith.synthesis.config import GenerationConfig, PromptConfig
     from notesmith.synthesis.generate import examples_of, run_sample, run_sft
     from notesmith.synthesis.names import NameSet

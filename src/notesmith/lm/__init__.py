@@ -9,21 +9,21 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
-    "Example": "notesmith.lm.sft",
+    "Example": "notesmith.lm.training.sft",
     "LanguageModel": "notesmith.lm.load",
     "MarkConstraint": "notesmith.lm.constrain",
     "PRESETS": "notesmith.lm.presets",
     "Preset": "notesmith.lm.presets",
     "Reward": "notesmith.lm.rollout",
-    "RlResult": "notesmith.lm.rl",
+    "RlResult": "notesmith.lm.rl.train",
     "Rollout": "notesmith.lm.rollout",
     "Sample": "notesmith.lm.samples",
     "SampleResult": "notesmith.lm.samples",
-    "SftResult": "notesmith.lm.sft",
+    "SftResult": "notesmith.lm.training.sft",
     "load_lm": "notesmith.lm.load",
     "score_continuations": "notesmith.lm.score",
-    "train_rl": "notesmith.lm.rl",
-    "train_sft": "notesmith.lm.sft",
+    "train_rl": "notesmith.lm.rl.train",
+    "train_sft": "notesmith.lm.training.sft",
 }
 __all__ = [
     "PRESETS",

@@ -149,10 +149,9 @@ _SOURCES = {
     "synthetic-shuffled-labels": "the generator's text with its labels shuffled (a placebo)",
 }
 _METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "grpo": ("group relative policy optimisation", ("shao2024grpo", "vonwerra2020trl")),
+    "grpo": ("group relative policy optimisation", ("shao2024grpo",)),
     "dpo": ("direct preference optimisation on pairs of its own texts", ("rafailov2023dpo",)),
     "best-of-n": ("fine-tuning on the best of its own texts", ()),
-    "weighted": ("fine-tuning on its own texts, weighted by their rewards", ()),
 }
 
 

@@ -80,7 +80,7 @@ def references_of(results: Results, *, source: str = "") -> References:
         key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, lm.lower())), "")
         wanted |= {key} if key else _note(unknown, "language model", lm)
     if ran & {"sft", "rl"}:
-        wanted |= {"vonwerra2020trl"} | _adapters(results)
+        wanted |= _adapters(results)
     if "sft" in ran and "sample" in ran:
         wanted.add("cao2026synthetic")
     wanted |= _rewards(results)

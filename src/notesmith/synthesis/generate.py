@@ -34,7 +34,7 @@ from notesmith.synthesis.requests import Request
 if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
     from notesmith.lm.samples import Sample
-    from notesmith.lm.sft import Example, SftResult
+    from notesmith.lm.training.sft import Example, SftResult
 
 
 Choose = Callable[[GenerationPlan, Sequence["Sample"]], Sequence[int]]
@@ -69,7 +69,7 @@ def examples_of(
     seed: int,
 ) -> list[Example]:
     """Prompt and completion of each unit; ``neighbours`` are what grounded templates show."""
-    from notesmith.lm.sft import Example
+    from notesmith.lm.training.sft import Example
 
     rng = np.random.default_rng(seed)
     made: list[Example] = []
@@ -116,7 +116,7 @@ def run_sft(
     Raises:
         StageError: there is nothing to learn from.
     """
-    from notesmith.lm.sft import train_sft
+    from notesmith.lm.training.sft import train_sft
 
     held = hold_out(gold, config.dev_ratio, seed)
     copies = [d for d in replaced if not held.intersection(d.provenance.parents)]

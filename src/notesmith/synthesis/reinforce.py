@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import FilterConfig, RewardConfig, RlConfig
+from notesmith.config import FilterConfig, GrpoConfig, RewardConfig, RlConfig
 from notesmith.document import Document
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.progress import OnProgress, silent
@@ -21,7 +21,7 @@ from notesmith.synthesis.reward.judges import Judges
 
 if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
-    from notesmith.lm.rl import RlResult
+    from notesmith.lm.rl.train import RlResult
 
 _RECORDED = (
     *("distinct_names", "words", "density", "new_name_ratio", "self_similarity"),
@@ -66,7 +66,7 @@ def run_rl(
         StageError: a reward cannot be computed.
         ConfigError: a part of the reward has a weight and lacks what it needs.
     """
-    from notesmith.lm.rl import train_rl
+    from notesmith.lm.rl.train import train_rl
 
     units = units_of(gold, generation.units, lm)
     n = n_prompts(config)
@@ -97,7 +97,7 @@ def run_rl(
 
 def n_prompts(config: RlConfig) -> int:
     """Prompts that a whole run looks at, each once."""
-    if config.method == "grpo":
+    if isinstance(config, GrpoConfig):
         return config.steps * config.prompts
     return config.rounds * config.prompts_per_round
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notesmith.config import Config, LmConfig, RlConfig, SampleConfig
+from notesmith.config import Config, GrpoConfig, LmConfig, RlConfig, SampleConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
 from notesmith.experiment.draw import Draw
@@ -89,16 +89,16 @@ def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
     length = units.mean_within(config.generation.length)
     prompt = units.prompt_words / max(1, units.n)
     members = config.rewarding.reward.members
-    if rl.method == "grpo":
+    if isinstance(rl, GrpoConfig):
         steps = rl.steps
         drawn = steps * rl.prompts * rl.completions
         trained = drawn * (length + prompt) * _GRPO
+        looks = 2 + steps // rl.evaluate_every
     else:
-        steps = rl.steps * rl.rounds
         drawn = rl.rounds * rl.prompts_per_round * rl.completions
         pair = 2 if rl.method == "dpo" else 1
-        trained = steps * rl.batch_size * (length + prompt) * pair
-    looks = 2 + steps // rl.evaluate_every
+        trained = rl.steps * rl.rounds * rl.batch_size * (length + prompt) * pair
+        looks = 1 + rl.rounds
     written = drawn + looks * rl.held_out
     # Rewards: the committee reads each text, the base model says how likely it is.
     return Amount(

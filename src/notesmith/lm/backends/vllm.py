@@ -58,7 +58,7 @@ class VllmBackend:
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Go on with other weights of the same model, by their names in its folder."""
-        # As TRL 1.16 does it.
+        # As TRL 1.16 reaches the weights of an engine in its own process.
         worker = self._engine.llm_engine.model_executor.driver_worker
         worker.model_runner.model.load_weights(weights.items())
         self._engine.reset_prefix_cache()

@@ -1,14 +1,18 @@
-"""Group-relative policy optimisation: advantages, and the distance to the reference.
+"""Group-relative policy optimisation: advantages, the distance to the reference, and the loss.
 
 GRPO: Shao et al. (2024, arXiv:2402.03300). Without the division by the deviation: Liu et al.
-(2025, arXiv:2503.20783). Each part apart: GDPO, Liu et al. (2026, arXiv:2601.05242). The numbers
-are those of TRL 1.16, which a test compares.
+(2025, arXiv:2503.20783). Each part apart: GDPO, Liu et al. (2026, arXiv:2601.05242). Losses and
+gradients are those of TRL 1.16, which a test compares.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from notesmith.lm.training.batches import Loss
 
 # Keeps a division by a deviation of 0 finite.
 _EPSILON = 1e-4
@@ -43,10 +47,37 @@ def advantages_by_part(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     return standard
 
 
-def kl_terms(log_probs: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+def kl_terms(log_probs: Tensor, reference: Tensor) -> Tensor:
     """Terms whose mean over the policy's own tokens estimates KL(policy, reference), in nats.
 
     Never negative and unbiased: "k3" of Schulman (2020), http://joschu.net/blog/kl-approx.html.
     """
-    ratio = reference - log_probs
-    return np.exp(ratio) - ratio - 1.0
+    return torch.exp(reference - log_probs) - (reference - log_probs) - 1.0
+
+
+def loss(
+    log_probs: Tensor, reference: Tensor, advantages: Tensor, *, kl: float, n_tokens: int
+) -> Loss:
+    """Loss of completion tokens, divided by the ``n_tokens`` of the whole batch.
+
+    The policy is the one that drew the completions, so its ratio to itself is 1 and only its
+    gradient counts; clipping would change nothing. The ratio stands before the distance too, which
+    makes its gradient that of the KL (DeepSeek-AI, 2025, arXiv:2512.02556).
+
+    What a drawn token was unlikely by estimates the entropy without bias, and costs nothing; the
+    sum over the vocabulary takes a tenth of a step.
+
+    Args:
+        log_probs: of each token under the policy, in nats, ``(tokens,)``.
+        reference: the same under the reference.
+        advantages: of each token's completion.
+        kl: weight of the distance to the reference.
+        n_tokens: completion tokens of the batch.
+    """
+    ratio = (log_probs - log_probs.detach()).exp()
+    distance = kl_terms(log_probs, reference)
+    means = {
+        "kl": distance.detach().sum() / n_tokens,
+        "entropy": -log_probs.detach().sum() / n_tokens,
+    }
+    return Loss((-(ratio * advantages) + kl * distance * ratio).sum() / n_tokens, means)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from notesmith.lm.training.batches import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,24 @@ def preference_loss(
     """
     margin = (chosen - chosen_reference) - (rejected - rejected_reference)
     return -functional.logsigmoid(beta * margin)
+
+
+def loss(
+    log_probs: Tensor, lengths: Tensor, reference: Tensor, *, beta: float, nll: float, n_pairs: int
+) -> Loss:
+    """Loss of pairs, divided by the ``n_pairs`` of the whole batch.
+
+    Args:
+        log_probs: of each token under the policy, in nats, completion after completion; each
+            preferred one stands before the one to avoid.
+        lengths: tokens of each completion.
+        reference: log-probability of each completion under the reference.
+        beta: strength of the pull to the reference.
+        nll: weight of the preferred completion's own loss a token.
+        n_pairs: pairs of the batch.
+    """
+    rows = torch.arange(len(lengths), device=log_probs.device).repeat_interleave(lengths)
+    sums = log_probs.new_zeros(len(lengths)).index_add(0, rows, log_probs)
+    preference = preference_loss(sums[::2], sums[1::2], reference[::2], reference[1::2], beta=beta)
+    own = -nll * sums[::2] / lengths[::2]
+    return Loss((preference + own).sum() / n_pairs)

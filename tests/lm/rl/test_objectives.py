@@ -1,4 +1,4 @@
-"""The arithmetic of each method, against numbers worked by hand and against TRL's."""
+"""The arithmetic of each method, against numbers worked by hand."""
 
 import math
 
@@ -6,26 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from notesmith.lm.objectives.best_of_n import choose_best
-from notesmith.lm.objectives.dpo import Pair, best_and_worst, preference_loss
-from notesmith.lm.objectives.grpo import advantages, advantages_by_part, kl_terms
-from notesmith.lm.objectives.weighted import group_weights
+from notesmith.lm.rl.objectives import dpo, grpo
+from notesmith.lm.rl.objectives.best_of_n import choose_best
+from notesmith.lm.rl.objectives.dpo import Pair, best_and_worst, preference_loss
+from notesmith.lm.rl.objectives.grpo import advantages, advantages_by_part, kl_terms
 
 
 def test_the_best_of_a_group_is_kept_where_it_earns_more_than_the_mean():
     totals = np.array([[0.2, 0.9, 0.9], [0.0, 0.0, 0.0], [0.4, 0.4, 0.4], [-1.0, -0.5, -2.0]])
     assert choose_best(totals) == [1, None, None, None]
     assert choose_best(np.array([[0.1, 0.1, 0.1]])) == [None]  # whatever rounding does to the mean
-
-
-def test_weights_fall_by_e_a_temperature_and_failed_gates_weigh_nothing():
-    totals = np.array([[1.0, 0.8, 0.0], [0.5, 0.5, 0.9], [0.0, 0.0, 0.0]])
-    failed = np.array([[False, False, True], [False, False, True], [True, True, True]])
-    weights = group_weights(totals, failed, 0.2)
-    e = math.e
-    assert weights[0] == pytest.approx([e / (e + 1), 1 / (e + 1), 0])
-    assert weights[1] == pytest.approx([0.5, 0.5, 0])
-    assert weights[2] == pytest.approx([0, 0, 0])
 
 
 def test_a_pair_is_the_best_that_passed_and_the_worst_of_all():
@@ -72,13 +62,45 @@ def test_a_part_that_does_not_apply_moves_nothing():
 
 
 def test_kl_terms_by_hand():
-    terms = kl_terms(np.log([0.5, 0.2]), np.log([0.5, 0.4]))
-    assert terms == pytest.approx([0.0, 2 - math.log(2) - 1])
+    policy, reference = torch.tensor([[0.5, 0.2], [0.5, 0.4]], dtype=torch.double).log()
+    assert kl_terms(policy, reference).tolist() == pytest.approx([0.0, 2 - math.log(2) - 1])
 
 
 def test_the_estimate_of_kl_is_unbiased():
-    policy, reference = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
-    exact = float((policy * np.log(policy / reference)).sum())
-    assert float((policy * kl_terms(np.log(policy), np.log(reference))).sum()) == pytest.approx(
-        exact
+    policy, reference = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]], dtype=torch.double)
+    exact = float((policy * (policy / reference).log()).sum())
+    terms = kl_terms(policy.log(), reference.log())
+    assert float((policy * terms).sum()) == pytest.approx(exact)
+
+
+def test_the_loss_of_grpo_by_hand():
+    # Two completions, of two tokens and of one; the reference finds the last token likelier by e.
+    log_probs = torch.tensor([-1.0, -2.0, -3.0], requires_grad=True)
+    loss = grpo.loss(
+        log_probs,
+        torch.tensor([-1.0, -2.0, -2.0]),
+        torch.tensor([0.5, 0.5, -1.0]),
+        kl=0.1,
+        n_tokens=3,
     )
+    distance = math.e - 2
+    assert float(loss.value.detach()) == pytest.approx((-0.5 - 0.5 + 1.0 + 0.1 * distance) / 3)
+    assert float(loss.means["kl"]) == pytest.approx(distance / 3)
+    assert float(loss.means["entropy"]) == pytest.approx(2.0)
+    loss.value.backward()
+    expected = [-0.5 / 3, -0.5 / 3, (1.0 + 0.1 * (1 - math.e + distance)) / 3]
+    assert log_probs.grad.tolist() == pytest.approx(expected)
+
+
+def test_the_loss_of_dpo_by_hand():
+    # Margin ((-3 + 2) - (-1 + 3)) = -3; the preferred completion costs 1.5 nats a token.
+    loss = dpo.loss(
+        torch.tensor([-1.0, -2.0, -1.0]),
+        torch.tensor([2, 1]),
+        torch.tensor([-2.0, -3.0]),
+        beta=0.5,
+        nll=0.2,
+        n_pairs=4,
+    )
+    expected = (math.log(1 + math.exp(1.5)) + 0.2 * 1.5) / 4
+    assert float(loss.value) == pytest.approx(expected)

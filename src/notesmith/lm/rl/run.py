@@ -1,7 +1,7 @@
 """One run of reinforcement learning, whatever its method: draws, rewards, record, best weights.
 
 It draws completions and has them rewarded, looks at held-out prompts, keeps the best weights, stops
-a collapse, counts and reports. The gradient is ``rl_trainer``'s. History and progress hold numbers,
+a collapse, counts and reports. The steps are taken in ``steps``. History and progress hold numbers,
 never text.
 """
 
@@ -23,7 +23,7 @@ from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout
 from notesmith.lm.samples import Constraints, SampleResult
-from notesmith.lm.sft import multiplies_bf16
+from notesmith.lm.training.loop import multiplies_bf16
 from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def seed_at(seed: int, stream: int, step: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Drawn:
     """Completions, ``n`` of each prompt side by side, and their rewards."""
 
     rollouts: tuple[Rollout, ...]
@@ -175,17 +175,17 @@ class Run:
         start = first - epochs[0] * size
         return [int(i) for i in np.concatenate(order)[start : start + n]]
 
-    def draw(self, policy: Policy, step: int, indexes: Sequence[int]) -> Batch:
+    def draw(self, policy: Policy, step: int, indexes: Sequence[int]) -> Drawn:
         """Completions of some prompts, and their rewards."""
         n, began = self.config.completions, time.monotonic()
         rows = [i for i in indexes for _ in range(n)]
-        batch = self._batch(policy, rows, n, ROLLOUTS, step)
+        drawn = self._draw(policy, rows, n, ROLLOUTS, step)
         self._draws.append(time.monotonic() - began)
-        return batch
+        return drawn
 
-    def _batch(self, policy: Policy, rows: Sequence[int], n: int, stream: int, step: int) -> Batch:
+    def _draw(self, policy: Policy, rows: Sequence[int], n: int, stream: int, step: int) -> Drawn:
         rules = self.constraint
-        drawn = policy.sample(
+        found = policy.sample(
             [self.prompts[i] for i in rows],
             SampleConfig(
                 max_new_tokens=self.config.max_new_tokens,
@@ -198,20 +198,20 @@ class Run:
             seed=seed_at(self.seed, stream, step),
             constraint=[rules[i] for i in rows] if isinstance(rules, Sequence) else rules,
         )
-        self.sampled_tokens += drawn.tokens
+        self.sampled_tokens += found.tokens
         rollouts = tuple(
             Rollout(prompt, s.text, s.token_ids, s.ended)
-            for prompt, s in zip(rows, drawn.samples, strict=True)
+            for prompt, s in zip(rows, found.samples, strict=True)
         )
         rewards = check_rewards(self.reward(rollouts), len(rollouts))
         if self.config.placebo:
             order = np.random.default_rng([self.seed, PLACEBO, stream, step])
             rewards = tuple(rewards[i] for i in order.permutation(len(rewards)))
-        return Batch(rollouts, rewards, n)
+        return Drawn(rollouts, rewards, n)
 
-    def record(self, step: int, batch: Batch, more: Mapping[str, float]) -> None:
-        """Put the means of a batch into the history."""
-        row = {"step": float(step), **batch.means(), **more, **self._drifts(batch.rollouts)}
+    def record(self, step: int, drawn: Drawn, more: Mapping[str, float]) -> None:
+        """Put the means of what was drawn into the history."""
+        row = {"step": float(step), **drawn.means(), **more, **self._drifts(drawn.rollouts)}
         self.history.append(row)
 
     def look(self, step: int, policy: Policy) -> None:
@@ -224,8 +224,8 @@ class Run:
             self.best_step, self.best_weights = step, policy.weights() if step else None
             return
         with self._same_memory():
-            batch = self._batch(policy, held_out, 1, HELD_OUT, 0)
-        means = {**batch.means(), **self._drifts(batch.rollouts), "kl": policy.kl(batch.rollouts)}
+            drawn = self._draw(policy, held_out, 1, HELD_OUT, 0)
+        means = {**drawn.means(), **self._drifts(drawn.rollouts), "kl": policy.kl(drawn.rollouts)}
         found = {f"held_out_{name}": value for name, value in means.items()}
         self.history.append({"step": float(step), **found})
         self.baseline = self.baseline or found

@@ -1,31 +1,29 @@
-"""Reinforcement learning of a fine-tuned generator: one interface, four methods.
+"""Reinforcement learning of a fine-tuned generator: one interface, three methods.
 
-What a run does whatever its method is in ``rl_run``, the gradient in ``rl_trainer`` (grpo) and
-``rl_rounds`` (best-of-n, weighted, dpo), the arithmetic in ``objectives``. No text is logged or
-written: history and progress hold numbers, a state to resume from holds token ids until the run
-ends.
+What a run draws, records and keeps is in ``run``, the steps in ``steps``, the arithmetic of each
+method in ``objectives``. No text is logged or written: history and progress hold numbers, a state
+to resume from holds token ids until the run ends.
 
 Completions are drawn from the whole softmax at ``temperature``, less what the constraint forbids.
-Log-probabilities in the loss are of the softmax without the constraint: where a token was one of
-few allowed, the policy is also taught to prefer the allowed ones by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from notesmith.config import RlConfig
-from notesmith.errors import MissingExtraError, StageError
+from notesmith.errors import StageError
 from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, write_model_folder
-from notesmith.lm.rl_run import DriftFunction, RewardState, Run
+from notesmith.lm.rl.policy import policy_of
+from notesmith.lm.rl.run import DriftFunction, RewardState, Run
+from notesmith.lm.rl.steps import learn
 from notesmith.lm.rollout import RewardFunction
 from notesmith.lm.samples import Constraints
-from notesmith.lm.sft import global_random_state
+from notesmith.lm.training.checkpoints import clear_states
+from notesmith.lm.training.sft import global_random_state
 from notesmith.progress import OnProgress, silent
 
 
@@ -92,7 +90,7 @@ def train_rl(
     Raises:
         StageError: no prompts, a reward that is not a number or not one a completion, a state of
             another run in ``work``, a loss that is not a number.
-        MissingExtraError: TRL, PEFT or datasets is absent.
+        MissingExtraError: accelerate or PEFT is absent.
     """
     if not prompts:
         raise StageError("no prompts to draw completions for")
@@ -100,12 +98,12 @@ def train_rl(
         lm, (*prompts, *held_out), len(prompts), reward, config, seed, constraint, on_progress,
         drift, reward_state,
     )  # fmt: skip
-    trainer = _trainer()
     with atomic_folder(out) as temp, global_random_state():
-        trainer.train(run, folder=temp, work=work)
+        with policy_of(run) as policy:
+            learn(run, policy, work)
         write_model_folder(lm, temp, weights=run.best_weights)
     if work is not None:
-        trainer.clear_states(work)
+        clear_states(work)
     return RlResult(
         out,
         run.n_steps,
@@ -116,10 +114,3 @@ def train_rl(
         run.seconds,
         run.stopped,
     )
-
-
-def _trainer() -> Any:
-    try:
-        return import_module("notesmith.lm.rl_trainer")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "models") from error

@@ -10,21 +10,24 @@ from notesmith.config import LmConfig, SftConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import load_lm
 from notesmith.lm.score import score_continuations
-from notesmith.lm.sft import Example, encode_examples, train_sft
-from notesmith.lm.trainer import LengthSampler, collate, completion_losses, parts_of
+from notesmith.lm.training.batches import padded_parts
+from notesmith.lm.training.sft import Example, encode_examples, train_sft
 from tests.lm.tiny import ARCHITECTURES, TEXTS, tiny_lm
 
 EXAMPLES = [Example("Write: ", text) for text in TEXTS]
 QUICK = SftConfig(epochs=4, batch_size=2, learning_rate=1e-2, patience=9)
 
 
+def losses(model, rows, pad_id=0):
+    """Negative log-likelihood of every completion token."""
+    parts = padded_parts(model, rows, pad_id=pad_id)
+    return torch.cat([-part.log_probs(model, 1.0) for part in parts])
+
+
 def dev_loss(lm, examples):
     """Mean negative log-likelihood of a completion token, its end included."""
-    rows = encode_examples(lm, examples)
-    features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
-    batch = {k: v.to(lm.device) for k, v in collate(features, lm.pad_id).items()}
     with torch.no_grad():
-        return float(completion_losses(lm.model, batch).mean())
+        return float(losses(lm.model, encode_examples(lm, examples), lm.pad_id).mean())
 
 
 def load(folder, tmp_path):
@@ -37,57 +40,22 @@ def test_examples_end_and_only_completions_bear_loss():
     (row,) = encode_examples(lm, [Example("Write: ", "asthma")])
     assert row.ids == (2, *lm.encode("Write: "), *lm.encode("asthma"), 1)
     assert row.n_completion == len(lm.encode("asthma")) + 1
-    batch = collate(
-        [{"input_ids": [2, 5, 6, 1], "n_completion": 2}, {"input_ids": [2, 1], "n_completion": 1}],
-        pad_id=0,
-    )
-    assert batch["labels"].tolist() == [[-100, -100, 6, 1], [-100, 1, -100, -100]]
-    assert batch["input_ids"].tolist() == [[2, 5, 6, 1], [2, 1, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert (row.prompt, row.completion) == (row.ids[: -row.n_completion], (*lm.encode("asthma"), 1))
 
 
-def test_batches_hold_examples_of_like_length_and_differ_between_epochs():
-    lengths = [10 * (i % 10) + 10 for i in range(103)]
-    sampler = LengthSampler(lengths, 10, seed=1)
-    first, second = list(sampler), list(sampler)
-    assert sorted(first) == sorted(second) == list(range(103)) and first != second
-    assert first == list(LengthSampler(lengths, 10, seed=1))
-    for start in range(0, 100, 10):
-        batch = [lengths[i] for i in first[start : start + 10]]
-        assert max(batch) <= 1.5 * min(batch) or max(batch) - min(batch) <= 10
+def test_the_first_token_of_a_text_that_begins_with_none_bears_no_loss():
+    lm = tiny_lm("qwen3")
+    (row,) = encode_examples(lm, [Example("", "asthma")])
+    assert (row.ids, row.n_completion) == ((*lm.encode("asthma"), 1), len(lm.encode("asthma")))
 
 
 def test_the_loss_is_that_of_scoring():
     lm = tiny_lm("gemma3")
     example = EXAMPLES[0]
     (score,) = score_continuations(lm, [example.prompt], [example.completion])
-    rows = encode_examples(lm, [example])
-    features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
     with torch.no_grad():
-        losses = completion_losses(lm.model, collate(features, 0))
-    assert float(losses[:-1].sum()) == pytest.approx(-score.log_prob, rel=1e-5)
-
-
-@pytest.mark.parametrize("max_tokens", [1, 40, 10_000])
-def test_a_batch_in_parts_has_the_gradient_of_the_whole(max_tokens):
-    lm = tiny_lm("gemma3")
-    rows = encode_examples(lm, [Example("Write:", text) for text in TEXTS])
-    features = [{"input_ids": row.ids, "n_completion": row.n_completion} for row in rows]
-    batch = collate(features, lm.pad_id)
-    parts = parts_of(batch, max_tokens)
-    assert sum(len(part["labels"]) for part in parts) == len(rows)
-    for part in parts:
-        assert part["input_ids"].numel() <= max_tokens or len(part["labels"]) == 1
-        assert part["attention_mask"].any(0).all()  # no column is padding alone
-
-    def gradient(some):
-        model = lm.model.float()
-        model.zero_grad()
-        for part in some:
-            completion_losses(model, part).sum().backward()
-        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-    torch.testing.assert_close(gradient(parts), gradient([batch]), atol=1e-4, rtol=1e-4)
+        found = losses(lm.model, encode_examples(lm, [example]))
+    assert float(found[:-1].sum()) == pytest.approx(-score.log_prob, rel=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -1,12 +1,8 @@
-"""The model in training, the reference beside it, and the states a run resumes from."""
+"""The model in training, and the reference beside it."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import logging
-import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,33 +11,23 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from notesmith.config import RlConfig, SampleConfig
-from notesmith.errors import StageError
-from notesmith.files.write import atomic_folder
 from notesmith.lm.constrain import Forbidden, forbidden_along
 from notesmith.lm.load import LanguageModel, write_model_folder
-from notesmith.lm.objectives.grpo import kl_terms
-from notesmith.lm.rl_parts import parts_for
-from notesmith.lm.rl_run import LORA, Run, seed_at
+from notesmith.lm.rl.objectives.grpo import kl_terms
+from notesmith.lm.rl.run import LORA, Run, seed_at
 from notesmith.lm.rollout import Rollout
 from notesmith.lm.sample import sample
 from notesmith.lm.samples import Constraints, SampleResult
-from notesmith.lm.score import part_tokens
-from notesmith.lm.sft import Row, multiplies_bf16
-from notesmith.lm.trainer import folder_weights, lora_config, plain_model
-from notesmith.models.manifest import is_whole, write_manifest
+from notesmith.lm.training.batches import Row, parts_for
+from notesmith.lm.training.loop import autocast, multiplies_bf16
+from notesmith.lm.training.lora import add_lora, folder_weights, plain_model
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.vllm import VllmBackend
-
-log = logging.getLogger(__name__)
-
-_STATE = re.compile(r"state-(\d{6})")
-_FILE = "state.pt"
 
 
 class TrainedPolicy:
@@ -54,17 +40,14 @@ class TrainedPolicy:
 
     def __init__(self, run: Run) -> None:
         lm, rank = run.lm, run.config.lora_rank
-        self._run, self.reference = run, lm.model
+        self._run, self.reference, self.pad_id = run, lm.model, lm.pad_id
         self.bf16 = multiplies_bf16(lm)
         self._dtype = lm.model.dtype
         self.model: Any
         if rank:
-            from peft import get_peft_model
-
             tensors = chain(lm.model.parameters(), lm.model.buffers())
             shared = copy.deepcopy(lm.model, {id(t): t for t in tensors})
-            torch.manual_seed(seed_at(run.seed, LORA, 0))
-            self.model = get_peft_model(shared, lora_config(rank))
+            self.model = add_lora(shared, rank, seed=seed_at(run.seed, LORA, 0))
             self._sampler = replace(lm, model=copy.deepcopy(lm.model))
         else:
             self.model = copy.deepcopy(lm.model).to(torch.float32)
@@ -120,7 +103,7 @@ class TrainedPolicy:
         if rules is None:
             return None
         own = [rules[i] if isinstance(rules, Sequence) else rules for i in prompts]
-        return forbidden_along(own, [row.ids[-row.n_completion :] for row in rows])
+        return forbidden_along(own, [row.completion for row in rows])
 
     def log_probs(
         self,
@@ -129,38 +112,27 @@ class TrainedPolicy:
         temperature: float,
         forbidden: Sequence[Forbidden] | None,
     ) -> list[Tensor]:
-        """Log-probabilities of each row's completion tokens, in nats."""
+        """Log-probabilities of each row's completion tokens, in nats, without gradients."""
         found: list[Tensor] = [torch.empty(0)] * len(rows)
         training = model.training
         model.eval()
-        with torch.no_grad(), self.autocast():
-            for part in parts_for(
-                model,
-                rows,
-                part_tokens(model),
-                pad_id=self._run.lm.pad_id,
-                forbidden=forbidden,
-            ):
-                values = part.log_probs(model, temperature)
-                pieces = values.cpu().split([rows[i].n_completion for i in part.rows])
+        with torch.no_grad(), autocast(model.device, self.bf16):
+            for part in parts_for(model, rows, pad_id=self.pad_id, forbidden=forbidden):
+                pieces = part.log_probs(model, temperature).cpu().split(part.lengths)
                 for i, piece in zip(part.rows, pieces, strict=True):
                     found[i] = piece
         model.train(training)
         return found
-
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """bfloat16 products where the machine has them, as in training."""
-        return torch.autocast(self.reference.device.type, torch.bfloat16, enabled=self.bf16)
 
     def kl(self, rollouts: Sequence[Rollout]) -> float:
         """Distance of the policy to the reference on the policy's own completions, nats a token."""
         rows, temperature = self.rows(rollouts), self._run.config.temperature
         rules = self.forbidden([r.prompt for r in rollouts], rows)
         mine, theirs = (
-            torch.cat(self.log_probs(model, rows, temperature, rules)).double().numpy()
+            torch.cat(self.log_probs(model, rows, temperature, rules)).double()
             for model in (plain_model(self.model), self.reference)
         )
-        return float(np.mean(kl_terms(mine, theirs)))
+        return float(kl_terms(mine, theirs).mean())
 
 
 def _vllm(lm: LanguageModel, config: RlConfig) -> VllmBackend:
@@ -187,45 +159,3 @@ def policy_of(run: Run) -> Iterator[TrainedPolicy]:
         for parameter, needs in needed:
             parameter.requires_grad_(needs)
         model.train(training)
-
-
-def save_state(work: Path, state: Mapping[str, Any]) -> None:
-    """Write a state beside the older one, then drop that: one of them is always whole."""
-    older = _states(work)
-    number = int(older[-1].name.removeprefix("state-")) + 1 if older else 1
-    with atomic_folder(work / f"state-{number:06d}") as temp:
-        torch.save(dict(state), temp / _FILE)
-        write_manifest(temp)
-    for folder in older:
-        shutil.rmtree(folder)
-
-
-def load_state(work: Path, key: str) -> dict[str, Any] | None:
-    """The newest state, or None; a damaged one is as good as none, which costs its time alone.
-
-    Raises:
-        StageError: the state is of a run with other settings, prompts or model.
-    """
-    folders = _states(work)
-    if not folders:
-        return None
-    if not is_whole(folders[-1]):
-        log.warning("%s: not as it was written; training begins anew", folders[-1])
-        shutil.rmtree(folders[-1])
-        return load_state(work, key)
-    state: dict[str, Any] = torch.load(folders[-1] / _FILE, map_location="cpu", weights_only=True)
-    if state["key"] != key:
-        raise StageError(f"{work}: holds the state of another run; remove it or name another")
-    return state
-
-
-def clear_states(work: Path) -> None:
-    """Delete states, half-written ones too, and the folder if nothing else is in it."""
-    for folder in (*_states(work), *work.glob(".state-*.tmp")):
-        shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        work.rmdir()
-
-
-def _states(work: Path) -> list[Path]:
-    return sorted(p for p in work.glob("state-*") if _STATE.fullmatch(p.name))
