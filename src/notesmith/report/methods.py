@@ -152,7 +152,6 @@ _METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "grpo": ("group relative policy optimisation", ("shao2024grpo", "vonwerra2020trl")),
     "dpo": ("direct preference optimisation on pairs of its own texts", ("rafailov2023dpo",)),
     "best-of-n": ("fine-tuning on the best of its own texts", ()),
-    "weighted": ("fine-tuning on its own texts, weighted by their rewards", ()),
 }
 
 
@@ -221,7 +220,6 @@ def _reward_parts(reward: RewardConfig) -> list[str]:
         f"agreement with a committee of {reward.members} students on spans nobody asked for": (
             reward.agreement
         ),
-        "the predicted benefit for a student": reward.benefit,
         "fluency": reward.fluency,
         "density of mentions": reward.density,
         "coverage of the request": reward.coverage_weight if reward.coverage == "part" else 0.0,

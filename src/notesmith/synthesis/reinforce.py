@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from notesmith.config import RecipeConfig, RlConfig
 from notesmith.document import Document
-from notesmith.filters import run as run_filters
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.progress import OnProgress, silent
-from notesmith.synthesis.generate import candidates_from, provenance_of
 from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.plan import Brief, brief_of, units_of
 from notesmith.synthesis.reward import Judges, RewardModel, Task
@@ -22,9 +19,6 @@ from notesmith.synthesis.reward import Judges, RewardModel, Task
 if TYPE_CHECKING:
     from notesmith.lm import LanguageModel, RlResult
 
-Calibrate = Callable[[Sequence[Document]], Any]
-# Texts of the fine-tuned model that fix the scale of the student's benefit.
-_N_REFERENCE = 192
 _RECORDED = (
     *("distinct_names", "words", "density", "new_name_ratio", "self_similarity"),
     *("asked_distinct_names", "asked_words", "asked_density"),
@@ -41,7 +35,6 @@ def run_rl(
     labels: Sequence[str],
     out: Path,
     seed: int,
-    calibrate: Calibrate | None = None,
     work: Path | None = None,
     on_progress: OnProgress = silent,
 ) -> RlResult:
@@ -56,7 +49,6 @@ def run_rl(
         labels: all labels.
         out: folder that the trained model is written to.
         seed: of requests and completions.
-        calibrate: given texts of ``lm`` as it came in, filtered, before training begins.
         work: folder of states that an interrupted run resumes from.
         on_progress: told of rewards, KL, length, density and names as it trains.
 
@@ -71,8 +63,6 @@ def run_rl(
     brief = brief_of(
         lm, units, names, config, n=n + config.rl.held_out, labels=labels, seed=seed + 1
     )
-    if calibrate is not None:
-        calibrate(_reference(lm, gold, brief, config, seed=seed + 2))
     reward = reward_of(brief, config, judges=judges)
 
     def drift(rollouts: Sequence[Rollout]) -> Mapping[str, float]:
@@ -112,28 +102,3 @@ def best_of(rewards: Sequence[Reward], n_each: int) -> list[int]:
     """Number of the best text of each group of ``n_each``, in order; the first of equals."""
     totals = np.array([reward.total for reward in rewards]).reshape(-1, n_each)
     return [int(i) + k * n_each for k, i in enumerate(totals.argmax(axis=1))]
-
-
-def _reference(
-    lm: LanguageModel,
-    gold: Sequence[Document],
-    brief: Brief,
-    config: RecipeConfig,
-    *,
-    seed: int,
-) -> list[Document]:
-    """Honest text: what the model writes before it is rewarded, filtered."""
-    from notesmith.lm.sample import sample
-
-    settings = config.sample.model_copy(update={"max_new_tokens": config.rl.max_new_tokens})
-    rules = brief.constraint
-    drawn = sample(
-        lm,
-        brief.prompts[:_N_REFERENCE],
-        settings,
-        seed=seed,
-        constraint=rules[:_N_REFERENCE] if isinstance(rules, list) else rules,
-    )
-    origin = replace(provenance_of(lm, seed), stage="reference")
-    made = candidates_from(brief, drawn.samples, origin)
-    return list(run_filters(made, gold, config.filter, unit=config.sft.unit).kept)

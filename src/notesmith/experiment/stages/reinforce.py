@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from notesmith.synthesis.reward import Judges, fluency_of
 
 if TYPE_CHECKING:
     from notesmith.lm import Sample
-    from notesmith.ner import Committee, StudentBenefit
+    from notesmith.ner import Committee
 
 _FOLDS = "folds.json"
 
@@ -67,11 +66,10 @@ def rl(work: Work, around: Surroundings) -> Mapping[str, Any]:
         gold,
         files.load_names(work.inputs["names"]),
         config,
-        judges=judges.asked,
+        judges=judges,
         labels=labels_in(work),
         out=work.out / files.MODEL,
         seed=work.cell.seed,
-        calibrate=judges.benefit.calibrate if judges.benefit else None,
         work=work.scratch / "states",
         on_progress=work.on_progress,
     )
@@ -93,18 +91,12 @@ def chooser(
 ) -> Callable[[Brief, Sequence[Sample]], list[int]]:
     """Choose, of each request's texts, the one of the highest reward."""
     judges = judges_of(work, around, config, gold)
-    if judges.benefit is not None:
-        # Best-of-n needs an order and no scale; gold's copies give one.
-        copies = replace_mentions(
-            gold, gold_names(gold), config=AugmentConfig(), seed=work.cell.seed
-        )
-        judges.benefit.calibrate(copies)
 
     def choose(brief: Brief, samples: Sequence[Sample]) -> list[int]:
         rollouts = [
             Rollout(k // n_each, s.text, s.token_ids, s.ended) for k, s in enumerate(samples)
         ]
-        return best_of(reward_of(brief, config, judges=judges.asked)(rollouts), n_each)
+        return best_of(reward_of(brief, config, judges=judges)(rollouts), n_each)
 
     return choose
 
@@ -129,23 +121,14 @@ def recipe_of(work: Work) -> RecipeConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    asked: Judges
-    benefit: StudentBenefit | None
-
-
 def judges_of(
     work: Work, around: Surroundings, config: RecipeConfig, gold: Sequence[Document]
-) -> _Asked:
+) -> Judges:
     """What the reward asks, of those parts that have a weight."""
-    from notesmith.ner import StudentBenefit
-
     members = _load_committee(work.inputs["committee"])
-    benefit = StudentBenefit.from_committee(members, gold) if config.reward.benefit else None
     # The base model: one that was tuned on gold knows it by heart.
     fluency = fluency_of(load_base(work, around, gold)) if config.reward.fluency else None
-    return _Asked(Judges(members.predict_each, fluency, benefit), benefit)
+    return Judges(members.predict_each, fluency)
 
 
 def _load_committee(folder: Path) -> Committee:
