@@ -84,8 +84,10 @@ class Truth:
 
     def __init__(self, member: Any, docs: Sequence[Document], known: Sequence[Document]) -> None:
         """Take a judge, the documents to measure on, and those it was trained on."""
+        from influence import word_states
+
         self.member, self.docs = member, docs
-        self.scores = member.predict_scores(docs, hidden=True)
+        self.scores = word_states(member, docs)
         self.tags = np.concatenate([self.tag(d, s) for d, s in zip(docs, self.scores, strict=True)])
         self.known = known
         self.before = self.measure([s.probabilities for s in self.scores])
@@ -100,7 +102,7 @@ class Truth:
         Average precision ranks the words by the odds of lying in a mention: neither confidence nor
         marking more or less moves it.
         """
-        from notesmith.ner.influence import soft_f1_gradient
+        from influence import soft_f1_gradient
 
         predicted = [
             doc.with_entities(
@@ -129,9 +131,10 @@ class Truth:
         import copy
 
         import torch
+        from influence import word_states
 
         head = copy.deepcopy(self.member.model.classifier)
-        scored = self.member.predict_scores(group, hidden=True)
+        scored = word_states(self.member, group)
         hidden = torch.from_numpy(np.concatenate([s.hidden for s in scored]))
         tags = np.concatenate([self.tag(d, s) for d, s in zip(group, scored, strict=True)])
         optimizer = torch.optim.SGD(head.parameters(), lr=rate)
@@ -370,7 +373,7 @@ def predict(
     material: Material, committee: Any, scopes: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Benefit of each group by every way of taking it, and processor seconds of 1,000 texts."""
-    from notesmith.ner.influence import StudentBenefit
+    from influence import StudentBenefit
 
     texts = [doc for _, docs in material.groups for doc in docs]
     of_group = np.repeat(

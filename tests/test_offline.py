@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 import torch
+from benchmarks.leak import check_no_leak, fingerprint
 from pytest_socket import SocketBlockedError
 from typer.testing import CliRunner
 
@@ -25,7 +26,6 @@ from notesmith.cli.app import app
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.errors import StageError
-from notesmith.evaluate.leak import check_no_leak, fingerprint
 from notesmith.experiment import engine
 from notesmith.experiment.artefacts import load_candidates
 from notesmith.experiment.stages import common

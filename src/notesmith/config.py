@@ -262,9 +262,6 @@ class RewardConfig(Config):
     agreement_cap: Ratio = Field(
         0.8, description="agreement above this is worth no more: full agreement rewards easy text"
     )
-    benefit: float = Field(
-        0.0, ge=0, description="weight: predicted fall of the student's held-out loss"
-    )
     fluency: float = Field(
         0.5, ge=0, description="weight: log-probability a token within gold's own band"
     )

@@ -40,9 +40,9 @@ def test_nested_the_innermost_gives_the_colour():
 
 
 def test_hues_are_the_same_for_the_same_labels_and_differ():
-    labels = [f"L{i}" for i in range(41)]
-    assert hues([], labels) == hues([], reversed(labels))
-    assert len(set(hues([], labels).values())) == 41
+    docs = [Document("d", "a", (Entity("T1", f"L{i}", ((0, 1),)),)) for i in range(41)]
+    assert hues(docs) == hues(docs[::-1])
+    assert len(set(hues(docs).values())) == 41
 
 
 def test_control_characters_become_visible():

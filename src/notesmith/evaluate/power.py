@@ -113,11 +113,10 @@ def detectable(
     n_replicates: int,
     *,
     se_documents: float = 0.0,
-    power_wanted: float = POWER,
     alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> float | None:
-    """The true difference that would be found with ``power_wanted``; None for one replicate.
+    """The true difference that would be found with a chance of ``POWER``; None for one replicate.
 
     ``sd_from`` as in ``power``: with it, the difference that is stated from a run's own spread is
     found so often by further runs of this size, and not only by those whose spread was known.
@@ -128,7 +127,7 @@ def detectable(
         return 0.0
 
     def lacking(difference: float) -> float:
-        return power_wanted - power(
+        return POWER - power(
             difference,
             sd,
             n_replicates,
@@ -148,7 +147,6 @@ def replicates_needed(
     sd: float,
     *,
     se_documents: float = 0.0,
-    power_wanted: float = POWER,
     alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> int | None:
@@ -158,7 +156,7 @@ def replicates_needed(
 
     def enough(n: int) -> bool:
         found = power(difference, sd, n, se_documents=se_documents, alpha=alpha, sd_from=sd_from)
-        return found >= power_wanted
+        return found >= POWER
 
     return _fewest(enough, 1, _MOST_REPLICATES)
 
@@ -170,7 +168,6 @@ def needed(
     n_replicates: int,
     n_documents: int,
     se_documents: float = 0.0,
-    power_wanted: float = POWER,
     alpha: float = ERROR_RATE,
     sd_from: int | None = None,
 ) -> Needed:
@@ -185,7 +182,6 @@ def needed(
         n_replicates: as many as there are, 2 at least.
         n_documents: test documents there are.
         se_documents: standard error from the documents that all replicates share.
-        power_wanted: chance of finding it.
         alpha: error rate.
         sd_from: replicates that ``sd`` was estimated from, as in ``power``.
 
@@ -196,7 +192,7 @@ def needed(
     def finds(replicates: int, documents: float) -> bool:
         error = se_documents * (n_documents / documents) ** 0.5
         found = power(difference, sd, replicates, se_documents=error, alpha=alpha, sd_from=sd_from)
-        return found >= power_wanted
+        return found >= POWER
 
     return Needed(
         difference=difference,
@@ -204,7 +200,6 @@ def needed(
             difference,
             sd,
             se_documents=se_documents,
-            power_wanted=power_wanted,
             alpha=alpha,
             sd_from=sd_from,
         ),

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from notesmith.ner.crossfit import Committee, train_committee
     from notesmith.ner.decode import Decision, WordScores
-    from notesmith.ner.influence import StudentBenefit
     from notesmith.ner.model import NerModel, load_ner
     from notesmith.ner.onnx_export import export_onnx
     from notesmith.ner.student import Student, load_student
@@ -23,7 +22,6 @@ __all__ = [
     "NerModel",
     "NerResult",
     "Student",
-    "StudentBenefit",
     "WordScores",
     "export_onnx",
     "load_ner",
@@ -35,7 +33,6 @@ __all__ = [
 _HOME = {
     "Committee": "crossfit",
     "train_committee": "crossfit",
-    "StudentBenefit": "influence",
     "NerModel": "model",
     "Decision": "decode",
     "WordScores": "decode",

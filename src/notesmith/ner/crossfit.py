@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from notesmith.ner.train import train_ner
 from notesmith.ner.words import best_tags, to_entities
 from notesmith.progress import OnProgress, silent
 
-T = TypeVar("T")
 Made = Sequence[Document] | Callable[[Sequence[Document]], Sequence[Document]]
 """Made documents that name their parents, or what makes them from the gold a member may see."""
 
@@ -47,29 +45,17 @@ class Committee:
         docs = [Document(f"text-{i}", text) for i, text in enumerate(texts)]
         return [member.predict(docs) for member in self.members]
 
-    def predict_held_out(self, docs: Sequence[Document]) -> list[Document]:
-        """Label the gold ``docs``, each by the member that did not train on it.
-
-        Raises:
-            StageError: a document was in no member's held-out fold.
-        """
-        return self._held_out(docs, lambda member, own: member.predict(own))
-
     def scores_held_out(self, docs: Sequence[Document]) -> list[WordScores]:
         """Tag probabilities of the gold ``docs``, by the member that did not train on each.
 
         Raises:
             StageError: a document was in no member's held-out fold.
         """
-        return self._held_out(docs, lambda member, own: member.predict_scores(own))
-
-    def _held_out(
-        self, docs: Sequence[Document], ask: Callable[[NerModel, list[Document]], list[T]]
-    ) -> list[T]:
-        by_id: dict[str, T] = {}
+        by_id: dict[str, WordScores] = {}
         for member, ids in zip(self.members, self.held_out, strict=True):
             own = [doc for doc in docs if doc.id in ids]
-            by_id |= {doc.id: x for doc, x in zip(own, ask(member, own), strict=True)}
+            scores = member.predict_scores(own)
+            by_id |= {doc.id: row for doc, row in zip(own, scores, strict=True)}
         if missing := [d.id for d in docs if d.id not in by_id]:
             raise StageError(f"{shown_doc(missing[0])} was held out from no member")
         return [by_id[d.id] for d in docs]

@@ -27,14 +27,12 @@ class WordScores:
     """What the student thinks of each word of a document.
 
     ``words[i]`` is a character range; row i of ``probabilities`` (float32, tags in
-    ``NerModel.tags`` order) belongs to it, row i of ``hidden`` (float32, last layer, the head's
-    input) where it was asked for, and row i of ``attributes`` (float32 logits, the classes of all
-    attributes side by side) where the student has learnt some.
+    ``NerModel.tags`` order) belongs to it, and row i of ``attributes`` (float32 logits, the classes
+    of all attributes side by side) where the student has learnt some.
     """
 
     words: tuple[Span, ...]
     probabilities: NDArray[np.float32]
-    hidden: NDArray[np.float32] | None = None
     attributes: NDArray[np.float32] | None = None
 
 

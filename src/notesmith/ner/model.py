@@ -1,4 +1,4 @@
-"""A trained student: predict documents, word probabilities and hidden states; save and load."""
+"""A trained student: predict documents and word probabilities; save and load."""
 
 from __future__ import annotations
 
@@ -98,39 +98,31 @@ class NerModel:
         self,
         docs: Sequence[Document],
         *,
-        hidden: bool = False,
         batch_tokens: int = 4096,
         on_progress: OnProgress = silent,
     ) -> list[WordScores]:
-        """Tag probabilities of every word, and with ``hidden`` the states that the head reads.
+        """Tag probabilities of every word, and the logits of attributes where some were learnt.
 
-        A word that the tokenizer drops (a control character) is surely O and has a zero state.
+        A word that the tokenizer drops (a control character) is surely O.
         """
         encoded = encode(docs, self.tokenizer, self.config, max_positions=max_positions(self.model))
-        n_tags, width = len(self.tags), int(self.model.config.hidden_size)
-        probabilities = surely_outside(encoded.words, n_tags)
+        probabilities = surely_outside(encoded.words, len(self.tags))
         head = self.attribute_head
-        states = word_rows(encoded.words, width) if hidden else None
         classes = word_rows(encoded.words, head.out_features) if head is not None else None
-        for window, found in self._run(encoded, hidden, batch_tokens, on_progress):
+        for window, probs, logits in self._run(encoded, batch_tokens, on_progress):
             index = list(window.word_index)
-            for tables, values in zip((probabilities, states, classes), found, strict=True):
-                if tables is not None and values is not None:
-                    tables[window.doc][index] = values
+            probabilities[window.doc][index] = probs
+            if classes is not None and logits is not None:
+                classes[window.doc][index] = logits
         return [
-            WordScores(
-                w,
-                probabilities[i],
-                states[i] if states is not None else None,
-                classes[i] if classes is not None else None,
-            )
+            WordScores(w, probabilities[i], classes[i] if classes is not None else None)
             for i, w in enumerate(encoded.words)
         ]
 
     def _run(
-        self, encoded: Encoded, hidden: bool, batch_tokens: int, on_progress: OnProgress
-    ) -> Iterator[tuple[Window, list[NDArray[np.float32] | None]]]:
-        """Windows with rows of their words: probabilities, states, logits of attributes."""
+        self, encoded: Encoded, batch_tokens: int, on_progress: OnProgress
+    ) -> Iterator[tuple[Window, NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Windows with rows of their words: probabilities, and logits of attributes."""
         device = next(self.model.parameters()).device
         head = self.attribute_head.to(device) if self.attribute_head is not None else None
         self.model.eval()
@@ -143,20 +135,15 @@ class NerModel:
                 packed_from=self.encoder.packed_from,
             ).to(device)
             with torch.inference_mode(), autocast(device.type, self.config.bf16):
-                needed = hidden or head is not None
-                out = self.model(**batch.inputs, output_hidden_states=needed)
-                probs = batch.words(out.logits).softmax(-1)
-                states = batch.words(out.hidden_states[-1]) if needed else None
+                out = self.model(**batch.inputs, output_hidden_states=head is not None)
+                probs = batch.words(out.logits).softmax(-1).cpu().numpy()
+                states = batch.words(out.hidden_states[-1]) if head is not None else None
             with torch.inference_mode():
-                classes = head(states) if head is not None else None
-            found = [
-                x.cpu().numpy() if x is not None else None
-                for x in (probs, states if hidden else None, classes)
-            ]
+                logits = head(states).cpu().numpy() if head is not None else None
             first = 0
             for window in windows:
                 rows = slice(first, first + len(window.word_index))
-                yield window, [x[rows] if x is not None else None for x in found]
+                yield window, probs[rows], logits[rows] if logits is not None else None
                 first = rows.stop
             tokens += batch.n_tokens
             done += len(windows)

@@ -56,7 +56,6 @@ def render_disagreements(
     readings: Mapping[str, Mapping[str, Document]],
     *,
     title: str,
-    context: int = CONTEXT,
 ) -> str:
     """Return the disagreements as one self-contained page.
 
@@ -64,7 +63,6 @@ def render_disagreements(
         found: the disagreements.
         readings: the documents by id and annotator.
         title: the heading.
-        context: characters shown on either side of a place.
     """
     kinds = _filter("kind", "k", [[words(x)] for x in found])
     labels = _filter("label", "l", [x.labels for x in found])
@@ -75,7 +73,7 @@ def render_disagreements(
     for x in found:
         names = [("kind", words(x)), *(("label", label) for label in x.labels)]
         classes = " ".join(class_of[name] for name in names)
-        cards.append(_card(x, readings[x.doc_id], classes, context))
+        cards.append(_card(x, readings[x.doc_id], classes))
     docs = [doc for each in readings.values() for doc in each.values()]
     return (
         environment()
@@ -98,11 +96,9 @@ def _filter(name: str, letter: str, values: Sequence[Sequence[str]]) -> Filter:
     return Filter(name, (every, *((f"{letter}{i}", v, n) for i, (v, n) in enumerate(ordered))))
 
 
-def _card(
-    found: Disagreement, readings: Mapping[str, Document], classes: str, context: int
-) -> Card:
+def _card(found: Disagreement, readings: Mapping[str, Document], classes: str) -> Card:
     text = next(iter(readings.values())).text
-    start, end = _window(text, found.start, found.end, context)
+    start, end = _window(text, found.start, found.end)
     rows = tuple(
         Row(name, bool(found.marks[name]), _cut(readings[name], found, start, end))
         for name in found.marks
@@ -111,9 +107,9 @@ def _card(
     return Card(found.doc_id, place, words(found), classes, rows, start > 0, end < len(text))
 
 
-def _window(text: str, start: int, end: int, context: int) -> tuple[int, int]:
+def _window(text: str, start: int, end: int) -> tuple[int, int]:
     """The place with its context, cut between words where there is a gap."""
-    first, last = max(0, start - context), min(len(text), end + context)
+    first, last = max(0, start - CONTEXT), min(len(text), end + CONTEXT)
     if first:
         gap = text.find(" ", first, start)
         first = first if gap < 0 else gap + 1

@@ -69,12 +69,11 @@ def _outermost(ent: Entity) -> tuple[int, int, str, str]:
     return (-(ent.end - ent.start), ent.start, ent.label, ent.id)
 
 
-def hues(docs: Iterable[Document], labels: Iterable[str] = ()) -> dict[str, float]:
+def hues(docs: Iterable[Document]) -> dict[str, float]:
     """A hue in degrees for every label, the same for the same set of labels."""
-    names = sorted({*labels, *labels_of(docs)})
     return {
         name: float(_HUES[i]) if i < len(_HUES) else round(i * _GOLDEN_ANGLE % 360, 1)
-        for i, name in enumerate(names)
+        for i, name in enumerate(labels_of(docs))
     }
 
 

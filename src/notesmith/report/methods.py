@@ -220,7 +220,6 @@ def _reward_parts(reward: RewardConfig) -> list[str]:
         f"agreement with a committee of {reward.members} students on spans nobody asked for": (
             reward.agreement
         ),
-        "the predicted benefit for a student": reward.benefit,
         "fluency": reward.fluency,
         "density of mentions": reward.density,
         "coverage of the request": reward.coverage_weight if reward.coverage == "part" else 0.0,

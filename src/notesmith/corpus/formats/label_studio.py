@@ -42,7 +42,6 @@ from notesmith.document import Document, Provenance
 from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
 
 __all__ = [
-    "annotators",
     "claims",
     "config_for",
     "labeling_config",
@@ -138,11 +137,6 @@ def read(
         sum(len(task.answers) for task in export.tasks) - sum(len(pool) for _, pool in chosen),
     )
     yield from _documents(export, chosen, tally)
-
-
-def annotators(path: Path) -> list[str]:
-    """Who has annotated tasks of ``path``: e-mails, or numbers where there is none; sorted."""
-    return _names(_tasks(path, Tally("count"), of_models=False))
 
 
 def read_each(

@@ -111,11 +111,6 @@ def read(
     yield from (doc for x in chosen for doc in _documents(x, ids[x.number], tally))
 
 
-def annotators(path: Path) -> list[str]:
-    """Who accepted lines of ``path``, sorted."""
-    return sorted({line.annotator for line in _accepted(path, Tally("count"))})
-
-
 def read_each(path: Path, stem: str, tally: Tally) -> dict[str, list[Document]]:
     """The documents of each annotator by name, to measure how well they agree."""
     lines = list(_accepted(path, tally))

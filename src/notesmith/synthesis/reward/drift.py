@@ -19,13 +19,9 @@ class Drift:
     ``new_name_ratio`` is the share of these that gold lacks; ``words`` is the mean of a text's
     white-space words; ``density`` is mentions a word, those nobody asked for too;
     ``self_similarity`` is the mean of each text's largest similarity to another one, mentions
-    masked, 0 to 1; ``gate_pass_ratio`` is of all ``n_completions``. ``asked_…`` is what a batch
-    that does as it is told would have.
+    masked, 0 to 1. ``asked_…`` is what a batch that does as it is told would have.
     """
 
-    n_completions: int
-    n_parsed: int
-    gate_pass_ratio: float
     distinct_names: int
     new_name_ratio: float
     words: float
@@ -54,9 +50,6 @@ def drift_of(cases: Sequence[Case], gold_names: Collection[tuple[str, str]]) -> 
     asked_names = {(label, fold_mention(name)) for r in asked for label, name in r.mentions}
     asked_words = sum(r.words for r in asked)
     return Drift(
-        n_completions=len(cases),
-        n_parsed=len(parsed),
-        gate_pass_ratio=sum(case.gate is None for case in cases) / max(1, len(cases)),
         distinct_names=len(names),
         new_name_ratio=len(names - set(gold_names)) / max(1, len(names)),
         words=n_words / max(1, len(parsed)),

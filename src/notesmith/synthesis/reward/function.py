@@ -177,8 +177,6 @@ class RewardModel:
             values["fluency"] = [
                 arithmetic.trapezoid(found, band) for found in self._judges.log_probs(docs)
             ]
-        if "benefit" in values:
-            values["benefit"] = self._judges.benefits(docs)
         for reward in self._user:
             if reward.part in values:
                 values[reward.part] = reward(docs)

@@ -1,4 +1,4 @@
-"""What is asked about a text besides arithmetic: a committee, a language model, the student."""
+"""What is asked about a text besides arithmetic: a committee and a language model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Members = Callable[[Sequence[str]], Sequence[Sequence[Document]]]
 Fluency = Callable[[Sequence[str]], Sequence[float]]
-Benefit = Callable[[Sequence[Document]], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +24,10 @@ class Judges:
 
     ``committee``: texts to each member's labels of them (``Committee.predict_each``).
     ``fluency``: mean natural-log probability a token of each text under a fixed language model.
-    ``benefit``: what each document is worth to the student, 0 to 1.
     """
 
     committee: Members | None = None
     fluency: Fluency | None = None
-    benefit: Benefit | None = None
 
     def votes(self, docs: Sequence[Document]) -> list[dict[Mark, float]]:
         """Share of the committee's members that find each mark, for each document.
@@ -53,14 +50,6 @@ class Judges:
         """
         values = self.fluency([doc.text for doc in docs]) if self.fluency else None
         return checked("fluency", values, docs, in_range=False)
-
-    def benefits(self, docs: Sequence[Document]) -> list[float]:
-        """What each document is worth to the student, 0 to 1.
-
-        Raises:
-            StageError: there is no such measure, or it gave no number from 0 to 1 for one.
-        """
-        return checked("benefit", self.benefit(docs) if self.benefit else None, docs)
 
 
 def fluency_of(lm: LanguageModel, *, batch_size: int = 64) -> Fluency:

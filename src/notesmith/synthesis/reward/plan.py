@@ -46,14 +46,12 @@ def plan_parts(
     no_request = "" if has_request else "there is no request"
     no_committee = "" if judges.committee else "no committee was given"
     no_fluency = no_gold if judges.fluency else "no language model was given"
-    no_benefit = "" if judges.benefit else "no measure of benefit was given"
     covered = no_request or (_GATE if config.coverage == "gate" else "")
     weighted = {
         "agreement": (config.agreement, no_committee),
         "coverage": (config.coverage_weight, covered),
         "density": (config.density, no_request),
         "fluency": (config.fluency, no_fluency),
-        "benefit": (config.benefit, no_benefit),
         **{name: (config.user_weight, "") for name in user},
     }
     scaling = {"novelty": (config.novelty, no_gold), "diversity": (config.diversity, "")}

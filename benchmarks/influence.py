@@ -1,17 +1,17 @@
 """Student benefit: how far a step of training on a made text is predicted to help on gold.
 
-For the reward of the generator. Each judge is a student trained on gold *and* its mention-replaced
-copies, so that nothing is paid for what that cheap rival already gives; it is asked about gold that
-it was not trained on. The first-order estimate follows TracIn (Pruthi et al., "Estimating Training
-Data Influence by Tracing Gradient Descent", NeurIPS 2020), of the head alone by default, whose
-gradients are known in closed form: one forward pass a judge.
+It was to be a part of the generator's reward, and was not admitted. Each judge is a student trained
+on gold *and* its mention-replaced copies, so that nothing is paid for what that cheap rival already
+gives; it is asked about gold that it was not trained on. The first-order estimate follows TracIn
+(Pruthi et al., "Estimating Training Data Influence by Tracing Gradient Descent", NeurIPS 2020), of
+the head alone by default, whose gradients are known in closed form: one forward pass a judge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -23,10 +23,10 @@ from notesmith.document import Document
 from notesmith.errors import ModelError, StageError
 from notesmith.ner.batch import collate
 from notesmith.ner.crossfit import Committee, Made, train_committee
-from notesmith.ner.decode import WordScores
-from notesmith.ner.encoder import max_positions
+from notesmith.ner.decode import WordScores, surely_outside, word_rows
+from notesmith.ner.encoder import autocast, max_positions
 from notesmith.ner.model import NerModel
-from notesmith.ner.windows import encode
+from notesmith.ner.windows import batches, encode
 from notesmith.ner.words import IGNORED, tag_words
 from notesmith.progress import OnProgress, silent
 
@@ -38,6 +38,47 @@ Floats = NDArray[np.float64]
 _NUDGE = 0.005
 """Fall of the held-out loss that a finite step along its gradient is sized for."""
 _WINDOWS = 32
+_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class WordStates(WordScores):
+    """Scores of words, with row i of ``hidden`` (float32, last layer) that the head reads."""
+
+    hidden: NDArray[np.float32] = field(kw_only=True)
+
+
+def word_states(model: NerModel, docs: Sequence[Document]) -> list[WordStates]:
+    """Tag probabilities and hidden states of every word.
+
+    A word that the tokenizer drops (a control character) is surely O and has a zero state.
+    """
+    encoded = encode(docs, model.tokenizer, model.config, max_positions=max_positions(model.model))
+    probabilities = surely_outside(encoded.words, len(model.tags))
+    states = word_rows(encoded.words, int(model.model.config.hidden_size))
+    device = next(model.model.parameters()).device
+    model.model.eval()
+    for windows in batches(encoded.windows, _BATCH_TOKENS):
+        batch = collate(
+            windows,
+            pad=model.encoder.pad,
+            pieces=model.config.pieces,
+            packed_from=model.encoder.packed_from,
+        ).to(device)
+        with torch.inference_mode(), autocast(device.type, model.config.bf16):
+            out = model.model(**batch.inputs, output_hidden_states=True)
+            probs = batch.words(out.logits).softmax(-1).cpu().numpy()
+            hidden = batch.words(out.hidden_states[-1]).cpu().numpy()
+        first = 0
+        for window in windows:
+            index, rows = list(window.word_index), slice(first, first + len(window.word_index))
+            probabilities[window.doc][index] = probs[rows]
+            states[window.doc][index] = hidden[rows]
+            first = rows.stop
+    return [
+        WordStates(words, found, hidden=hidden)
+        for words, found, hidden in zip(encoded.words, probabilities, states, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +207,11 @@ def fold_gradient(
         StageError: no word of ``docs`` lies in a mention, or a label is not among the model's.
         ModelError: the head is not one linear layer on the last hidden state.
     """
-    scores = model.predict_scores(docs, hidden=True)
+    scores = word_states(model, docs)
     tags = np.concatenate(_tags(model, docs, scores))
     _check_mentions(docs, tags)
     probs = np.concatenate([score.probabilities for score in scores])
-    hidden = np.concatenate([_hidden(score) for score in scores]).astype(np.float64)
+    hidden = np.concatenate([score.hidden for score in scores]).astype(np.float64)
     _check_head(model, hidden, probs)
     if loss == "soft-f1":
         found = soft_f1_gradient(probs, tags)
@@ -193,7 +234,7 @@ def errors(probabilities: NDArray[Any], tags: NDArray[np.int64]) -> Floats:
 
 
 def text_benefit(
-    gradient: HeadGradient, score: WordScores, tags: NDArray[np.int64], *, per: Per
+    gradient: HeadGradient, score: WordStates, tags: NDArray[np.int64], *, per: Per
 ) -> float:
     """Σ eᵀ G h over the words of one text, by head; 0 where it has no word that counts.
 
@@ -206,7 +247,7 @@ def text_benefit(
         return 0.0
     probs = score.probabilities
     error = errors(gradient.calibration.adjust(probs) if gradient.calibration else probs, tags)
-    weight, bias = error.T @ _hidden(score).astype(np.float64), error.sum(0)
+    weight, bias = error.T @ score.hidden.astype(np.float64), error.sum(0)
     product = float((weight * gradient.weight).sum() + bias @ gradient.bias)
     if per == "word":
         return product / n_words
@@ -222,7 +263,7 @@ class StudentBenefit:
     Unlike ranks it keeps telling texts beyond the reference apart and does not blow up the noise
     where most values lie.
 
-    No setting is admitted as a reward so far (``docs/explanation/student-benefit.md``).
+    No setting was admitted as a reward (``docs/explanation/student-benefit.md``).
     """
 
     def __init__(
@@ -329,7 +370,7 @@ class StudentBenefit:
         return Benefits(per_fold, per_fold.mean(0) - per_fold.std(0) / 2)
 
     def _by_head(self, i: int, docs: Sequence[Document]) -> list[float]:
-        scores = self.members[i].predict_scores(docs, hidden=True)
+        scores = word_states(self.members[i], docs)
         tags = _tags(self.members[i], docs, scores)
         return [
             text_benefit(self._gradients[i], score, row, per=self.per)
@@ -493,12 +534,6 @@ def _cross_entropy(score: WordScores, tags: NDArray[np.int64]) -> float:
         return 0.0
     picked = score.probabilities[counted, tags[counted]].astype(np.float64)
     return float(-np.log(np.maximum(picked, 1e-30)).mean())
-
-
-def _hidden(score: WordScores) -> NDArray[np.float32]:
-    if score.hidden is None:
-        raise ValueError("scores without hidden states; ask predict_scores for them")
-    return score.hidden
 
 
 def _check_head(model: NerModel, hidden: Floats, probabilities: NDArray[np.float32]) -> None:

@@ -1,8 +1,8 @@
 import pytest
+from benchmarks.leak import check_no_leak, find_leaks, fingerprint
 
 from notesmith.document import Document
 from notesmith.errors import StageError
-from notesmith.evaluate.leak import check_no_leak, find_leaks, fingerprint
 
 TEST = Document(
     "test-1",

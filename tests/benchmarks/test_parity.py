@@ -3,13 +3,13 @@
 import random
 
 import pytest
+from benchmarks.parity import to_tags
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 from seqscore.scoring import score_label_sequences
 
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
-from notesmith.evaluate.parity import to_tags
 from notesmith.metrics import score
 
 LABELS = ("Disease", "Drug", "Test")
