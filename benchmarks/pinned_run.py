@@ -57,13 +57,8 @@ members = 2
 
 [rl]
 steps = 2
-rounds = 1
-prompts = 2
-prompts_per_round = 6
 completions = 4
-batch_size = 4
 max_new_tokens = 32
-evaluate_every = 1
 held_out = 4
 save_every = 1
 """
@@ -115,10 +110,11 @@ ARMS = {
     "synthetic + replacement": 'made = ["synthetic", "replaced"]\nner = { steps = 14 }',
     "base": 'made = ["synthetic"]\ntuned = false',
     "best of 2": 'made = ["synthetic"]\nbest_of = 2',
-    "grpo": 'made = ["synthetic"]\nrl = { method = "grpo" }',
-    "best-of-n": 'made = ["synthetic"]\nrl = { method = "best-of-n" }',
-    "dpo": 'made = ["synthetic"]\nrl = { method = "dpo" }',
+    "grpo": 'made = ["synthetic"]\nrl = { method = "grpo", prompts = 2, evaluate_every = 1 }',
+    "best-of-n": 'made = ["synthetic"]\nrl = { method = "best-of-n", ROUNDS }',
+    "dpo": 'made = ["synthetic"]\nrl = { method = "dpo", ROUNDS }',
 }
+ROUNDS = "rounds = 1, prompts_per_round = 6, batch_size = 4"
 # What a clock or the machine decides.
 VOLATILE = ("seconds", "peak_memory_bytes", "tokens_per_second", "created", "machine", "versions")
 VOLATILE_FILES = ("metrics.json", "done.json")
@@ -126,7 +122,10 @@ VOLATILE_FILES = ("metrics.json", "done.json")
 
 def recipes() -> dict[str, str]:
     """The two recipes as TOML, by name."""
-    arms = "\n".join(f'[[arm]]\nname = "{name}"\n{more}\n' for name, more in ARMS.items())
+    arms = "\n".join(
+        f'[[arm]]\nname = "{name}"\n{more}\n'.replace("ROUNDS", ROUNDS)
+        for name, more in ARMS.items()
+    )
     both = 'dev = "demo:dev"\ntest = "demo:test"'
     return {
         "held-out": HELD_OUT.format(common=COMMON.format(held_out=both), arms=arms),
