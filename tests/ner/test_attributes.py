@@ -184,7 +184,7 @@ def test_what_is_no_name_is_refused(names) -> None:
 
 
 def test_no_names_are_no_part_of_keys() -> None:
-    dumped = NerConfig(attributes=()).model_dump(mode="json", exclude_none=True)
+    dumped = NerConfig(attributes=()).model_dump(mode="json", exclude_defaults=True)
     assert "attributes" not in dumped and NerConfig(attributes=()) == NerConfig()
     assert NerConfig(attributes=("negated",)).mentions_only() == NerConfig()
 
