@@ -1,6 +1,7 @@
 """A server writes for arms that are not tuned: here, or elsewhere with a recorded consent."""
 
 import json
+import re
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -22,7 +23,7 @@ from .doubles import DOUBLES, tiny_recipe, write_notes
 
 ARMS = [{"name": "gold"}, {"name": "prompted", "made": ["synthetic"], "tuned": False}]
 INSTEAD = {name: run for name, run in DOUBLES.items() if name != "sample"}
-TEXT = "The patient reports <Sign>cough</> and no {} since Monday.\n\nMore"
+TEXT = "The patient reports <Sign>{}</> and no {} since Monday.\n\nMore"
 
 
 class Answering(ThreadingHTTPServer):
@@ -45,7 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.server.requests
         asked.append((self.path, json.loads(body), dict(self.headers)))
         failed = len(asked) > self.server.most
-        text = TEXT.format("abcdefghijklmnopqrstuvwxyz"[len(asked) % 26] * 5)
+        sign = ["cough", *re.findall("Sign: ([^|;\n]+)", asked[-1][1]["prompt"])][-1].strip()
+        text = TEXT.format(sign, "abcdefghijklmnopqrstuvwxyz"[len(asked) % 26] * 5)
         choice = {"text": text, "finish_reason": "stop"}
         answer = json.dumps({"choices": [choice], "usage": {"completion_tokens": 9}}).encode()
         self.send_response(500 if failed else 200)
@@ -107,10 +109,8 @@ def test_a_server_on_this_machine_writes_what_an_arm_trains_on(
     assert headers["Authorization"] == "Bearer sk-plant"
     (cell,) = (tmp_path / "run" / "cells" / "sample").iterdir()
     made = [candidate.result for candidate in files.load_candidates(cell)]
-    assert made and {doc.provenance.model for doc in made if isinstance(doc, Document)} == {
-        "big-model"
-    }
-    assert all(doc.mentions() == ["cough"] for doc in made if isinstance(doc, Document))
+    assert all(isinstance(doc, Document) and doc.provenance.model == "big-model" for doc in made)
+    assert any(doc.mentions() for doc in made) and not any("More" in doc.text for doc in made)
     assert not (tmp_path / "run" / "consents.json").exists()
     assert result.results.notices == write_results(tmp_path / "run").results.notices
     assert not any("were sent" in notice for notice in result.results.notices)
