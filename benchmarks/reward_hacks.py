@@ -320,7 +320,7 @@ def measure(work: Work[rl.Settings], n: int) -> list[dict[str, Any]]:
     middle = float(np.median(passed))
     rows = [_row("honest text of the fine-tuned model", honest, middle)]
     found = candidates_from(
-        replace_requests(plan, N_EACH), drawn, provenance_of(lm, work.cell.seed)
+        replace_requests(plan, N_EACH), drawn, provenance_of(lm.name, work.cell.seed)
     )
     cases = _cases(plan, rollouts, honest, found, names.names)
     for name, hack in HACKS.items():

@@ -45,8 +45,9 @@ def cli_page() -> str:
         "",
         "An expected error is one line on stderr and exit code 1; wrong usage is exit code 2; an",
         "interrupt is 130. Everything outside the run folder goes below `$NOTESMITH_HOME`",
-        "(`~/.notesmith` if not set). No command sends anything anywhere; a model that is named is",
-        "fetched from the Hugging Face hub only with `--hub`, or with `hub = true` in the recipe.",
+        "(`~/.notesmith` if not set). No command sends text off this machine but `notesmith run`",
+        "with `--send-text-to HOST`. A model that is named is fetched from the Hugging Face hub",
+        "only with `--hub`, or with `hub = true` in the recipe.",
         "",
     ]
     for path, command in _commands(typer.main.get_command(app), ()):

@@ -234,6 +234,15 @@ class SampleConfig(Config):
     bf16: Literal["auto", "yes", "no"] = Field(
         "auto", description="bfloat16 weights while sampling; auto where the processor has it"
     )
+    server: str | None = Field(
+        None,
+        min_length=1,
+        description="address of an OpenAI-compatible server that writes for arms that are not "
+        "tuned, as in 'http://127.0.0.1:8000/v1'; needs server_model and constrain = 'none'",
+    )
+    server_model: str | None = Field(
+        None, min_length=1, description="name of the model on that server"
+    )
 
 
 class SynthesizeConfig(Config):

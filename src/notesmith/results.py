@@ -195,6 +195,12 @@ class Results(Findings):
         return config.model_dump(mode="json", exclude_none=True)
 
     @property
+    def served(self) -> Model | None:
+        """The model on a server that wrote, of which no more than its name is known."""
+        name = self.config.sample.server_model
+        return Model(name=name, licence="unknown") if name else None
+
+    @property
     def ran(self) -> frozenset[str]:
         """Stages of which at least one cell was finished."""
         return frozenset(stage.stage for stage in self.stages if stage.cells)

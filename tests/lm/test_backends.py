@@ -9,7 +9,7 @@ import pytest
 from notesmith.config import SampleConfig
 from notesmith.errors import ConfigError, MissingExtraError, StageError
 from notesmith.lm.backends import seed_of, server
-from notesmith.lm.backends.server import ServerBackend, resolve
+from notesmith.lm.backends.server import ServerBackend, key_from_environment, resolve
 from notesmith.lm.backends.vllm import VllmBackend
 from notesmith.lm.constrain import MarkConstraint
 from notesmith.lm.samples import Sample
@@ -29,22 +29,23 @@ def resolving_to(monkeypatch, *addresses):
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_needs_no_consent(monkeypatch, address):
     resolving_to(monkeypatch, address)
-    assert resolve("http://somewhere:8000/v1/", consent=False).path == "/v1"
+    assert resolve("http://somewhere:8000/v1/").path == "/v1"
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5", "192.168.1.4", "fd12::1", "8.8.8.8"])
 def test_other_machines_need_consent(monkeypatch, address):
     resolving_to(monkeypatch, address)
-    with pytest.raises(ConfigError, match="consent explicitly"):
-        resolve("https://gpu.example/v1", consent=False)
-    endpoint = resolve("https://gpu.example/v1", consent=True)
-    assert (endpoint.address, endpoint.port) == (address, 443)
+    for consent in (frozenset(), frozenset({"other.example"})):
+        with pytest.raises(ConfigError, match=r"consent with --send-text-to gpu\.example"):
+            resolve("https://gpu.example/v1", consent=consent)
+    endpoint = resolve("https://GPU.example/v1", consent=frozenset({"gpu.Example"}))
+    assert (endpoint.address, endpoint.port, endpoint.is_local) == (address, 443, False)
 
 
 def test_the_open_network_needs_tls(monkeypatch):
     resolving_to(monkeypatch, "8.8.8.8")
     with pytest.raises(ConfigError, match="use https"):
-        resolve("http://gpu.example/v1", consent=True)
+        resolve("http://gpu.example/v1", consent=frozenset({"gpu.example"}))
 
 
 @pytest.mark.parametrize(
@@ -67,17 +68,17 @@ def test_the_open_network_needs_tls(monkeypatch):
 def test_metadata_and_link_local_addresses_are_refused_even_with_consent(monkeypatch, address):
     resolving_to(monkeypatch, "127.0.0.1", address)
     with pytest.raises(ConfigError, match="which is refused"):
-        resolve("http://metadata.example/v1", consent=True)
+        resolve("http://metadata.example/v1", consent=frozenset({"metadata.example"}))
 
 
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "localhost:8000", "http://", "http://a:b@localhost/v1",
-     "http://localhost/v1?key=1"],
+     "http://localhost/v1?key=1", "http://localhost:99999999/v1", "http://[::1/v1"],
 )  # fmt: skip
 def test_odd_urls_are_refused(url):
     with pytest.raises(ConfigError, match="the server's URL"):
-        resolve(url, consent=True)
+        resolve(url)
 
 
 class FakeConnection:
@@ -112,7 +113,8 @@ def backend(monkeypatch):
     monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(FakeConnection, "answers", [])
     monkeypatch.setattr(FakeConnection, "requests", [])
-    return ServerBackend("http://localhost:8000/v1", "m", api_key="sk-plant", extra={"n": 1})
+    endpoint = resolve("http://localhost:8000/v1")
+    return ServerBackend(endpoint, "m", api_key="sk-plant", stop="\n\n")
 
 
 def test_a_server_writes_the_samples(backend):
@@ -131,7 +133,7 @@ def test_a_server_writes_the_samples(backend):
         "top_p": 0.95,
         "top_k": 64,
         "seed": seed_of(7, 1),
-        "n": 1,
+        "stop": ["\n\n"],
     }
     assert headers["Authorization"] == "Bearer sk-plant"
 
@@ -164,6 +166,16 @@ def test_a_servers_faults_show_no_text_and_no_key(backend, answer, message):
         backend.sample(["a prompt"], CONFIG, seed=0)
     shown = f"{caught.value!r} {caught.value.__cause__!r} {backend!r}"
     assert not any(word in shown for word in ("secret", "sk-plant", "a prompt"))
+
+
+def test_the_key_comes_from_the_environment_and_is_not_shown(monkeypatch):
+    assert key_from_environment() is None
+    monkeypatch.setenv("NOTESMITH_SERVER_KEY", " sk-plant\n")
+    assert key_from_environment() == "sk-plant"
+    monkeypatch.setenv("NOTESMITH_SERVER_KEY", "sk\nplant")
+    with pytest.raises(ConfigError, match="characters that no key has") as caught:
+        key_from_environment()
+    assert "plant" not in str(caught.value)
 
 
 def test_backends_that_cannot_constrain_say_so(backend):

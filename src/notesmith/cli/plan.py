@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,8 @@ def plan(
     """Say what a run takes and can show, before it; exit code 1 if it cannot succeed.
 
     Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
-    (nothing), and what is written where. Nothing is computed and the test set stays sealed.
+    (nothing, as a rule), and what is written where. Nothing is computed and the test set stays
+    sealed.
     """
     from notesmith.experiment.recipes import load_recipe
     from notesmith.forecast.forecast import forecast_run
@@ -92,16 +94,8 @@ def show(found: Forecast, console: Screen) -> None:
     line(_time(found))
     line(_room(found))
     line(_gain(found))
-    fetched = [f"{model.hub_id} ({model.field})" for model in found.hub if not model.here]
-    if fetched:
-        line(
-            f"Leaves the machine: a request to the model hub for {', '.join(fetched)}, once; "
-            "no text."
-        )
-        if gated := [model.hub_id for model in found.hub if model.gated and not model.here]:
-            line(f"  {', '.join(gated)}: accept the terms on the hub and log in first.")
-    else:
-        line("Leaves the machine: nothing.")
+    for what in _leaving(found):
+        line(what)
     line("Written (files 0600, folders 0700):")
     for place, what in found.written:
         line(f"  {place}: {what}")
@@ -113,6 +107,22 @@ def show(found: Forecast, console: Screen) -> None:
         line(f"Cannot succeed: {problem.what}. Remedy: {problem.remedy}.", "bold red")
     if not fatal:
         line("Nothing was found that would stop this run.", "green")
+
+
+def _leaving(found: Forecast) -> Iterator[str]:
+    """What leaves the machine, a line each."""
+    fetched = [f"{model.hub_id} ({model.field})" for model in found.hub if not model.here]
+    if fetched:
+        yield (
+            f"Leaves the machine: a request to the model hub for {', '.join(fetched)}, once; "
+            "no text."
+        )
+        if gated := [model.hub_id for model in found.hub if model.gated and not model.here]:
+            yield f"  {', '.join(gated)}: accept the terms on the hub and log in first."
+    if found.sends_to:
+        yield f"Leaves the machine: prompts with labelled text, to {found.sends_to}."
+    if not fetched and not found.sends_to:
+        yield "Leaves the machine: nothing."
 
 
 def _table(found: Forecast) -> object:

@@ -44,6 +44,14 @@ def run(
         str,
         typer.Option(metavar="REASON", help="Open a test set once more for another plan; counted."),
     ] = "",
+    send_text_to: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="Consent to send prompts with labelled text to the host of sample.server, which "
+            "is not this machine; recorded in the run folder and told in the report.",
+        ),
+    ] = "",
     hub: Annotated[
         bool,
         typer.Option("--hub", help="May fetch the models that the recipe names from a model hub."),
@@ -87,6 +95,7 @@ def run(
                 max_minutes=max_minutes,
                 keep_models=keep_models,
                 another_opening=another_opening,
+                consent=frozenset({send_text_to} - {""}),
                 is_preview=preview,
                 jobs=jobs,
                 on_progress=display.on_progress,

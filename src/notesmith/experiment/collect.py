@@ -6,7 +6,7 @@ Works on whatever is finished, so that a run can be looked at before its end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def results_of(
     created: str,
     seal: SealFacts | None = None,
     planned: Mapping[int, int] | None = None,
+    sent: Sequence[str] = (),
 ) -> Results:
     """The results of all finished cells of ``plan``.
 
@@ -63,6 +64,7 @@ def results_of(
         created: ISO date.
         seal: what is to be said of it (``gate.seal_facts``), where something was opened.
         planned: draws that were sealed, by size.
+        sent: sentences on text that left the machine.
 
     Raises:
         StageError: nothing was scored yet.
@@ -96,7 +98,7 @@ def results_of(
             # A part of the plan is about the arm of the whole, scored or awaited.
             "candidate": config.evaluate.candidate or findings.candidate,
             # What a reader must see before the figures.
-            "notices": (*(seal.notable if seal else ()), *findings.notices),
+            "notices": (*sent, *(seal.notable if seal else ()), *findings.notices),
         },
         recipe=config.name,
         created=created,
@@ -144,7 +146,10 @@ def _varied(config: RecipeConfig, corpus: Mapping[str, CorpusCounts]) -> tuple[s
 
 
 def _shareable(config: RecipeConfig) -> RecipeConfig:
-    """The resolved recipe with paths cut to their last part: results may be shared."""
+    """The resolved recipe with paths cut to their last part: results may be shared.
+
+    The address of a server is left out.
+    """
 
     def last(value: Any) -> Any:
         if isinstance(value, dict):
@@ -153,7 +158,8 @@ def _shareable(config: RecipeConfig) -> RecipeConfig:
             return [last(each) for each in value]
         return without_folders(value) if isinstance(value, str) else value
 
-    return RecipeConfig.model_validate(last(config.model_dump(mode="json")))
+    without = config.model_dump(mode="json", exclude={"sample": {"server"}})
+    return RecipeConfig.model_validate(last(without))
 
 
 def models_of(

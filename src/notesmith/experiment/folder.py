@@ -29,10 +29,11 @@ RECIPE = "recipe.toml"
 MODELS = "models.json"
 SEAL = "seal.json"
 KEEP = "keep-models"
+CONSENTS = "consents.json"
 _SCHEMA = 1
 _FOLDERS = (CELLS, "tables", "figures", "cards")
 _FILES = (
-    *(MARKER, LOCK, RECIPE, RESULTS, MODELS, SEAL, KEEP),
+    *(MARKER, LOCK, RECIPE, RESULTS, MODELS, SEAL, KEEP, CONSENTS),
     *("report.html", "examples.html", "methods.md", "references.bib"),
 )
 

@@ -183,7 +183,8 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
     """The recipe's values that are sealed, with the candidate by name.
 
     Minutes a note turn worth into hours and touch no score; where documents are says nothing of
-    what is in them, and the way by which a model came here nothing of the model.
+    what is in them, and the way by which a model came here, or where it is served, nothing of the
+    model.
     """
     free = {"minutes_per_note"} | ({"folds"} if config.evaluate.protocol == "held-out" else set())
     values = config.model_dump(
@@ -192,6 +193,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
             "name": True,
             "hub": True,
             "corpus": {"train", "dev", "test"},
+            "sample": {"server"},
             "evaluate": free,
         },
     )
@@ -239,10 +241,12 @@ def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
     sealed = seal.plan.recipe
     named = config.corpus.model_dump(mode="json", include={"train", "dev", "test"})
     free = {"minutes_per_note": config.evaluate.minutes_per_note}
+    server = config.sample.server if sealed["sample"].get("server_model") else None
     values = {
         **sealed,
         "name": config.name,
         "corpus": {**sealed["corpus"], **named},
+        "sample": {**sealed["sample"], "server": server},
         "evaluate": {**sealed["evaluate"], **free},
     }
     try:

@@ -14,12 +14,15 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from notesmith.config import Config
 from notesmith.experiment.cost import Amount, CorpusFacts, Peak
 from notesmith.files.checksums import canonical
 from notesmith.progress import OnProgress, silent
+
+if TYPE_CHECKING:
+    from notesmith.lm.backends.server import Endpoint
 
 C = TypeVar("C", bound=Config)
 
@@ -178,7 +181,7 @@ class Context:
 
     ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
     filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
-    converted models; ``terms`` are the user's names by label.
+    converted models; ``terms`` are the user's names by label. ``server`` may be sent prompts.
     """
 
     train: Path
@@ -186,6 +189,7 @@ class Context:
     open_split: OpenSplit
     cache: Path
     terms: Mapping[str, Sequence[str]]
+    server: Endpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

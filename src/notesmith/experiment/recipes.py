@@ -349,9 +349,19 @@ def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
 def check_arms(config: RecipeConfig) -> None:
     """See that arms name sources that there are, and a generator only where they use it.
 
+    Where a server writes, that it writes for all generators: none may be tuned.
+
     Raises:
         ConfigError: one does not.
     """
+    sample = config.sample
+    if (sample.server is None) != (sample.server_model is None):
+        raise ConfigError("sample.server and sample.server_model go together: give both or neither")
+    if sample.server is not None and sample.constrain != "none":
+        raise ConfigError(
+            "a server cannot keep marks in legal places: set sample.constrain = 'none' (text whose "
+            "marks are faulty is dropped and counted)"
+        )
     for arm in config.arm:
         if unknown := [name for name in arm.made if name not in SOURCES]:
             raise ConfigError(
@@ -361,4 +371,9 @@ def check_arms(config: RecipeConfig) -> None:
         if (arm.is_rewarded or not arm.tuned) and not generated:
             raise ConfigError(
                 f"arm {arm.name!r} names a generator and trains on no text of a generator"
+            )
+        if generated and arm.tuned and sample.server is not None:
+            raise ConfigError(
+                f"arm {arm.name!r} has a tuned generator, which a server does not: set tuned = "
+                "false, or leave out sample.server"
             )

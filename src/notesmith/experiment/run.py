@@ -19,6 +19,7 @@ from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment import collect
+from notesmith.experiment.consent import consents_in, record_consent, server_of
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.engine import NONE, Census, OnCell, count, run_cells, unheard
 from notesmith.experiment.examples import examples_of
@@ -79,6 +80,7 @@ def run_recipe(
     max_minutes: float | None = None,
     keep_models: bool = False,
     another_opening: str = "",
+    consent: frozenset[str] = frozenset(),
     is_preview: bool = False,
     jobs: int = 1,
     cache: Path | None = None,
@@ -97,6 +99,8 @@ def run_recipe(
         keep_models: keep the weights of every replicate, not of the first alone.
         another_opening: reason to open the test set though it was opened for another plan, here or
             in another run folder.
+        consent: hosts other than this machine that prompts may be sent to, where ``sample.server``
+            names one; it is recorded in the run folder and stands in the results.
         is_preview: ``config`` is what ``preview`` made: its scores mean nothing, and what it opens
             is not registered.
         jobs: cells to compute side by side, each in a process of its own.
@@ -107,7 +111,7 @@ def run_recipe(
         tell: told what was opened of the test set before.
 
     Raises:
-        ConfigError: a path, an arm or a filter is wrong.
+        ConfigError: a path, an arm or a filter is wrong, or text would leave without consent.
         ModelError: a model is not on this machine, and ``config.hub`` does not allow to fetch it.
         SealError: the test set is sealed under another plan, or was opened for one.
         StageError: another process runs here, or a stage cannot do its work.
@@ -122,11 +126,14 @@ def run_recipe(
             raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
     plan = make_plan(config, outside)
     targets = plan.select(Filters.parse(only))
+    server = server_of(config, consent)
     claim_folder(folder)
     with run_lock(folder):
         gate = Gate(folder, config, paths, another=another_opening, is_preview=is_preview)
         gate.write_down(tell)
         save_recipe(config, folder)
+        if given := record_consent(folder, server, config):
+            tell(f"prompts with labelled text go to {given.host} (model {given.model})")
         if keep_models:  # and whenever this folder is run again
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()
@@ -137,6 +144,7 @@ def run_recipe(
             open_split=gate.open,
             cache=cache or home() / "cache",
             terms=_terms(config),
+            server=server,
         )
         side_by_side = working(jobs, store.root, context, instead)
         with side_by_side if jobs > 1 else nullcontext() as workers:
@@ -254,6 +262,7 @@ def _write(
             created=created,
             seal=seal_facts(sealed),
             planned=sealed.replicates,
+            sent=[consent.sentence for consent in consents_in(folder)],
         )
     except StageError as error:
         log.info("no results yet: %s", error)

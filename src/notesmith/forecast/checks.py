@@ -12,6 +12,7 @@ from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
+from notesmith.experiment.consent import server_of
 from notesmith.experiment.cost import SplitFacts, TrainFacts
 from notesmith.experiment.folder import check_folder
 from notesmith.experiment.gate import Gate, stands_in_train
@@ -20,6 +21,7 @@ from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
 from notesmith.experiment.recipes import RECIPE, load_recipe
 from notesmith.findings import OUT_OF_FOLD
+from notesmith.lm.backends.server import Endpoint, host_of
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
 from notesmith.ner.attributes import attributes_in, check_attributes
@@ -69,6 +71,48 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
                 model.check()
             except ModelError as error:
                 yield Problem(f"{model.field} {error}", f"correct {model.field}")
+
+
+def planned_server(config: RecipeConfig) -> Endpoint | None:
+    """The server that would write, as if consent were given; None where none would.
+
+    Raises:
+        ConfigError: its address is wrong or refused.
+    """
+    url = config.sample.server
+    return None if url is None else server_of(config, frozenset({host_of(url)}))
+
+
+def sends_to(config: RecipeConfig) -> str | None:
+    """The host besides this machine that prompts would go to; None where there is none."""
+    try:
+        server = planned_server(config)
+    except ConfigError:  # ``of_server`` says so
+        return None
+    return None if server is None or server.is_local else server.host
+
+
+def of_server(config: RecipeConfig) -> Iterator[Problem]:
+    """A server that cannot be used, that needs consent, or whose speed is not known."""
+    try:
+        server = planned_server(config)
+    except ConfigError as error:
+        yield Problem(str(error), "correct sample.server")
+        return
+    if server is None:
+        return
+    if not server.is_local:
+        yield Problem(
+            f"prompts with labelled text would be sent to {server.host} (model "
+            f"{config.sample.server_model}), which needs --send-text-to {server.host}",
+            "serve the model on this machine",
+            fatal=False,
+        )
+    yield Problem(
+        "a server writes and its speed is not known: the time of sample is that of lm.model",
+        "time it with notesmith run … --preview",
+        fatal=False,
+    )
 
 
 def _installed(name: str) -> bool:

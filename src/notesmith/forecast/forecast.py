@@ -70,7 +70,10 @@ class StageForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What ``notesmith plan`` has to say; sizes in bytes, times in seconds, None for unknown."""
+    """What ``notesmith plan`` has to say; sizes in bytes, times in seconds, None for unknown.
+
+    ``sends_to`` is the host of a server elsewhere that would be sent prompts.
+    """
 
     recipe: str
     folder: Path
@@ -85,6 +88,7 @@ class Forecast:
     hub: tuple[ToFetch, ...]
     written: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...]
+    sends_to: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -136,6 +140,7 @@ class Forecast:
                 for model in self.hub
                 if not model.here
             ],
+            "text_goes_to": self.sends_to,
             "written": dict(self.written),
         }
 
@@ -171,6 +176,7 @@ def forecast_run(
     hub = hub_models(config) if config.hub else ()
     problems = [
         *checks.of_software(config),
+        *checks.of_server(config),
         *opened.problems,
         *checks.of_folder(folder, config, opened.paths),
         *_of_size(config, machine),
@@ -225,6 +231,7 @@ def forecast_run(
         hub=hub,
         written=_written(folder, config, hub),
         problems=tuple(problems),
+        sends_to=checks.sends_to(config),
     )
 
 

@@ -123,7 +123,11 @@ def _other_sizes(results: Results) -> list[str]:
 
 def model_terms(results: Results) -> list[Term]:
     """The models used, with licences and terms."""
-    models = (("language model", results.lm), ("encoder", results.encoder))
+    models = (
+        ("language model", results.lm),
+        ("language model on a server", results.served),
+        ("encoder", results.encoder),
+    )
     return [Term(role, m.name, m.licence or "", m.terms or "") for role, m in models if m]
 
 

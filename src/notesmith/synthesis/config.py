@@ -48,11 +48,11 @@ class GenerationConfig(Config):
 
     @classmethod
     def from_recipe(cls, recipe: RecipeConfig) -> GenerationConfig:
-        """How ``recipe`` asks for text."""
+        """How ``recipe`` asks for text; where a model is served says nothing of what it writes."""
         return cls(
             prompt=PromptConfig.from_recipe(recipe),
             units=part_of(recipe.sft, UnitConfig),
             length=part_of(recipe.filter, LengthConfig),
             gold_ratio=recipe.synthesize.names.gold_ratio,
-            sample=recipe.sample,
+            sample=recipe.sample.model_copy(update={"server": None}),
         )

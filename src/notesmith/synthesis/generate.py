@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, wh
 from notesmith.synthesis.requests import Request
 
 if TYPE_CHECKING:
+    from notesmith.lm.backends.server import ServerBackend
     from notesmith.lm.load import LanguageModel
     from notesmith.lm.samples import Sample
     from notesmith.lm.training.sft import Example, SftResult
@@ -149,9 +151,9 @@ def run_sft(
     )
 
 
-def provenance_of(lm: LanguageModel, seed: int) -> Provenance:
-    """Where text that ``lm`` wrote comes from."""
-    return Provenance("synthetic", model=lm.name, stage="synthesize", seed=seed)
+def provenance_of(model: str, seed: int) -> Provenance:
+    """Where text that ``model`` wrote comes from."""
+    return Provenance("synthetic", model=model, stage="synthesize", seed=seed)
 
 
 def run_sample(
@@ -171,6 +173,7 @@ def run_sample(
     finished: Mapping[int, Sample] | None = None,
     on_samples: Callable[[list[Sample]], None] | None = None,
     annotator: Annotator | None = None,
+    server: ServerBackend | None = None,
 ) -> SampleOutput:
     """Plan requests from gold, let the model write them, and label by source.
 
@@ -192,14 +195,15 @@ def run_sample(
         finished: samples of an interrupted run, by number.
         on_samples: given each batch of samples as it is done.
         annotator: a committee that decides on marks nobody asked for.
+        server: writes in the place of ``lm``, which then only cuts gold into units.
     """
     from notesmith.lm.sample import sample
 
     patterns = units_of(gold, config.units, lm)
     n = round(units_per_gold * len(patterns)) if units_per_gold else units
     plan = plan_generation(lm, patterns, names, config, n=n, labels=labels, seed=seed, shots=shots)
-    made = sample(
-        lm,
+    write = partial(sample, lm) if server is None else server.sample
+    made = write(
         [prompt for prompt in plan.prompts for _ in range(n_each)],
         config.sample,
         seed=seed,
@@ -211,7 +215,8 @@ def run_sample(
     samples = [until_empty_line(s) if shots else s for s in made.samples]
     if choose is not None:
         samples = [samples[i] for i in choose(plan, samples)]
-    candidates = candidates_from(plan, samples, provenance_of(lm, seed), annotator=annotator)
+    writer = provenance_of(lm.name if server is None else server.model, seed)
+    candidates = candidates_from(plan, samples, writer, annotator=annotator)
     return SampleOutput(tuple(candidates), made.tokens, made.seconds)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from notesmith.config import ArmConfig, Config, LmConfig, NerConfig
 from notesmith.document import Document
+from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
 from notesmith.experiment.draw import Draw
@@ -28,6 +29,7 @@ from notesmith.synthesis.plan import GenerationPlan
 from notesmith.synthesis.reinforce import best_of, reward_of
 
 if TYPE_CHECKING:
+    from notesmith.lm.backends.server import ServerBackend
     from notesmith.lm.samples import Sample
 
 
@@ -118,6 +120,7 @@ def run(work: Work[Settings]) -> Metrics:
         finished=log.finished,
         on_samples=log.append,
         annotator=annotator,
+        server=_server(work),
     )
     files.save_candidates(output.candidates, work.out)
     return {
@@ -126,6 +129,19 @@ def run(work: Work[Settings]) -> Metrics:
         "asked": len(output.candidates),
         "resumed": n_before,
     }
+
+
+def _server(work: Work[Settings]) -> ServerBackend | None:
+    """The server that writes, where the recipe names one; None where the model here does."""
+    from notesmith.lm.backends.server import ServerBackend, key_from_environment
+
+    model = work.config.generation.sample.server_model
+    if model is None:
+        return None
+    if (endpoint := work.context.server) is None:
+        raise StageError("no server was allowed to be sent prompts")
+    # A text ends at an empty line, behind which a model that saw examples writes another.
+    return ServerBackend(endpoint, model, api_key=key_from_environment(), stop="\n\n")
 
 
 def _chooser(

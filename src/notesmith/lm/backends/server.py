@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import os
 import socket
 import ssl
 import time
@@ -16,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from notesmith.config import SampleConfig
 from notesmith.errors import ConfigError, StageError
@@ -35,6 +36,7 @@ _MOST_BYTES = 64 << 20
 _MOST_REQUESTS = 32
 _TRIES = 3
 _BUSY = (429, 502, 503)
+KEY = "NOTESMITH_SERVER_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +49,66 @@ class Endpoint:
     tls: bool
     address: str
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
+        return ipaddress.ip_address(self.address).is_loopback
 
-def resolve(url: str, *, consent: bool) -> Endpoint:
-    """Check where ``url`` leads; ``consent`` allows hosts other than this machine.
+
+def host_of(url: str) -> str:
+    """The host that ``url`` names, in lower case.
+
+    Raises:
+        ConfigError: not a plain http(s) address.
+    """
+    return _parts(url).hostname or ""
+
+
+def resolve(url: str, *, consent: frozenset[str] = frozenset()) -> Endpoint:
+    """Check where ``url`` leads; ``consent`` names hosts besides this machine that text may go to.
 
     Raises:
         ConfigError: not a plain http(s) address, a refused one, or one that needs consent.
     """
-    parts = urlsplit(url)
+    parts = _parts(url)
+    host, tls = host_of(url), parts.scheme == "https"
+    try:
+        port = parts.port or (443 if tls else 80)
+    except ValueError:
+        raise ConfigError("the server's URL has a port that is none") from None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot resolve host {host!r}") from error
+    addresses = [_plain(str(info[4][0])) for info in found]
+    consented = host in {name.casefold() for name in consent}
+    for address in addresses:
+        _check(host, address, consent=consented, tls=tls)
+    return Endpoint(host, port, parts.path.rstrip("/"), tls, str(addresses[0]))
+
+
+def key_from_environment() -> str | None:
+    """The server's API key, from the environment variable ``NOTESMITH_SERVER_KEY`` alone.
+
+    Raises:
+        ConfigError: it holds characters that a header cannot carry.
+    """
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{KEY} holds characters that no key has")
+    return key or None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError("the server's URL is malformed") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("the server's URL must begin with http:// or https:// and name a host")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigError("the server's URL may hold no user, password, query or fragment")
-    host, tls = parts.hostname, parts.scheme == "https"
-    port = parts.port or (443 if tls else 80)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(f"cannot resolve host {host!r}") from error
-    addresses = [_plain(str(info[4][0])) for info in found]
-    for address in addresses:
-        _check(host, address, consent=consent, tls=tls)
-    return Endpoint(host, port, parts.path.rstrip("/"), tls, str(addresses[0]))
+    return parts
 
 
 def _plain(text: str) -> _Address:
@@ -87,8 +127,8 @@ def _check(host: str, address: _Address, *, consent: bool, tls: bool) -> None:
         return
     if not consent:
         raise ConfigError(
-            f"host {host!r} is not this machine: prompts with labelled text would leave it; "
-            "consent explicitly if that is allowed"
+            f"host {host!r} is not this machine: prompts, which quote labelled documents of train, "
+            f"would be sent there; where that is allowed, consent with --send-text-to {host}"
         )
     if not tls and not address.is_private:
         raise ConfigError(f"host {host!r} is on the open network: use https")
@@ -99,25 +139,21 @@ class ServerBackend:
 
     def __init__(
         self,
-        url: str,
+        endpoint: Endpoint,
         model: str,
         *,
         api_key: str | None = None,
-        consent: bool = False,
-        timeout: float = 120.0,
-        extra: Mapping[str, Any] | None = None,
+        stop: str | None = None,
+        timeout: float = 600.0,
     ) -> None:
-        """Use ``model`` at ``url`` (which ends before ``/completions``, as in ``…/v1``).
+        """Use ``model`` at ``endpoint``, whose path ends before ``/completions``, as in ``…/v1``.
 
-        ``extra`` is added to each request, for what servers understand beyond the protocol, such
-        as ``{"skip_special_tokens": False}`` with marks that are reserved tokens.
-
-        Raises:
-            ConfigError: see ``resolve``.
+        Text ends before ``stop``. A request may take ``timeout`` seconds, waiting for others
+        included.
         """
-        self._endpoint = resolve(url, consent=consent)
-        self._model, self._timeout, self._extra = model, timeout, dict(extra or {})
-        self._api_key = api_key
+        self.model = model
+        self._endpoint, self._api_key = endpoint, api_key
+        self._stop, self._timeout = stop, timeout
 
     def sample(
         self,
@@ -130,7 +166,7 @@ class ServerBackend:
         finished: Mapping[int, Sample] | None = None,
         on_samples: OnSamples | None = None,
     ) -> SampleResult:
-        """See ``notesmith.lm.sample.sample``; up to 32 requests at a time."""
+        """See ``notesmith.lm.sample.sample``; ``batch_size`` requests at a time, at most 32."""
         refuse_constraint(constraint, "server")
         started = time.perf_counter()
         done = {i: s for i, s in (finished or {}).items() if 0 <= i < len(prompts)}
@@ -159,14 +195,14 @@ class ServerBackend:
 
     def _one(self, index: int, prompt: str, config: SampleConfig, seed: int) -> _Written:
         request: dict[str, Any] = {
-            "model": self._model,
+            "model": self.model,
             "prompt": prompt,
             "max_tokens": config.max_new_tokens,
             "temperature": config.temperature,
             "top_p": config.top_p,
             "seed": seed_of(seed, index),
             **({"top_k": config.top_k} if config.top_k else {}),
-            **self._extra,
+            **({"stop": [self._stop]} if self._stop else {}),
         }
         body = self._post(json.dumps(request).encode())
         try:
