@@ -20,7 +20,7 @@ import pytest
 import typer
 
 from notesmith.cli.app import app
-from notesmith.config import RecipeConfig
+from notesmith.config import Learning, RecipeConfig
 from notesmith.errors import NotesmithError
 from notesmith.experiment import bundle
 from notesmith.experiment import run as running
@@ -44,6 +44,11 @@ _LEARNING = {
 }
 
 
+def _little(table: Learning) -> dict[str, int]:
+    known = type(table).model_fields
+    return {name: value for name, value in _LEARNING.items() if name in known}
+
+
 def shrunk(config: RecipeConfig) -> RecipeConfig:
     """``config`` with all its arms, one draw of its first size, and little of the rest.
 
@@ -65,12 +70,12 @@ def shrunk(config: RecipeConfig) -> RecipeConfig:
     values["synthesize"]["names"]["proposals"] = 4
     values["sample"] |= {"max_new_tokens": 8, "batch_size": 8}
     values["augment"]["copies"] = 1
-    values["rl"] |= _LEARNING
+    values["rl"] |= _little(config.rl)
     values["reward"]["members"] = 2
     values["evaluate"] |= {"resamples": 100, "folds": 2}
-    for arm in values["arm"]:
-        if "rl" in arm:
-            arm["rl"] = {k: v for k, v in arm["rl"].items() if k not in _LEARNING}
+    for arm, whole in zip(values["arm"], config.arm, strict=True):
+        if whole.rl is not None:
+            arm["rl"] |= _little(whole.rl)
         arm["best_of"] = min(2, arm["best_of"])
     return RecipeConfig.model_validate(values)
 

@@ -12,16 +12,14 @@ from .doubles import tiny_recipe, write_notes
 
 LEARNING = {
     "steps": 2,
-    "rounds": 1,
     "prompts": 2,
-    "prompts_per_round": 4,
     "completions": 2,
     "held_out": 2,
     "evaluate_every": 1,
     "save_every": 1,
     "max_new_tokens": 12,
-    "batch_size": 2,
 }
+ROUNDS = {"rounds": 1, "prompts_per_round": 4, "batch_size": 2}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def finished(tmp_path_factory):
             {"name": "best of 2", "made": ["synthetic"], "best_of": 2},
             {"name": "grpo", "made": ["synthetic"], "rl": {"method": "grpo"}},
             {"name": "relabelled", "made": ["synthetic-relabelled"], "rl": {"method": "grpo"}},
-            {"name": "dpo", "made": ["synthetic"], "rl": {"method": "dpo"}},
+            {"name": "dpo", "made": ["synthetic"], "rl": {"method": "dpo"} | ROUNDS},
             {"name": "placebo", "made": ["synthetic"], "rl": {"method": "grpo", "placebo": True}},
         ],
         evaluate={"against": {}, "resamples": 200, "candidate": "grpo"},
