@@ -119,7 +119,7 @@ def read_apart(path):
         "from notesmith.errors import NotesmithError\n"
         "began = time.monotonic()\n"
         "try:\n"
-        " read_corpus(sys.argv[1], format=sys.argv[2] or None); said = 'read'\n"
+        " read_corpus(sys.argv[1], ReadingConfig(format=sys.argv[2] or None)); said = 'read'\n"
         "except NotesmithError as error: said = str(error)\n"
         "import json\n"
         # Of this process alone: what ``getrusage`` gives is its parent's if that was larger.

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE, ReadOptions, jsonl
+from notesmith.corpus.formats import READABLE, jsonl
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.notes import find_notes, survey
@@ -154,7 +155,7 @@ class Case:
 def read_with(format, **options):
     def read(path, on_problem):
         return read_corpus(
-            path, format=format, on_problem=on_problem, options=ReadOptions(**options)
+            path, format=format, on_problem=on_problem, options=ReadingConfig(**options)
         ).docs
 
     return read

@@ -98,7 +98,10 @@ def reads_documents(
     for each of ``READING`` where ``options`` stood, but for those named in ``without``.
     """
     reading = {
-        name: (annotation, None if name == "label_map" else ReadingConfig.model_fields[name].default)
+        name: (
+            annotation,
+            None if name == "label_map" else ReadingConfig.model_fields[name].default,
+        )
         for name, annotation in READING.items()
         if name not in without
     }

@@ -7,18 +7,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say
-from notesmith.config import ReadingConfig
+from notesmith.config import NerConfig, ReadingConfig
 from notesmith.errors import ConfigError, FileError
 from notesmith.progress import OnProgress, Progress
 
-if TYPE_CHECKING:
-@@
 
 @reads_documents()
 def train(
@@ -86,7 +84,6 @@ def student_config(changes: Sequence[str]) -> NerConfig:
     """
     from pydantic import ValidationError
 
-    from notesmith.config import NerConfig
     from notesmith.experiment.recipes import apply_change
 
     values: dict[str, Any] = {"ner": {}}

@@ -6,7 +6,7 @@ else by the path that holds the labels: one folder or file an annotator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
