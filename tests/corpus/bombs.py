@@ -115,7 +115,8 @@ BOMBS = {
 def read_apart(path):
     """Read in another process: what it says, its seconds and its highest memory in MiB."""
     program = (
-        "import re, sys, time; from notesmith.corpus import read_corpus;"
+        "import re, sys, time; from notesmith.config import ReadingConfig;"
+        "from notesmith.corpus import read_corpus;"
         "from notesmith.errors import NotesmithError\n"
         "began = time.monotonic()\n"
         "try:\n"

@@ -22,8 +22,8 @@ DOCS = [
 ]
 
 
-def read(path: Path, **options: object) -> list[Document]:
-    return list(find_notes(path, **options)(Tally()))  # type: ignore[arg-type]
+def read(path: Path, format: str | None = None, fields: NoteFields | None = None) -> list[Document]:
+    return list(find_notes(path, ReadingConfig(format=format), fields=fields)(Tally()))
 
 
 def lines(path: Path, *records: object) -> Path:

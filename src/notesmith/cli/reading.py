@@ -97,11 +97,9 @@ def reads_documents(
     Typer builds options from a signature, so the command gets a signature that has one parameter
     for each of ``READING`` where ``options`` stood, but for those named in ``without``.
     """
+    fields = ReadingConfig.model_fields
     reading = {
-        name: (
-            annotation,
-            None if name == "label_map" else ReadingConfig.model_fields[name].default,
-        )
+        name: (annotation, None if name == "label_map" else fields[name].default)
         for name, annotation in READING.items()
         if name not in without
     }

@@ -195,6 +195,8 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
             "evaluate": free,
         },
     )
+    if config.corpus.tasks is not None:
+        values["corpus"]["tasks"] = hash_path(Path(config.corpus.tasks))
     made = {arm.name: arm.made for arm in config.arm}
     evaluate = config.evaluate
     named = evaluate.candidate or candidate(made, evaluate.comparator) or ""
