@@ -13,7 +13,9 @@ from notesmith.cli.app import app
 from notesmith.cli.reading import READING
 from notesmith.config import ReadingConfig
 
-READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "card", "plan"}
+READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "plan"} | {
+    *("card dataset", "card model")
+}
 WITHOUT = {
     "predict": {"label_map"},  # labels of the input are not looked at
     # These compare annotators, and have a repeatable --annotator of their own.
@@ -60,7 +62,9 @@ def test_no_command_has_skip_bad() -> None:
 
 def test_what_was_dropped_is_said_apart_from_the_result(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
-    path.write_text('{"id": "a", "text": "Has fever."}\nno record\n', encoding="utf-8")
+    path.write_text(
+        '{"id": "a", "text": "Has fever.", "entities": []}\nno record\n', encoding="utf-8"
+    )
     found = CliRunner().invoke(app, ["show", str(path), "--on-problem", "count"])
     assert found.exit_code == 0, found.output
     assert "notes.jsonl: 1 dropped" in found.stderr and "dropped" not in found.stdout
