@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from notesmith.cli.app import app
 from notesmith.cli.reading import READING
 from notesmith.config import ReadingConfig
+from notesmith.corpus import write_corpus
+from notesmith.document import Document
 
 READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "plan"} | {
     *("card dataset", "card model")
@@ -62,9 +64,8 @@ def test_no_command_has_skip_bad() -> None:
 
 def test_what_was_dropped_is_said_apart_from_the_result(tmp_path: Path) -> None:
     path = tmp_path / "notes.jsonl"
-    path.write_text(
-        '{"id": "a", "text": "Has fever.", "entities": []}\nno record\n', encoding="utf-8"
-    )
+    write_corpus([Document("a", "Has fever.")], path)
+    path.write_text(path.read_text(encoding="utf-8") + "no record\n", encoding="utf-8")
     found = CliRunner().invoke(app, ["show", str(path), "--on-problem", "count"])
     assert found.exit_code == 0, found.output
     assert "notes.jsonl: 1 dropped" in found.stderr and "dropped" not in found.stdout
