@@ -154,9 +154,8 @@ class Case:
 
 def read_with(format, **options):
     def read(path, on_problem):
-        return read_corpus(
-            path, format=format, on_problem=on_problem, options=ReadingConfig(**options)
-        ).docs
+        reading = ReadingConfig(format=format, on_problem=on_problem, **options)
+        return read_corpus(path, reading).docs
 
     return read
 
@@ -252,7 +251,7 @@ CASES = {
     ),
     "label-studio, tasks": Case(
         make_tasks,
-        lambda path, on_problem: read_with("label-studio", tasks=path)(
+        lambda path, on_problem: read_with("label-studio", tasks=str(path))(
             path.with_name("c.json"), on_problem
         ),
     ),
