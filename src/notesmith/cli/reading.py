@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
-from pydantic import ValidationError
 
 from notesmith.cli.screen import say
 from notesmith.config import ReadingConfig
@@ -122,13 +121,7 @@ def reads_documents(
                 asked["label_map"] = parse_label_map(asked["label_map"])
             if asked["tasks"] is not None:
                 asked["tasks"] = str(asked["tasks"])
-            try:
-                options = ReadingConfig(**asked)
-            except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                option = str(first["loc"][0]).replace("_", "-")
-                raise ConfigError(f"--{option}: {first['msg']}") from None
-            command(**values, options=options)
+            command(**values, options=ReadingConfig(**asked))
 
         with_options.__annotations__ = {each.name: each.annotation for each in parameters}
         with_options.__annotations__["return"] = None

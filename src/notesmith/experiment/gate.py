@@ -20,7 +20,7 @@ from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import SEAL
-from notesmith.experiment.recipes import DEMO
+from notesmith.experiment.recipes import DEMO, corpus_path
 from notesmith.experiment.register import Earlier, Register
 from notesmith.experiment.stages.common import read
 from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
@@ -196,7 +196,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
         },
     )
     if config.corpus.tasks is not None:
-        values["corpus"]["tasks"] = hash_path(Path(config.corpus.tasks))
+        values["corpus"]["tasks"] = hash_path(corpus_path(config.corpus.tasks))
     made = {arm.name: arm.made for arm in config.arm}
     evaluate = config.evaluate
     named = evaluate.candidate or candidate(made, evaluate.comparator) or ""
