@@ -176,6 +176,8 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> Plan:
     if scored not in paths:
         raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
     documents = {split: hash_path(path) for split, path in sorted(paths.items())}
+    if config.corpus.tasks is not None:
+        documents["tasks"] = hash_path(corpus_path(config.corpus.tasks))
     return Plan(_sealed_values(config), documents)
 
 
@@ -191,12 +193,10 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
         exclude={
             "name": True,
             "hub": True,
-            "corpus": {"train", "dev", "test"},
+            "corpus": {"train", "dev", "test", "tasks"},
             "evaluate": free,
         },
     )
-    if config.corpus.tasks is not None:
-        values["corpus"]["tasks"] = hash_path(corpus_path(config.corpus.tasks))
     made = {arm.name: arm.made for arm in config.arm}
     evaluate = config.evaluate
     named = evaluate.candidate or candidate(made, evaluate.comparator) or ""
@@ -239,7 +239,7 @@ def _filled(found: RecipeConfig, seal: Seal) -> Plan:
 
 def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
     sealed = seal.plan.recipe
-    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test"})
+    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test", "tasks"})
     free = {"minutes_per_note": config.evaluate.minutes_per_note}
     values = {
         **sealed,
