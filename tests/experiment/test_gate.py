@@ -365,7 +365,12 @@ def test_the_recipe_in_the_seal_is_the_recipe(one):
     sealed = read_seal(folder).plan.recipe
     saved = load_recipe(str(folder / "recipe.toml"))
     assert set(saved.model_dump()) - set(sealed) == {"name", "hub"}
-    assert set(saved.corpus.model_dump()) - set(sealed["corpus"]) == {"train", "dev", "test"}
+    assert set(saved.corpus.model_dump()) - set(sealed["corpus"]) == {
+        "train",
+        "dev",
+        "test",
+        "tasks",
+    }
     missing = set(saved.evaluate.model_dump()) - set(sealed["evaluate"])
     assert missing == {"folds", "minutes_per_note"}
 
