@@ -29,7 +29,7 @@ import numpy as np
 
 from notesmith.augmentation import gold_names, replace_mentions, shuffle_labels
 from notesmith.cli.process import prepare
-from notesmith.config import AugmentConfig, NerConfig
+from notesmith.config import AugmentConfig, NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.metrics import score
@@ -43,7 +43,7 @@ WRONG = ("shuffled", "removed", "shifted")
 
 def read(path: Path) -> list[Document]:
     """Documents with every label mapped to one."""
-    return read_corpus(path, label_map={"*": LABEL}, on_problem="count").docs
+    return read_corpus(path, ReadingConfig(label_map={"*": LABEL}, on_problem="count")).docs
 
 
 def sentences(docs: Sequence[Document]) -> list[Document]:

@@ -81,12 +81,13 @@ def one_team(args: argparse.Namespace, team: int) -> dict[str, Any]:
 
 def rest_of(args: argparse.Namespace, team: int) -> Path:
     """Write the documents of TRAIN that the team did not draw."""
+    from notesmith.config import ReadingConfig
     from notesmith.corpus import read_corpus, write_corpus
     from notesmith.experiment.artefacts import load_docs
 
     (drawn,) = (args.runs / f"team-{team}-test" / "cells" / "draw").iterdir()
     own = {doc.id for doc in load_docs(drawn)}
-    docs = read_corpus(args.train, format=args.format).docs
+    docs = read_corpus(args.train, ReadingConfig(format=args.format)).docs
     path = Path(args.runs / f"team-{team}-rest.txt")
     write_corpus([doc for doc in docs if doc.id not in own], path, format=args.format)
     return path

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
 from notesmith.corpus.formats import READABLE
 from notesmith.document import Document
@@ -140,7 +141,7 @@ def damaged(docs: list[Document], folder: Path) -> Iterator[tuple[str, str, str]
                 continue
             victim.write_bytes(changed)
             try:
-                back = read_corpus(path, format=name).docs
+                back = read_corpus(path, ReadingConfig(format=name)).docs
                 said = f"read: {len(back)} of {len(docs)} documents"
             except NotesmithError as error:
                 said = str(error).replace(str(folder), "FOLDER")
@@ -165,7 +166,9 @@ def main() -> None:
                 path = FORMATS[name].path(folder, f"{corpus.stem}-{name}")
                 try:
                     write_corpus(docs, path, format=name)
-                    found = {doc.id: doc for doc in read_corpus(path, format=name).docs}
+                    found = {
+                        doc.id: doc for doc in read_corpus(path, ReadingConfig(format=name)).docs
+                    }
                     back = [found[doc.id] for doc in docs]
                 except (NotesmithError, KeyError) as error:
                     print(f"| {corpus.stem} | {name} | {type(error).__name__}: {error} |")

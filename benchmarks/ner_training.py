@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import NerConfig
+from notesmith.config import NerConfig, ReadingConfig
 from notesmith.corpus import demo_corpus_path, read_corpus
 from notesmith.document import Document, labels_of
 
@@ -31,7 +31,9 @@ WARM = 8
 
 def documents(path: Path | None, limit: int) -> list[Document]:
     """The first ``limit`` documents."""
-    return read_corpus(path or demo_corpus_path() / "train", on_problem="count").docs[:limit]
+    return read_corpus(
+        path or demo_corpus_path() / "train", ReadingConfig(on_problem="count")
+    ).docs[:limit]
 
 
 def ours(docs: list[Document], config: NerConfig) -> dict[str, float]:

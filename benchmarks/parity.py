@@ -21,6 +21,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 from seqscore.scoring import score_label_sequences
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
@@ -106,8 +107,8 @@ def main() -> int:
     parser.add_argument("--format", default=None)
     options = parser.parse_args()
     pair = to_tags(
-        read_corpus(options.gold, format=options.format).docs,
-        read_corpus(options.predicted, format=options.format).docs,
+        read_corpus(options.gold, ReadingConfig(format=options.format)).docs,
+        read_corpus(options.predicted, ReadingConfig(format=options.format)).docs,
     )
     gold, predicted = [list(t) for t in pair.gold], [list(t) for t in pair.predicted]
     ours = score(pair.flat_gold, pair.flat_predicted).micro

@@ -152,7 +152,7 @@ def train() -> None:
     import torch
 
     import notesmith.ner.train as module
-    from notesmith.config import NerConfig
+    from notesmith.config import NerConfig, ReadingConfig
     from notesmith.corpus import demo_corpus_path, read_corpus
     from notesmith.forecast.resources import busy_seconds
 
@@ -178,7 +178,7 @@ def train() -> None:
         tokens = progress.tokens
         wall, cpu, busy = time.perf_counter(), time.process_time(), busy_seconds()
 
-    docs = read_corpus(demo_corpus_path() / "train", on_problem="count").docs
+    docs = read_corpus(demo_corpus_path() / "train", ReadingConfig(on_problem="count")).docs
     module.train_ner(docs, config=NerConfig(steps=20_000), seed=1, on_progress=note)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.cli.process import prepare
-from notesmith.config import NerConfig
+from notesmith.config import NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.document import Document, labels_of
 from notesmith.metrics import score
@@ -42,7 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def read(path: Path, label_map: dict[str, str]) -> list[Document]:
     """Documents, bad records left out."""
-    return read_corpus(path, label_map=label_map, on_problem="count").docs
+    return read_corpus(path, ReadingConfig(label_map=label_map, on_problem="count")).docs
 
 
 def measure(

@@ -156,11 +156,12 @@ class Documents:
     """The documents of both runs, read once a draw."""
 
     def __init__(self, old: Path, new: Path, corpus: Path) -> None:
+        from notesmith.config import ReadingConfig
         from notesmith.corpus import read_corpus
 
         self.runs = {"old": old, "new": new}
         self.split = {
-            name: read_corpus(corpus / FILES[name], label_map={"*": "Disease"}).docs
+            name: read_corpus(corpus / FILES[name], ReadingConfig(label_map={"*": "Disease"})).docs
             for name in ("train", "dev")
         }
         self._read: dict[tuple[str, int], list[Document]] = {}

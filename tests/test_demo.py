@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import demo_corpus_path, read_corpus
 from notesmith.document import Document
 
@@ -25,7 +26,8 @@ ENDS = {
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[Document]]:
     return {
-        name: list(read_corpus(demo_corpus_path() / name, format="inline").docs) for name in SPLITS
+        name: list(read_corpus(demo_corpus_path() / name, ReadingConfig(format="inline")).docs)
+        for name in SPLITS
     }
 
 

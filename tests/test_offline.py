@@ -23,6 +23,7 @@ from pytest_socket import SocketBlockedError
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.errors import StageError
@@ -186,7 +187,7 @@ def test_no_test_document_reaches_training_sampling_filters_or_selection(run):
     cells = folder / "run" / "cells"
     n_checked = 0
     for path in (p for p in cells.glob("*/*/docs.jsonl") if p.stat().st_size):
-        docs = read_corpus(path, format="jsonl").docs
+        docs = read_corpus(path, ReadingConfig(format="jsonl")).docs
         n_checked += check_no_leak(own, docs, what=path.parent.parent.name)
     for path in cells.glob("sample/*/candidates.jsonl"):
         made = [Document(c.id, c.marked) for c in load_candidates(path.parent) if c.marked]

@@ -15,6 +15,7 @@ _WHERE = {
     "Entity": "notesmith.document",
     "Relation": "notesmith.document",
     "Provenance": "notesmith.document",
+    "ReadingConfig": "notesmith.config",
     "read_corpus": "notesmith.corpus",
     "write_corpus": "notesmith.corpus",
     "score": "notesmith.metrics",

@@ -65,6 +65,22 @@ class ReadingConfig(Config):
     on_problem: Literal["raise", "count"] = Field(
         "raise", description="a bad record ends the run, or is dropped and counted"
     )
+    tags: Literal["iob1", "iob2", "bioes"] | None = Field(
+        None, description="tag scheme (conll); recognised if absent"
+    )
+    token_column: int = Field(
+        0, description="column of the token, from 0, or from the end if negative (conll)"
+    )
+    tag_column: int = Field(-1, description="column of the tag, likewise (conll)")
+    predictions: bool = Field(
+        False, description="read machine-made labels, not those of annotators (label-studio)"
+    )
+    tasks: str | None = Field(
+        None, description="file with the texts where labels stand without them (label-studio)"
+    )
+    text_key: str | None = Field(
+        None, description="field of a task that holds the text (label-studio); found if absent"
+    )
 
 
 class CorpusConfig(ReadingConfig):

@@ -1,7 +1,9 @@
 """Commands that read documents have the same options for it, and heed them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -9,9 +11,19 @@ from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.cli.reading import READING
+from notesmith.config import ReadingConfig
+from notesmith.corpus import write_corpus
+from notesmith.document import Document
 
-COMMANDS = ["train", "evaluate", "compare", "show", "thresholds", "reward"]
-CORPUS_COMMANDS = ["convert", "stats", "split"]
+READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "plan"} | {
+    *("card dataset", "card model")
+}
+WITHOUT = {
+    "predict": {"label_map"},  # labels of the input are not looked at
+    # These compare annotators, and have a repeatable --annotator of their own.
+    "corpus agreement": {"annotator", "predictions"},
+    "corpus adjudicate": {"annotator", "predictions"},
+}
 
 
 def options_of(command: typer.core.TyperCommand) -> dict[str, tuple[object, ...]]:
@@ -22,28 +34,41 @@ def options_of(command: typer.core.TyperCommand) -> dict[str, tuple[object, ...]
     }
 
 
-def test_commands_have_the_same_reading_options() -> None:
-    group = typer.main.get_command(app)
-    first = options_of(group.commands["train"])
-    assert set(first) == set(READING)
-    for name in COMMANDS:
-        assert list(options_of(group.commands[name]).items()) == list(first.items()), name
-    predict = options_of(group.commands["predict"])
-    assert predict["on_problem"] == first["on_problem"]
-    corpus = group.commands["corpus"].commands
-    for name in CORPUS_COMMANDS:
-        found = options_of(corpus[name])
-        assert found == {key: first[key] for key in found}, name
+def walk(command: Any, name: str = "") -> Iterator[tuple[str, typer.core.TyperCommand]]:
+    """Every command of the app with its name."""
+    if not hasattr(command, "commands"):
+        yield name, command
+    for each, inside in getattr(command, "commands", {}).items():
+        yield from walk(inside, f"{name} {each}".strip())
+
+
+def test_every_command_that_reads_documents_has_all_options_of_reading() -> None:
+    commands = dict(walk(typer.main.get_command(app)))
+    assert READ_NO_DOCUMENTS | WITHOUT.keys() <= commands.keys()
+    every = options_of(commands["train"])
+    assert list(every) == list(READING)
+    for name, command in commands.items():
+        left_out = READING if name in READ_NO_DOCUMENTS else WITHOUT.get(name, ())
+        wanted = [(key, value) for key, value in every.items() if key not in left_out]
+        assert list(options_of(command).items()) == wanted, name
+
+
+def test_options_are_the_fields_of_the_model() -> None:
+    assert set(READING) == set(ReadingConfig.model_fields)
 
 
 def test_no_command_has_skip_bad() -> None:
-    def walk(command: object) -> None:
-        for each in getattr(command, "commands", {}).values():
-            walk(each)
-        for param in getattr(command, "params", ()):
-            assert "--skip-bad" not in param.opts
+    for name, command in walk(typer.main.get_command(app)):
+        assert all("--skip-bad" not in param.opts for param in command.params), name
 
-    walk(typer.main.get_command(app))
+
+def test_what_was_dropped_is_said_apart_from_the_result(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    write_corpus([Document("a", "Has fever.")], path)
+    path.write_text(path.read_text(encoding="utf-8") + "no record\n", encoding="utf-8")
+    found = CliRunner().invoke(app, ["show", str(path), "--on-problem", "count"])
+    assert found.exit_code == 0, found.output
+    assert "notes.jsonl: 1 dropped" in found.stderr and "dropped" not in found.stdout
 
 
 @pytest.fixture

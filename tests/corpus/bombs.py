@@ -115,11 +115,12 @@ BOMBS = {
 def read_apart(path):
     """Read in another process: what it says, its seconds and its highest memory in MiB."""
     program = (
-        "import re, sys, time; from notesmith.corpus import read_corpus;"
+        "import re, sys, time; from notesmith.config import ReadingConfig;"
+        "from notesmith.corpus import read_corpus;"
         "from notesmith.errors import NotesmithError\n"
         "began = time.monotonic()\n"
         "try:\n"
-        " read_corpus(sys.argv[1], format=sys.argv[2] or None); said = 'read'\n"
+        " read_corpus(sys.argv[1], ReadingConfig(format=sys.argv[2] or None)); said = 'read'\n"
         "except NotesmithError as error: said = str(error)\n"
         "import json\n"
         # Of this process alone: what ``getrusage`` gives is its parent's if that was larger.

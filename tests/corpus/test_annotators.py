@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import write_corpus
 from notesmith.corpus.annotators import Place, read_annotators
 from notesmith.errors import ConfigError, CorpusError
@@ -77,6 +78,6 @@ def test_metadata_names_the_annotator_and_files_of_one_are_joined(tmp_path):
 
 def test_labels_are_mapped_for_every_annotator(tmp_path):
     place = export(tmp_path, (1, "one", False), (2, "two", True))
-    read = read_annotators([place], label_map={"P": "Problem"})
+    read = read_annotators([place], ReadingConfig(label_map={"P": "Problem"}))
     docs = [*read.docs["1"], *read.docs["2"], *read.truth.values()]
     assert [doc.labels for doc in docs] == [{"Problem"}] * 3

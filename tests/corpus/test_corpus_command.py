@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
-from notesmith.cli.corpus import parse_label_map
+from notesmith.cli.reading import parse_label_map
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, FileError

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from notesmith.corpus import ReadOptions, read_corpus
+from notesmith.config import ReadingConfig
+from notesmith.corpus import read_corpus
 from notesmith.corpus.check import Finding
 from notesmith.corpus.corrected import merge_corrections
 from notesmith.corpus.doubtful import doubtful_documents, write_for_correction
@@ -124,7 +125,7 @@ def test_nothing_changes_on_the_way_there_and_back(tmp_path, tool):
     docs = doubtful_documents({"all": [gold]}, [finding, added])
     write_for_correction(docs, tmp_path / "out", tool=tool, labels=["P", "Q"])
     path = tmp_path / "out" / ("tasks.json" if tool == "label-studio" else "")
-    back = read_corpus(path, options=ReadOptions(predictions=tool == "label-studio")).docs
+    back = read_corpus(path, ReadingConfig(predictions=tool == "label-studio")).docs
     made = merge_corrections([gold], back)
     assert made.docs[0] is gold
     assert made.counts["suggestions that nobody labelled, left out"] == 1

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from notesmith.corpus import ReadOptions, read_corpus
+from notesmith.config import ReadingConfig
+from notesmith.corpus import read_corpus
 from notesmith.corpus.check import Finding
 from notesmith.corpus.doubtful import doubtful_documents, write_for_correction
 from notesmith.errors import CorpusError
@@ -45,7 +46,7 @@ def test_label_studio_gets_predictions_and_the_configuration_that_shows_them(tmp
     folder = write(tmp_path, "label-studio")
     (task,) = json.loads((folder / "tasks.json").read_text())
     assert (task["annotations"], len(task["predictions"])) == ([], 1)
-    (doc,) = read_corpus(folder / "tasks.json", options=ReadOptions(predictions=True)).docs
+    (doc,) = read_corpus(folder / "tasks.json", ReadingConfig(predictions=True)).docs
     assert shown(doc) == MARKED
     config = (folder / "labeling-config.xml").read_text()
     for name in ("P", "Q", "R", "maybe-P"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.notes import find_notes, survey
@@ -21,8 +22,8 @@ DOCS = [
 ]
 
 
-def read(path: Path, **options: object) -> list[Document]:
-    return list(find_notes(path, **options)(Tally()))  # type: ignore[arg-type]
+def read(path: Path, format: str | None = None, fields: NoteFields | None = None) -> list[Document]:
+    return list(find_notes(path, ReadingConfig(format=format), fields=fields)(Tally()))
 
 
 def lines(path: Path, *records: object) -> Path:
@@ -178,7 +179,9 @@ def test_bad_notes_are_dropped_and_counted_on_demand(tmp_path: Path) -> None:
     (tmp_path / "brat" / "a.ann").write_text("T1\tSign 90 95\tfever\n")
     with pytest.raises(CorpusError):
         find_notes(tmp_path / "brat")
-    found = survey(find_notes(tmp_path / "brat", on_problem="count"), on_problem="count")
+    found = survey(
+        find_notes(tmp_path / "brat", ReadingConfig(on_problem="count")), on_problem="count"
+    )
     assert sum(n for what, n in found.counts.items() if what.startswith("dropped")) == 1
 
 
@@ -186,4 +189,4 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="not found"):
         find_notes(tmp_path / "none")
     with pytest.raises(CorpusError, match=r"holds no \.txt file"):
-        find_notes(tmp_path, format="text")
+        find_notes(tmp_path, ReadingConfig(format="text"))

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, demo_corpus_path, read_corpus, write_corpus
 from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.problems import Tally
@@ -38,10 +39,10 @@ def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
         read_corpus(tmp_path)
     with pytest.raises(CorpusError, match=r"--format jsonl"):
         read_corpus(tmp_path)
-    read = read_corpus(tmp_path, format="jsonl")
+    read = read_corpus(tmp_path, ReadingConfig(format="jsonl"))
     assert ([d.id for d in read.docs], read.counts) == (["n1"], {"files passed over": 2})
     with pytest.raises(CorpusError, match="holds no conll files"):
-        read_corpus(tmp_path, format="conll")
+        read_corpus(tmp_path, ReadingConfig(format="conll"))
 
 
 def test_nothing_there_nothing_known_nothing_in_it(tmp_path):
@@ -55,9 +56,9 @@ def test_nothing_there_nothing_known_nothing_in_it(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n")
     for on_problem in ("raise", "count"):
         with pytest.raises(CorpusError, match="no documents in format jsonl"):
-            read_corpus(tmp_path / "a.jsonl", on_problem=on_problem)
+            read_corpus(tmp_path / "a.jsonl", ReadingConfig(on_problem=on_problem))
     with pytest.raises(ConfigError, match="format 'xml' is not one of jsonl"):
-        read_corpus(tmp_path / "a.jsonl", format="xml")
+        read_corpus(tmp_path / "a.jsonl", ReadingConfig(format="xml"))
 
 
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
@@ -111,7 +112,7 @@ def test_label_map_keeps_labels_it_does_not_name():
 
 def test_label_map_through_read_corpus(tmp_path):
     write_corpus([DOC], tmp_path / "a.jsonl")
-    assert read_corpus(tmp_path, label_map={"*": "X"}).docs[0].labels == {"X"}
+    assert read_corpus(tmp_path, ReadingConfig(label_map={"*": "X"})).docs[0].labels == {"X"}
 
 
 def test_unwritable_document_leaves_the_old_file(tmp_path):
@@ -168,7 +169,7 @@ def test_the_examples_of_the_formats_page_are_read(tmp_path):
 def test_a_format_that_is_written_only_says_so(tmp_path):
     write_corpus([DOC], tmp_path / "c.json", format="gliner")
     with pytest.raises(ConfigError, match="'gliner' is written only"):
-        read_corpus(tmp_path / "c.json", format="gliner")
+        read_corpus(tmp_path / "c.json", ReadingConfig(format="gliner"))
 
 
 def test_the_patient_is_told_by_the_id_unless_it_is_known(tmp_path):

@@ -21,8 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from notesmith.config import NerConfig
-from notesmith.corpus import ReadOptions, demo_corpus_path, read_corpus, write_corpus
+from notesmith.config import NerConfig, ReadingConfig
+from notesmith.corpus import demo_corpus_path, read_corpus, write_corpus
 from notesmith.corpus.doubtful import MAYBE
 from notesmith.document import Document, Entity, Provenance
 from notesmith.ner import train_ner
@@ -44,7 +44,9 @@ PLACEHOLDERS = {
 def sentences(part: str) -> tuple[Document, ...]:
     """Sentences with a mention, no two alike; the notes take turns."""
     found: dict[str, tuple[int, Document]] = {}
-    for doc in read_corpus(demo_corpus_path() / part, label_map={"Problem": "Disease"}).docs:
+    for doc in read_corpus(
+        demo_corpus_path() / part, ReadingConfig(label_map={"Problem": "Disease"})
+    ).docs:
         for i, span in enumerate(split(doc, "sentence")):
             short = cut(doc, span, doc_id=f"{doc.id}-{i}")
             if short.entities and "\n" not in short.text and 6 <= len(short.text.split()) <= 30:
@@ -135,7 +137,7 @@ def corrected(path: Path) -> None:
         replace(doc, provenance=Provenance()).with_entities(
             replace(ent, label=ent.label.removeprefix(MAYBE)) for ent in doc.entities
         )
-        for doc in read_corpus(tasks, options=ReadOptions(predictions=True)).docs
+        for doc in read_corpus(tasks, ReadingConfig(predictions=True)).docs
     ]
     write_corpus(docs, path, format="label-studio")
 

@@ -7,11 +7,18 @@ from dataclasses import replace
 import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
-from notesmith.errors import SealError
+from notesmith.errors import ConfigError, SealError
 from notesmith.experiment import preview, run_recipe, write_results
-from notesmith.experiment.gate import UNSEEN, Gate, read_seal, seal_facts, sealed_recipe
+from notesmith.experiment.gate import (
+    UNSEEN,
+    Gate,
+    read_seal,
+    seal_facts,
+    sealed_plan,
+    sealed_recipe,
+)
 from notesmith.experiment.recipes import load_recipe, save_recipe
-from notesmith.experiment.run import corpus_paths
+from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.files.checksums import dumps_checked
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.home import home
@@ -358,6 +365,25 @@ def test_the_recipe_in_the_seal_is_the_recipe(one):
     sealed = read_seal(folder).plan.recipe
     saved = load_recipe(str(folder / "recipe.toml"))
     assert set(saved.model_dump()) - set(sealed) == {"name", "hub"}
-    assert set(saved.corpus.model_dump()) - set(sealed["corpus"]) == {"train", "dev", "test"}
+    assert set(saved.corpus.model_dump()) - set(sealed["corpus"]) == {
+        "train",
+        "dev",
+        "test",
+        "tasks",
+    }
     missing = set(saved.evaluate.model_dump()) - set(sealed["evaluate"])
     assert missing == {"folds", "minutes_per_note"}
+
+
+def test_a_file_of_texts_is_told_by_its_content(paths, tmp_path):
+    """Labels may stand without their texts: other texts are other documents."""
+    tasks = tmp_path / "tasks.json"
+    config = recipe(paths, corpus={"tasks": str(tasks)})
+    with pytest.raises(ConfigError, match="nothing is there"):
+        fingerprints_of(config, corpus_paths(config))
+    found = []
+    for content in ("[]", "[1]"):
+        tasks.write_text(content)
+        fingerprints = fingerprints_of(config, corpus_paths(config))
+        found.append((fingerprints.train, sealed_plan(config, corpus_paths(config)).hash))
+    assert all(one != other for one, other in zip(*found, strict=True))

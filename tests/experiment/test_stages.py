@@ -23,7 +23,7 @@ from .doubles import DOUBLES, tiny_recipe, write_notes
 SRC = Path(notesmith.__file__).parent
 # Version and hash of the defaults of each stage's configuration.
 DEFAULTS: dict[str, tuple[int, str]] = {
-    "draw": (1, "e68fb5c0eabf"),
+    "draw": (1, "0cb91271dc4f"),
     "fold": (1, "99d0dcb16f51"),
     "fold-out": (1, "99d0dcb16f51"),
     "names": (1, "9f6def351993"),
@@ -31,7 +31,7 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "committee": (1, "43603a7d4273"),
     "rl": (3, "7cb9011aa015"),
     "sample": (3, "677da570df37"),
-    "filter": (3, "c7915a023603"),
+    "filter": (3, "ee172922cc9a"),
     "unfiltered": (1, "d87342a4f1bf"),
     "relabelled": (1, "44136fa355b3"),
     "replaced": (1, "8559c0ab280b"),
@@ -42,10 +42,10 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "union": (1, "44136fa355b3"),
     "thin": (1, "3364a0f8bb94"),
     "ner": (1, "ddeac4ac9f36"),
-    "score": (1, "c20378b57e46"),
+    "score": (1, "700bf8dabcbe"),
     "pool": (2, "44136fa355b3"),
     "gather": (1, "44136fa355b3"),
-    "coverage": (1, "e32e61579148"),
+    "coverage": (1, "4b889d21cf8a"),
 }
 
 

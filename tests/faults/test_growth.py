@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
 from notesmith.corpus.check import check_corpus
 from notesmith.corpus.disputes import disagreements
@@ -44,7 +45,7 @@ def half(doc):
 def through(format, doc, folder):
     path = FORMATS[format].path(folder, "c")
     write_corpus([doc], path, format=format)
-    return read_corpus(path, format=format)
+    return read_corpus(path, ReadingConfig(format=format))
 
 
 def texts_alone(n, folder):
@@ -69,7 +70,7 @@ WORK = {
     "many abbreviations": lambda n, _: sentences("Dr. " * (20 * n)),
     "a header line of spaces": lambda n, folder: (
         (folder / "a.txt").write_text("k: v" + " " * (40 * n) + "w\n---\nx\n"),
-        read_corpus(folder / "a.txt", format="inline"),
+        read_corpus(folder / "a.txt", ReadingConfig(format="inline")),
     ),
     "texts of a folder without annotations": texts_alone,
     "labels, inline": lambda n, folder: through("inline", row(2 * n, 2 * n), folder),

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
 from notesmith.document import Document
 from notesmith.errors import NotesmithError
@@ -62,7 +63,7 @@ def test_members_of_an_archive_leave_no_folder(tmp_path, tried):
                 archive.writestr(info, "../../etc/passwd" if kind == stat.S_IFLNK else b"x")
             before = tree(tmp_path)
             try:
-                docs = read_corpus(good, format="uima").docs
+                docs = read_corpus(good, ReadingConfig(format="uima")).docs
                 fine = all(doc.id for doc in docs)
             except NotesmithError as error:
                 fine = "\n" not in str(error)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
 from notesmith.errors import NotesmithError, StageError
 from notesmith.experiment import run_recipe, status_of, write_results
@@ -216,7 +217,9 @@ def test_what_a_killed_command_left_goes_with_the_next(reference, tmp_path, trie
 def readable(name: str, folder: Path) -> bool:
     if not name.startswith("corpus convert") or name.endswith("gliner"):
         return True
-    return len(read_corpus(folder / "out", format=name.rpartition(" ")[2]).docs) == len(DOCS)
+    return len(
+        read_corpus(folder / "out", ReadingConfig(format=name.rpartition(" ")[2])).docs
+    ) == len(DOCS)
 
 
 def clear(folder: Path) -> None:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE, ReadOptions, jsonl
+from notesmith.corpus.formats import READABLE, jsonl
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.notes import find_notes, survey
@@ -153,9 +154,8 @@ class Case:
 
 def read_with(format, **options):
     def read(path, on_problem):
-        return read_corpus(
-            path, format=format, on_problem=on_problem, options=ReadOptions(**options)
-        ).docs
+        reading = ReadingConfig(format=format, on_problem=on_problem, **options)
+        return read_corpus(path, reading).docs
 
     return read
 
@@ -251,7 +251,7 @@ CASES = {
     ),
     "label-studio, tasks": Case(
         make_tasks,
-        lambda path, on_problem: read_with("label-studio", tasks=path)(
+        lambda path, on_problem: read_with("label-studio", tasks=str(path))(
             path.with_name("c.json"), on_problem
         ),
     ),

@@ -2,13 +2,14 @@ import json
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.experiment.recipes import load_recipe
 from notesmith.experiment.run import run_recipe
 from notesmith.forecast.resources import Resources
-from notesmith.init.write import Reading, init_recipe
+from notesmith.init.write import init_recipe
 from tests.experiment.doubles import DOUBLES, note, write_notes
 
 GIB = 2**30
@@ -122,7 +123,7 @@ def test_a_divided_folder_is_taken_as_it_is(tmp_path):
 
 def test_a_test_set_of_ones_own(export, tmp_path):
     write_corpus([note("test", i) for i in range(6)], tmp_path / "own.jsonl")
-    reading = Reading(format="jsonl", label_map={"Sign": "Problem"})
+    reading = ReadingConfig(format="jsonl", label_map={"Sign": "Problem"})
     begin(export, tmp_path / "recipe.toml", test=tmp_path / "own.jsonl", reading=reading)
     config = load_recipe(str(tmp_path / "recipe.toml"))
     assert config.corpus.train == str(export) and config.corpus.format == "jsonl"
@@ -132,13 +133,13 @@ def test_a_test_set_of_ones_own(export, tmp_path):
             export,
             tmp_path / "other.toml",
             test=tmp_path / "own.jsonl",
-            reading=Reading(patient_from="-(.)"),
+            patient_from="-(.)",
         )
 
 
 def test_the_dev_set_is_kept_with_a_divided_corpus(export, tmp_path):
     write_corpus([note("dev", i) for i in range(4)], tmp_path / "own.jsonl")
-    reading = Reading(label_map={"Sign": "Problem"})
+    reading = ReadingConfig(label_map={"Sign": "Problem"})
     begin(export, tmp_path / "recipe.toml", dev=tmp_path / "own.jsonl", reading=reading)
     config = load_recipe(str(tmp_path / "recipe.toml"))
     assert config.corpus.label_map == {}  # done when the parts were written

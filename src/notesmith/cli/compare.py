@@ -9,18 +9,18 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus.formats import ReadOptions
+from notesmith.config import ReadingConfig
 from notesmith.rules import CONFIDENCE
 
 
-@reads_documents
+@reads_documents()
 def compare(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     first: Annotated[Path, typer.Argument(help="Predictions to compare with.")],
     second: Annotated[Path, typer.Argument(help="Predictions that may be better.")],
-    options: ReadOptions,
+    options: ReadingConfig,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
     ] = CONFIDENCE,
@@ -29,13 +29,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare two sets of predictions by a bootstrap that is paired by document."""
-    from notesmith.corpus.reading import read_corpus
     from notesmith.evaluate.predictions import compare as compare_predictions
 
     found = compare_predictions(
-        read_corpus(gold, options=options).docs,
-        read_corpus(first, options=options).docs,
-        read_corpus(second, options=options).docs,
+        read_saying(gold, options),
+        read_saying(first, options),
+        read_saying(second, options),
         resamples=resamples,
         confidence=confidence,
         seed=seed,

@@ -1,18 +1,19 @@
-"""``notesmith corpus``: convert, count and divide corpora; options of all its commands."""
+"""``notesmith corpus``: convert, count and divide corpora."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say_json
-from notesmith.corpus.formats import FORMATS, READABLE, ReadOptions
-from notesmith.corpus.formats.conll import Columns
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats import FORMATS
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
 from notesmith.corpus.splits import find_splits, split_corpus
@@ -34,99 +35,20 @@ _SUFFIX_FORMATS = {
     ".parquet": "parquet",
 }
 
-Format = Annotated[
-    str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); found out if not given."),
-]
-LabelMap = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--label-map",
-        metavar="OLD=NEW",
-        help="Rename a label; OLD= drops it, *=NEW is for all others. May be repeated.",
-    ),
-]
-Problems = Annotated[
-    Literal["raise", "count"],
-    typer.Option("--on-problem", help="Stop at the first bad record, or drop and count it."),
-]
-Scheme = Annotated[
-    Literal["iob1", "iob2", "bioes"] | None,
-    typer.Option("--tags", help="Tag scheme of CoNLL; found out if not given."),
-]
-Metadata = Annotated[
-    Path | None,
-    typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
-]
-PatientFrom = Annotated[
-    str | None,
-    typer.Option(
-        "--patient-from",
-        metavar="REGEX",
-        help="Regular expression whose first group in a document's id is the patient.",
-    ),
-]
-TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
-TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
-Layer = Annotated[
-    str | None, typer.Option(help="INCEpTION's layer of mentions; found out if not given.")
-]
-Feature = Annotated[
-    str | None, typer.Option(help="Feature of the layer that is the label; 'label', else 'value'.")
-]
-Annotator = Annotated[
-    str | None,
-    typer.Option(help="Whose labels, where a file has those of several (Label Studio, Prodigy)."),
-]
-Predictions = Annotated[
-    bool, typer.Option("--predictions", help="Read machine-made labels (Label Studio).")
-]
-Tasks = Annotated[
-    Path | None,
-    typer.Option(help="File with the texts where labels stand without them (Label Studio)."),
-]
-TextKey = Annotated[
-    str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def parse_label_map(pairs: list[str] | None) -> dict[str, str]:
-    """The label map that ``OLD=NEW`` arguments describe.
-
-    Raises:
-        ConfigError: one has no ``=`` or no old label, or an old label stands twice.
-    """
-    label_map: dict[str, str] = {}
-    for pair in pairs or []:
-        old, sign, new = pair.partition("=")
-        if not sign or not old or old in label_map:
-            raise ConfigError(f"--label-map {pair!r}: write OLD=NEW, each OLD once")
-        label_map[old] = new
-    return label_map
-
-
 @app.command()
+@reads_documents()
 def convert(
     source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
     target: Annotated[Path, typer.Argument(help="File, or folder for brat and inline.")],
+    options: ReadingConfig,
     to: Annotated[
         str | None, typer.Option("--to", help="Format written; from the suffix if not given.")
     ] = None,
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    token_column: TokenColumn = 0,
-    tag_column: TagColumn = -1,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    predictions: Predictions = False,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
 ) -> None:
     """Write a corpus in another format, with what is lost counted."""
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
@@ -137,23 +59,7 @@ def convert(
         must_be_new(target)
     if to == "label-studio":
         must_be_new(beside)
-    read = read_corpus(
-        source,
-        format=format,
-        label_map=parse_label_map(label_map),
-        on_problem=on_problem,
-        options=ReadOptions(
-            Columns(token_column, tag_column, tags),
-            layer,
-            feature,
-            annotator,
-            predictions,
-            tasks,
-            text_key,
-        ),
-        metadata=metadata,
-        patient_from=patient_from,
-    )
+    read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
     configuration = config_for(read.docs) if to == "label-studio" else None
     lost = write_corpus(read.docs, target, format=to)
     console = Screen()
@@ -171,34 +77,18 @@ def convert(
 
 
 @app.command()
+@reads_documents()
 def stats(
     paths: Annotated[
         list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
     ],
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
+    options: ReadingConfig,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    predictions: Predictions = False,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Count documents, mentions, labels, attributes and relations, a column a split."""
-    corpora = read_splits(
-        paths,
-        format,
-        label_map,
-        on_problem,
-        metadata,
-        patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
-    )
+    corpora = read_splits(paths, options, metadata, patient_from)
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
         record = {
@@ -219,9 +109,11 @@ def stats(
 
 
 @app.command()
+@reads_documents()
 def split(
     source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
     target: Annotated[Path, typer.Argument(help="Folder to make, with a part each.")],
+    options: ReadingConfig,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 13,
     train: Annotated[float, typer.Option(min=0, help="Share of train.")] = 0.7,
     dev: Annotated[float, typer.Option(min=0, help="Share of dev; 0 makes none.")] = 0.15,
@@ -229,28 +121,11 @@ def split(
     by: Annotated[str, typer.Option(help="Metadata field that stays together.")] = "patient",
     stratify: Annotated[str, typer.Option(help="Metadata field to spread evenly.")] = "kind",
     to: Annotated[str, typer.Option("--to", help="Format written.")] = "jsonl",
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    predictions: Predictions = False,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
 ) -> None:
     """Divide a corpus into train, dev and test, no patient in two of them."""
-    read = read_corpus(
-        source,
-        format=format,
-        label_map=parse_label_map(label_map),
-        on_problem=on_problem,
-        metadata=metadata,
-        patient_from=patient_from,
-        options=ReadOptions(Columns(), layer, feature, annotator, predictions, tasks, text_key),
-    )
+    read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
     if to not in FORMATS:
@@ -276,12 +151,9 @@ def split(
 
 def read_splits(
     paths: list[Path],
-    format: str | None,
-    label_map: list[str] | None,
-    on_problem: Literal["raise", "count"],
+    options: ReadingConfig,
     metadata: Path | None,
     patient_from: str | None,
-    options: ReadOptions,
 ) -> dict[str, CorpusRead]:
     """The parts of a corpus by name: those of one folder, else one a path."""
     places = find_splits(paths[0]) if len(paths) == 1 else {}
@@ -291,15 +163,7 @@ def read_splits(
             name = path.stem if path.is_file() else path.resolve().name
             places[name if name not in places else str(path)] = path
     return {
-        name: read_corpus(
-            path,
-            format=format,
-            label_map=parse_label_map(label_map),
-            on_problem=on_problem,
-            options=options,
-            metadata=metadata,
-            patient_from=patient_from,
-        )
+        name: read_corpus(path, options, metadata=metadata, patient_from=patient_from)
         for name, path in places.items()
     }
 

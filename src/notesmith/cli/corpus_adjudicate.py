@@ -8,27 +8,14 @@ from typing import Annotated, Literal, get_args
 import typer
 from rich.table import Table
 
-from notesmith.cli.corpus import (
-    AsJson,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Metadata,
-    PatientFrom,
-    Problems,
-    Scheme,
-    Tasks,
-    TextKey,
-    print_counts,
-)
+from notesmith.cli.corpus import AsJson, print_counts
 from notesmith.cli.corpus_agreement import Annotators, Paths, read_places
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say_json
+from notesmith.config import ReadingConfig
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
 from notesmith.corpus.agreement import words
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.reading import write_corpus
 from notesmith.errors import ConfigError
@@ -37,9 +24,11 @@ from notesmith.files.write import must_be_new
 _SHOWN = 20
 
 
+@reads_documents(without=("annotator", "predictions"))
 def adjudicate(
     paths: Paths,
     out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
+    options: ReadingConfig,
     rule: Annotated[
         str,
         typer.Option(
@@ -52,16 +41,8 @@ def adjudicate(
         typer.Option(help="What no rule decides: left out of training (masked), or no mention."),
     ] = "mask",
     annotators: Annotators = None,
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
     all_places: Annotated[
         bool, typer.Option("--all", help=f"Print all undecided places, not {_SHOWN}.")
     ] = False,
@@ -78,23 +59,14 @@ def adjudicate(
             "convert it afterwards"
         )
     must_be_new(out)
-    read = read_places(
-        paths,
-        annotators,
-        format,
-        label_map,
-        on_problem,
-        metadata,
-        patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, tasks=tasks, text_key=text_key),
-    )
+    read = read_places(paths, annotators, options, metadata, patient_from)
     made = decide(
         read.docs,
         rule=chosen,
         prefer=prefer,
         truth=read.truth,
         mask=undecided == "mask",
-        tally=Tally(on_problem),
+        tally=Tally(options.on_problem),
     )
     write_corpus(made.docs, out)
     if as_json:

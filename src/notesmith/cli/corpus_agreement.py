@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.corpus import (
-    AsJson,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Metadata,
-    PatientFrom,
-    Problems,
-    Scheme,
-    Tasks,
-    TextKey,
-    parse_label_map,
-    print_counts,
-)
+from notesmith.cli.corpus import AsJson, print_counts
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.config import ReadingConfig
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
 from notesmith.corpus.annotators import AnnotatorsRead, Place, read_annotators
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.problems import Tally
 from notesmith.errors import ConfigError
 from notesmith.files.write import atomic_write_text, must_be_new
@@ -48,23 +34,17 @@ Annotators = Annotated[
 ]
 
 
+@reads_documents(without=("annotator", "predictions"))
 def agreement(
     paths: Paths,
+    options: ReadingConfig,
     page: Annotated[
         Path | None,
         typer.Option(help="Write a page of all disagreements here. It holds note text."),
     ] = None,
     annotators: Annotators = None,
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
     ] = CONFIDENCE,
@@ -77,17 +57,10 @@ def agreement(
     """
     if page is not None:
         must_be_new(page)
-    read = read_places(
-        paths,
-        annotators,
-        format,
-        label_map,
-        on_problem,
-        metadata,
-        patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, tasks=tasks, text_key=text_key),
+    read = read_places(paths, annotators, options, metadata, patient_from)
+    found = compare_annotators(
+        read.docs, tally=Tally(options.on_problem), confidence=confidence, seed=seed
     )
-    found = compare_annotators(read.docs, tally=Tally(on_problem), confidence=confidence, seed=seed)
     if page is not None:
         from notesmith.report.disagreements import render_disagreements
 
@@ -109,21 +82,15 @@ def agreement(
 def read_places(
     paths: list[str],
     annotators: list[str] | None,
-    format: str | None,
-    label_map: list[str] | None,
-    on_problem: Literal["raise", "count"],
+    options: ReadingConfig,
     metadata: Path | None,
     patient_from: str | None,
-    options: ReadOptions,
 ) -> AnnotatorsRead:
     """The documents of every annotator below ``[NAME=]PATH`` arguments."""
     return read_annotators(
         [_place(path) for path in paths],
+        options,
         only=annotators or (),
-        format=format,
-        label_map=parse_label_map(label_map),
-        on_problem=on_problem,
-        options=options,
         metadata=metadata,
         patient_from=patient_from,
     )

@@ -8,48 +8,25 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from notesmith.cli.corpus import (
-    Annotator,
-    AsJson,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Metadata,
-    PatientFrom,
-    Predictions,
-    Problems,
-    Scheme,
-    Tasks,
-    TextKey,
-    read_splits,
-)
+from notesmith.cli.corpus import AsJson, read_splits
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
+from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.formats.conll import Columns
 from notesmith.corpus.reading import CorpusRead
 from notesmith.errors import ConfigError, FileError
 
 _SHOWN = 20
 
 
+@reads_documents()
 def check(
     paths: Annotated[
         list[Path], typer.Argument(help="Corpora; one folder may hold train, dev and test.")
     ],
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
+    options: ReadingConfig,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    tags: Scheme = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    predictions: Predictions = False,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
     few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
     committee: Annotated[
         bool,
@@ -91,15 +68,7 @@ def check(
         raise ConfigError("--set is for the students of the committee; add --committee")
     if doubtful is not None and doubtful.exists():
         raise FileError(f"{doubtful}: exists already; name another folder with --doubtful")
-    corpora = read_splits(
-        paths,
-        format,
-        label_map,
-        on_problem,
-        metadata,
-        patient_from,
-        ReadOptions(Columns(scheme=tags), layer, feature, annotator, predictions, tasks, text_key),
-    )
+    corpora = read_splits(paths, options, metadata, patient_from)
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
     if committee:

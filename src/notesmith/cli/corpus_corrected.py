@@ -7,29 +7,20 @@ from typing import Annotated
 
 import typer
 
-from notesmith.cli.corpus import (
-    Annotator,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Metadata,
-    PatientFrom,
-    Problems,
-    Tasks,
-    TextKey,
-    parse_label_map,
-    print_counts,
-)
+from notesmith.cli.corpus import print_counts
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen
+from notesmith.config import ReadingConfig
 from notesmith.corpus.corrected import HOLDING, merge_corrections
-from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 
+_OF_GOLD = {"format", "label_map", "on_problem", "tags", "token_column", "tag_column"}
 
+
+@reads_documents()
 def corrected(
     gold: Annotated[Path, typer.Argument(help="The corpus as it was checked.")],
     corrections: Annotated[
@@ -39,49 +30,34 @@ def corrected(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
-    format: Format = None,
-    label_map: LabelMap = None,
+    options: ReadingConfig,
     corrected_format: Annotated[
         str | None,
         typer.Option(help=f"Format of CORRECTED ({', '.join(HOLDING)}); found out if not given."),
     ] = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    layer: Layer = None,
-    feature: Feature = None,
-    annotator: Annotator = None,
-    tasks: Tasks = None,
-    text_key: TextKey = None,
 ) -> None:
-    """Merge corrected documents over gold by id, and count what changed."""
+    """Merge corrected documents over gold by id, and count what changed.
+
+    --format, --label-map and the columns and tags of CoNLL are for GOLD; what INCEpTION, Label
+    Studio and Prodigy must be told is for CORRECTED.
+    """
     if out.suffix.lower() != ".jsonl":
         raise ConfigError(
             f"--out {out.name}: name a .jsonl file, which holds provenance; convert it afterwards"
         )
     must_be_new(out)
-    read = read_corpus(
-        gold,
-        format=format,
-        label_map=parse_label_map(label_map),
-        on_problem=on_problem,
-        metadata=metadata,
-        patient_from=patient_from,
-    )
-    found = read_corpus(
-        corrections,
-        format=corrected_format,
-        on_problem=on_problem,
-        options=ReadOptions(
-            layer=layer, feature=feature, annotator=annotator, tasks=tasks, text_key=text_key
-        ),
-    )
+    of_gold = ReadingConfig(**options.model_dump(include=_OF_GOLD))
+    of_corrected = options.model_copy(update={"format": corrected_format, "label_map": {}})
+    read = read_corpus(gold, of_gold, metadata=metadata, patient_from=patient_from)
+    found = read_corpus(corrections, of_corrected)
     if found.format not in HOLDING:
         raise ConfigError(
             f"{corrections}: {found.format} does not hold attributes and relations, which would "
             f"be lost; export as {', '.join(HOLDING)}"
         )
-    made = merge_corrections(read.docs, found.docs, tally=Tally(on_problem))
+    made = merge_corrections(read.docs, found.docs, tally=Tally(options.on_problem))
     write_corpus(made.docs, out)
     console = Screen()
     print_counts(console, f"while reading {gold.name}", read.counts)

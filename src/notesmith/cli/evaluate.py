@@ -10,17 +10,17 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus.formats import ReadOptions
+from notesmith.config import ReadingConfig
 from notesmith.rules import CONFIDENCE
 
 
-@reads_documents
+@reads_documents()
 def evaluate(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     predicted: Annotated[Path, typer.Argument(help="The same documents as predicted.")],
-    options: ReadOptions,
+    options: ReadingConfig,
     seen: Annotated[
         Path | None,
         typer.Option("--seen", help="Training data: also score mentions unseen in it."),
@@ -40,16 +40,15 @@ def evaluate(
     Where predictions carry attributes of gold: each one on mentions found (label and boundaries are
     right), and end to end, where label, boundaries and value must be right.
     """
-    from notesmith.corpus.reading import read_corpus
     from notesmith.evaluate.predictions import rate, resampled_units
 
     mentions = None
     if seen is not None:
-        train = read_corpus(seen, options=options).docs
+        train = read_saying(seen, options)
         mentions = [mention for doc in train for mention in doc.mentions()]
     found = rate(
-        read_corpus(gold, options=options).docs,
-        read_corpus(predicted, options=options).docs,
+        read_saying(gold, options),
+        read_saying(predicted, options),
         seen=mentions,
         resamples=resamples,
         confidence=confidence,

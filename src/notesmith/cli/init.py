@@ -7,22 +7,15 @@ from typing import Annotated
 
 import typer
 
-from notesmith.cli.corpus import (
-    Annotator,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Metadata,
-    PatientFrom,
-    Problems,
-    parse_label_map,
-)
+from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen
+from notesmith.config import ReadingConfig
 
 
+@reads_documents()
 def init(
     corpus: Annotated[Path, typer.Argument(help="Labelled documents: a file or folder.")],
+    options: ReadingConfig,
     out: Annotated[Path, typer.Option("--out", help="Recipe to write.")] = Path("recipe.toml"),
     dev: Annotated[
         Path | None, typer.Option(help="Documents for choices, if you have them.")
@@ -45,14 +38,8 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite what an earlier init wrote.")
     ] = False,
-    format: Format = None,
-    label_map: LabelMap = None,
-    on_problem: Problems = "raise",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    annotator: Annotator = None,
-    layer: Layer = None,
-    feature: Feature = None,
 ) -> None:
     """Look at a corpus and at this machine, and write a commented recipe that fits both.
 
@@ -61,23 +48,16 @@ def init(
     """
     from notesmith.init.choices import in_hours, in_time
     from notesmith.init.compose import in_words
-    from notesmith.init.write import Reading, init_recipe
+    from notesmith.init.write import init_recipe
 
     begun = init_recipe(
         corpus,
         out,
         dev=dev,
         test=test,
-        reading=Reading(
-            format,
-            parse_label_map(label_map),
-            on_problem,
-            annotator,
-            layer,
-            feature,
-            metadata,
-            patient_from,
-        ),
+        reading=options,
+        metadata=metadata,
+        patient_from=patient_from,
         hub=hub,
         hours=hours,
         cross_fit=cross_fit,

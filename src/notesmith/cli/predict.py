@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notesmith.cli.corpus import Problems
+from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
+from notesmith.config import ReadingConfig
 from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:
     from notesmith.corpus.labelling import Output
 
 
+@reads_documents(without=("label_map",))
 def predict(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
@@ -28,16 +30,14 @@ def predict(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Corpus of any format, .txt file(s), JSON lines or Parquet of plain notes.",
+            help="Corpus of any format, .txt file(s) (--format text), JSON lines or "
+            "Parquet of plain notes.",
         ),
     ],
     out: Annotated[
         Path, typer.Option("--out", help="File to write: .parquet, or any other for JSON lines.")
     ],
-    file_format: Annotated[
-        str | None,
-        typer.Option("--format", help="Format of the input, 'text' for plain; found if not given."),
-    ] = None,
+    options: ReadingConfig,
     text_field: Annotated[
         str | None,
         typer.Option(help="Field or column of the text, where other programs wrote the notes."),
@@ -53,7 +53,6 @@ def predict(
             help="Score from which mentions of a label count, 0 to 1; repeatable.",
         ),
     ] = None,
-    on_problem: Problems = "raise",
     scores: Annotated[
         bool, typer.Option("--scores", help="Write each mention's score as attribute score=0.9312.")
     ] = False,
@@ -82,11 +81,11 @@ def predict(
         raise FileError(f"{out}: is the input; name another file with --out")
     must_be_new(out)
     fields = NoteFields(text_field, id_field)
-    notes = find_notes(source, format=file_format, fields=fields, on_problem=on_problem)
+    notes = find_notes(source, options, fields=fields)
     student = load_student(model)
     decision.check(student.labels)
     with moving_line() as on_progress:
-        found = survey(notes, on_problem=on_problem, on_progress=on_progress)
+        found = survey(notes, on_problem=options.on_problem, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):
             if label not in student.labels:
                 known = f"{n} of label {shown_name(label)}, which the model does not know"

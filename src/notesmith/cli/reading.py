@@ -5,66 +5,150 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
 
-from notesmith.cli.corpus import (
-    Annotator,
-    Feature,
-    Format,
-    LabelMap,
-    Layer,
-    Predictions,
-    Problems,
-    Scheme,
-    TagColumn,
-    Tasks,
-    TextKey,
-    TokenColumn,
-    parse_label_map,
-)
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.formats.conll import Columns
+import typer
 
-READING: dict[str, tuple[Any, Any]] = {
-    "format": (Format, None),
-    "label_map": (LabelMap, None),
-    "on_problem": (Problems, "raise"),
-    "tags": (Scheme, None),
-    "token_column": (TokenColumn, 0),
-    "tag_column": (TagColumn, -1),
-    "layer": (Layer, None),
-    "feature": (Feature, None),
-    "annotator": (Annotator, None),
-    "predictions": (Predictions, False),
-    "tasks": (Tasks, None),
-    "text_key": (TextKey, None),
+from notesmith.cli.screen import say
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats import READABLE
+from notesmith.corpus.reading import read_corpus
+from notesmith.document import Document
+from notesmith.errors import ConfigError
+
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); found out if not given."),
+]
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label-map",
+        metavar="OLD=NEW",
+        help="Rename a label; OLD= drops it, *=NEW is for all others. May be repeated.",
+    ),
+]
+Problems = Annotated[
+    Literal["raise", "count"],
+    typer.Option("--on-problem", help="Stop at the first bad record, or drop and count it."),
+]
+Scheme = Annotated[
+    Literal["iob1", "iob2", "bioes"] | None,
+    typer.Option("--tags", help="Tag scheme of CoNLL; found out if not given."),
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option("--metadata", help="Table (CSV or TSV) with columns id, patient, kind …"),
+]
+PatientFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--patient-from",
+        metavar="REGEX",
+        help="Regular expression whose first group in a document's id is the patient.",
+    ),
+]
+TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
+TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
+Layer = Annotated[
+    str | None, typer.Option(help="INCEpTION's layer of mentions; found out if not given.")
+]
+Feature = Annotated[
+    str | None, typer.Option(help="Feature of the layer that is the label; 'label', else 'value'.")
+]
+Annotator = Annotated[
+    str | None,
+    typer.Option(help="Whose labels, where a file has those of several (Label Studio, Prodigy)."),
+]
+Predictions = Annotated[
+    bool, typer.Option("--predictions", help="Read machine-made labels (Label Studio).")
+]
+Tasks = Annotated[
+    Path | None,
+    typer.Option(help="File with the texts where labels stand without them (Label Studio)."),
+]
+TextKey = Annotated[
+    str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
+]
+
+READING: dict[str, Any] = {
+    "format": Format,
+    "label_map": LabelMap,
+    "on_problem": Problems,
+    "tags": Scheme,
+    "token_column": TokenColumn,
+    "tag_column": TagColumn,
+    "layer": Layer,
+    "feature": Feature,
+    "annotator": Annotator,
+    "predictions": Predictions,
+    "tasks": Tasks,
+    "text_key": TextKey,
 }
-"""The annotation and the default of each option by the name of its parameter."""
+"""The annotation of each option by the name of its parameter: a field of ``ReadingConfig``."""
 
 
-def reads_documents(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter ``options`` of a command by the options that make a ``ReadOptions``.
+def reads_documents(
+    *, without: tuple[str, ...] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace the parameter ``options`` of a command by the options that make a ``ReadingConfig``.
 
     Typer builds options from a signature, so the command gets a signature that has one parameter
-    for each of ``READING`` where ``options`` stood.
+    for each of ``READING`` where ``options`` stood, but for those named in ``without``.
     """
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[Parameter] = []
-    for name, old in signature(command).parameters.items():
-        new = READING if name == "options" else {name: (hints[name], old.default)}
-        parameters += (
-            Parameter(each, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-            for each, (annotation, default) in new.items()
-        )
+    fields = ReadingConfig.model_fields
+    reading = {
+        name: (annotation, None if name == "label_map" else fields[name].default)
+        for name, annotation in READING.items()
+        if name not in without
+    }
 
-    @wraps(command)
-    def with_options(**values: Any) -> None:
-        asked = {name: values.pop(name) for name in READING}
-        columns = Columns(asked.pop("token_column"), asked.pop("tag_column"), asked.pop("tags"))
-        asked["label_map"] = parse_label_map(asked["label_map"])
-        command(**values, options=ReadOptions(columns=columns, **asked))
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        parameters: list[Parameter] = []
+        for name, old in signature(command).parameters.items():
+            new = reading if name == "options" else {name: (hints[name], old.default)}
+            parameters += (
+                Parameter(each, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+                for each, (annotation, default) in new.items()
+            )
 
-    with_options.__annotations__ = {each.name: each.annotation for each in parameters}
-    with_options.__annotations__["return"] = None
-    with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return with_options
+        @wraps(command)
+        def with_options(**values: Any) -> None:
+            asked = {name: values.pop(name) for name in reading}
+            if "label_map" in asked:
+                asked["label_map"] = parse_label_map(asked["label_map"])
+            if asked["tasks"] is not None:
+                asked["tasks"] = str(asked["tasks"])
+            command(**values, options=ReadingConfig(**asked))
+
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        with_options.__annotations__["return"] = None
+        with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        return with_options
+
+    return decorate
+
+
+def read_saying(path: Path, options: ReadingConfig) -> list[Document]:
+    """The documents of ``path``; what reading dropped or noticed is printed to stderr."""
+    found = read_corpus(path, options)
+    for what, n in found.counts.items():
+        say(f"{path.name}: {n} {what}", err=True)
+    return found.docs
+
+
+def parse_label_map(pairs: list[str] | None) -> dict[str, str]:
+    """The label map that ``OLD=NEW`` arguments describe.
+
+    Raises:
+        ConfigError: one has no ``=`` or no old label, or an old label stands twice.
+    """
+    label_map: dict[str, str] = {}
+    for pair in pairs or []:
+        old, sign, new = pair.partition("=")
+        if not sign or not old or old in label_map:
+            raise ConfigError(f"--label-map {pair!r}: write OLD=NEW, each OLD once")
+        label_map[old] = new
+    return label_map

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.reading import read_corpus
+from notesmith.config import ReadingConfig
 from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
@@ -25,10 +24,10 @@ _WHAT = {
 }
 
 
-@reads_documents
+@reads_documents()
 def reward(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled documents, any format.")],
-    options: ReadOptions,
+    options: ReadingConfig,
     gold: Annotated[
         Path | None, typer.Option("--gold", help="Gold documents that these are compared with.")
     ] = None,
@@ -84,8 +83,8 @@ def reward(
     _print(found)
 
 
-def _units(path: Path, unit: Unit, options: ReadOptions) -> Sequence[Document]:
-    docs = read_corpus(path, options=options).docs
+def _units(path: Path, unit: Unit, options: ReadingConfig) -> Sequence[Document]:
+    docs = read_saying(path, options)
     return docs if unit == "document" else [cut(d, span) for d in docs for span in split(d, unit)]
 
 

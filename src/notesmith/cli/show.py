@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.corpus.formats import ReadOptions
+from notesmith.config import ReadingConfig
 
 
-@reads_documents
+@reads_documents()
 def show(
     path: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
-    options: ReadOptions,
+    options: ReadingConfig,
     ids: Annotated[
         list[str] | None, typer.Option("--id", help="Only the document of this id; repeatable.")
     ] = None,
@@ -25,7 +25,6 @@ def show(
     ] = None,
 ) -> None:
     """Show documents with their entities in colour."""
-    from notesmith.corpus.reading import read_corpus
     from notesmith.errors import CorpusError
     from notesmith.files.write import atomic_write_text, must_be_new
     from notesmith.report.html import render_documents
@@ -34,7 +33,7 @@ def show(
 
     if html is not None:
         must_be_new(html)
-    found = read_corpus(path, options=options).docs
+    found = read_saying(path, options)
     docs = select(found, ids=ids or (), limit=0 if ids else limit)
     if not docs:
         raise CorpusError(f"{path}: no document has the id {', '.join(ids or [])}")

@@ -10,16 +10,16 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.cli.train import moving_line
-from notesmith.corpus.formats import ReadOptions
+from notesmith.config import ReadingConfig
 
 if TYPE_CHECKING:
     from notesmith.ner.sweep import Point, Sweep
 
 
-@reads_documents
+@reads_documents()
 def thresholds(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
@@ -27,7 +27,7 @@ def thresholds(
     gold: Annotated[
         Path, typer.Argument(help="Labelled notes to choose on: dev, neither train nor test.")
     ],
-    options: ReadOptions,
+    options: ReadingConfig,
     precision: Annotated[
         float, typer.Option(min=0, max=100, help="Least precision that a threshold must have.")
     ] = 0.0,
@@ -41,11 +41,10 @@ def thresholds(
     Scores are strict. The marked line of a label has the best F1 among those that reach --precision
     and --recall; its F1 flatters, for it was chosen on these notes.
     """
-    from notesmith.corpus.reading import read_corpus
     from notesmith.ner.student import load_student
     from notesmith.ner.sweep import Wanted, sweep_thresholds
 
-    docs = read_corpus(gold, options=options).docs
+    docs = read_saying(gold, options)
     student = load_student(model)
     with moving_line() as on_progress:
         found = sweep_thresholds(

@@ -6,28 +6,23 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.reading import read_corpus
+from notesmith.config import NerConfig, ReadingConfig
 from notesmith.errors import ConfigError, FileError
 from notesmith.progress import OnProgress, Progress
 
-if TYPE_CHECKING:
-    from notesmith.config import NerConfig
 
-
-@reads_documents
+@reads_documents()
 def train(
     corpus: Annotated[Path, typer.Argument(help="File or folder of labelled documents.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for the model.")],
-    options: ReadOptions,
+    options: ReadingConfig,
     made: Annotated[
         list[Path] | None,
         typer.Option("--made", help="Made documents to train on as well; repeatable."),
@@ -52,16 +47,9 @@ def train(
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
 
-    def read(path: Path) -> Sequence[Any]:
-        found = read_corpus(
-            path, options=options if path == corpus else replace(options, format=None)
-        )
-        for what, n in found.counts.items():
-            say(f"{path.name}: {n} {what}", err=True)
-        return found.docs
-
-    gold = read(corpus)
-    extra = [doc for path in made or () for doc in read(path)]
+    gold = read_saying(corpus, options)
+    of_made = options.model_copy(update={"format": None})
+    extra = [doc for path in made or () for doc in read_saying(path, of_made)]
     from notesmith.ner.encoder import have_encoder
     from notesmith.ner.train import train_ner
 
@@ -96,7 +84,6 @@ def student_config(changes: Sequence[str]) -> NerConfig:
     """
     from pydantic import ValidationError
 
-    from notesmith.config import NerConfig
     from notesmith.experiment.recipes import apply_change
 
     values: dict[str, Any] = {"ner": {}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notesmith.corpus.formats import FORMATS, Format, ReadOptions
+from notesmith.corpus.formats import FORMATS, Format
 from notesmith.corpus.problems import OnProblem
 from notesmith.corpus.reading import CorpusRead, demo_corpus_path, read_corpus, write_corpus
 
@@ -11,7 +11,6 @@ __all__ = [
     "CorpusRead",
     "Format",
     "OnProblem",
-    "ReadOptions",
     "demo_corpus_path",
     "read_corpus",
     "write_corpus",

@@ -6,14 +6,15 @@ else by the path that holds the labels: one folder or file an annotator.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.corpus.formats import Format, ReadOptions, Source
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.formats.json_values import UNKNOWN
 from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
-from notesmith.corpus.problems import OnProblem, Tally
+from notesmith.corpus.problems import Tally
 from notesmith.corpus.reading import choose_format, collapse, find_sources, prepare, reader_of
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, shown_name
@@ -46,12 +47,9 @@ class AnnotatorsRead:
 
 def read_annotators(
     places: Sequence[Place],
+    options: ReadingConfig = ReadingConfig(),
     *,
     only: Sequence[str] = (),
-    format: str | None = None,
-    label_map: Mapping[str, str] | None = None,
-    on_problem: OnProblem = "raise",
-    options: ReadOptions | None = None,
     metadata: Path | None = None,
     patient_from: str | None = None,
 ) -> AnnotatorsRead:
@@ -59,11 +57,8 @@ def read_annotators(
 
     Args:
         places: files or folders; the documents that one annotator has in several are joined.
+        options: how files become documents; its ``annotator`` and ``predictions`` are not heeded.
         only: the annotators wanted; all if empty.
-        format: a name of ``FORMATS``; recognised from the files if not given.
-        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
-        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
-        options: what some formats must be told.
         metadata: a table with the column ``id`` and what it knows of each.
         patient_from: a regular expression whose first group in a document's id is the patient.
 
@@ -72,13 +67,13 @@ def read_annotators(
         ConfigError: an annotator that is wanted is not there, or a place that was given one name
             holds the labels of several.
     """
-    tally = Tally(on_problem)
+    tally = Tally(options.on_problem)
     found: dict[str, dict[str, Document]] = {}
     truth: dict[str, Document] = {}
     names = _names(places)
     for place, name in zip(places, names, strict=True):
-        sources = find_sources(place.path, options or ReadOptions())
-        fmt, chosen = choose_format(place.path, sources, format)
+        sources = find_sources(place.path, options)
+        fmt, chosen = choose_format(place.path, sources, options.format)
         tally.note("files passed over", len(sources) - len(chosen))
         here: dict[str, dict[str, Document]] = {}
         for source in chosen:
@@ -87,7 +82,7 @@ def read_annotators(
                 collapse(doc, docs, source.path, tally)
             if fmt.read_truth is not None:
                 # What is counted or wrong was counted above.
-                for doc in fmt.read_truth(source, Tally(on_problem)):
+                for doc in fmt.read_truth(source, Tally(options.on_problem)):
                     collapse(doc, truth, source.path, tally)
         if place.name is not None and len(here) > 1:
             raise ConfigError(
@@ -107,11 +102,15 @@ def read_annotators(
 
     def ready(docs: Iterable[Document], counts: Tally) -> list[Document]:
         return prepare(
-            list(docs), counts, label_map=label_map, metadata=metadata, patient_from=patient_from
+            list(docs),
+            counts,
+            label_map=options.label_map,
+            metadata=metadata,
+            patient_from=patient_from,
         )
 
     by_annotator = {who: ready(docs.values(), tally) for who, docs in kept.items()}
-    agreed = {doc.id: doc for doc in ready(truth.values(), Tally(on_problem))} if truth else {}
+    agreed = {doc.id: doc for doc in ready(truth.values(), Tally(options.on_problem))}
     return AnnotatorsRead(by_annotator, agreed, dict(sorted(tally.counts.items())))
 
 

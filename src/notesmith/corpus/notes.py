@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from notesmith.corpus.formats import FORMATS, ReadOptions, Source, jsonl, parquet_notes
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats import FORMATS, Source, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.problems import OnProblem, Tally, read_text
 from notesmith.corpus.reading import CorpusRead, choose_format, find_sources, read_corpus
@@ -34,30 +35,30 @@ _REPORT_EVERY = 1000
 
 def find_notes(
     path: Path,
+    options: ReadingConfig = ReadingConfig(),
     *,
-    format: str | None = None,
     fields: NoteFields | None = None,
-    on_problem: OnProblem = "raise",
 ) -> Notes:
     """The notes of ``path``: ``.txt`` files that are of no corpus format, or a corpus.
 
     Args:
         path: a file, or a folder that is searched with its subfolders.
-        format: a name of ``FORMATS``, or ``text`` for plain texts; recognised if not given.
+        options: how files become documents; its format may be ``text`` for plain texts. Where they
+            are read as a stream, the reader's tally says what becomes of a bad record.
         fields: where JSON lines or Parquet of other programs keep text and id.
-        on_problem: for a corpus that is read whole; a stream asks its reader's tally.
 
     Raises:
         CorpusError: nothing is there, or formats are mixed.
         ConfigError: ``fields`` are named for another format.
     """
+    format = options.format
     named = fields is not None and fields != NoteFields()
     if not named and format in (None, _TEXT):
         if _holds_texts(path, sure=format == _TEXT):
             return lambda tally: _texts(path, tally)
         if format == _TEXT:
             raise CorpusError(f"{path}: holds no .txt file")
-    sources = find_sources(path, ReadOptions())
+    sources = find_sources(path, options)
     if named:
         suffixes = (*jsonl.SUFFIXES, ".parquet")
         sources = [s for s in sources if s.path.name.lower().endswith(suffixes)]
@@ -74,7 +75,7 @@ def find_notes(
         fmt, chosen = choose_format(path, sources, format)
         name = fmt.name
     if name not in _READERS:
-        return partial(_whole, read_corpus(path, format=format, on_problem=on_problem))
+        return partial(_whole, read_corpus(path, options))
     # The beginnings that told the format are not needed any more.
     places = [(s.path, s.stem.removesuffix(".jsonl")) for s in chosen]
     return lambda tally: _records(places, name, fields or NoteFields(), tally)

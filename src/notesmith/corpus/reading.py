@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from notesmith.corpus.formats import FORMATS, READABLE, Format, ReadOptions, Source
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats import FORMATS, READABLE, Format, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
-from notesmith.corpus.problems import OnProblem, Tally
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, CorpusError, shown_doc
 from notesmith.files.read import read_head, unreadable
@@ -30,11 +31,8 @@ class CorpusRead:
 
 def read_corpus(
     path: Path | str,
+    options: ReadingConfig = ReadingConfig(),
     *,
-    format: str | None = None,
-    label_map: Mapping[str, str] | None = None,
-    on_problem: OnProblem | None = None,
-    options: ReadOptions | None = None,
     metadata: Path | None = None,
     patient_from: str | None = None,
 ) -> CorpusRead:
@@ -42,9 +40,6 @@ def read_corpus(
 
     Args:
         path: a file, or a folder that is searched with its subfolders.
-        format: instead of that of ``options``, as the next two.
-        label_map: see ``ReadOptions``.
-        on_problem: see ``ReadOptions``.
         options: how files become documents.
         metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
         patient_from: a regular expression whose first group in a document's id is the patient.
@@ -54,16 +49,16 @@ def read_corpus(
         ConfigError: ``patient_from`` is wrong or matches no id.
     """
     path = Path(path)
-    options = options or ReadOptions()
-    tally = Tally(on_problem or options.on_problem)
+    tally = Tally(options.on_problem)
     sources = find_sources(path, options)
-    fmt, chosen = choose_format(path, sources, format or options.format)
+    fmt, chosen = choose_format(path, sources, options.format)
     tally.note("files passed over", len(sources) - len(chosen))
     docs = _collapse(fmt, chosen, tally)
     if not docs:
         raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
-    label_map = options.label_map if label_map is None else label_map
-    docs = prepare(docs, tally, label_map=label_map, metadata=metadata, patient_from=patient_from)
+    docs = prepare(
+        docs, tally, label_map=options.label_map, metadata=metadata, patient_from=patient_from
+    )
     return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
 
 
@@ -71,7 +66,7 @@ def prepare(
     docs: list[Document],
     tally: Tally,
     *,
-    label_map: Mapping[str, str] | None,
+    label_map: Mapping[str, str],
     metadata: Path | None,
     patient_from: str | None,
 ) -> list[Document]:
@@ -118,7 +113,7 @@ def reader_of(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
     return fmt.read
 
 
-def find_sources(path: Path, options: ReadOptions) -> list[Source]:
+def find_sources(path: Path, options: ReadingConfig) -> list[Source]:
     """The file, or the files below a folder that could be notes.
 
     Raises:

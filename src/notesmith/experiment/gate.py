@@ -20,7 +20,7 @@ from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.seal import Plan, Seal, listed
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import SEAL
-from notesmith.experiment.recipes import DEMO
+from notesmith.experiment.recipes import DEMO, corpus_path
 from notesmith.experiment.register import Earlier, Register
 from notesmith.experiment.stages.common import read
 from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
@@ -176,6 +176,8 @@ def sealed_plan(config: RecipeConfig, paths: Mapping[str, Path]) -> Plan:
     if scored not in paths:
         raise ConfigError("corpus.test is missing: give it with --set corpus.test=PATH")
     documents = {split: hash_path(path) for split, path in sorted(paths.items())}
+    if config.corpus.tasks is not None:
+        documents["tasks"] = hash_path(corpus_path(config.corpus.tasks))
     return Plan(_sealed_values(config), documents)
 
 
@@ -192,7 +194,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
         exclude={
             "name": True,
             "hub": True,
-            "corpus": {"train", "dev", "test"},
+            "corpus": {"train", "dev", "test", "tasks"},
             "sample": {"server"},
             "evaluate": free,
         },
@@ -239,7 +241,7 @@ def _filled(found: RecipeConfig, seal: Seal) -> Plan:
 
 def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
     sealed = seal.plan.recipe
-    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test"})
+    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test", "tasks"})
     free = {"minutes_per_note": config.evaluate.minutes_per_note}
     server = config.sample.server if sealed["sample"].get("server_model") else None
     values = {

@@ -231,12 +231,22 @@ def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
 
 
 def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerprints:
-    """Content hashes of corpora and models; a test set is hashed as bytes, not read."""
+    """Content hashes of corpora and models; a test set is hashed as bytes, not read.
+
+    The file with the texts of a corpus counts as part of it.
+    """
     lists = config.synthesize.names.term_lists
+
+    def corpus(split: str) -> str:
+        found = hash_path(paths[split]) if split in paths else ""
+        if not found or config.corpus.tasks is None:
+            return found
+        return canonical([found, hash_path(corpus_path(config.corpus.tasks))])
+
     return Fingerprints(
-        train=hash_path(paths["train"]),
-        dev=hash_path(paths["dev"]) if "dev" in paths else "",
-        test=hash_path(paths["test"]) if "test" in paths else "",
+        train=corpus("train"),
+        dev=corpus("dev"),
+        test=corpus("test"),
         lm=fingerprint_model(config.lm.model),
         rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
         term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.formats import ReadOptions
-from notesmith.corpus.problems import OnProblem
+from notesmith.config import ReadingConfig
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
@@ -30,54 +29,6 @@ _WRITTEN = ".notesmith-init.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How the files are read; see ``read_corpus``."""
-
-    format: str | None = None
-    label_map: Mapping[str, str] | None = None
-    on_problem: OnProblem = "raise"
-    annotator: str | None = None
-    layer: str | None = None
-    feature: str | None = None
-    metadata: Path | None = None
-    patient_from: str | None = None
-
-    def read(self, path: Path) -> tuple[list[Document], dict[str, int], str]:
-        """Documents, what was noted while reading, and the format."""
-        found = read_corpus(
-            path,
-            format=self.format,
-            label_map=self.label_map,
-            on_problem=self.on_problem,
-            options=ReadOptions(annotator=self.annotator, layer=self.layer, feature=self.feature),
-            metadata=self.metadata,
-            patient_from=self.patient_from,
-        )
-        return found.docs, found.counts, found.format
-
-    def in_recipe(self) -> dict[str, Any]:
-        """What of it a recipe has to repeat.
-
-        Raises:
-            ConfigError: a recipe has no place for it.
-        """
-        if self.metadata or self.patient_from:
-            raise ConfigError(
-                "a recipe takes no metadata: with a test set of your own write it into the files "
-                "first: notesmith corpus convert … --metadata …"
-            )
-        named = {
-            "format": self.format,
-            "annotator": self.annotator,
-            "layer": self.layer,
-            "feature": self.feature,
-            "label_map": dict(self.label_map) if self.label_map else None,
-            "on_problem": self.on_problem if self.on_problem != "raise" else None,
-        }
-        return {key: value for key, value in named.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
 class InitResult:
     """The recipe's file, the folder of divided notes if one was made, and what was noticed."""
 
@@ -94,7 +45,9 @@ def init_recipe(
     *,
     dev: Path | None = None,
     test: Path | None = None,
-    reading: Reading | None = None,
+    reading: ReadingConfig = ReadingConfig(),
+    metadata: Path | None = None,
+    patient_from: str | None = None,
     hub: bool = False,
     hours: float = 4.0,
     cross_fit: bool = False,
@@ -112,6 +65,8 @@ def init_recipe(
         dev: documents for choices.
         test: documents to score.
         reading: how the files are read.
+        metadata: see ``read_corpus``; of use only where there is no test set.
+        patient_from: likewise.
         hub: whether a model may be named that has to be fetched.
         hours: how long a run may take.
         cross_fit: keep no part for a test: score all documents, each by models that never saw it.
@@ -122,7 +77,6 @@ def init_recipe(
         ConfigError: ``out`` exists, or the options do not go together.
         CorpusError: the corpus cannot be read, or is too small.
     """
-    reading = reading or Reading()
     notes = out.parent / f"{out.stem}-notes"
     given = _given(corpus, dev, test)
     if cross_fit and set(given) != {"train"}:
@@ -133,8 +87,9 @@ def init_recipe(
     docs: dict[str, list[Document]] = {}
     found_format = ""
     for split, path in given.items():
-        docs[split], noted, found_format = reading.read(path)
-        counts.update(noted)
+        found = read_corpus(path, reading, metadata=metadata, patient_from=patient_from)
+        docs[split], found_format = found.docs, found.format
+        counts.update(found.counts)
     seen = look(docs["train"])
     if not seen.counts.n_mentions:
         raise CorpusError(f"{corpus}: no mention is labelled; name the labelled files")
@@ -150,7 +105,12 @@ def init_recipe(
             parts = {**parts, "dev": docs["dev"]}
             paths["dev"] = str(notes / "dev.jsonl")
     else:
-        how = reading.in_recipe()
+        if metadata or patient_from:
+            raise ConfigError(
+                "a recipe takes no metadata: with a test set of your own write it into the files "
+                "first: notesmith corpus convert … --metadata …"
+            )
+        how = reading.model_dump(exclude_defaults=True)
         why = "train is what draws are taken from; test is opened for the scores alone"
     name = re.sub(r"[\s\"\\]+", " ", corpus.resolve().stem).strip() or "notes"
     source = f"{corpus.name} ({found_format})"
@@ -278,4 +238,4 @@ def _sentence(why: str) -> str:
     return f"{why[0].upper()}{why[1:]}."
 
 
-__all__ = ["FEWEST", "InitResult", "Reading", "Seen", "init_recipe"]
+__all__ = ["FEWEST", "InitResult", "Seen", "init_recipe"]

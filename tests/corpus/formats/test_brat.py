@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError
@@ -153,7 +154,7 @@ def test_bad_line_names_file_line_and_doc_but_no_text(tmp_path, old, new, line, 
         read_corpus(folder)
     assert str(error.value).startswith(f"{folder / 'n1.ann'}:{line}: doc 'n1': ")
     assert "chest" not in str(error.value)
-    read = read_corpus(folder, on_problem="count")
+    read = read_corpus(folder, ReadingConfig(on_problem="count"))
     assert len(read.docs) == 1
     assert sum(n for what, n in read.counts.items() if what.startswith("dropped")) >= 1
 
@@ -163,7 +164,7 @@ def test_a_half_of_a_pair_is_an_error_or_a_counted_drop(tmp_path):
     (folder / "n2.txt").write_text("x")
     with pytest.raises(CorpusError, match=r"n2\.txt: no n2\.ann beside it; add it"):
         read_corpus(folder)
-    read = read_corpus(folder, on_problem="count")
+    read = read_corpus(folder, ReadingConfig(on_problem="count"))
     assert read.counts["dropped: .txt file without its .ann file"] == 1
     (folder / "n2.txt").rename(folder / "n2.ann")
     with pytest.raises(CorpusError, match=r"n2\.ann: no n2\.txt beside it"):
@@ -176,7 +177,7 @@ def test_text_that_is_not_utf8(tmp_path):
     (folder / "n2.txt").write_bytes(b"line\nna\xefve")
     with pytest.raises(CorpusError, match=r"n2\.txt:2: byte 7 is not UTF-8"):
         read_corpus(folder)
-    read = read_corpus(folder, on_problem="count")
+    read = read_corpus(folder, ReadingConfig(on_problem="count"))
     assert [d.id for d in read.docs] == ["n1"]
     assert read.counts["dropped: file that is not UTF-8"] == 1
 

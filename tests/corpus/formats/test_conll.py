@@ -2,8 +2,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notesmith.corpus import ReadOptions, read_corpus, write_corpus
-from notesmith.corpus.formats.conll import Columns
+from notesmith.config import ReadingConfig
+from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError
 from tests.corpus.documents import entities, texts
@@ -55,7 +55,7 @@ def test_a_named_scheme_wins(tmp_path):
     path = put(tmp_path, "a\tB-P\nb\tI-P\nc\tI-Q\n")
     with pytest.raises(CorpusError, match="I continues no mention of this label"):
         read_corpus(path)
-    read = read_corpus(path, options=ReadOptions(Columns(scheme="iob1")))
+    read = read_corpus(path, ReadingConfig(tags="iob1"))
     assert found(read.docs) == [[("P", "a b"), ("Q", "c")]]
 
 
@@ -67,7 +67,7 @@ def test_docstart_begins_documents_and_may_name_them(tmp_path):
 
 def test_columns_can_be_chosen(tmp_path):
     text = "1 Weak JJ B-P x\n2 arm NN O x\n"
-    docs = read_corpus(put(tmp_path, text), options=ReadOptions(Columns(token=1, tag=3))).docs
+    docs = read_corpus(put(tmp_path, text), ReadingConfig(token_column=1, tag_column=3)).docs
     assert (docs[0].text, found(docs)) == ("Weak arm", [[("P", "Weak")]])
 
 
@@ -87,7 +87,7 @@ def test_bad_tags_name_file_and_line_and_no_text(tmp_path, bad, line, message):
         read_corpus(path)
     assert str(error.value).startswith(f"{path}:{line}: doc 'c-3'")
     assert "arm" not in str(error.value)
-    counts = read_corpus(path, on_problem="count").counts
+    counts = read_corpus(path, ReadingConfig(on_problem="count")).counts
     assert counts == {
         "dropped: line": 1,
         "dropped: document with an unreadable line": 1,
@@ -102,7 +102,7 @@ def test_bioes_mentions_that_do_not_end(tmp_path):
     path = put(tmp_path, "a\tS-P\nb\tB-P\nc\tO\nd\tB-P\n")
     with pytest.raises(CorpusError, match=r"c\.conll:2: .* not ended by E"):
         read_corpus(path)
-    read = read_corpus(path, on_problem="count")
+    read = read_corpus(path, ReadingConfig(on_problem="count"))
     assert found(read.docs) == [[("P", "a"), ("P", "b"), ("P", "d")]]
     assert read.counts["ill-formed tags read as the nearest legal ones"] == 2
 
@@ -112,7 +112,7 @@ def test_unreadable_bytes_drop_their_document_only(tmp_path):
     path.write_bytes(b"a\tO\n\n\xff\tO\nb\tO\n\nc\tO\n")
     with pytest.raises(CorpusError, match=r"c\.conll:3: byte 0 is not UTF-8"):
         read_corpus(path)
-    assert [d.text for d in read_corpus(path, on_problem="count").docs] == ["a", "c"]
+    assert [d.text for d in read_corpus(path, ReadingConfig(on_problem="count")).docs] == ["a", "c"]
 
 
 @st.composite

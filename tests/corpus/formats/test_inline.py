@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import demo_corpus_path, read_corpus, write_corpus
 from notesmith.corpus.formats import inline
 from notesmith.corpus.problems import Tally
@@ -100,7 +101,7 @@ def test_read_undoes_write(tmp_path, documents):
     folder = tmp_path / "c"
     shutil.rmtree(folder, ignore_errors=True)
     assert write_corpus(documents, folder, format="inline") == {}
-    found = read_corpus(folder, format="inline").docs
+    found = read_corpus(folder, ReadingConfig(format="inline")).docs
     assert sorted(found, key=lambda d: d.id) == sorted(documents, key=lambda d: d.id)
 
 
@@ -143,13 +144,13 @@ def test_a_note_without_id_takes_its_path(tmp_path):
 def test_bad_notes_name_file_and_line_and_no_text(tmp_path, old, new, message):
     path = put(tmp_path, NOTE.replace(old, new, 1))
     with pytest.raises(CorpusError, match=message) as error:
-        read_corpus(path, format="inline")
+        read_corpus(path, ReadingConfig(format="inline"))
     assert str(error.value).startswith(f"{path}: ")
     assert "palpitations" not in str(error.value)
     assert "\n" not in str(error.value)
     put(tmp_path, NOTE.replace("n017", "n018"), "n018.txt")
     if new != "date 2021" and old != "---\n":
-        read = read_corpus(tmp_path, on_problem="count")
+        read = read_corpus(tmp_path, ReadingConfig(on_problem="count"))
         assert ([d.id for d in read.docs], read.counts) == (["n018"], {"dropped: note": 1})
 
 

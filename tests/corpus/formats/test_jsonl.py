@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.corpus.formats import jsonl
 from notesmith.document import Document, Entity
@@ -83,7 +84,7 @@ def test_bad_record_names_file_and_line_and_no_text(tmp_path, line, message):
     assert f"{path}:3: " in str(error.value)
     assert "chest" not in str(error.value)
     assert "\n" not in str(error.value)
-    read = read_corpus(path, on_problem="count")
+    read = read_corpus(path, ReadingConfig(on_problem="count"))
     assert [doc.id for doc in read.docs] == ["n0"]
     assert read.counts == {"dropped: record": 1}
 
@@ -93,7 +94,7 @@ def test_invalid_utf8_names_the_line(tmp_path):
     path.write_bytes(change().encode() + b"\n" + b'{"schema": 1, "id": "x\xff"}\n')
     with pytest.raises(CorpusError, match=r"c\.jsonl:2: byte 22 is not UTF-8; convert"):
         read_corpus(path)
-    read = read_corpus(path, on_problem="count")
+    read = read_corpus(path, ReadingConfig(on_problem="count"))
     assert (len(read.docs), read.counts) == (1, {"dropped: line that is not UTF-8": 1})
 
 

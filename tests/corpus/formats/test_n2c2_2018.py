@@ -2,6 +2,7 @@
 
 import pytest
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Entity, Relation
 from notesmith.errors import CorpusError
@@ -69,6 +70,6 @@ def test_a_relation_to_an_unknown_mention_is_an_error(tmp_path):
     folder = put(tmp_path / "c", ANN.replace("Arg2:T5", "Arg2:T55"))
     with pytest.raises(CorpusError, match=r"100035\.ann:7: doc '100035': names unknown 'T55'"):
         read_corpus(folder)
-    read = read_corpus(folder, on_problem="count")
+    read = read_corpus(folder, ReadingConfig(on_problem="count"))
     assert read.counts["dropped: relation"] == 1
     assert len(read.docs[0].relations) == 2

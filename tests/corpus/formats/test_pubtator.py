@@ -2,6 +2,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import ConceptRelation, Document, Entity, Section
 from notesmith.errors import CorpusError
@@ -71,7 +72,7 @@ def docs(draw):
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.pubtator"
     lost = write_corpus(documents, path, format="pubtator")
-    found = read_corpus(path, format="pubtator").docs
+    found = read_corpus(path, ReadingConfig(format="pubtator")).docs
     # Where the title ends is found again only if it was known.
     assert [(d.id, d.text, d.entities, d.concept_relations) for d in found] == [
         (d.id, d.text, d.entities, d.concept_relations) for d in documents
@@ -125,7 +126,7 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
 def test_bad_line_names_file_line_and_doc_but_no_text(tmp_path, old, new, line, message):
     path = put(tmp_path, f"{ONE}\n{TWO}".replace(old, new))
     with pytest.raises(CorpusError, match=message) as error:
-        read_corpus(path, format="pubtator")
+        read_corpus(path, ReadingConfig(format="pubtator"))
     assert str(error.value).startswith(f"{path}:{line}: ")
     assert "renal" not in str(error.value)
     assert "\n" not in str(error.value)
@@ -133,7 +134,7 @@ def test_bad_line_names_file_line_and_doc_but_no_text(tmp_path, old, new, line, 
 
 def test_bad_lines_are_dropped_and_counted_if_asked(tmp_path):
     text = f"{ONE}\n{TWO}".replace("\t42\t55\t", "\t42\t95\t").replace("12|a|\n", "")
-    read = read_corpus(put(tmp_path, text), on_problem="count")
+    read = read_corpus(put(tmp_path, text), ReadingConfig(on_problem="count"))
     assert [len(doc.entities) for doc in read.docs] == [3]
     assert read.counts == {
         "dropped: document": 1,
@@ -149,7 +150,7 @@ def test_a_file_cut_off_anywhere_is_an_error_or_counted(tmp_path):
         if whole[n - 1] == "\n":
             continue
         try:
-            read = read_corpus(path, format="pubtator")
+            read = read_corpus(path, ReadingConfig(format="pubtator"))
         except CorpusError as error:
             assert str(error).startswith(str(path))
         else:
@@ -167,7 +168,12 @@ def test_identical_record_collapses_and_another_is_an_error(tmp_path):
     path = put(tmp_path, f"{ONE}\n{ONE.replace('D9', 'D8')}")
     with pytest.raises(CorpusError, match="doc '11' stands twice with different content; rename"):
         read_corpus(path)
-    assert read_corpus(path, on_problem="count").counts["dropped: second record of an id"] == 1
+    assert (
+        read_corpus(path, ReadingConfig(on_problem="count")).counts[
+            "dropped: second record of an id"
+        ]
+        == 1
+    )
 
 
 def test_not_utf8_drops_the_document_only(tmp_path):
@@ -175,7 +181,7 @@ def test_not_utf8_drops_the_document_only(tmp_path):
     path.write_bytes(ONE.replace("A man", "A m\xe9n").encode("latin-1") + b"\n" + TWO.encode())
     with pytest.raises(CorpusError, match=r"c\.txt:2: byte \d+ is not UTF-8"):
         read_corpus(path)
-    assert [d.id for d in read_corpus(path, on_problem="count").docs] == ["12"]
+    assert [d.id for d in read_corpus(path, ReadingConfig(on_problem="count")).docs] == ["12"]
 
 
 def test_ids_and_labels_that_break_the_columns_are_refused(tmp_path):

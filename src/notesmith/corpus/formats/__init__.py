@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
     brat,
     conll,
@@ -24,37 +25,8 @@ from notesmith.corpus.formats import (
     uima,
     uima_write,
 )
-from notesmith.corpus.problems import OnProblem, Tally
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOptions:
-    """How files become documents, with what some formats must be told.
-
-    Args:
-        columns: where a CoNLL file keeps tokens and tags.
-        layer: INCEpTION's layer of mentions.
-        feature: the feature of that layer that is the label.
-        annotator: whose labels, where a file has those of several (Label Studio, Prodigy).
-        predictions: read machine-made labels, not those of annotators (Label Studio).
-        tasks: a file with the texts, where they are not beside the labels (Label Studio).
-        text_key: the field of a task that holds the text (Label Studio).
-        format: a name of ``FORMATS``; recognised from the files if not given.
-        label_map: new label by old label; ``""`` drops the mentions, ``"*"`` is for all others.
-        on_problem: ``raise`` at the first bad record, or ``count`` and drop it.
-    """
-
-    columns: conll.Columns = field(default_factory=conll.Columns)
-    layer: str | None = None
-    feature: str | None = None
-    annotator: str | None = None
-    predictions: bool = False
-    tasks: Path | None = None
-    text_key: str | None = None
-    format: str | None = None
-    label_map: Mapping[str, str] = field(default_factory=dict, hash=False)
-    on_problem: OnProblem = "raise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +39,17 @@ class Source:
     path: Path
     root: Path
     head: str
-    options: ReadOptions = field(default_factory=ReadOptions)
+    options: ReadingConfig = field(default_factory=ReadingConfig)
     alone: bool = False
 
     @property
     def stem(self) -> str:
         """Path below the corpus folder, without suffix: the id of a document that names none."""
         return self.path.relative_to(self.root).with_suffix("").as_posix()
+
+
+def _tasks(source: Source) -> Path | None:
+    return None if source.options.tasks is None else Path(source.options.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +106,7 @@ FORMATS: Mapping[str, Format] = {
             "conll",
             lambda source: source.path.suffix.lower() in conll.SUFFIXES,
             lambda source, tally: conll.read(
-                source.path, source.stem, tally, columns=source.options.columns
+                source.path, source.stem, tally, columns=conll.columns_of(source.options)
             ),
             conll.write,
         ),
@@ -148,16 +124,16 @@ FORMATS: Mapping[str, Format] = {
                 tally,
                 annotator=source.options.annotator,
                 predictions=source.options.predictions,
-                tasks=source.options.tasks,
+                tasks=_tasks(source),
                 text_key=source.options.text_key,
             ),
             label_studio_write.write,
             suffix=".json",
             read_each=lambda source, tally: label_studio.read_each(
-                source.path, tally, tasks=source.options.tasks, text_key=source.options.text_key
+                source.path, tally, tasks=_tasks(source), text_key=source.options.text_key
             ),
             read_truth=lambda source, tally: label_studio.read_truth(
-                source.path, tally, tasks=source.options.tasks, text_key=source.options.text_key
+                source.path, tally, tasks=_tasks(source), text_key=source.options.text_key
             ),
         ),
         Format(

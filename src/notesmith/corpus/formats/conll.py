@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus.formats.iob import (
     TagScheme,
     Token,
@@ -44,6 +45,11 @@ class Columns:
     token: int = 0
     tag: int = -1
     scheme: TagScheme | None = None
+
+
+def columns_of(options: ReadingConfig) -> Columns:
+    """Where the files to read keep what."""
+    return Columns(options.token_column, options.tag_column, options.tags)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.config import LmConfig, NerConfig, ReadingConfig
-from notesmith.corpus.formats import ReadOptions
 from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
@@ -37,13 +36,7 @@ def describe(docs: Sequence[Document]) -> dict[str, int]:
 
 def read(path: Path, config: ReadingConfig) -> CorpusRead:
     """Read a corpus as [corpus] says."""
-    return read_corpus(
-        path,
-        format=config.format,
-        label_map=config.label_map,
-        on_problem=config.on_problem,
-        options=ReadOptions(annotator=config.annotator, layer=config.layer, feature=config.feature),
-    )
+    return read_corpus(path, config)
 
 
 def load_scores(folder: Path) -> CellScores:
