@@ -8,11 +8,11 @@ from notesmith.experiment.folder import LOCK, claim_folder
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.recipes import save_recipe
 from notesmith.forecast import checks
-from notesmith.forecast.corpus_stats import SplitFacts, TrainFacts, UnitFacts
+from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats
 from tests.experiment.doubles import tiny_recipe
 
 PATHS = {"train": "a", "dev": "b", "test": "c"}
-TRAIN = SplitFacts(14, 300, {"Sign": 14, "Test": 14}, patients=frozenset({"p1", "p2"}))
+TRAIN = SplitStats(14, 300, {"Sign": 14, "Test": 14}, patients=frozenset({"p1", "p2"}))
 
 
 def fatal(problems):
@@ -58,16 +58,16 @@ def test_labels_that_train_lacks():
     assert fatal(checks.of_draws(recipe, TRAIN)) == [
         "corpus.label_descriptions: no document of train has Drug"
     ]
-    wrong = SplitFacts(6, 100, {"Symptom": 6, "Test": 6})
+    wrong = SplitStats(6, 100, {"Symptom": 6, "Test": 6})
     (problem,) = checks.of_held_out("test", wrong, TRAIN)
     assert problem.fatal and "Symptom (6), 50.0% of its mentions" in problem.what
-    rare = SplitFacts(6, 100, {"Sign": 99, "Rash": 1})
+    rare = SplitStats(6, 100, {"Sign": 99, "Rash": 1})
     (problem,) = checks.of_held_out("test", rare, TRAIN)
     assert not problem.fatal and "corpus.label_map" in problem.remedy
 
 
 def test_patients_on_both_sides_are_noted_and_documents_refused():
-    both = SplitFacts(1, 1, {"Sign": 1}, patients=frozenset({"p2", "p3"}))
+    both = SplitStats(1, 1, {"Sign": 1}, patients=frozenset({"p2", "p3"}))
     assert notes(checks.of_held_out("test", both, TRAIN)) == [
         "1 patients are in train and in test: scores measure memory too"
     ]
@@ -77,7 +77,7 @@ def test_patients_on_both_sides_are_noted_and_documents_refused():
 
 
 def test_nothing_to_score():
-    assert fatal(checks.of_held_out("test", SplitFacts(3, 9, {}), TRAIN)) == [
+    assert fatal(checks.of_held_out("test", SplitStats(3, 9, {}), TRAIN)) == [
         "test holds no mention: nothing can be scored"
     ]
 
@@ -87,12 +87,12 @@ def test_units_longer_than_the_windows(tmp_path):
     recipe = tiny_recipe(
         PATHS, lm={"model": str(tmp_path)}, sample={"max_new_tokens": 60}, filter={"max_words": 90}
     )
-    train = TrainFacts(TRAIN, UnitFacts((20, 100), 20, 110), UnitFacts((20, 100)))
+    train = TrainStats(TRAIN, UnitStats((20, 100), 20, 110), UnitStats((20, 100)))
     said = list(checks.of_units(recipe, train, 1.5))
     assert [problem.fatal for problem in said] == [True, False]
     assert "about 165 tokens, the window of" in said[0].what
     assert said[1].what.startswith("50% of the units have more than sample.max_new_tokens = 60")
-    assert not list(checks.of_units(recipe, TrainFacts(TRAIN, UnitFacts((9,), 5, 14), TRAIN), 1.5))
+    assert not list(checks.of_units(recipe, TrainStats(TRAIN, UnitStats((9,), 5, 14), TRAIN), 1.5))
 
 
 def test_what_is_not_installed(monkeypatch):

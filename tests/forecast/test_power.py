@@ -1,7 +1,7 @@
 import pytest
 
 from notesmith.findings import OUT_OF_DRAW
-from notesmith.forecast.corpus_stats import SplitFacts
+from notesmith.forecast.corpus_stats import SplitStats
 from notesmith.forecast.power import smallest_gain
 from tests.experiment.doubles import tiny_recipe
 
@@ -10,7 +10,7 @@ PATHS = {"train": "a", "dev": "b", "test": "c"}
 
 def found(mentions, replicates, **more):
     recipe = tiny_recipe(PATHS, draws={"replicates": replicates, "sizes": [50]})
-    return smallest_gain(recipe, {"test": SplitFacts(100, 1, {"x": mentions}), **more})
+    return smallest_gain(recipe, {"test": SplitStats(100, 1, {"x": mentions}), **more})
 
 
 def gain(mentions, replicates):
@@ -33,7 +33,7 @@ def test_one_replicate_shows_nothing():
 
 def beyond(pool, sampled, *, each=9):
     facts = {"train": pool, OUT_OF_DRAW: sampled}
-    return {split: SplitFacts(n, 1, {"x": each * n}) for split, n in facts.items()}
+    return {split: SplitStats(n, 1, {"x": each * n}) for split, n in facts.items()}
 
 
 def test_documents_beyond_a_draw_decide_where_they_are_half_as_many():
@@ -47,4 +47,4 @@ def test_documents_beyond_a_draw_decide_where_they_are_half_as_many():
 
 
 def test_nothing_to_score_shows_nothing():
-    assert smallest_gain(tiny_recipe(PATHS), {"test": SplitFacts(3, 9, {})}) is None
+    assert smallest_gain(tiny_recipe(PATHS), {"test": SplitStats(3, 9, {})}) is None

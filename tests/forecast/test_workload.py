@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.cost import Amount, CorpusFacts, SplitFacts, TrainFacts, UnitFacts
+from notesmith.experiment.cost import Amount, CorpusStats, SplitStats, TrainStats, UnitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.findings import OUT_OF_DRAW
-from notesmith.forecast.corpus_stats import train_facts
+from notesmith.forecast.corpus_stats import train_stats
 from notesmith.forecast.speeds import LmSpeeds, Speeds, StudentSpeeds
 from notesmith.forecast.workload import seconds_of, total_seconds
 from tests.experiment.doubles import note, tiny_recipe
@@ -18,12 +18,12 @@ SPEEDS = Speeds(
 )
 PATHS = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}
 # Ten documents with two sentences of ten words; prompts of five words.
-TRAIN = TrainFacts(
-    SplitFacts(10, 200, {"Sign": 20, "Test": 20}, {"Sign": 8, "Test": 2}),
-    UnitFacts((10,) * 20, 100, 15),
-    UnitFacts((10,) * 20),
+TRAIN = TrainStats(
+    SplitStats(10, 200, {"Sign": 20, "Test": 20}, {"Sign": 8, "Test": 2}),
+    UnitStats((10,) * 20, 100, 15),
+    UnitStats((10,) * 20),
 )
-CORPUS = CorpusFacts(TRAIN, {"test": SplitFacts(4, 80, {"Sign": 4})})
+CORPUS = CorpusStats(TRAIN, {"test": SplitStats(4, 80, {"Sign": 4})})
 
 
 def cells(stage, **changes):
@@ -59,9 +59,9 @@ def test_sampling_is_texts_asked_for():
 
 
 def test_no_text_is_asked_for_that_is_too_short():
-    train = TrainFacts(TRAIN.split, UnitFacts((2,) * 10 + (12,) * 10, 100, 17), TRAIN.read)
+    train = TrainStats(TRAIN.split, UnitStats((2,) * 10 + (12,) * 10, 100, 17), TRAIN.read)
     (cell,) = cells("sample", synthesize={"units": 8})
-    assert cell.amount(CorpusFacts(train, {})).sampled == 8 * 12
+    assert cell.amount(CorpusStats(train, {})).sampled == 8 * 12
 
 
 def test_names_of_rare_labels_are_not_proposed():
@@ -78,7 +78,7 @@ def test_students_learn_steps_and_read_what_is_scored():
 
 
 def test_students_read_what_their_draw_left_of_the_sample():
-    sample = replace(CORPUS, held_out={OUT_OF_DRAW: SplitFacts(9, 180, {"Sign": 9})})
+    sample = replace(CORPUS, held_out={OUT_OF_DRAW: SplitStats(9, 180, {"Sign": 9})})
     beyond = [cell for cell in cells("score") if cell.config.scored.split == OUT_OF_DRAW]
     # Five of train's ten documents are drawn.
     assert {cell.amount(sample).read for cell in beyond} == {90}
@@ -112,7 +112,7 @@ def test_a_cell_that_many_targets_share_counts_once():
 
 
 def test_facts_of_train():
-    facts = train_facts([note("train", i) for i in range(4)], tiny_recipe(PATHS))
+    facts = train_stats([note("train", i) for i in range(4)], tiny_recipe(PATHS))
     assert facts.split.labels == {"Sign": 4, "Test": 4} and len(facts.split.patients) == 2
     assert facts.written.n == facts.read.n == 12  # three sentences a note
     assert facts.written.words == facts.split.n_words

@@ -41,7 +41,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitFacts:
+class SplitStats:
     """Counts of a split: documents, words, mentions by label, distinct names by label, patients."""
 
     n_documents: int
@@ -57,7 +57,7 @@ class SplitFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitFacts:
+class UnitStats:
     """Units of train: the words of each, of all their prompts, and of the longest with its own."""
 
     lengths: tuple[int, ...]
@@ -86,17 +86,17 @@ class UnitFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainFacts:
+class TrainStats:
     """Train, cut as the generator writes (``written``) and as the student reads (``read``)."""
 
-    split: SplitFacts
-    written: UnitFacts
-    read: UnitFacts
+    split: SplitStats
+    written: UnitStats
+    read: UnitStats
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusFacts:
+class CorpusStats:
     """Train and what is scored, by split."""
 
-    train: TrainFacts
-    held_out: Mapping[str, SplitFacts]
+    train: TrainStats
+    held_out: Mapping[str, SplitStats]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from notesmith.config import Config
-from notesmith.experiment.cost import Amount, CorpusFacts, Peak
+from notesmith.experiment.cost import Amount, CorpusStats, Peak
 from notesmith.files.checksums import canonical
 from notesmith.progress import OnProgress, silent
 
@@ -52,7 +52,7 @@ class NoConfig(Config):
     """The configuration of a stage that has none."""
 
 
-def quick(config: Config, cell: Cell, facts: CorpusFacts) -> Amount:
+def quick(config: Config, cell: Cell, facts: CorpusStats) -> Amount:
     """The cost of a stage that loads no model and takes no time to speak of."""
     return Amount()
 
@@ -81,7 +81,7 @@ class Stage(Generic[C]):
     version: int
     config: type[C]
     run: Callable[[Work[C]], Metrics]
-    cost: Callable[[C, Cell, CorpusFacts], Amount] = quick
+    cost: Callable[[C, Cell, CorpusStats], Amount] = quick
     keeps: Literal["always", "first"] = "always"
     text_free: bool = False
     peak: Peak | None = None
@@ -151,7 +151,7 @@ class Cell:
         """Whether it is of the first replicate, fold and student."""
         return self.replicate == 0 and self.fold <= 0 and self.student == 0
 
-    def amount(self, facts: CorpusFacts) -> Amount:
+    def amount(self, facts: CorpusStats) -> Amount:
         """How much work it is."""
         return self.stage.cost(self.config, self, facts)
 

@@ -13,7 +13,7 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
-from notesmith.experiment.cost import SplitFacts, TrainFacts
+from notesmith.experiment.cost import SplitStats, TrainStats
 from notesmith.experiment.folder import check_folder
 from notesmith.experiment.gate import Gate, stands_in_train
 from notesmith.experiment.lock import holder_of
@@ -128,7 +128,7 @@ def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[P
             yield Problem(str(error), "correct ner.attributes, or leave the name out")
 
 
-def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
+def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
     """Too few documents, names nobody labelled, labels that the recipe alone knows."""
     sizes = (*config.draws.sizes, *config.draws.curve)
     n = train.n_documents
@@ -168,7 +168,7 @@ def of_draws(config: RecipeConfig, train: SplitFacts) -> Iterator[Problem]:
         )
 
 
-def of_held_out(split: str, held_out: SplitFacts, train: SplitFacts) -> Iterator[Problem]:
+def of_held_out(split: str, held_out: SplitStats, train: SplitStats) -> Iterator[Problem]:
     """Scores that could not be right, or could not be much."""
     if not held_out.n_mentions:
         yield Problem(f"{split} holds no mention: nothing can be scored", f"correct corpus.{split}")
@@ -199,7 +199,7 @@ def of_repeats(
         yield Problem(wrong, "take them out of one")
 
 
-def of_units(config: RecipeConfig, train: TrainFacts, tokens_per_word: float) -> Iterator[Problem]:
+def of_units(config: RecipeConfig, train: TrainStats, tokens_per_word: float) -> Iterator[Problem]:
     """Units too long for a window of a model, or to be written whole."""
     if not needs_lm(config):
         return

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
-from notesmith.experiment.cost import SplitFacts, TrainFacts, UnitFacts
+from notesmith.experiment.cost import SplitStats, TrainStats, UnitStats
 from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
@@ -20,12 +20,12 @@ from notesmith.synthesis.requests import Request
 USUAL_TOKENS_PER_WORD = 1.5
 
 
-def split_facts(docs: Sequence[Document], n: int = 0) -> SplitFacts:
+def split_stats(docs: Sequence[Document], n: int = 0) -> SplitStats:
     """Count ``docs``, the first ``n`` of them if it is not 0."""
     docs = docs[: n or None]
     labels = Counter(ent.label for doc in docs for ent in doc.entities)
     pairs = {(e.label, fold_mention(e.mention(doc.text))) for doc in docs for e in doc.entities}
-    return SplitFacts(
+    return SplitStats(
         n_documents=len(docs),
         n_words=sum(len(doc.text.split()) for doc in docs),
         labels=dict(labels.most_common()),
@@ -34,31 +34,31 @@ def split_facts(docs: Sequence[Document], n: int = 0) -> SplitFacts:
     )
 
 
-def held_out_facts(
+def held_out_stats(
     docs: Mapping[str, Sequence[Document]], config: RecipeConfig
-) -> dict[str, SplitFacts]:
+) -> dict[str, SplitStats]:
     """Count what a run scores, by split; out of draw it is a sample of train, less each draw."""
     draws, evaluate = config.draws, config.evaluate
     train = docs.get("train", ())
     if evaluate.protocol == "cross-fit":
-        return {OUT_OF_FOLD: split_facts(train, draws.sizes[0])}
+        return {OUT_OF_FOLD: split_stats(train, draws.sizes[0])}
     most = {"dev": draws.dev_documents, "test": draws.test_documents}
-    found = {split: split_facts(docs[split], n) for split, n in most.items() if split in docs}
+    found = {split: split_stats(docs[split], n) for split, n in most.items() if split in docs}
     seed = out_of_draw_seed(draws.seed)
     places = sampled(len(train), draws.out_of_draw_documents, seed=seed)
     if evaluate.split == "test" and places:
-        found[OUT_OF_DRAW] = split_facts([train[i] for i in places])
+        found[OUT_OF_DRAW] = split_stats([train[i] for i in places])
     return found
 
 
-def train_facts(
+def train_stats(
     docs: Sequence[Document],
     config: RecipeConfig,
     *,
     tokens_per_word: float = USUAL_TOKENS_PER_WORD,
-) -> TrainFacts:
+) -> TrainStats:
     """Count train as ``config`` cuts it; token budgets are guessed from words."""
-    split_ = split_facts(docs)
+    split_ = split_stats(docs)
     labels = sorted(split_.labels)
     sft, prompts = config.sft, PromptConfig.from_recipe(config)
     lengths: list[int] = []
@@ -92,8 +92,8 @@ def train_facts(
         for doc in docs
         for start, end in split(doc, config.ner.unit)
     )
-    return TrainFacts(
+    return TrainStats(
         split_,
-        UnitFacts(tuple(lengths), prompt_words, longest),
-        UnitFacts(read, longest=max(read, default=0)),
+        UnitStats(tuple(lengths), prompt_words, longest),
+        UnitStats(read, longest=max(read, default=0)),
     )

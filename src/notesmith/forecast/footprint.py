@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.cost import CorpusFacts, Peak
+from notesmith.experiment.cost import CorpusStats, Peak
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.forecast.speeds import GIB, Speeds
@@ -83,7 +83,7 @@ def least_memory(config: RecipeConfig) -> int | None:
 def disk_of(
     cells: Sequence[Cell],
     config: RecipeConfig,
-    facts: CorpusFacts,
+    facts: CorpusStats,
     speeds: Speeds,
     *,
     keep: bool,

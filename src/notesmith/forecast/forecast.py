@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
-from notesmith.experiment.cost import CorpusFacts, Peak, SplitFacts
+from notesmith.experiment.cost import CorpusStats, Peak, SplitStats
 from notesmith.experiment.engine import Census, count
 from notesmith.experiment.folder import CELLS, KEEP
 from notesmith.experiment.graph import Cell
@@ -26,7 +26,7 @@ from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
 from notesmith.forecast.corpus_stats import (
     USUAL_TOKENS_PER_WORD,
-    train_facts,
+    train_stats,
 )
 from notesmith.forecast.footprint import (
     ToFetch,
@@ -78,7 +78,7 @@ class Forecast:
     recipe: str
     folder: Path
     machine: Resources
-    corpus: Mapping[str, SplitFacts]
+    corpus: Mapping[str, SplitStats]
     stages: tuple[StageForecast, ...]
     speeds: Speeds
     smallest: Smallest | None
@@ -203,12 +203,12 @@ def forecast_run(
                 )
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
-        train_ = train_facts(opened.docs["train"], config, tokens_per_word=tokens)
+        train_ = train_stats(opened.docs["train"], config, tokens_per_word=tokens)
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
         store = CellStore(folder / CELLS)
         census = count(opened.plan.cells, store)
-        facts = CorpusFacts(train_, held_out)
+        facts = CorpusStats(train_, held_out)
         stages = _stages(opened.plan, census, store, config, facts, speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)
         memory = None if peak is None else round(peak * _SPARE)
@@ -314,7 +314,7 @@ def _stages(
     census: Census,
     store: CellStore,
     config: RecipeConfig,
-    facts: CorpusFacts,
+    facts: CorpusStats,
     speeds: Speeds,
 ) -> tuple[StageForecast, ...]:
     everything = {cell.key: cell for target in plan.cells for cell in target.walk()}
@@ -342,7 +342,7 @@ def _stages(
 
 
 def _corrections(
-    census: Census, store: CellStore, facts: CorpusFacts, speeds: Speeds
+    census: Census, store: CellStore, facts: CorpusStats, speeds: Speeds
 ) -> dict[str, float]:
     """By stage, how much longer its finished cells took than they would have been expected to."""
     took: dict[str, float] = defaultdict(float)

@@ -9,7 +9,7 @@ from pathlib import Path
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import CorpusError, NotesmithError
-from notesmith.experiment.cost import SplitFacts
+from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
@@ -17,7 +17,7 @@ from notesmith.experiment.run import fingerprints_of
 from notesmith.experiment.stages.common import read
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
-from notesmith.forecast.corpus_stats import held_out_facts, split_facts
+from notesmith.forecast.corpus_stats import held_out_stats, split_stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Opened:
 
     paths: Mapping[str, Path]
     docs: Mapping[str, Sequence[Document]]
-    facts: Mapping[str, SplitFacts]
+    facts: Mapping[str, SplitStats]
     outside: Fingerprints | None
     plan: Plan | None
     problems: tuple[Problem, ...]
@@ -37,8 +37,8 @@ def open_recipe(config: RecipeConfig) -> Opened:
     problems: list[Problem] = []
     paths = _paths(config, problems)
     docs = _read(config, paths, problems)
-    facts = {"train": split_facts(docs["train"])} if "train" in docs else {}
-    facts |= held_out_facts(docs, config) if docs else {}
+    facts = {"train": split_stats(docs["train"])} if "train" in docs else {}
+    facts |= held_out_stats(docs, config) if docs else {}
     problems += _of_corpora(config, docs, facts)
     outside = plan = None
     scored = scored_split(config)
@@ -93,7 +93,7 @@ def _read(
 def _of_corpora(
     config: RecipeConfig,
     docs: Mapping[str, Sequence[Document]],
-    corpus: Mapping[str, SplitFacts],
+    corpus: Mapping[str, SplitStats],
 ) -> Iterator[Problem]:
     if "train" not in corpus:
         return

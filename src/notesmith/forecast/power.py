@@ -8,7 +8,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.evaluate.power import detectable
-from notesmith.experiment.cost import SplitFacts
+from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.plan import n_replicates, scored_split
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.rules import ENOUGH_RATIO
@@ -42,7 +42,7 @@ class Smallest:
         return asdict(self)
 
 
-def smallest_gain(config: RecipeConfig, facts: Mapping[str, SplitFacts]) -> Smallest | None:
+def smallest_gain(config: RecipeConfig, facts: Mapping[str, SplitStats]) -> Smallest | None:
     """What the recipe's comparison at its main size could find, on the documents that decide.
 
     Args:

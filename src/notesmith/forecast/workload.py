@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.graph import Cell
 from notesmith.forecast.speeds import Speeds
 
@@ -29,7 +29,7 @@ def seconds_of(amount: Amount, speeds: Speeds) -> float | None:
     return total
 
 
-def total_seconds(cells: Iterable[Cell], facts: CorpusFacts, speeds: Speeds) -> float | None:
+def total_seconds(cells: Iterable[Cell], facts: CorpusStats, speeds: Speeds) -> float | None:
     """Seconds that ``cells`` and all below them take; None where a speed is unknown."""
     unique = {cell.key: cell for target in cells for cell in target.walk()}
     times = [seconds_of(cell.amount(facts), speeds) for cell in unique.values()]

@@ -8,10 +8,10 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attribute_name
-from notesmith.experiment.cost import CorpusFacts
+from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
-from notesmith.forecast.corpus_stats import held_out_facts, train_facts
+from notesmith.forecast.corpus_stats import held_out_stats, train_stats
 from notesmith.forecast.resources import Resources
 from notesmith.forecast.speeds import Speeds, reference_speeds
 from notesmith.forecast.workload import total_seconds
@@ -123,12 +123,12 @@ def _estimate(
     # Nothing was measured on a GPU, so figures of processors would mislead.
     if speeds is None:
         speeds = Speeds() if machine.gpu else reference_speeds(config)
-    held_out = held_out_facts(docs, config)
+    held_out = held_out_stats(docs, config)
     plan = make_plan(
         config, Fingerprints(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
     return total_seconds(
-        plan.cells, CorpusFacts(train_facts(docs["train"], config), held_out), speeds
+        plan.cells, CorpusStats(train_stats(docs["train"], config), held_out), speeds
     )
 
 

@@ -18,7 +18,7 @@ from notesmith.config import (
     RewardConfig,
 )
 from notesmith.document import Document
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages.common import gold_in, labels_in, load_base, words_learnt
@@ -94,7 +94,7 @@ def run(work: Work[Settings]) -> Metrics:
     return {"members": len(trained.members)}
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """As many students as it has members."""
     n = config.members
     return Amount(learnt=n * words_learnt(config.ner, facts), students=n, saved_students=n)

@@ -12,7 +12,7 @@ from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import CorpusFacts
+from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.graph import Metrics, Work
 from notesmith.metrics import fold_mention
 from notesmith.segments import sentences
@@ -99,7 +99,7 @@ def keep_made(work: Work[Any], docs: Sequence[Document]) -> Metrics:
     return {"made": describe(docs)}
 
 
-def words_learnt(ner: NerConfig, facts: CorpusFacts) -> float:
+def words_learnt(ner: NerConfig, facts: CorpusStats) -> float:
     """Words that a student is trained on."""
     return ner.steps * ner.batch_size * facts.train.read.mean
 

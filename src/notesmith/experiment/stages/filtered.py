@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import sample
@@ -84,7 +84,7 @@ def _held_out(work: Work[Settings]) -> HeldOut:
     return HeldOut.of(doc.text for path in paths for doc in read(path, reading).docs)
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Seconds for all candidates."""
     return Amount(seconds=0.1 + _SECONDS * sample.n_asked(cell.inputs["candidates"], facts))
 

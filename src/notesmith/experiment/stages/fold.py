@@ -13,7 +13,7 @@ from notesmith.corpus.splits import folds
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import CorpusFacts
+from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages.common import INFO, describe, gold_in, info_in
 from notesmith.experiment.stages.gold import same_group
@@ -60,7 +60,7 @@ STAGE = Stage("fold", version=1, config=Settings, run=run)
 OUT = Stage("fold-out", version=1, config=Settings, run=run_out)
 
 
-def share_of_train(cell: Cell, facts: CorpusFacts) -> float:
+def share_of_train(cell: Cell, facts: CorpusStats) -> float:
     """The share of train's documents that the gold of ``cell`` holds."""
     share = min(1.0, cell.size / max(1, facts.train.split.n_documents))
     gold = cell.inputs.get("gold")

@@ -8,7 +8,7 @@ from notesmith.augmentation.replace import gold_names
 from notesmith.config import Config, LmConfig, NamesConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
@@ -61,7 +61,7 @@ def run(work: Work[Settings]) -> Metrics:
     }
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Lists that the model writes for each label, and scores of their names."""
     proposals = config.names.proposals
     # A part of the documents holds more than that part of the names, as names repeat.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from notesmith.config import ArmConfig, NerConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages.common import (
@@ -85,7 +85,7 @@ def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) 
     )
 
 
-def cost(config: NerConfig, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
     """One student's training."""
     return Amount(learnt=words_learnt(config, facts), students=1, saved_students=1)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from notesmith.config import ArmConfig
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
 from notesmith.experiment.stages import filtered, ner, sample
@@ -32,7 +32,7 @@ def run(work: Work[NoConfig]) -> Metrics:
     return keep_made(work, docs)
 
 
-def cost(config: NoConfig, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: NoConfig, cell: Cell, facts: CorpusStats) -> Amount:
     """The student reads what was asked for."""
     asked = sample.n_asked(cell.inputs["made"].inputs["candidates"], facts)
     return Amount(read=asked * facts.train.written.mean, students=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notesmith.config import Config, GrpoConfig, LmConfig, RlConfig, SampleConfig
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
+from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import committee, names, sft
@@ -83,7 +83,7 @@ def run(work: Work[Settings]) -> Metrics:
     }
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Texts that it writes, has judged and learns from."""
     rl, units = config.rl, facts.train.written
     length = units.mean_within(config.generation.length)

@@ -9,7 +9,7 @@ from notesmith.config import ArmConfig, Config, LmConfig, NerConfig
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
+from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import committee, names, rl, sft
@@ -164,7 +164,7 @@ def _chooser(
     return choose
 
 
-def n_asked(cell: Cell, facts: CorpusFacts) -> float:
+def n_asked(cell: Cell, facts: CorpusStats) -> float:
     """Texts that a cell of this stage asks for."""
     config = STAGE.config_of(cell)
     if config.units_per_gold is None:
@@ -173,7 +173,7 @@ def n_asked(cell: Cell, facts: CorpusFacts) -> float:
     return float(round(config.units_per_gold * units))
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Texts asked for, and what judges them."""
     length = facts.train.written.mean_within(config.generation.length)
     words = n_asked(cell, facts) * config.best_of * length

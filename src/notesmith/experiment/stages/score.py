@@ -18,7 +18,7 @@ from notesmith.evaluate.scores import (
 )
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.contents import METRICS
-from notesmith.experiment.cost import Amount, CorpusFacts
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
 from notesmith.experiment.stages import fold, ner
@@ -224,7 +224,7 @@ def gather(work: Work[NoConfig]) -> Metrics:
     return {"split": scores.split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """The student reads the documents; as many are out of draw as train has beside the draw."""
     split = facts.held_out.get(config.scored.split)
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)

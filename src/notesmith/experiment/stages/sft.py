@@ -8,7 +8,7 @@ from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.config import AugmentConfig, Config, LmConfig, SftConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import FORWARD, Amount, CorpusFacts
+from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
@@ -71,7 +71,7 @@ def run(work: Work[Settings]) -> Metrics:
     }
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusFacts) -> Amount:
+def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Passes over gold and its copies, and looks at the part that is held out."""
     sft, units = config.sft, facts.train.written
     words = (units.words + units.prompt_words) * share_of_train(cell, facts)
