@@ -55,9 +55,9 @@ def recorded(opened, paths):
     working: list[str] = ["gate"]  # what reads before any cell is begun
     read, compute = common.read_corpus, engine.compute
 
-    def reading(path, **options):
+    def reading(path, *options, **more):
         opened.add((working[-1], by_path[Path(path)]))
-        return read(path, **options)
+        return read(path, *options, **more)
 
     def computing(cell, *rest):
         working.append(cell.stage.name)

@@ -251,6 +251,8 @@ def test_leftovers_of_others_stay(tmp_path, tried):
 
 def hold(config, out: Path, has_lock: bool, ready, go) -> None:
     """Run slowly; tells when a cell begins and when it is over."""
+    # The server that forks has the home of whichever test came first.
+    os.environ["NOTESMITH_HOME"] = f"{out}-home"
     if not has_lock:
         fcntl.flock = lambda descriptor, how: None
     go.wait()
