@@ -116,7 +116,17 @@ ARMS = {
 }
 ROUNDS = "rounds = 1, prompts_per_round = 6, batch_size = 4"
 # What a clock or the machine decides.
-VOLATILE = ("seconds", "peak_memory_bytes", "tokens_per_second", "created", "machine", "versions")
+VOLATILE = (
+    *(
+        "seconds",
+        "seconds_per_draw",
+        "peak_memory_bytes",
+        "tokens_per_second",
+        "created",
+        "machine",
+    ),
+    *("versions", "checksum"),
+)
 VOLATILE_FILES = ("metrics.json", "done.json")
 
 
@@ -193,7 +203,7 @@ def differences(old: Any, new: Any, tolerance: float) -> Iterator[str]:
 
 def compared(old: dict[str, Any], new: dict[str, Any], tolerance: float) -> list[str]:
     """All differences between two digests of one recipe."""
-    found = list(differences(old["results"], new["results"], tolerance))
+    found = list(differences(settled(old["results"]), settled(new["results"]), tolerance))
     for stage in sorted(old["cells"].keys() | new["cells"].keys()):
         a, b = old["cells"].get(stage, []), new["cells"].get(stage, [])
         both = Counter(json.dumps(c, sort_keys=True) for c in a)
