@@ -143,6 +143,9 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
     if is_preview:
         console.print("Next: the same command without --preview")
         return
+    if not summary.kept:
+        console.print("Nothing was kept: the reasons say what to change, with --set or --hours.")
+        return
     student = files.kept.with_name("model")
     words = [
         "notesmith",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError, StageError
 from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.draw import Fingerprints
+from notesmith.experiment.engine import CellEvent, OnCell
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.stages import sft
+from notesmith.experiment.store import CellStore
 from notesmith.files.write import scratch_beside
 from notesmith.forecast.corpus_stats import train_stats
 from notesmith.forecast.probe import run_probe
 from notesmith.forecast.resources import resources
 from notesmith.forecast.speeds import (
+    Origin,
     Speeds,
     keep_speeds,
     probe_key,
@@ -74,11 +77,37 @@ def measured_speeds(
     return speeds
 
 
-def seconds_for(
-    config: RecipeConfig, docs: Sequence[Document], target: Cell, speeds: Speeds
-) -> float | None:
-    """Seconds that ``target`` takes with all below it; None where a speed is unknown."""
-    return total_seconds([target], CorpusStats(train_stats(docs, config), {}), speeds)
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Seconds of each cell by key, as far as speeds are known; ``origin`` says whose speeds."""
+
+    seconds: Mapping[str, float | None]
+    origin: Origin
+
+    @classmethod
+    def of(
+        cls, config: RecipeConfig, docs: Sequence[Document], target: Cell, speeds: Speeds
+    ) -> Expected:
+        """Of ``target`` and all below it."""
+        facts = CorpusStats(train_stats(docs, config), {})
+        times = {c.key: seconds_of(c.amount(facts), speeds) for c in target.walk()}
+        return cls(times, speeds.origin)
+
+    @property
+    def total(self) -> float | None:
+        """Of all; None where one is unknown."""
+        known = [seconds for seconds in self.seconds.values() if seconds is not None]
+        return sum(known) if len(known) == len(self.seconds) else None
+
+    def telling(self, on_cell: OnCell, target: Cell, store: CellStore) -> OnCell:
+        """``on_cell``, told what the cells that are left are expected to take."""
+
+        def tell(event: CellEvent) -> None:
+            left = [cell for cell in target.walk() if store.state(cell) != "done"]
+            known = [s for cell in left if (s := self.seconds[cell.key]) is not None]
+            on_cell(replace(event, eta=sum(known), n_untimed=len(left) - len(known)))
+
+        return tell
 
 
 def fit(

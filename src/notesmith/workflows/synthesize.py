@@ -176,7 +176,10 @@ def synthesize(
             wanted = [] if is_saved else [sampled.inputs["model"], sampled.inputs["names"]]
             is_finished = places.is_finished(place, begun)
             if not is_finished:
-                tell(_told(request, config, target, outside))
+                speeds = timing.known_speeds(config, outside)
+                expected = timing.Expected.of(config, request.docs, target, speeds)
+                tell(_told(request, config, expected))
+                on_cell = expected.telling(on_cell, target, place.store)
                 wanted.append(target)
             ran = run_cells(
                 wanted,
@@ -237,7 +240,7 @@ def _fitted(
     return {"units": found.units, "epochs": found.epochs}
 
 
-def _told(request: Request, config: RecipeConfig, target: Cell, outside: Fingerprints) -> str:
+def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> str:
     """What is going to be done, in a line."""
     n_units = units_in(request.docs, config)
     line = (
@@ -246,11 +249,9 @@ def _told(request: Request, config: RecipeConfig, target: Cell, outside: Fingerp
     )
     if request.generator is None:
         line += f" after {config.sft.epochs:g} passes of fine-tuning"
-    speeds = timing.known_speeds(config, outside)
-    seconds = timing.seconds_for(config, request.docs, target, speeds)
-    if seconds is not None:
-        where = "measured here" if speeds.origin == "stored" else "of another machine"
-        line += f"; about {max(1, round(seconds / 60))} minutes by speeds {where}"
+    if expected.total is not None:
+        where = "measured here" if expected.origin == "stored" else "of another machine"
+        line += f"; about {max(1, round(expected.total / 60))} minutes by speeds {where}"
     return line
 
 
