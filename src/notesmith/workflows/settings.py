@@ -73,7 +73,8 @@ def synthesis_settings(
         "rl": {"steps": 60, "learning_rate": 1e-5},
         "arm": [{"name": GOLD}, {"name": ARM, "made": ["synthetic"], **({"rl": {}} if rl else {})}],
     }
-    chosen = generator.tables if generator is not None else _chosen(docs)
+    # Changes are laid over tables in place.
+    chosen = deepcopy(generator.tables) if generator is not None else _chosen(docs)
     values = {**values, **chosen, "corpus": {**values["corpus"], **chosen.get("corpus", {})}}
     config = recipe_of(deepcopy(values), "synthesize", changes=changes)
     n_units = units_in(docs, config)
