@@ -13,6 +13,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ import typer
 
 from notesmith.cli.app import app
 from notesmith.config import Learning, RecipeConfig
+from notesmith.document import Document, Provenance
 from notesmith.errors import NotesmithError
-from notesmith.experiment import bundle
+from notesmith.experiment import artefacts, bundle
 from notesmith.experiment import run as running
+from notesmith.experiment.engine import run_cells
 from notesmith.experiment.folder import CELLS, claim_folder
+from notesmith.experiment.stages.common import gold_in
+from notesmith.filters.candidate import Candidate
 from notesmith.forecast import checks, forecast
 from notesmith.forecast.resources import Resources
 from notesmith.init import write as init_write
@@ -32,6 +37,8 @@ from notesmith.lm import source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
+from notesmith.workflows import settings
+from notesmith.workflows import synthesize as synthesizing
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 
@@ -80,6 +87,28 @@ def shrunk(config: RecipeConfig) -> RecipeConfig:
     return RecipeConfig.model_validate(values)
 
 
+def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
+    """Settings of ``synthesize``, shrunk, that let gold with a few more words pass."""
+    config = shrunk(settings.synthesis_settings(*arguments, **options))
+    loose = config.filter.model_copy(update={"near_duplicate": 1.0, "copy_ratio": 1.0})
+    return config.model_copy(update={"filter": loose})
+
+
+def write_gold_again(work: Any) -> dict[str, Any]:
+    """In the place of a random model, of which nothing would be kept."""
+    candidates = []
+    for k, doc in enumerate(gold_in(work)[:20]):
+        more = f"On day {work.seed % 1000 + k} as seen before: "
+        moved = [
+            replace(e, spans=tuple((a + len(more), b + len(more)) for a, b in e.spans))
+            for e in doc.entities
+        ]
+        again = Document(f"r{k}", more + doc.text, tuple(moved), provenance=Provenance("synthetic"))
+        candidates.append(Candidate(again.id, again.text, again))
+    artefacts.save_candidates(candidates, work.out)
+    return {"tokens": 0, "sampling_seconds": 0.0}
+
+
 def share(there: Path, here: Path) -> None:
     """Link the files of finished cells that ``here`` lacks."""
     for cell in there.glob("*/*"):
@@ -115,6 +144,9 @@ def small(folder: Path) -> Iterator[None]:
         share(Path(out) / CELLS, cells)
         return result
 
+    def run_cells_small(targets: Any, **options: Any) -> Any:
+        return run_cells(targets, **{**options, "instead": {"sample": write_gold_again}})
+
     def downloaded(hub_id: str, commit: str, to: Path) -> None:
         shutil.copytree(bert if "bert" in hub_id.lower() else lm, to, dirs_exist_ok=True)
 
@@ -130,6 +162,8 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(hub, "download", downloaded)
         patch.setattr(train, "plan_batches", planned)
         patch.setattr(running, "run_recipe", run_small)
+        patch.setattr(synthesizing, "synthesis_settings", shrunk_synthesis)
+        patch.setattr(synthesizing, "run_cells", run_cells_small)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
         for module in (init_write, forecast):

@@ -37,6 +37,7 @@ from notesmith.filters.run import HELD_OUT
 from notesmith.home import home
 from notesmith.progress import OnProgress, silent
 from notesmith.report.html import render_examples
+from notesmith.report.words import plural
 from notesmith.workflows import beside as places
 from notesmith.workflows import hours as timing
 from notesmith.workflows.beside import Begun, Beside
@@ -173,7 +174,7 @@ def synthesize(
             target = _target(config, outside, request)
             sampled = target.inputs["candidates"]
             is_saved = save is None or _is_saved(save, sampled.inputs["model"])
-            wanted = [] if is_saved else [sampled.inputs["model"], sampled.inputs["names"]]
+            wanted = [] if is_saved else [sampled.inputs["names"], sampled.inputs["model"]]
             is_finished = places.is_finished(place, begun)
             if not is_finished:
                 speeds = timing.known_speeds(config, outside)
@@ -251,7 +252,8 @@ def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> 
         line += f" after {config.sft.epochs:g} passes of fine-tuning"
     if expected.total is not None:
         where = "measured here" if expected.origin == "stored" else "of another machine"
-        line += f"; about {max(1, round(expected.total / 60))} minutes by speeds {where}"
+        minutes = plural(max(1, round(expected.total / 60)), "minute")
+        line += f"; about {minutes} by speeds {where}"
     return line
 
 
