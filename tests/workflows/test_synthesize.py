@@ -17,11 +17,13 @@ from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
 from notesmith.experiment.artefacts import dropped_of
 from notesmith.experiment.stages.given import ABOUT
+from notesmith.workflows import hours
 from notesmith.workflows.synthesize import synthesize
 from tests.experiment.doubles import DOUBLES, note
 from tests.lm.tiny import save_tiny
 
 from .children import LOOSE, hold, make, run_doubles
+from .test_hours import SPEEDS
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.workflows.children"])
@@ -168,6 +170,27 @@ def test_what_is_held_out_is_not_repeated(notes, tmp_path):
     assert free.kept[0].id not in {doc.id for doc in result.kept}
     # The order in which they are named is no setting.
     assert make(notes, tmp_path / "made.jsonl", held_out=[other, made]).n_computed == 0
+
+
+def test_rewards_come_after_fine_tuning(notes, tmp_path):
+    started = []
+    instead = {**DOUBLES, "rl": DOUBLES["sft"], "committee": lambda work: {}}
+    make(notes, tmp_path / "made.jsonl", rl=True, instead=instead, on_cell=started.append)
+    names = [event.cell.stage.name for event in started if event.kind == "start"]
+    assert names.index("sft") < names.index("rl") < names.index("sample")
+    assert "learnt from rewards" in (tmp_path / "made.md").read_text()
+
+
+def test_what_fits_into_the_hours_stays_when_the_speeds_change(notes, tmp_path, monkeypatch):
+    out = tmp_path / "made.jsonl"
+    found = []
+    monkeypatch.setattr(hours, "measured_speeds", lambda *arguments, **options: SPEEDS)
+    make(notes, out, hours=0.5, tell=found.append)
+    assert "asks for" in found[0] and "after 1 pass of" in found[0]
+    monkeypatch.setattr(hours, "measured_speeds", None)
+    assert make(notes, out, hours=0.5, instead=refuse()).n_computed == 0
+    with pytest.raises(ConfigError, match=r"other settings \(hours"):
+        make(notes, out, hours=0.6)
 
 
 def test_two_commands_at_once_are_refused(notes, tmp_path):

@@ -50,17 +50,18 @@ class Request:
         """Read what was given, and check that it goes together."""
         texts: dict[Path, str] = {}
 
-        def path_of(value: Documents, name: str) -> Path:
+        def path_of(value: Documents) -> Path:
             if isinstance(value, Path | str):
                 return corpus_path(str(value))
-            path = place.work / f"{name}.jsonl"
-            texts[path] = "".join(f"{dumps(doc)}\n" for doc in value)
+            text = "".join(f"{dumps(doc)}\n" for doc in value)
+            path = place.work / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+            texts[path] = text
             return path
 
-        paths = {"train": path_of(documents, "gold")}
+        paths = {"train": path_of(documents)}
         if isinstance(documents, Path | str):
             _refuse_parts(paths["train"])
-        others = [path_of(value, f"held-out-{i + 1}") for i, value in enumerate(held_out)]
+        others = [path_of(value) for value in held_out]
         for path in (paths["train"], *others):
             _refuse_inside(path, place)
         if isinstance(documents, Path | str):
@@ -111,7 +112,7 @@ class Request:
             values.pop(name, None)
         return {
             **values,
-            "arm": config.arm[1].model_dump(mode="json", exclude_none=True),
+            "arm": config.arm[1].model_dump(mode="json", exclude_none=True, exclude_defaults=True),
             "seed": config.draws.seed,
             "GOLD": _hash(self.paths["train"], self.texts),
             "held-out": [_hash(p, self.texts) for k, p in self.paths.items() if k != "train"],

@@ -245,11 +245,12 @@ def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> 
     """What is going to be done, in a line."""
     n_units = units_in(request.docs, config)
     line = (
-        f"gold: {config.draws.sizes[0]:,} documents, {n_units:,} units ({config.sft.unit}); asks "
-        f"for {config.synthesize.units:,} texts"
+        f"gold: {plural(config.draws.sizes[0], 'document')}, {plural(n_units, config.sft.unit)}; "
+        f"asks for {plural(config.synthesize.units, 'text')}"
     )
     if request.generator is None:
-        line += f" after {config.sft.epochs:g} passes of fine-tuning"
+        epochs = config.sft.epochs
+        line += f" after {epochs:g} {'pass' if epochs == 1 else 'passes'} of fine-tuning"
     if expected.total is not None:
         where = "measured here" if expected.origin == "stored" else "of another machine"
         minutes = plural(max(1, round(expected.total / 60)), "minute")
