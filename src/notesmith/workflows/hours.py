@@ -35,6 +35,7 @@ Target = Callable[[RecipeConfig], Cell]
 _LEARNING = 0.5
 _LEAST_EPOCHS = 0.1
 _TRIED = 1000
+_SLACK = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +154,12 @@ def fit(
     if fixed > allowed and tuning:
         epochs *= max(0.0, allowed - (fixed - tuning)) / tuning
         epochs = round(epochs, 2)
-    if epochs < min(_LEAST_EPOCHS, config.sft.epochs):
+    before, (fixed, _) = fixed, seconds(units or 1, epochs)
+    if epochs < min(_LEAST_EPOCHS, config.sft.epochs) or fixed > budget * _SLACK:
         raise ConfigError(
             f"--hours {hours:g}: too little for what comes before the text; about "
-            f"{fixed / 3600 / (1 if units else _LEARNING):.1f} hours are right"
+            f"{before / 3600 / (1 if units else _LEARNING):.1f} hours are right"
         )
-    fixed, _ = seconds(units or 1, epochs)
     if units is None:
         each = (seconds(1 + _TRIED, epochs)[0] - fixed) / _TRIED
         units = max(1, int((budget - fixed) / each)) if each > 0 else _TRIED
