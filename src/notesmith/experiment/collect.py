@@ -19,6 +19,7 @@ from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
+from notesmith.experiment.recipes import made_of
 from notesmith.experiment.stages import STAGES, coverage, rl
 from notesmith.experiment.stages.common import load_scores
 from notesmith.experiment.stages.score import is_score, students_of
@@ -83,7 +84,7 @@ def results_of(
         cells,
         config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
-        made={arm.name: arm.made for arm in config.arm},
+        made=made_of(config),
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
@@ -285,6 +286,7 @@ def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> tupl
         table.append(
             StageCost(
                 stage=stage.name,
+                uses_lm=stage.uses_lm,
                 cells=len(rows[stage.name]),
                 seconds=round(seconds, 1),
                 tokens=tokens,

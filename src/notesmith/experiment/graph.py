@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from notesmith.config import Config
-from notesmith.experiment.cost import Amount, CorpusStats, Peak
+from notesmith.experiment.cost import PEAKS_OF_LM, Amount, CorpusStats, Peak
 from notesmith.files.checksums import canonical
 from notesmith.progress import OnProgress, silent
 
@@ -85,6 +85,11 @@ class Stage(Generic[C]):
     keeps: Literal["always", "first"] = "always"
     text_free: bool = False
     peak: Peak | None = None
+
+    @property
+    def uses_lm(self) -> bool:
+        """Whether its work needs the language model, as the kind of its peak tells."""
+        return self.peak in PEAKS_OF_LM
 
     def config_of(self, cell: Cell) -> C:
         """The configuration of one of its cells, with its type."""

@@ -10,6 +10,7 @@ from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import folded_mentions, gold_in, read
 from notesmith.filters import run as run_filters
+from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
 
@@ -90,4 +91,6 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage("filter", version=3, config=Settings, run=run, cost=cost)
-SOURCE = Source("synthetic", cell, by="generator", is_main=True)
+SOURCE = Source(
+    MadeSource(name="synthetic", words="the generator's text", by="generator", is_main=True), cell
+)

@@ -9,6 +9,7 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
 from notesmith.experiment.stages import filtered
 from notesmith.experiment.stages.common import keep_made
+from notesmith.findings import MadeSource
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -23,4 +24,12 @@ def run(work: Work[NoConfig]) -> Metrics:
 
 
 STAGE = Stage("synthetic-shuffled-labels", version=1, config=NoConfig, run=run)
-SOURCE = Source(STAGE.name, cell, by="generator")
+SOURCE = Source(
+    MadeSource(
+        name=STAGE.name,
+        words="the generator's text with its labels shuffled (a placebo)",
+        by="generator",
+        is_placebo=True,
+    ),
+    cell,
+)

@@ -11,6 +11,7 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
 from notesmith.experiment.stages import filtered, ner, sample
 from notesmith.experiment.stages.common import keep_made
+from notesmith.findings import MadeSource
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -39,4 +40,11 @@ def cost(config: NoConfig, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage("relabelled", version=1, config=NoConfig, run=run, cost=cost, peak="predicting")
-SOURCE = Source("synthetic-relabelled", cell, by="generator")
+SOURCE = Source(
+    MadeSource(
+        name="synthetic-relabelled",
+        words="the generator's text, labelled by the student of gold alone",
+        by="generator",
+    ),
+    cell,
+)

@@ -14,8 +14,12 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import names
 from notesmith.experiment.stages.common import gold_in, keep_made
+from notesmith.findings import MadeSource
 
 Run = Callable[[Work[AugmentConfig]], Metrics]
+
+# Dai and Adel (2020) compare these rules for named entity recognition.
+_CITED = "dai2020augmentation"
 
 
 def replaced(work: Work[AugmentConfig]) -> Metrics:
@@ -71,7 +75,7 @@ def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -
 
 
 def _rival(
-    name: str, run: Run, *reads: str, with_names: bool = False
+    name: str, run: Run, words: str, *reads: str, with_names: bool = False
 ) -> tuple[Stage[AugmentConfig], Source]:
     """The stage ``name`` that reads fields ``reads`` of [augment], and the source that it makes."""
     stage = Stage(name, version=1, config=AugmentConfig, run=run)
@@ -81,14 +85,33 @@ def _rival(
         inputs = {"gold": draw.gold, **({"names": names.cell(draw)} if with_names else {})}
         return draw.cell(stage, config, inputs=inputs)
 
-    return stage, Source(name, cell, by="proposals" if with_names else "rules")
+    facts = MadeSource(
+        name=name, words=words, by="proposals" if with_names else "rules", cites=(_CITED,)
+    )
+    return stage, Source(facts, cell)
 
 
-REPLACED, REPLACED_SOURCE = _rival("replaced", replaced, "replace_ratio")
-PROPOSED, PROPOSED_SOURCE = _rival(
-    "replaced-proposed", replaced_proposed, "replace_ratio", "proposed_ratio", with_names=True
+REPLACED, REPLACED_SOURCE = _rival(
+    "replaced",
+    replaced,
+    "copies of it whose mentions were replaced by other gold mentions of the label",
+    "replace_ratio",
 )
-TOKENS, TOKENS_SOURCE = _rival("lwtr", tokens_replaced, "token_ratio")
-SHUFFLED, SHUFFLED_SOURCE = _rival("shuffled", shuffled, "shuffle_ratio")
+PROPOSED, PROPOSED_SOURCE = _rival(
+    "replaced-proposed",
+    replaced_proposed,
+    "copies of it whose mentions were replaced, by proposed names too",
+    *("replace_ratio", "proposed_ratio"),
+    with_names=True,
+)
+TOKENS, TOKENS_SOURCE = _rival(
+    "lwtr",
+    tokens_replaced,
+    "copies of it with words redrawn among those seen under the same tag",
+    "token_ratio",
+)
+SHUFFLED, SHUFFLED_SOURCE = _rival(
+    "shuffled", shuffled, "copies of it with words shuffled within segments", "shuffle_ratio"
+)
 STAGES = (REPLACED, PROPOSED, TOKENS, SHUFFLED)
 SOURCES = (REPLACED_SOURCE, PROPOSED_SOURCE, TOKENS_SOURCE, SHUFFLED_SOURCE)

@@ -11,6 +11,7 @@ from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import gold_in, keep_made
 from notesmith.experiment.stages.filtered import unit_of
 from notesmith.filters.run import kept_at_most
+from notesmith.findings import MadeSource
 
 
 class Settings(Config):
@@ -38,4 +39,9 @@ def run(work: Work[Settings]) -> Metrics:
 
 
 STAGE = Stage("unfiltered", version=1, config=Settings, run=run)
-SOURCE = Source("synthetic-unfiltered", cell, by="generator")
+SOURCE = Source(
+    MadeSource(
+        name="synthetic-unfiltered", words="the generator's text, unfiltered", by="generator"
+    ),
+    cell,
+)
