@@ -16,7 +16,7 @@ from notesmith.experiment.draw import Fingerprints, Source
 from notesmith.experiment.graph import Cell, NoConfig, Stage, may_discard
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.stages import SOURCES, STAGES, filtered, placebo, rl
-from notesmith.experiment.stages.common import gold_in, keep_made
+from notesmith.experiment.stages.common import Made, gold_in, keep_made
 from notesmith.findings import MadeSource
 from notesmith.report.methods import draft_methods
 from notesmith.report.references import known_entries
@@ -122,7 +122,7 @@ def shout(work):
     return keep_made(work, docs)
 
 
-LOUD = Stage("loud", 1, NoConfig, shout)
+LOUD = Stage("loud", 1, NoConfig, Made, shout)
 
 
 def test_a_new_source_needs_a_module_and_a_line(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_a_new_source_needs_a_module_and_a_line(tmp_path, monkeypatch):
 
 
 def test_weights_of_the_first_of_all_stay():
-    kept = Stage("kept", 1, NoConfig, shout)
+    kept = Stage("kept", 1, NoConfig, Made, shout)
     weights = replace(kept, keeps="first")
     first = Cell(weights, replicate=0, fold=0)
     assert not may_discard(first) and not may_discard(replace(first, stage=kept, replicate=3))

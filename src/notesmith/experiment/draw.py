@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig
 from notesmith.experiment.graph import Cell, Stage, seed_for
@@ -91,7 +91,7 @@ class Draw:
 
     def cell(
         self,
-        stage: Stage[C],
+        stage: Stage[C, Any],
         config: C,
         *,
         inputs: Mapping[str, Cell],
