@@ -15,7 +15,7 @@ from notesmith.experiment.store import CellStore
 
 from .fakes import CONTEXT
 
-HISTORY = ({"step": 0, "reward": 0.5}, {"step": 1, "reward": float("nan"), "kl": None})
+HISTORY = ({"reward": 0.5, "step": 0}, {"kl": None, "reward": float("nan"), "step": 1})
 LEARNT = rl.Measured(
     stage="rl",
     seed=7,
