@@ -10,6 +10,7 @@ import pytest
 from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
 from notesmith.experiment.engine import run_cells
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.processors import n_cores
@@ -83,7 +84,7 @@ def shares(work):
     """Writes what its process may take."""
     text = f"{n_side_by_side()} {os.environ['OMP_NUM_THREADS']}"
     (work.out / "data.txt").write_text(text)
-    return {}
+    return Metrics()
 
 
 def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
@@ -106,6 +107,7 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.experiment.engine import run_cells

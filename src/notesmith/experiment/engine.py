@@ -6,7 +6,6 @@ cells it was made from. What a cell does is its stage's business; the engine kno
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from notesmith.errors import StageError
-from notesmith.experiment.contents import METRICS, check_scratch
+from notesmith.experiment.contents import check_scratch
 from notesmith.experiment.graph import Cell, Context, StageFunction, Work
 from notesmith.experiment.machine import PeakMemory, release_memory
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
-from notesmith.files.write import atomic_write_text, make_folder, no_room
+from notesmith.files.write import make_folder, no_room
 from notesmith.progress import OnProgress, Progress, silent
 
 log = logging.getLogger(__name__)
@@ -133,8 +133,10 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
         visit(target, needed=False)
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     for cell in done.values():
-        if (spent := store.metrics(cell).get("seconds")) is not None:
-            seconds[cell.stage.name].append(float(spent))
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    for cell in done.values():
+        if found := store.metrics(cell):
+            seconds[cell.stage.name].append(found.seconds)
     # A finished cell whose inputs were never made (or went) does not need them.
     present = tuple(cell for cell in done.values() if store.state(cell) != "absent")
     return Census(
@@ -311,6 +313,7 @@ def compute(
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
     run = instead.get(cell.stage.name, cell.stage.run)
+    kind: type[Metrics] = cell.stage.metrics
     memory = PeakMemory()
     for before in cell.inputs.values():
         if not store.verify(before):
@@ -331,14 +334,10 @@ def compute(
                 raise StageError(f"{cell.title}: {said}") from error
             raise
         seconds = time.monotonic() - started
-        metrics = {
-            "stage": cell.stage.name,
-            "seed": cell.seed,
-            "seconds": round(seconds, 3),
-            "peak_memory_bytes": memory.read(),
-            **measured,
-        }
-        atomic_write_text(out / METRICS, json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+        assert isinstance(measured, kind), f"{cell.title} returned {type(measured)}"
+        spent = {"seconds": round(seconds, 3), "peak_memory_bytes": memory.read()}
+        of_cell = {"stage": cell.stage.name, "seed": cell.seed}
+        measured.model_copy(update={**of_cell, **spent}).write(out)
     if seconds > _LONG:  # a quick one has little to give back, and asking takes a while
         release_memory()
     return seconds
