@@ -79,18 +79,21 @@ def train_both(folder: Path, *, interrupt: bool) -> dict[str, object]:
     }
 
 
-IN_A_PROCESS = """
-import json, sys
+def in_a_process(folder: Path) -> None:
+    """What each of two processes does."""
+    said = train_both(folder, interrupt=True)
+    processes = Processes.at(torch.device("cpu"))
+    assert processes.n == 2
+    (folder / f"said-{processes.index}.json").write_text(json.dumps(said))
+
+
+# They fork, so that one import serves both, from a process in which nothing was computed yet.
+LAUNCH = """
+import sys
 from pathlib import Path
-import torch
-from notesmith.lm.training.processes import Processes
-from tests.lm.training.test_processes import train_both
-folder = Path(sys.argv[1])
-found = train_both(folder, interrupt=True)
-processes = Processes.at(torch.device("cpu"))
-assert processes.n == 2
-(folder / f"said-{processes.index}.json").write_text(json.dumps(found))
-torch.distributed.destroy_process_group()
+from accelerate import debug_launcher
+from tests.lm.training.test_processes import in_a_process
+debug_launcher(in_a_process, (Path(sys.argv[1]),), num_processes=2)
 """
 
 
@@ -98,14 +101,10 @@ torch.distributed.destroy_process_group()
 def two(tmp_path_factory):
     """The folder of a training by two processes."""
     folder = tmp_path_factory.mktemp("two")
-    script = folder / "script.py"
-    script.write_text(IN_A_PROCESS)
+    path = os.pathsep.join(filter(None, sys.path))
     subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--local-addr=127.0.0.1", "--nproc-per-node=2", str(script), str(folder)),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [sys.executable, "-c", LAUNCH, str(folder)],
+        env={**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"},
         check=True,
         timeout=120,
     )
