@@ -38,7 +38,7 @@ def tune_allocator() -> bool:
 
 
 def n_side_by_side() -> int:
-    """Processes of a run that share this machine's memory and its GPU's."""
+    """Processes of a run that share the memory of this one's GPU, or of the machine without one."""
     return int(os.environ.get(SIDE_BY_SIDE, "1"))
 
 
