@@ -133,8 +133,6 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
         visit(target, needed=False)
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     for cell in done.values():
-    seconds: defaultdict[str, list[float]] = defaultdict(list)
-    for cell in done.values():
         if found := store.metrics(cell):
             seconds[cell.stage.name].append(found.seconds)
     # A finished cell whose inputs were never made (or went) does not need them.
