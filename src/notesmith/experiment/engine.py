@@ -310,7 +310,7 @@ def compute(
     on_progress: OnProgress,
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
-    run = instead.get(cell.stage.name, cell.stage.run)
+    run: StageFunction = instead.get(cell.stage.name, cell.stage.run)
     kind: type[Metrics] = cell.stage.metrics
     memory = PeakMemory()
     for before in cell.inputs.values():
