@@ -17,7 +17,6 @@ from notesmith.errors import StageError
 from notesmith.experiment.contents import check_scratch
 from notesmith.experiment.graph import Cell, Context, StageFunction, Work
 from notesmith.experiment.machine import PeakMemory, release_memory
-from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
 from notesmith.files.write import make_folder, no_room
 from notesmith.progress import OnProgress, Progress, silent
@@ -332,7 +331,7 @@ def compute(
                 raise StageError(f"{cell.title}: {said}") from error
             raise
         seconds = time.monotonic() - started
-        assert isinstance(measured, kind), f"{cell.title} returned {type(measured)}"
+        assert isinstance(measured, cell.stage.metrics), f"{cell.title} returned {type(measured)}"
         spent = {"seconds": round(seconds, 3), "peak_memory_bytes": memory.read()}
         of_cell = {"stage": cell.stage.name, "seed": cell.seed}
         measured.model_copy(update={**of_cell, **spent}).write(out)
