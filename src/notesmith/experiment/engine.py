@@ -310,7 +310,6 @@ def compute(
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
     run: StageFunction = instead.get(cell.stage.name, cell.stage.run)
-    kind: type[Metrics] = cell.stage.metrics
     memory = PeakMemory()
     for before in cell.inputs.values():
         if not store.verify(before):
