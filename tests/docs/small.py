@@ -2,7 +2,7 @@
 
 Replaced are the places where a model's name becomes a folder, what a hub gives, where the student's
 steps become batches, where a recipe is handed to the pipeline, and what is looked at of the machine
-and of pip.
+and of pip. Nothing is forced onto the disk: no page loses power, and other tests fail those calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -28,6 +28,10 @@ from notesmith.experiment import artefacts, bundle
 from notesmith.experiment import run as running
 from notesmith.experiment.engine import run_cells
 from notesmith.experiment.folder import CELLS, claim_folder
+from notesmith.experiment.models import have_models
+from notesmith.experiment.plan import make_plan
+from notesmith.experiment.recipes import Filters
+from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import gold_in
 from notesmith.filters.candidate import Candidate
 from notesmith.forecast import checks, forecast
@@ -94,7 +98,7 @@ def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
     return config.model_copy(update={"filter": loose})
 
 
-def write_gold_again(work: Any) -> dict[str, Any]:
+def write_gold_again(work: Any) -> sample.Measured:
     """In the place of a random model, of which nothing would be kept."""
     candidates = []
     for k, doc in enumerate(gold_in(work)[:20]):
@@ -106,7 +110,22 @@ def write_gold_again(work: Any) -> dict[str, Any]:
         again = Document(f"r{k}", more + doc.text, tuple(moved), provenance=Provenance("synthetic"))
         candidates.append(Candidate(again.id, again.text, again))
     artefacts.save_candidates(candidates, work.out)
-    return {"tokens": 0, "sampling_seconds": 0.0}
+    n = len(candidates)
+    return sample.Measured(tokens=0, sampling_seconds=0.0, asked=n, resumed=0)
+
+
+def plan_only(
+    config: RecipeConfig, out: Path | str, *, only: Sequence[str] = (), **options: Any
+) -> NoReturn:
+    """What ``run_recipe`` does before the first cell, at full scale; then the command ends well.
+
+    Models and corpora are found and fingerprinted, arms and sources checked, all cells of the
+    recipe planned, and what ``only`` names is among them.
+    """
+    config = have_models(config)
+    plan = make_plan(config, running.fingerprints_of(config, running.corpus_paths(config)))
+    plan.select(Filters.parse(only))
+    raise typer.Exit
 
 
 def share(there: Path, here: Path) -> None:
@@ -156,6 +175,7 @@ def small(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOTESMITH_HOME", str(folder / "home"))
         patch.setenv("COLUMNS", "120")
+        patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(encoder, "locate_encoder", located)
         patch.setattr(source, "offline_folder", lambda name, *, cache: lm)
         patch.setattr(hub, "commit_of", lambda hub_id: "c" * 40)

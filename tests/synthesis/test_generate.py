@@ -63,7 +63,7 @@ def generation(**sample: object) -> GenerationConfig:
 
 
 def test_sft_then_sampling_gives_a_candidate_a_request(lm: LanguageModel, tmp_path: Path) -> None:
-    sft = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3)
+    sft = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3, mark_words=True)
     result = run_sft(
         lm, GOLD, sft, PromptConfig(kind="note"), labels=LABELS, out=tmp_path / "m", seed=1
     )

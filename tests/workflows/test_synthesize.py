@@ -15,6 +15,7 @@ import notesmith
 from notesmith.cli.app import app
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
+from notesmith.experiment import stages
 from notesmith.experiment.artefacts import dropped_of
 from notesmith.experiment.stages.given import ABOUT
 from notesmith.workflows import hours
@@ -172,9 +173,20 @@ def test_what_is_held_out_is_not_repeated(notes, tmp_path):
     assert make(notes, tmp_path / "made.jsonl", held_out=[other, made]).n_computed == 0
 
 
+def committee(work):
+    return stages.committee.Measured(members=0)
+
+
+def rl(work):
+    DOUBLES["sft"](work)
+    told = {"method": "grpo", "placebo": False, "steps": 1, "best_step": 1, "stopped": None}
+    spent = {"tokens": 0, "sampled_tokens": 0, "training_seconds": 0.0, "history": ()}
+    return stages.rl.Measured(**told, **spent)
+
+
 def test_rewards_come_after_fine_tuning(notes, tmp_path):
     started = []
-    instead = {**DOUBLES, "rl": DOUBLES["sft"], "committee": lambda work: {}}
+    instead = {**DOUBLES, "rl": rl, "committee": committee}
     make(notes, tmp_path / "made.jsonl", rl=True, instead=instead, on_cell=started.append)
     names = [event.cell.stage.name for event in started if event.kind == "start"]
     assert names.index("sft") < names.index("rl") < names.index("sample")

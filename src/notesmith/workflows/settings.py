@@ -12,12 +12,13 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import GOLD
 from notesmith.experiment.recipes import recipe_of
+from notesmith.experiment.stages import filtered
 from notesmith.experiment.stages.given import Generator, tables_of
 from notesmith.init import choices
 from notesmith.init.profile import look
 from notesmith.segments import split
 
-ARM = "synthetic"
+ARM = filtered.SOURCE.name
 """The arm whose generator writes; the other is gold, which every recipe has."""
 
 # What was tuned and measured: one pass over 50 abstracts and their copies, 46,000 tokens.
@@ -71,7 +72,7 @@ def synthesis_settings(
         "corpus": {"train": train, **reading.model_dump(exclude_none=True)},
         "draws": {"sizes": [len(docs)], "replicates": 1, "curve": [], "seed": seed},
         "rl": {"steps": 60, "learning_rate": 1e-5},
-        "arm": [{"name": GOLD}, {"name": ARM, "made": ["synthetic"], **({"rl": {}} if rl else {})}],
+        "arm": [{"name": GOLD}, {"name": ARM, "made": [ARM], **({"rl": {}} if rl else {})}],
     }
     # Changes are laid over tables in place.
     chosen = deepcopy(generator.tables) if generator is not None else _chosen(docs)

@@ -10,14 +10,14 @@ from notesmith.document import Document, labels_of
 from notesmith.experiment.artefacts import load_candidates, load_docs
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.machine import machine, versions
-from notesmith.experiment.stages import rl
+from notesmith.experiment.stages import filtered, rl
 from notesmith.experiment.stages.common import describe
 from notesmith.experiment.store import CellStore
 from notesmith.filters.candidate import Candidate
 from notesmith.filters.rules import asked_and_marked
 from notesmith.findings import Deciding, LearningCurve, Power
 from notesmith.report.card import CardFacts, dataset_card
-from notesmith.results import CorpusCounts, Finished, Machine, MadeText, Model, Results
+from notesmith.results import Finished, Machine, MadeText, Results
 
 
 class LabelCount(Config):
@@ -50,19 +50,21 @@ class Summary(Config):
 
 def summary_of(target: Cell, store: CellStore) -> Summary:
     """The counts of a finished filter's cell and of what it reads."""
-    filtered, sampled = store.metrics(target), target.inputs["candidates"]
+    sampled = target.inputs["candidates"]
+    measured = store.metrics_of(filtered.STAGE, target)
+    assert measured is not None, target.title
     kept = load_docs(store.folder(target))
     gold = load_docs(store.folder(target.inputs["gold"]))
     return Summary(
-        asked=filtered["asked"],
-        kept=filtered["kept"],
-        dropped=filtered["dropped"],
+        asked=measured.asked,
+        kept=measured.kept,
+        dropped=measured.dropped,
         labels=_by_label(load_candidates(store.folder(sampled)), kept, labels_of(gold)),
-        names=filtered["names"],
-        new_names=filtered["new_names"],
-        words=filtered["words"],
-        tokens=store.metrics(sampled).get("tokens", 0),
-        seconds=sum(store.metrics(cell).get("seconds", 0.0) for cell in target.walk()),
+        names=measured.names,
+        new_names=measured.new_names,
+        words=measured.words,
+        tokens=found.tokens if (found := store.metrics(sampled)) else 0,
+        seconds=sum(m.seconds for cell in target.walk() if (m := store.metrics(cell))),
     )
 
 
@@ -94,10 +96,9 @@ def card_of(
     n_held_out: int,
 ) -> str:
     """The dataset card of made text of which nothing was scored."""
-    drawn = store.metrics(target.inputs["gold"])
     gold = load_docs(store.folder(target.inputs["gold"]))
-    told = (store.metrics(cell).get("lm") for cell in target.walk())
-    lm = next((Model.model_validate(said) for said in told if said), None)
+    found = [m for cell in target.walk() if (m := store.metrics(cell))]
+    lm = next((m.lm for m in found if m.lm is not None), None)
     rewarded = any(cell.stage == rl.STAGE for cell in target.walk())
     compared = (
         f"Text that repeats one of the documents of {n_held_out} files that were held out was "
@@ -128,7 +129,7 @@ def card_of(
         recipe=config.name,
         created=created,
         kind=config.corpus.kind,
-        corpus={"train": CorpusCounts(**drawn.get("corpus", describe(gold)))},
+        corpus={"train": describe(gold)},
         made=(
             MadeText(
                 size=len(gold),

@@ -17,7 +17,8 @@ from notesmith.config import Config, RecipeConfig
 from notesmith.errors import FileError, ModelError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
+from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.files.checksums import dumps_checked, loads_checked
 from notesmith.files.write import atomic_folder, make_folder, read_regular, write_part
 from notesmith.lm.folder import Card
@@ -29,6 +30,7 @@ from notesmith.models.manifest import (
     names_in,
     write_manifest,
 )
+from notesmith.results import Model
 from notesmith.synthesis.names import NameSet
 
 ABOUT = "notesmith-generator.json"
@@ -56,6 +58,13 @@ for. Delete this folder when the notes must be deleted.
 - It writes by `notesmith synthesize GOLD --generator FOLDER --seed N --out more.jsonl`.
 - Not for clinical use. Privacy was not tested.
 """
+
+
+class Measured(Metrics):
+    """Names that it asks for, and the model."""
+
+    names: int
+    lm: Model
 
 
 class Generator(Config):
@@ -140,7 +149,7 @@ def cell(draw: Draw, folder: Path) -> Cell:
     )
 
 
-def run(work: Work[NoConfig]) -> Metrics:
+def run(work: Work[NoConfig]) -> Measured:
     """Copy the generator, so that what becomes of its folder changes nothing here."""
     folder = work.context.generator
     if folder is None:
@@ -152,10 +161,10 @@ def run(work: Work[NoConfig]) -> Metrics:
     names = NameSet.from_json(about.names)
     files.save_names(names, work.out)
     card = Card.read(model)
-    return {
-        "names": sum(len(found) for found in names.names.values()),
-        "lm": {"name": card.name, "licence": card.licence, "terms": card.terms},
-    }
+    return Measured(
+        names=sum(len(found) for found in names.names.values()),
+        lm=Model(name=card.name, licence=card.licence, terms=card.terms),
+    )
 
 
 def _copy(folder: Path, to: Path) -> None:
@@ -165,4 +174,4 @@ def _copy(folder: Path, to: Path) -> None:
         shutil.copyfile(folder / name, to / name)
 
 
-STAGE = Stage("given", version=1, config=NoConfig, run=run)
+STAGE = Stage("given", version=1, config=NoConfig, metrics=Measured, run=run)
