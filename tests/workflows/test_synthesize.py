@@ -121,6 +121,16 @@ def test_what_is_not_ours_stays(notes, tmp_path, name):
     assert name == "made.work" or not (tmp_path / "made.work").exists()
 
 
+def test_a_damaged_marker_is_no_reason_to_overwrite(notes, tmp_path):
+    make(notes, tmp_path / "made.jsonl")
+    before = contents(tmp_path)
+    marker = tmp_path / "made.work" / "notesmith-work.json"
+    marker.write_text(marker.read_text().replace('"kept"', '"held"', 1))
+    with pytest.raises(FileError, match="damaged"):
+        make(notes, tmp_path / "made.jsonl", n=3)
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_was_edited_stays(notes, tmp_path, name):
     out = tmp_path / "made.jsonl"
