@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
     "errors home allocator processors rules findings files document segments markup metrics "
     "progress config overlap results corpus models lm ner filters augmentation annotation "
-    "synthesis evaluate privacy pages report review experiment workflows forecast init "
+    "synthesis evaluate privacy pages report review experiment forecast init workflows "
     "integrations cli"
 ).split()
 # None of a group imports another of it, at any distance.

@@ -22,6 +22,7 @@ _WHERE = {
     "train_ner": "notesmith.ner",
     "load_ner": "notesmith.ner",
     "run_recipe": "notesmith.experiment",
+    "synthesize": "notesmith.workflows.synthesize",
 }
 __all__ = [*_WHERE, "__version__"]
 

@@ -159,6 +159,7 @@ SHELF: dict[str, Maker] = {
     "train": corpus(TRAIN, "brat"),
     "dev.jsonl": corpus(DEV),
     "new.jsonl": corpus(TEST),
+    "test.jsonl": corpus(TEST),
     "file.jsonl": lambda path: write_corpus(read_corpus(demo_corpus_path() / "dev").docs, path),
     "made.jsonl": corpus(guess(TRAIN[70:80])),
     "kept.jsonl": corpus(guess(TRAIN[70:80])),

@@ -13,6 +13,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +22,18 @@ import typer
 
 from notesmith.cli.app import app
 from notesmith.config import Learning, RecipeConfig
+from notesmith.document import Document, Provenance
 from notesmith.errors import NotesmithError
-from notesmith.experiment import bundle
+from notesmith.experiment import artefacts, bundle
 from notesmith.experiment import run as running
+from notesmith.experiment.engine import run_cells
 from notesmith.experiment.folder import CELLS, claim_folder
 from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import Filters
+from notesmith.experiment.stages import sample
+from notesmith.experiment.stages.common import gold_in
+from notesmith.filters.candidate import Candidate
 from notesmith.forecast import checks, forecast
 from notesmith.forecast.resources import Resources
 from notesmith.init import write as init_write
@@ -35,6 +41,8 @@ from notesmith.lm import source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
+from notesmith.workflows import settings
+from notesmith.workflows import synthesize as synthesizing
 from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 
@@ -81,6 +89,29 @@ def shrunk(config: RecipeConfig) -> RecipeConfig:
             arm["rl"] |= _little(whole.rl)
         arm["best_of"] = min(2, arm["best_of"])
     return RecipeConfig.model_validate(values)
+
+
+def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
+    """Settings of ``synthesize``, shrunk, that let gold with a few more words pass."""
+    config = shrunk(settings.synthesis_settings(*arguments, **options))
+    loose = config.filter.model_copy(update={"near_duplicate": 1.0, "copy_ratio": 1.0})
+    return config.model_copy(update={"filter": loose})
+
+
+def write_gold_again(work: Any) -> sample.Measured:
+    """In the place of a random model, of which nothing would be kept."""
+    candidates = []
+    for k, doc in enumerate(gold_in(work)[:20]):
+        more = f"On day {work.seed % 1000 + k} as seen before: "
+        moved = [
+            replace(e, spans=tuple((a + len(more), b + len(more)) for a, b in e.spans))
+            for e in doc.entities
+        ]
+        again = Document(f"r{k}", more + doc.text, tuple(moved), provenance=Provenance("synthetic"))
+        candidates.append(Candidate(again.id, again.text, again))
+    artefacts.save_candidates(candidates, work.out)
+    n = len(candidates)
+    return sample.Measured(tokens=0, sampling_seconds=0.0, asked=n, resumed=0)
 
 
 def plan_only(
@@ -132,6 +163,9 @@ def small(folder: Path) -> Iterator[None]:
         share(Path(out) / CELLS, cells)
         return result
 
+    def run_cells_small(targets: Any, **options: Any) -> Any:
+        return run_cells(targets, **{**options, "instead": {"sample": write_gold_again}})
+
     def downloaded(hub_id: str, commit: str, to: Path) -> None:
         shutil.copytree(bert if "bert" in hub_id.lower() else lm, to, dirs_exist_ok=True)
 
@@ -148,6 +182,8 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(hub, "download", downloaded)
         patch.setattr(train, "plan_batches", planned)
         patch.setattr(running, "run_recipe", run_small)
+        patch.setattr(synthesizing, "synthesis_settings", shrunk_synthesis)
+        patch.setattr(synthesizing, "run_cells", run_cells_small)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
         for module in (init_write, forecast):

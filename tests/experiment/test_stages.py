@@ -31,6 +31,7 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "fold-out": (1, "99d0dcb16f51"),
     "names": (1, "9f6def351993"),
     "sft": (2, "673e492cf0ca"),
+    "given": (1, "44136fa355b3"),
     "committee": (1, "43603a7d4273"),
     "rl": (3, "7cb9011aa015"),
     "sample": (3, "677da570df37"),

@@ -32,6 +32,7 @@ from notesmith.cli.run import run as run_command
 from notesmith.cli.screen import guard_logging, say
 from notesmith.cli.show import show
 from notesmith.cli.status import status
+from notesmith.cli.synthesize import synthesize
 from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
@@ -99,6 +100,7 @@ def _main(
     pass
 
 
+app.command()(synthesize)
 app.command()(init)
 app.command()(plan)
 app.command("run")(run_command)

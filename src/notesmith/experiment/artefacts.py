@@ -42,7 +42,7 @@ def load_docs(folder: Path) -> list[Document]:
 def save_candidates(candidates: Iterable[Candidate], folder: Path) -> None:
     """Write what the generator made, before filters."""
     records = (_candidate_record(candidate) for candidate in candidates)
-    _write_records(folder / CANDIDATES, records)
+    atomic_write_text(folder / CANDIDATES, _as_lines(records))
 
 
 def load_candidates(folder: Path) -> list[Candidate]:
@@ -52,7 +52,12 @@ def load_candidates(folder: Path) -> list[Candidate]:
 
 def save_dropped(dropped: Iterable[Dropped], folder: Path) -> None:
     """Write dropped candidates with their reasons, and what they repeat."""
-    records = (
+    atomic_write_text(folder / DROPPED, dropped_text(dropped))
+
+
+def dropped_text(dropped: Iterable[Dropped]) -> str:
+    """The same as one string, a record a line."""
+    return _as_lines(
         {
             "reason": d.reason,
             "match": d.match,
@@ -61,12 +66,16 @@ def save_dropped(dropped: Iterable[Dropped], folder: Path) -> None:
         }
         for d in dropped
     )
-    _write_records(folder / DROPPED, records)
 
 
 def load_dropped(folder: Path) -> list[Dropped]:
     """Read what ``save_dropped`` wrote."""
-    records = map(json.loads, _lines(folder / DROPPED))
+    return dropped_of((folder / DROPPED).read_text(encoding="utf-8"))
+
+
+def dropped_of(text: str) -> list[Dropped]:
+    """The inverse of ``dropped_text``."""
+    records = (json.loads(line) for line in text.split("\n") if line)
     return [Dropped(_candidate(r), r["reason"], r["match"], r["likeness"]) for r in records]
 
 
@@ -159,10 +168,9 @@ def _candidate(record: Mapping[str, Any]) -> Candidate:
     )
 
 
-def _write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+def _as_lines(records: Iterable[dict[str, Any]]) -> str:
     # ASCII: what a model writes may hold characters that UTF-8 files cannot.
-    lines = (json.dumps(record, ensure_ascii=True) for record in records)
-    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
+    return "".join(f"{json.dumps(record, ensure_ascii=True)}\n" for record in records)
 
 
 def _lines(path: Path) -> list[str]:

@@ -21,7 +21,10 @@ GOLD = "gold"
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Content hashes of what a run reads from outside: corpora, models, term lists."""
+    """Content hashes of what a run reads from outside: corpora, models, term lists.
+
+    ``held_out`` is of documents besides dev and test that made text may not repeat.
+    """
 
     train: str
     dev: str = ""
@@ -30,6 +33,7 @@ class Fingerprints:
     term_lists: str = ""
     rewards: str = ""
     encoders: Mapping[str, str] = field(default_factory=dict)
+    held_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Draw:
         sources: what arms may name, by name.
         fold: in cross-fit, the fold that is held out; else -1.
         documents: in cross-fit, the cell with the documents of that fold.
+        generator: the cell of a generator that was tuned before, which then writes for all arms.
     """
 
     config: RecipeConfig
@@ -88,6 +93,7 @@ class Draw:
     sources: Mapping[str, Source]
     fold: int = -1
     documents: Cell | None = None
+    generator: Cell | None = None
 
     def cell(
         self,

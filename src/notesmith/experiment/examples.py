@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,17 +27,32 @@ def examples_of(plan: Plan, store: CellStore) -> ExampleSet | None:
     """Choose at random from the first draw that has made text; None before there is any."""
     for target in plan.targets:
         filtered = target.cell.inputs.get("made")
-        if target.cell.stage == coverage.STAGE and filtered and store.verify(filtered):
-            gold = filtered.inputs["gold"]
-            if store.verify(gold):
-                return _choose(gold, filtered, plan, store)
+        if target.cell.stage != coverage.STAGE or filtered is None:
+            continue
+        if store.verify(filtered) and store.verify(filtered.inputs["gold"]):
+            pairs, rewarded = _pairs(filtered, plan, store)
+            return replace(examples_in(filtered, store), pairs=pairs, rewarded=rewarded)
     return None
 
 
-def _pairs(
-    filtered: Cell, plan: Plan, store: CellStore, rng: np.random.Generator
-) -> tuple[tuple[PairedExample, ...], str]:
+def examples_in(filtered: Cell, store: CellStore) -> ExampleSet:
+    """Choose at random from what a filter kept and dropped, and from its gold."""
+    rng = np.random.default_rng(filtered.seed)
+    units = [
+        cut(doc, span)
+        for doc in load_docs(store.folder(filtered.inputs["gold"]))
+        for span in split(doc, "passage", passage_sentences=2)
+    ]
+    return ExampleSet(
+        gold=_some(units, _N_GOLD, rng),
+        kept=_some(load_docs(store.folder(filtered)), _N_KEPT, rng),
+        dropped=_dropped(filtered, store, rng),
+    )
+
+
+def _pairs(filtered: Cell, plan: Plan, store: CellStore) -> tuple[tuple[PairedExample, ...], str]:
     """What the fine-tuned generator and one that learnt from rewards wrote for the same request."""
+    rng = np.random.default_rng([filtered.seed, 1])
     plain = filtered.inputs["candidates"]
     for target in plan.targets:
         cell = target.cell
@@ -61,23 +77,6 @@ def _pairs(
 
 def _text(candidate: Candidate) -> Document | str:
     return candidate.result if isinstance(candidate.result, Document) else candidate.marked
-
-
-def _choose(gold: Cell, filtered: Cell, plan: Plan, store: CellStore) -> ExampleSet:
-    rng = np.random.default_rng(filtered.seed)
-    units = [
-        cut(doc, span)
-        for doc in load_docs(store.folder(gold))
-        for span in split(doc, "passage", passage_sentences=2)
-    ]
-    pairs, rewarded = _pairs(filtered, plan, store, rng)
-    return ExampleSet(
-        gold=_some(units, _N_GOLD, rng),
-        kept=_some(load_docs(store.folder(filtered)), _N_KEPT, rng),
-        dropped=_dropped(filtered, store, rng),
-        pairs=pairs,
-        rewarded=rewarded,
-    )
 
 
 def _some(docs: list[Document], n: int, rng: np.random.Generator) -> tuple[Document, ...]:

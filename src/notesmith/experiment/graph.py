@@ -187,9 +187,10 @@ def may_discard(cell: Cell) -> bool:
 class Context:
     """What stages need from outside their cell.
 
-    ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
-    filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
-    converted models; ``terms`` are the user's names by label. ``server`` may be sent prompts.
+    ``train`` is a path; ``held_out`` gives the path of 'dev', 'test' or other documents without
+    counting, to the filters' check for repeats alone; ``open_split`` gives it through the seal.
+    ``cache`` keeps converted models; ``terms`` are the user's names by label. ``server`` may be
+    sent prompts; ``generator`` is the folder of one that was tuned before.
     """
 
     train: Path
@@ -198,6 +199,7 @@ class Context:
     cache: Path
     terms: Mapping[str, Sequence[str]]
     server: Endpoint | None = None
+    generator: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

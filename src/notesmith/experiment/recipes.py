@@ -61,13 +61,23 @@ def load_recipe(
     Raises:
         ConfigError: there is no such recipe, it is not TOML, or a value is wrong.
     """
-    values = _read(name_or_path)
+    return recipe_of(_read(name_or_path), name_or_path, changes=changes, arms=arms)
+
+
+def recipe_of(
+    values: dict[str, Any], name: str, *, changes: Sequence[str] = (), arms: Sequence[str] = ()
+) -> RecipeConfig:
+    """The recipe that ``values`` make; see ``load_recipe``. Changes are laid over ``values``.
+
+    Raises:
+        ConfigError: a value or a change is wrong.
+    """
     if _has_shape(values):
         for change in changes:
             apply_change(values, change)
     if arms and _has_shape(values):
         _choose_arms(values, arms)
-    return _validate(values, name_or_path)
+    return _validate(values, name)
 
 
 def save_recipe(config: RecipeConfig, folder: Path) -> Path:

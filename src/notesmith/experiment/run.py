@@ -25,7 +25,7 @@ from notesmith.experiment.engine import NONE, Census, OnCell, count, run_cells, 
 from notesmith.experiment.examples import examples_of
 from notesmith.experiment.folder import CELLS, KEEP, MODELS, check_folder, claim_folder
 from notesmith.experiment.gate import Gate, Sealed, Told, seal_facts, sealed_recipe
-from notesmith.experiment.graph import Context, StageFunction, may_discard
+from notesmith.experiment.graph import Context, OpenSplit, StageFunction, may_discard
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import Plan, encoders_of, make_plan
@@ -40,6 +40,8 @@ from notesmith.progress import OnProgress, silent
 from notesmith.results import Results
 
 log = logging.getLogger(__name__)
+
+_SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +140,8 @@ def run_recipe(
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()
         store = CellStore(folder / CELLS)
-        context = Context(
-            train=paths["train"],
-            held_out={split: paths[split] for split in ("dev", "test") if split in paths},
-            open_split=gate.open,
-            cache=cache or home() / "cache",
-            terms=_terms(config),
-            server=server,
+        context = replace(
+            context_of(config, paths, open_split=gate.open, cache=cache), server=server
         )
         side_by_side = working(jobs, store.root, context, instead)
         with side_by_side if jobs > 1 else nullcontext() as workers:
@@ -230,10 +227,28 @@ def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
     return {split: corpus_path(value) for split, value in named.items() if value}
 
 
+def context_of(
+    config: RecipeConfig,
+    paths: Mapping[str, Path],
+    *,
+    open_split: OpenSplit,
+    cache: Path | None = None,
+) -> Context:
+    """What stages need from outside: ``paths`` holds train, and by any name what is held out."""
+    return Context(
+        train=paths["train"],
+        held_out={name: path for name, path in paths.items() if name != "train"},
+        open_split=open_split,
+        cache=cache or home() / "cache",
+        terms=_terms(config),
+    )
+
+
 def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerprints:
     """Content hashes of corpora and models; a test set is hashed as bytes, not read.
 
-    The file with the texts of a corpus counts as part of it.
+    The file with the texts of a corpus counts as part of it. What ``paths`` has beside train, dev
+    and test is held out too.
     """
     lists = config.synthesize.names.term_lists
 
@@ -251,6 +266,7 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
         term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
+        held_out={name: corpus(name) for name in paths if name not in _SPLITS},
     )
 
 

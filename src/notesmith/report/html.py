@@ -96,15 +96,25 @@ def render_report(results: Results) -> str:
     )
 
 
-def render_examples(examples: ExampleSet) -> str:
-    """Return the page of examples, which holds note text and says so."""
+def render_examples(
+    examples: ExampleSet, *, beside: str = "report.html", called: str = "The report"
+) -> str:
+    """Return the page of examples, which holds note text and says so.
+
+    Args:
+        examples: what is shown.
+        beside: name of the file without text that the page links to.
+        called: what that file is called in the link.
+    """
     docs = [*examples.gold, *examples.kept, *(d.doc for d in examples.dropped if d.doc)]
     both = (text for pair in examples.pairs for text in (pair.before, pair.after))
     docs += [text for text in both if isinstance(text, Document)]
     return (
         environment()
         .get_template("examples.html")
-        .render(examples=examples, style=page_style(), hues=hues(docs))
+        .render(
+            examples=examples, style=page_style(), hues=hues(docs), beside=beside, called=called
+        )
     )
 
 

@@ -14,6 +14,11 @@ TERMS_REACH = (
     "these are passed on."
 )
 
+PRIVACY_NOT_TESTED = (
+    "Privacy was not tested in this run. Text written by a model that was tuned on notes can "
+    "repeat them: treat it as restricted as the notes themselves."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -28,6 +33,11 @@ class Term:
     def link(self) -> str:
         """The terms as an address, where they are one that may be linked."""
         return self.terms if self.terms.startswith("https://") else ""
+
+
+def limits(results: Results) -> list[str]:
+    """The limits of a run, or of made text alone where nothing was scored."""
+    return honest_notes(results) if results.arms else [*results.notices, PRIVACY_NOT_TESTED]
 
 
 def honest_notes(results: Results) -> list[str]:
@@ -84,10 +94,7 @@ def honest_notes(results: Results) -> list[str]:
             "The language model was trained on public text by others and may have read a public "
             "test set. Scores on public corpora can be too high for that reason."
         )
-        found.append(
-            "Privacy was not tested in this run. Text written by a model that was tuned on notes "
-            "can repeat them: treat it as restricted as the notes themselves."
-        )
+        found.append(PRIVACY_NOT_TESTED)
     found.append(
         "Scores count exact boundaries and labels. They say nothing of clinical use, for which "
         "neither the made text nor the trained model is meant."

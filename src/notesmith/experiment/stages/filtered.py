@@ -48,7 +48,8 @@ class Measured(Metrics):
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
     """What is kept of the text of an arm's generator.
 
-    Text that repeats dev or test is not; in cross-fit, what repeats a document of the fold.
+    Text that repeats dev, test or others held out is not; in cross-fit, what repeats a document of
+    the fold.
     """
     config = draw.config
     most = sample.times(config.filter.keep_per_gold, arm.amount)
@@ -62,7 +63,11 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
         STAGE,
         Settings(filters=filters, reading=part_of(config.corpus, ReadingConfig)),
         inputs=inputs,
-        fingerprints={"dev": draw.outside.dev, "test": draw.outside.test},
+        fingerprints={
+            "dev": draw.outside.dev,
+            "test": draw.outside.test,
+            **draw.outside.held_out,
+        },
     )
 
 
@@ -102,8 +107,13 @@ def _held_out(work: Work[Settings]) -> HeldOut:
     reading = work.config.reading
     if reading is None:
         return HeldOut.of(doc.text for doc in files.load_docs(work.inputs["documents"]))
-    paths = work.context.held_out.values()
-    return HeldOut.of(doc.text for path in paths for doc in read(path, reading).docs)
+    # Others, such as text made earlier, need not be in the format of train.
+    other = reading.model_copy(update={"format": None})
+    return HeldOut.of(
+        doc.text
+        for name, path in work.context.held_out.items()
+        for doc in read(path, reading if name in ("dev", "test") else other).docs
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:

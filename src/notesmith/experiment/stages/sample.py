@@ -71,10 +71,12 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
     config, outside = draw.config, draw.outside
     asked, is_chosen = config.synthesize, arm.best_of > 1
     needs_base = is_chosen or not arm.tuned
-    inputs = {"gold": draw.gold, "names": names.cell(draw)}
+    given = draw.generator
+    inputs = {"gold": draw.gold, "names": given or names.cell(draw)}
     fingerprints = draw.encoder(config.ner) if asked.agreement else {}
     if arm.tuned:
-        inputs["model"] = sft.cell(draw) if arm.rl is None else rl.cell(draw, arm.rl)
+        tuned = given or (sft.cell(draw) if arm.rl is None else rl.cell(draw, arm.rl))
+        inputs["model"] = tuned
     if is_chosen:
         inputs["committee"] = committee.cell(draw)
         fingerprints |= {"rewards": outside.rewards}

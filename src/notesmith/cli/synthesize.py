@@ -1,0 +1,160 @@
+"""``notesmith synthesize``: more labelled text from labelled documents."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from notesmith.cli.reading import reads_documents
+from notesmith.cli.screen import Screen, say
+from notesmith.config import ReadingConfig
+
+if TYPE_CHECKING:
+    from notesmith.workflows.synthesize import Synthesized
+
+
+@reads_documents()
+def synthesize(
+    gold: Annotated[Path, typer.Argument(help="File or folder of labelled documents, all used.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.jsonl", help="File to write kept text to.")
+    ],
+    options: ReadingConfig,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", min=1, help="Texts to ask for; about two thirds of them are kept."),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            min=0.02, help="Learn as much and ask for as much text as this time allows here."
+        ),
+    ] = None,
+    rl: Annotated[
+        bool, typer.Option("--rl", help="Let the generator learn from rewards after fine-tuning.")
+    ] = False,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--held-out",
+            help="Documents that made text may not repeat: dev, test, text made earlier; "
+            "repeatable.",
+        ),
+    ] = None,
+    save_generator: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to make for the tuned generator, to write more another day. It may know "
+            "parts of the notes by heart: guard it as you guard them."
+        ),
+    ] = None,
+    generator: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a saved generator, which writes; give another --seed too."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Root of all seeds; another one gives other text.")
+    ] = 13,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=VALUE", help="Change a setting of the recipe."),
+    ] = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="A few documents and steps: shows that it works, not how well."
+        ),
+    ] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="May fetch the models that are named from a model hub.")
+    ] = False,
+) -> None:
+    """Make labelled text: tune a language model on GOLD, let it write, keep what passes filters.
+
+    Beside made.jsonl stand made.dropped.jsonl (what was dropped, and why), made.html (examples),
+    made.md (a dataset card) and made.work (what an interrupted run goes on from; it can be deleted
+    once all is written). All but the card hold note text. Stop it at any moment; the same command
+    goes on.
+    """
+    from notesmith.cli.progress import Display
+    from notesmith.workflows.synthesize import synthesize as run
+
+    try:
+        with Display() as display:
+            result = run(
+                gold,
+                out,
+                n=n,
+                hours=hours,
+                rl=rl,
+                held_out=held_out or (),
+                generator=generator,
+                save_generator=save_generator,
+                seed=seed,
+                changes=changes or (),
+                reading=options,
+                is_preview=preview,
+                hub=hub,
+                on_progress=display.on_progress,
+                on_cell=display.on_cell,
+                tell=lambda what: say(f"notesmith: {what}", err=True),
+            )
+    except KeyboardInterrupt:
+        say("notesmith: interrupted; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
+    _print(result, gold, is_preview=preview)
+
+
+def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
+    from notesmith.cli.progress import duration
+    from notesmith.experiment.recipes import corpus_path
+
+    console = Screen(highlight=False, soft_wrap=True)
+    summary, files = result.summary, result.files
+    assert files is not None
+    if not result.n_computed:
+        console.print(f"{files.kept} is finished already; nothing was computed.")
+    console.print(
+        f"Kept {summary.kept:,} of {summary.asked:,} texts in {duration(summary.seconds)}: "
+        f"{summary.words:,} words, {summary.new_names:,} of {summary.names:,} names are new.",
+        style="bold",
+    )
+    for reason, count in summary.dropped.items():
+        console.print(f"  dropped {count:,}: {reason}")
+    for label in summary.labels:
+        console.print(
+            f"  {label.label}: {label.requested:,} mentions requested, {label.missing:,} missing; "
+            f"{label.kept:,} in kept text"
+        )
+    if is_preview:
+        console.print(
+            "Preview: a few steps of learning. The text says nothing of what is possible."
+        )
+    console.print(f"Kept text: {files.kept}; dropped, with reasons: {files.dropped}")
+    console.print(f"Look at it: {files.page}; dataset card: {files.card}")
+    if result.generator is not None:
+        console.print(
+            f"Generator: {result.generator}. It may know parts of the notes by heart: guard it as "
+            "you guard them."
+        )
+    if is_preview:
+        console.print("Next: the same command without --preview")
+        return
+    if not summary.kept:
+        console.print("Nothing was kept: the reasons say what to change, with --set or --hours.")
+        return
+    student = files.kept.with_name("model")
+    words = [
+        "notesmith",
+        "train",
+        str(corpus_path(str(gold))),
+        "--made",
+        str(files.kept),
+        "--out",
+        str(student),
+    ]
+    console.print(f"Next: {shlex.join(words)}")
+    console.print("Whether it helps, notesmith run shows: the sealed comparison with and without.")

@@ -1,0 +1,216 @@
+"""What a workflow writes beside its output, and the rules for what stands there already.
+
+``made.jsonl`` has beside it ``made.dropped.jsonl``, ``made.html``, ``made.md`` and the folder
+``made.work`` with unfinished and finished cells. The folder's marker says with which settings the
+work was begun, and what was written: other settings are refused, a file that was changed since is
+left alone, and nothing but what the marker lists is ever replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from notesmith.config import Config
+from notesmith.errors import ConfigError, FileError
+from notesmith.experiment.folder import CELLS, LOCK
+from notesmith.experiment.lock import run_lock
+from notesmith.experiment.store import CellStore
+from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
+from notesmith.files.leftovers import is_temporary, sweep
+from notesmith.files.write import (
+    atomic_write_bytes,
+    atomic_write_text,
+    read_regular,
+    refuse_odd,
+)
+
+MARKER = "notesmith-work.json"
+_SUFFIX = ".jsonl"
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The paths of an output and of what stands beside it."""
+
+    kept: Path
+    dropped: Path
+    page: Path
+    card: Path
+    work: Path
+
+    @classmethod
+    def of(cls, out: Path, *, is_preview: bool = False) -> Beside:
+        """The paths for the output ``out``; a preview has names of its own.
+
+        Raises:
+            ConfigError: ``out`` does not end in ``.jsonl``.
+        """
+        if out.suffix != _SUFFIX or not out.stem:
+            raise ConfigError(f"--out {out}: name a file that ends in {_SUFFIX}")
+        stem = f"{out.stem}-preview" if is_preview else out.stem
+        return cls(
+            kept=out.with_name(f"{stem}{_SUFFIX}"),
+            dropped=out.with_name(f"{stem}.dropped{_SUFFIX}"),
+            page=out.with_name(f"{stem}.html"),
+            card=out.with_name(f"{stem}.md"),
+            work=out.with_name(f"{stem}.work"),
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are written at the end."""
+        return (self.dropped, self.page, self.card, self.kept)
+
+    @property
+    def store(self) -> CellStore:
+        """The cells."""
+        return CellStore(self.work / CELLS)
+
+
+class Begun(Config):
+    """The marker of a work folder.
+
+    ``settings`` is what was asked for, ``chosen`` what the workflow made of it for this machine,
+    ``written`` the SHA-256 of each file by name once it is known, ``summary`` counts without text.
+    """
+
+    version: Literal[1] = 1
+    kind: str
+    created: str
+    settings: dict[str, Any]
+    chosen: dict[str, Any] = Field(default_factory=dict)
+    written: dict[str, str] = Field(default_factory=dict)
+    summary: dict[str, Any] = Field(default_factory=dict)
+
+
+@contextmanager
+def working_beside(beside: Beside) -> Iterator[Begun | None]:
+    """Hold the work folder for this process; gives its marker, None where nothing was begun.
+
+    Raises:
+        FileError: the output is there and nothing says that it is of this command, or something
+            else stands in the place of the work folder.
+        StageError: another process works there.
+    """
+    if not refuse_odd(beside.work, folder=True):
+        _refuse_strangers(beside)
+    elif not refuse_odd(beside.work / MARKER, folder=False):
+        names = [n for n in os.listdir(beside.work) if n != LOCK and not is_temporary(n)]
+        if names:
+            raise FileError(
+                f"{beside.work}: is not of notesmith (no {MARKER}); name another file with --out"
+            )
+        _refuse_strangers(beside)
+    with run_lock(beside.work):
+        sweep(beside.work)
+        yield _read(beside)
+
+
+def begin(beside: Beside, begun: Begun) -> Begun:
+    """Write the marker, before anything else is."""
+    atomic_write_text(beside.work / MARKER, dumps_checked(begun.model_dump(mode="json")))
+    return begun
+
+
+def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are not those that the work was begun with.
+
+    Raises:
+        ConfigError: some differ; it names them.
+    """
+    if begun.kind != kind:
+        raise ConfigError(
+            f"{beside.kept}: was begun by notesmith {begun.kind}; name another file with --out"
+        )
+    old, new = _flat(begun.settings), _flat(settings)
+    other = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    if other:
+        more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
+        raise ConfigError(
+            f"{beside.kept}: was begun with other settings ({', '.join(other[:_SHOWN])}{more}); "
+            "name another file with --out, or use the settings of then"
+        )
+
+
+def is_finished(beside: Beside, begun: Begun) -> bool:
+    """Whether every file is there as it was written.
+
+    Raises:
+        FileError: one was changed since.
+    """
+    found = [_is_as_written(path, begun) for path in beside.files]
+    return bool(begun.written) and all(found)
+
+
+def publish(beside: Beside, begun: Begun, contents: Mapping[Path, str]) -> Begun:
+    """Write the files, each whole or not at all, ``kept`` last; gives the marker that lists them.
+
+    Raises:
+        FileError: one of them is there and is not as this command wrote it.
+    """
+    data = {path: contents[path].encode("utf-8") for path in beside.files}
+    hashes = {path.name: hashlib.sha256(data[path]).hexdigest() for path in beside.files}
+    for path in beside.files:
+        _is_as_written(path, begun)
+    # Before the files, so that a kill in between leaves none that nobody knows.
+    begun = begin(beside, begun.model_copy(update={"written": hashes}))
+    for path in beside.files:
+        if not _is_as_written(path, begun):
+            atomic_write_bytes(path, data[path])
+    return begun
+
+
+def _is_as_written(path: Path, begun: Begun) -> bool:
+    """Whether ``path`` is there with the content that the marker has; False where nothing is."""
+    try:
+        data = read_regular(path)
+    except FileNotFoundError:
+        return False
+    if hashlib.sha256(data).hexdigest() != begun.written.get(path.name):
+        raise FileError(
+            f"{path}: was changed since it was written; move it away, and the same command writes "
+            "it again"
+        )
+    return True
+
+
+def _refuse_strangers(beside: Beside) -> None:
+    for path in beside.files:
+        if os.path.lexists(path):
+            raise FileError(f"{path}: exists already; name another file with --out")
+
+
+def _read(beside: Beside) -> Begun | None:
+    path = beside.work / MARKER
+    try:
+        value = loads_checked(read_regular(path))
+    except FileNotFoundError:
+        return None
+    try:
+        if value is None:
+            raise ValueError
+        del value[CHECKSUM]
+        return Begun.model_validate(value)
+    except (ValidationError, ValueError):
+        raise FileError(
+            f"{path}: damaged, or of another version of notesmith; name another file with --out"
+        ) from None
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[f"{before}{name}"] = value
+    return flat

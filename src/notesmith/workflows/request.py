@@ -1,0 +1,157 @@
+"""What a workflow is given: documents as values or files, what is held out, a saved generator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.corpus.formats.jsonl import dumps
+from notesmith.corpus.reading import read_corpus
+from notesmith.corpus.splits import find_splits
+from notesmith.document import Document, labels_of
+from notesmith.errors import ConfigError, CorpusError
+from notesmith.experiment.recipes import corpus_path
+from notesmith.experiment.stages.given import ABOUT, Generator, read_generator
+from notesmith.files.checksums import hash_path
+from notesmith.files.write import atomic_write_text
+from notesmith.workflows.beside import Beside
+
+Documents = Path | str | Sequence[Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was given: documents, where they are, what is held out, and the generator."""
+
+    place: Beside
+    docs: Sequence[Document]
+    paths: Mapping[str, Path]
+    reading: ReadingConfig
+    seed: int
+    texts: Mapping[Path, str]
+    generator: Path | None
+    about: Generator | None
+
+    @classmethod
+    def of(
+        cls,
+        place: Beside,
+        documents: Documents,
+        held_out: Sequence[Documents],
+        *,
+        reading: ReadingConfig,
+        generator: Path | None,
+        seed: int,
+    ) -> Request:
+        """Read what was given, and check that it goes together."""
+        texts: dict[Path, str] = {}
+
+        def path_of(value: Documents) -> Path:
+            if isinstance(value, Path | str):
+                return corpus_path(str(value))
+            text = "".join(f"{dumps(doc)}\n" for doc in value)
+            path = place.work / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsonl"
+            texts[path] = text
+            return path
+
+        paths = {"train": path_of(documents)}
+        if isinstance(documents, Path | str):
+            _refuse_parts(paths["train"])
+        others = [path_of(value) for value in held_out]
+        for path in (paths["train"], *others):
+            _refuse_inside(path, place)
+        if isinstance(documents, Path | str):
+            docs: Sequence[Document] = read_corpus(paths["train"], reading).docs
+        else:
+            docs, reading = list(documents), ReadingConfig()
+        if not any(doc.entities for doc in docs):
+            raise CorpusError("no document has a labelled mention; name the labelled documents")
+        # By content, so that the order in which they are named changes nothing.
+        others.sort(key=lambda path: _hash(path, texts))
+        paths |= {f"held-out-{i + 1}": path for i, path in enumerate(others)}
+        found = cls(place, docs, paths, reading, seed, texts, generator, None)
+        return found if generator is None else replace(found, about=found._fitting(generator))
+
+    @property
+    def is_of_other_gold(self) -> bool:
+        """Whether the generator was tuned on other documents than are given."""
+        return self.about is not None and self.about.gold != hash_of(self.docs)
+
+    @property
+    def n_held_out(self) -> int:
+        """Files of documents that made text may not repeat."""
+        return len(self.paths) - 1
+
+    def _fitting(self, folder: Path) -> Generator:
+        about = read_generator(folder)
+        labels = labels_of(self.docs)
+        if labels != about.labels:
+            raise ConfigError(
+                f"{folder}: writes the labels {', '.join(about.labels)}, and the documents have "
+                f"{', '.join(labels)}; name the documents that it was tuned on"
+            )
+        if self.seed == about.seed:
+            raise ConfigError(
+                f"--seed {self.seed}: with it the generator wrote its first text, and would write "
+                f"the same again; give another, such as --seed {self.seed + 1}"
+            )
+        return about
+
+    def settings(
+        self, config: RecipeConfig, *, n: int | None, hours: float | None
+    ) -> dict[str, Any]:
+        """All that decides the result, for the marker."""
+        values = config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        values["corpus"].pop("train")
+        values.pop("hub", None)
+        for name in ("name", "draws", "arm"):
+            values.pop(name, None)
+        return {
+            **values,
+            "arm": config.arm[1].model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+            "seed": config.draws.seed,
+            "GOLD": _hash(self.paths["train"], self.texts),
+            "held-out": [_hash(p, self.texts) for k, p in self.paths.items() if k != "train"],
+            "generator": hash_path(self.generator / ABOUT) if self.generator else None,
+            **({"hours": hours, "n": n} if hours else {}),
+        }
+
+    def write_documents(self) -> None:
+        """Write documents that were given as values into the work folder."""
+        for path, text in self.texts.items():
+            if not path.exists():
+                atomic_write_text(path, text)
+
+
+def hash_of(docs: Sequence[Document]) -> str:
+    """A hash of documents, whatever file they came from."""
+    return hashlib.sha256("".join(map(dumps, docs)).encode()).hexdigest()
+
+
+def _hash(path: Path, texts: Mapping[Path, str]) -> str:
+    if path in texts:
+        return hashlib.sha256(texts[path].encode()).hexdigest()
+    return hash_path(path)
+
+
+def _refuse_inside(documents: Path, place: Beside) -> None:
+    """Refuse to write among documents that are read: the next call would read what was made."""
+    if documents.is_dir() and place.kept.resolve().is_relative_to(documents.resolve()):
+        raise ConfigError(
+            f"{place.kept}: lies in the folder that is read, {documents}; name a file elsewhere "
+            "with --out"
+        )
+
+
+def _refuse_parts(documents: Path) -> None:
+    """Refuse to learn from a test set that lies beside train."""
+    parts = find_splits(documents)
+    if {"train", "test"} <= parts.keys():
+        raise ConfigError(
+            f"{documents}: holds {', '.join(parts)}; name the one to learn from, "
+            f"{parts['train']}, and the others with --held-out"
+        )

@@ -1,0 +1,146 @@
+"""The settings of a workflow: chosen for the documents as ``init`` does, changed by the user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.document import Document
+from notesmith.errors import ConfigError
+from notesmith.experiment.draw import GOLD
+from notesmith.experiment.recipes import recipe_of
+from notesmith.experiment.stages import filtered
+from notesmith.experiment.stages.given import Generator, tables_of
+from notesmith.init import choices
+from notesmith.init.profile import look
+from notesmith.segments import split
+
+ARM = filtered.SOURCE.name
+"""The arm whose generator writes; the other is gold, which every recipe has."""
+
+# What was tuned and measured: one pass over 50 abstracts and their copies, 46,000 tokens.
+ENOUGH_EXAMPLES = 1000
+MOST_TEXTS = 1500
+# They are decided by the documents that are given, and by what is left out of a workflow.
+_NOT_HERE = re.compile(r"\s*(draws|evaluate|corpus\.(train|dev|test))\b")
+
+
+def synthesis_settings(
+    docs: Sequence[Document],
+    train: str,
+    *,
+    reading: ReadingConfig,
+    seed: int,
+    n: int | None = None,
+    rl: bool = False,
+    hub: bool = False,
+    learns_all: bool = False,
+    generator: Generator | None = None,
+    changes: Sequence[str] = (),
+) -> RecipeConfig:
+    """The recipe of which ``synthesize`` computes one cell: what the generator's filter keeps.
+
+    Args:
+        docs: all gold.
+        train: where they are.
+        reading: how they were read.
+        seed: root of all seeds.
+        n: texts asked for; chosen if not given.
+        rl: whether the generator learns from rewards after fine-tuning.
+        hub: whether models may be fetched.
+        learns_all: pass over all of gold, however much there is.
+        generator: one that was tuned before, whose settings then hold.
+        changes: ``a.b=VALUE`` each, as in a recipe.
+
+    Raises:
+        ConfigError: a change is wrong, or does not go with the others.
+    """
+    for change in changes:
+        if _NOT_HERE.match(change):
+            raise ConfigError(
+                f"--set {change.partition('=')[0]}: decides nothing here, where all of GOLD is "
+                "used once; notesmith run draws and compares"
+            )
+    if rl and generator is not None:
+        raise ConfigError("--rl tunes a generator; leave it out with --generator")
+    values: dict[str, Any] = {
+        "name": "synthesize",
+        "hub": hub,
+        "corpus": {"train": train, **reading.model_dump(exclude_none=True)},
+        "draws": {"sizes": [len(docs)], "replicates": 1, "curve": [], "seed": seed},
+        "rl": {"steps": 60, "learning_rate": 1e-5},
+        "arm": [{"name": GOLD}, {"name": ARM, "made": [ARM], **({"rl": {}} if rl else {})}],
+    }
+    # Changes are laid over tables in place.
+    chosen = deepcopy(generator.tables) if generator is not None else _chosen(docs)
+    values = {**values, **chosen, "corpus": {**values["corpus"], **chosen.get("corpus", {})}}
+    config = recipe_of(deepcopy(values), "synthesize", changes=changes)
+    n_units = units_in(docs, config)
+    asked = n or (config.synthesize.units if generator else min(MOST_TEXTS, round(2.7 * n_units)))
+    values["synthesize"] = {**values["synthesize"], "units": max(1, asked)}
+    if generator is None:
+        values["sft"] |= _learning(n_units, config.sft.replaced_copies, learns_all=learns_all)
+    else:
+        values["synthesize"].pop("units_per_gold", None)
+    config = recipe_of(values, "synthesize", changes=changes)
+    if generator is not None and (changed := _unlike(tables_of(config), generator.tables)):
+        raise ConfigError(
+            f"{changed}: the generator was tuned with another value, and writes by that alone"
+        )
+    return config
+
+
+def units_in(docs: Sequence[Document], config: RecipeConfig) -> int:
+    """Units of gold, as the generator writes them."""
+    sft = config.sft
+    return sum(len(split(d, sft.unit, passage_sentences=sft.passage_sentences)) for d in docs)
+
+
+def _chosen(docs: Sequence[Document]) -> dict[str, Any]:
+    """What ``init`` would choose for these documents."""
+    seen = look(docs)
+    tuning = {name: choice.value for name, choice in choices.tuning(len(seen.labels)).items()}
+    unit = choices.choose_unit(seen).value
+    return {
+        "corpus": {"kind": choices.choose_kind(seen).value},
+        "sft": {"unit": unit, **{k: tuning[k] for k in ("replaced_copies", "mark_words")}},
+        "synthesize": {
+            "names": {"proposals": tuning["proposals"], "keep_ratio": 0.3, "gold_ratio": 0.75}
+        },
+        "sample": {"max_new_tokens": 256 if unit == "sentence" else 320},
+        "filter": {"require_requested": True},
+    }
+
+
+def _learning(n_units: int, copies: int, *, learns_all: bool) -> dict[str, Any]:
+    """Passes over gold and its copies: all of it, or as many examples as are known to be enough."""
+    if learns_all:
+        return {"epochs": 1.0}
+    if n_units >= ENOUGH_EXAMPLES:
+        copies = 0  # gold itself holds enough
+    n = max(1, n_units) * (1 + copies)
+    return {"epochs": min(1.0, round(ENOUGH_EXAMPLES / n, 2)), "replaced_copies": copies}
+
+
+# What the generator was tuned to read and write.
+_FIXED: Mapping[str, tuple[str, ...]] = {
+    "corpus": ("kind", "label_descriptions"),
+    "sft": ("unit", "passage_sentences", "max_unit_tokens"),
+    "synthesize": ("prompt",),
+}
+
+
+def _unlike(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
+    """The first setting that may not differ and does; empty where none does."""
+    return next(
+        (
+            f"{table}.{name}"
+            for table, names in _FIXED.items()
+            for name in names
+            if now.get(table, {}).get(name) != then.get(table, {}).get(name)
+        ),
+        "",
+    )

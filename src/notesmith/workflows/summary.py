@@ -1,0 +1,156 @@
+"""What a synthesis gave, in numbers without text, and the card and page that say so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from notesmith.config import Config, RecipeConfig
+from notesmith.document import Document, labels_of
+from notesmith.experiment.artefacts import load_candidates, load_docs
+from notesmith.experiment.graph import Cell
+from notesmith.experiment.machine import machine, versions
+from notesmith.experiment.stages import filtered, rl
+from notesmith.experiment.stages.common import describe
+from notesmith.experiment.store import CellStore
+from notesmith.filters.candidate import Candidate
+from notesmith.filters.rules import asked_and_marked
+from notesmith.findings import Deciding, LearningCurve, Power
+from notesmith.report.card import CardFacts, dataset_card
+from notesmith.results import Finished, Machine, MadeText, Results
+
+
+class LabelCount(Config):
+    """Mentions of a label: requested, of those missing, and in all kept text."""
+
+    label: str
+    requested: int
+    missing: int
+    kept: int
+
+
+class Summary(Config):
+    """Counts of a synthesis.
+
+    ``requested`` and ``missing`` count mentions in all texts, those that were dropped too;
+    ``new_names`` are distinct mentions in kept text that gold lacks. ``seconds`` are those of
+    computing.
+    """
+
+    asked: int
+    kept: int
+    dropped: dict[str, int]
+    labels: tuple[LabelCount, ...]
+    names: int
+    new_names: int
+    words: int
+    tokens: int
+    seconds: float
+
+
+def summary_of(target: Cell, store: CellStore) -> Summary:
+    """The counts of a finished filter's cell and of what it reads."""
+    sampled = target.inputs["candidates"]
+    measured = store.metrics_of(filtered.STAGE, target)
+    assert measured is not None, target.title
+    kept = load_docs(store.folder(target))
+    gold = load_docs(store.folder(target.inputs["gold"]))
+    return Summary(
+        asked=measured.asked,
+        kept=measured.kept,
+        dropped=measured.dropped,
+        labels=_by_label(load_candidates(store.folder(sampled)), kept, labels_of(gold)),
+        names=measured.names,
+        new_names=measured.new_names,
+        words=measured.words,
+        tokens=found.tokens if (found := store.metrics(sampled)) else 0,
+        seconds=sum(m.seconds for cell in target.walk() if (m := store.metrics(cell))),
+    )
+
+
+def _by_label(
+    candidates: Sequence[Candidate], kept: Sequence[Document], labels: Sequence[str]
+) -> tuple[LabelCount, ...]:
+    requested: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
+    for candidate in candidates:
+        doc = candidate.result if isinstance(candidate.result, Document) else Document("-", "")
+        asked, marked = asked_and_marked(doc, candidate.requested)
+        for pair, n in asked.items():
+            requested[pair[0]] += n
+            missing[pair[0]] += max(0, n - marked[pair])
+    found = Counter(ent.label for doc in kept for ent in doc.entities)
+    return tuple(
+        LabelCount(label=x, requested=requested[x], missing=missing[x], kept=found[x])
+        for x in labels
+    )
+
+
+def card_of(
+    config: RecipeConfig,
+    target: Cell,
+    store: CellStore,
+    summary: Summary,
+    *,
+    created: str,
+    n_held_out: int,
+) -> str:
+    """The dataset card of made text of which nothing was scored."""
+    gold = load_docs(store.folder(target.inputs["gold"]))
+    found = [m for cell in target.walk() if (m := store.metrics(cell))]
+    lm = next((m.lm for m in found if m.lm is not None), None)
+    rewarded = any(cell.stage == rl.STAGE for cell in target.walk())
+    compared = (
+        f"Text that repeats one of the documents of {n_held_out} files that were held out was "
+        "dropped."
+        if n_held_out
+        else "No document was held out: the text was compared with the documents that the model "
+        "was tuned on, and may repeat those of a test set by chance."
+    )
+    results = Results(
+        split="",
+        comparator="",
+        candidate=None,
+        labels=labels_of(gold),
+        sizes=(len(gold),),
+        main_size=len(gold),
+        confidence=config.evaluate.confidence,
+        resamples=config.evaluate.resamples,
+        minutes_per_note=None,
+        deciding=Deciding(split="", reason="", n_documents=0, n_test_documents=0),
+        notices=(
+            compared,
+            *(("The model learnt from rewards after fine-tuning.",) if rewarded else ()),
+        ),
+        arms=(),
+        comparisons=(),
+        learning_curve=LearningCurve(arm="", scored_on="", sizes=(), f1=()),
+        power=Power(scored_on="", n_documents=0),
+        recipe=config.name,
+        created=created,
+        kind=config.corpus.kind,
+        corpus={"train": describe(gold)},
+        made=(
+            MadeText(
+                size=len(gold),
+                replicate=0,
+                asked=summary.asked,
+                kept=summary.kept,
+                dropped=summary.dropped,
+                new_names=summary.new_names,
+                tokens=summary.tokens,
+                seconds=summary.seconds,
+            ),
+        ),
+        rl=(),
+        stages=(),
+        varied=(),
+        seal=None,
+        versions=versions(),
+        machine=Machine.model_validate(machine()),
+        lm=lm,
+        encoder=None,
+        finished=Finished(scored=0, planned=0),
+        config=config,
+    )
+    return dataset_card(results, CardFacts())
