@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import assert_type
 
 from notesmith import Document, load_ner, read_corpus, run_recipe, score, train_ner, write_corpus
-from notesmith.config import NerConfig
+from notesmith.config import NerConfig, ReadingConfig
 from notesmith.experiment import RunResult, load_recipe
 from notesmith.ner import NerModel
 
-docs = read_corpus("gold.jsonl").docs
+docs = read_corpus("gold.jsonl", ReadingConfig(format="jsonl")).docs
 assert_type(docs, list[Document])
 student = train_ner(docs, config=NerConfig(steps=300), seed=13).model
 assert_type(student, NerModel)
