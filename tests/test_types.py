@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import notesmith
 
@@ -54,7 +55,14 @@ def in_the_stub() -> dict[str, str]:
 
 def test_checkers_and_python_find_the_same_names_in_the_same_places() -> None:
     assert in_the_stub() == notesmith._WHERE
-    assert (ROOT / "py.typed").is_file()
+
+
+def test_the_wheel_says_that_it_is_typed() -> None:
+    files = WheelBuilder(str(ROOT.parents[1])).recurse_included_files()
+    assert {file.distribution_path for file in files} >= {
+        "notesmith/__init__.pyi",
+        "notesmith/py.typed",
+    }
 
 
 @pytest.fixture(scope="module")
