@@ -82,7 +82,7 @@ def _command_lines(path: tuple[str, ...], command: Any) -> list[str]:
         is_option = param in options
         name = ", ".join(param.opts) if is_option else _argument(param)
         what = " ".join((param.help or "").split())
-        if is_option and param.multiple:
+        if is_option and param.multiple and "repeat" not in what:
             what += " Repeatable."
         row = (f"`{name}`", _value(param), _default(param), what)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")

@@ -25,7 +25,7 @@ def train(
     options: ReadingConfig,
     made: Annotated[
         list[Path] | None,
-        typer.Option("--made", help="Made documents to train on as well."),
+        typer.Option("--made", help="Made documents to train on as well; repeatable."),
     ] = None,
     changes: Annotated[
         list[str] | None,
