@@ -24,6 +24,7 @@ from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.scores import add_students, hash_ids
+from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import Findings
 
@@ -61,7 +62,9 @@ def in_documents(cells: Sequence[CellScores], docs: Sequence[Document]) -> list[
 def assembled(cells: Sequence[CellScores], published: dict[str, Any], split: str) -> Findings:
     """Today's findings from the cells of one split and the recipe that was published."""
     names = {arm["name"] for arm in published["arms"]}
-    made = {arm["name"]: tuple(arm["made"]) for arm in published["arms"]}
+    made = {
+        arm["name"]: tuple(SOURCES[name].facts for name in arm["made"]) for arm in published["arms"]
+    }
     config = published["config"]["evaluate"] | {"candidate": published["candidate"] or ""}
     return assemble(
         [cell for cell in cells if cell.split == split and cell.arm in names],

@@ -1,4 +1,4 @@
-"""Tables for docs/results.md from a run's results.json.
+"""Tables for a page of docs/experiments from a run's results.json.
 
     python benchmarks/results_tables.py RUN/results.json [--size 50]
 

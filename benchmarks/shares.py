@@ -6,6 +6,7 @@ quota of processor time (Linux control groups, where this user may make one). Se
 round after round, so that other work on the machine disturbs all alike.
 
     python benchmarks/shares.py [--out FILE.json] [--minutes 9] [--settings A,B]
+    python benchmarks/shares.py --show FILE.json
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ SETTINGS = {
     "now": Setting(thread_variables({})),
     "active": Setting({"OMP_WAIT_POLICY": "active"}),
     "passive": Setting({"OMP_WAIT_POLICY": "passive"}),
+    "1e3": Setting({"GOMP_SPINCOUNT": "1000"}),
     "3e3": Setting({"GOMP_SPINCOUNT": "3000"}),
     "1e4": Setting({"GOMP_SPINCOUNT": "10000"}),
     "1e5": Setting({"GOMP_SPINCOUNT": "100000"}),
@@ -205,6 +207,7 @@ def main() -> None:
     """Measure all settings at all shares in turns, print a table, write figures without text."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--show", type=Path, help="print the table of these figures alone")
     parser.add_argument("--minutes", type=float, default=9.0, help="as many rounds as fit")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each reading")
     parser.add_argument("--cores", type=int, default=2, help="to keep to")
@@ -214,6 +217,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.train:
         train()
+        return
+    if args.show:
+        rows = json.loads(args.show.read_text(encoding="utf-8"))
+        show(rows, list(dict.fromkeys(row["setting"] for row in rows)))
         return
     # What is made here goes away, whoever ends us.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

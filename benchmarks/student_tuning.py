@@ -3,7 +3,7 @@
     python benchmarks/student_tuning.py TRAIN DEV --out cells.jsonl [--draws 2] [--only "NAME;…"]
 
 One line of JSON a finished cell (setting, draw); a second run goes on where the first stopped, and
-at the end (or with ``--table``) prints a table for docs/results.md. Test data has no part in it.
+at the end (or with ``--table``) prints a table for docs/experiments. Test data has no part in it.
 All labels count as one, but for ``--all-labels``.
 """
 

@@ -35,6 +35,7 @@ from notesmith.config import EvaluateConfig
 from notesmith.evaluate import CellScores, assemble, assembly
 from notesmith.evaluate.bootstrap import Array, bootstrap, document_weights, f1
 from notesmith.evaluate.power import detectable, replicates_needed
+from notesmith.experiment.stages import SOURCES
 from notesmith.findings import OUT_OF_DRAW, Comparison, Estimate, Scores
 
 POINTS_PER_LOGIT = 22.0  # about what a logit moves near F1 65; ``nominal`` has it exactly
@@ -179,7 +180,11 @@ def out_of_draw(run: Run, names: Sequence[str], size: int) -> list[CellScores]:
 
 
 NAMES = ("gold", "replacement", "synthetic")
-MADE = {"gold": (), "replacement": ("replaced",), "synthetic": ("synthetic",)}
+MADE = {
+    "gold": (),
+    "replacement": (SOURCES["replaced"].facts,),
+    "synthetic": (SOURCES["synthetic"].facts,),
+}
 CONFIG = EvaluateConfig(
     against={"synthetic": "replacement"}, candidate="synthetic", resamples=RESAMPLES
 )

@@ -71,7 +71,7 @@ def test_cores_are_whole_ones_of_the_quota_and_at_least_one(
 
 def test_processes_share_the_threads(monkeypatch):
     monkeypatch.setattr(processors, "n_cores", lambda: 8)
-    assert thread_variables({}) == {"OMP_NUM_THREADS": "8", "GOMP_SPINCOUNT": "1000"}
+    assert thread_variables({}) == {"OMP_NUM_THREADS": "8", "GOMP_SPINCOUNT": "10000"}
     for n, threads in ((2, "4"), (3, "2"), (9, "1")):
         assert thread_variables({}, n_processes=n)["OMP_NUM_THREADS"] == threads
     # What the command line set for one process is divided among several.
@@ -81,7 +81,7 @@ def test_processes_share_the_threads(monkeypatch):
 @pytest.mark.parametrize(
     ("mine", "expected"),
     [
-        ({"OMP_NUM_THREADS": "5"}, {"GOMP_SPINCOUNT": "1000"}),
+        ({"OMP_NUM_THREADS": "5"}, {"GOMP_SPINCOUNT": "10000"}),
         ({"GOMP_SPINCOUNT": "7"}, {"OMP_NUM_THREADS": "4"}),
         ({"OMP_WAIT_POLICY": "active"}, {"OMP_NUM_THREADS": "4"}),
     ],

@@ -20,7 +20,7 @@ def tune_allocator() -> bool:
     """Keep freed memory in the process: large tensors come back without page faults.
 
     Without it glibc maps and unmaps every activation above 128 KiB. It gains 7 to 10% in
-    fine-tuning and 1 to 5% in training the student (``docs/results.md``). The few largest tensors
+    fine-tuning and 1 to 5% in training the student (``docs/speed.md``). The few largest tensors
     (logits, embeddings) are still mapped: in the heap they leave gaps that nothing fits, and
     fine-tuning needs half as much memory again.
     Returns False where it cannot be done.
@@ -38,7 +38,7 @@ def tune_allocator() -> bool:
 
 
 def n_side_by_side() -> int:
-    """Processes of a run that share this machine's memory and its GPU's."""
+    """Processes of a run that share the memory of this one's GPU, or of the machine without one."""
     return int(os.environ.get(SIDE_BY_SIDE, "1"))
 
 

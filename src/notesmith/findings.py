@@ -79,6 +79,28 @@ class AttributeScore(Record):
     on_found: LabelScore
 
 
+class MadeSource(Record):
+    """Where made documents come from: all that verdicts and pages know of a source.
+
+    Attributes:
+        name: as it stands in recipes.
+        words: what the documents are, as it follows "gold and" in a methods section.
+        by: what makes them: rules on gold alone; rules, with names that the language model
+            proposed; or the arm's generator.
+        is_main: the generator's text as it is meant to be used, which stands for its generator
+            where several sources come from it.
+        is_placebo: it must not help, so no verdict is about it.
+        cites: keys of entries in ``report/templates/references.bib``.
+    """
+
+    name: str
+    words: str
+    by: Literal["rules", "proposals", "generator"]
+    is_main: bool = False
+    is_placebo: bool = False
+    cites: tuple[str, ...] = ()
+
+
 class Arm(Scores):
     """One way to train, at one gold size; its own scores are those on the reported split.
 
@@ -88,7 +110,7 @@ class Arm(Scores):
 
     name: str
     size: int
-    made: tuple[str, ...] = ()
+    made: tuple[MadeSource, ...] = ()
     n_replicates: int
     n_students: int = 1
     out_of_draw: OutOfDrawScores | None = None
@@ -323,13 +345,13 @@ class Findings(Record):
     def focus(self) -> str:
         """The arm that pages lead with: the candidate.
 
-        Where there is none: the best of the arms that use the generator's text, else the best.
+        Where there is none: the best of the arms with a generator's main text, else the best.
         """
         if self.candidate:
             return self.candidate
         rivals = [arm for arm in self.arms_at(self.main_size) if arm.name != self.comparator]
-        made = [arm for arm in rivals if "synthetic" in arm.made] or rivals
-        best = max(made, key=lambda arm: arm.decided.f1.mean, default=None)
+        made = [arm for arm in rivals if any(source.is_main for source in arm.made)]
+        best = max(made or rivals, key=lambda arm: arm.decided.f1.mean, default=None)
         return best.name if best else ""
 
     @property

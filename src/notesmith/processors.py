@@ -60,7 +60,7 @@ def heed_quota() -> None:
 
 
 def _variables(n_processes: int) -> dict[str, str]:
-    return {_THREADS: str(max(1, n_cores() // n_processes)), _SPINS: "1000"}
+    return {_THREADS: str(max(1, n_cores() // n_processes)), _SPINS: "10000"}
 
 
 def _groups(root: Path) -> Iterator[Path]:

@@ -21,7 +21,7 @@ from notesmith.files.write import atomic_write_text, read_regular
 from notesmith.findings import Findings, Record
 
 RESULTS = "results.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 def without_folders(words: str) -> str:
@@ -115,9 +115,10 @@ class RlRun(Record):
 
 
 class StageCost(Record):
-    """What one stage took in all."""
+    """What one stage took in all; ``uses_lm`` where its work needs the language model."""
 
     stage: str
+    uses_lm: bool
     cells: int
     seconds: float
     tokens: int
@@ -204,6 +205,11 @@ class Results(Findings):
     def ran(self) -> frozenset[str]:
         """Stages of which at least one cell was finished."""
         return frozenset(stage.stage for stage in self.stages if stage.cells)
+
+    @property
+    def used_lm(self) -> bool:
+        """Whether a stage that was finished needed the language model."""
+        return any(stage.uses_lm for stage in self.stages if stage.cells)
 
     @property
     def is_unfinished(self) -> bool:

@@ -2,7 +2,7 @@
 
 Replaced are the places where a model's name becomes a folder, what a hub gives, where the student's
 steps become batches, where a recipe is handed to the pipeline, and what is looked at of the machine
-and of pip.
+and of pip. Nothing is forced onto the disk: no page loses power, and other tests fail those calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import typer
@@ -25,6 +25,9 @@ from notesmith.errors import NotesmithError
 from notesmith.experiment import bundle
 from notesmith.experiment import run as running
 from notesmith.experiment.folder import CELLS, claim_folder
+from notesmith.experiment.models import have_models
+from notesmith.experiment.plan import make_plan
+from notesmith.experiment.recipes import Filters
 from notesmith.forecast import checks, forecast
 from notesmith.forecast.resources import Resources
 from notesmith.init import write as init_write
@@ -80,6 +83,20 @@ def shrunk(config: RecipeConfig) -> RecipeConfig:
     return RecipeConfig.model_validate(values)
 
 
+def plan_only(
+    config: RecipeConfig, out: Path | str, *, only: Sequence[str] = (), **options: Any
+) -> NoReturn:
+    """What ``run_recipe`` does before the first cell, at full scale; then the command ends well.
+
+    Models and corpora are found and fingerprinted, arms and sources checked, all cells of the
+    recipe planned, and what ``only`` names is among them.
+    """
+    config = have_models(config)
+    plan = make_plan(config, running.fingerprints_of(config, running.corpus_paths(config)))
+    plan.select(Filters.parse(only))
+    raise typer.Exit
+
+
 def share(there: Path, here: Path) -> None:
     """Link the files of finished cells that ``here`` lacks."""
     for cell in there.glob("*/*"):
@@ -124,6 +141,7 @@ def small(folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOTESMITH_HOME", str(folder / "home"))
         patch.setenv("COLUMNS", "120")
+        patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(encoder, "locate_encoder", located)
         patch.setattr(source, "offline_folder", lambda name, *, cache: lm)
         patch.setattr(hub, "commit_of", lambda hub_id: "c" * 40)

@@ -2,6 +2,13 @@
 
 The commands are the real ones at a small scale (``small``); the files that a reader is supposed to
 have come from ``shelf``, those that an earlier command of the page writes do not.
+
+Tutorial, README, how-tos and reference tell the reader what to type now, so each of their commands
+runs to its end. The pages of ``docs/experiments`` are records of runs that took hours and will not
+be typed again as they stand: ``notesmith run`` is parsed there, its recipe loaded with the changes
+of the line, its files found and all its cells planned at full scale, and there it ends
+(``plan_only``). Their recipes take the same stages at small scale on the other pages. Commands that
+are not runs are run there too.
 """
 
 from __future__ import annotations
@@ -15,15 +22,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from notesmith.experiment import run as running
 from tests.docs.pages import PAGES, ROOT, Step, blocks, name_of, steps
 from tests.docs.shelf import OF_PAGE, PLACEHOLDERS, SHELF, Shelf
-from tests.docs.small import COMMAND, invoke, small
+from tests.docs.small import COMMAND, invoke, plan_only, small
 
 # Pages of which nothing is run, and why.
 NOT_RUN = {
     "docs/how-to/extend.md": "one block of Python, the shape of a stage: no program",
     "docs/reference/cli.md": "usage lines, written from the code",
 }
+# Pages of runs of the past, which are planned and not repeated.
+PAST = ROOT / "docs" / "experiments"
 # The options and arguments that name what a command writes.
 _WRITTEN = ("out", "target", "page", "html", "doubtful")
 RUN = [page for page in PAGES if steps(page) and name_of(page) not in NOT_RUN]
@@ -105,6 +115,9 @@ def test_the_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     todo = [(step, written_by(step)) for step in steps(page)]
+    if PAST in page.parents:
+        monkeypatch.setattr(running, "run_recipe", plan_only)
+        todo = [(step, [] if step.words[0] == "run" else own) for step, own in todo]
     for i, (step, own) in enumerate(todo):
         later = {path for _, paths in todo[i + 1 :] for path in paths}
         bring_files(step, own, later, page, shelf, tmp_path)

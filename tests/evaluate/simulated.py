@@ -11,6 +11,7 @@ import numpy as np
 from notesmith.config import ArmConfig, CorpusConfig, DrawConfig, EvaluateConfig, RecipeConfig
 from notesmith.evaluate import CellScores, assemble
 from notesmith.evaluate.scores import hash_ids
+from notesmith.experiment.stages import SOURCES
 from notesmith.results import Results
 
 EXAMPLE = Path(__file__).parents[1] / "report" / "results-example.json"
@@ -24,7 +25,15 @@ ARMS = {
     "synthetic+replaced": (0.708, ("synthetic", "replaced")),
     "placebo": (0.61, ("synthetic-shuffled-labels",)),
 }
-MADE = {arm: sources for arm, (_, sources) in ARMS.items()}
+NAMES = {arm: sources for arm, (_, sources) in ARMS.items()}
+
+
+def made_of(names):
+    """Sources by arm, of their names by arm."""
+    return {arm: tuple(SOURCES[name].facts for name in own) for arm, own in names.items()}
+
+
+MADE = made_of(NAMES)
 
 
 def logit(p):
@@ -125,7 +134,7 @@ def example_results():
         ),
         arm=tuple(
             ArmConfig(name=arm, made=made, sizes=() if arm in everywhere else (50,))
-            for arm, made in MADE.items()
+            for arm, made in NAMES.items()
         ),
         evaluate=config,
     )
@@ -154,12 +163,12 @@ def example_results():
         for r in range(replicates)
     ]
     stages = [
-        ("ner", 44, 5280.0, 9_240_000),
-        ("names", 11, 1340.0, 262_000),
-        ("sft", 11, 1940.0, 544_000),
-        ("sample", 11, 1251.0, 651_000),
-        ("filter", 11, 26.0, 0),
-        ("evaluate", 44, 18.0, 0),
+        ("ner", False, 44, 5280.0, 9_240_000),
+        ("names", True, 11, 1340.0, 262_000),
+        ("sft", True, 11, 1940.0, 544_000),
+        ("sample", True, 11, 1251.0, 651_000),
+        ("filter", False, 11, 26.0, 0),
+        ("evaluate", False, 44, 18.0, 0),
     ]
     corpus = {
         "train": {"documents": 592, "sentences": 5645, "entities": 5134},
@@ -178,12 +187,13 @@ def example_results():
             "stages": [
                 {
                     "stage": stage,
+                    "uses_lm": uses_lm,
                     "cells": cells,
                     "seconds": seconds,
                     "tokens": tokens,
                     "tokens_per_second": round(tokens / seconds, 1),
                 }
-                for stage, cells, seconds, tokens in stages
+                for stage, uses_lm, cells, seconds, tokens in stages
             ],
             "varied": ["gold draw", "generator seed", "student seed"],
             "seal": {"hash": "3f1c" + "0" * 60, "opened": 1},

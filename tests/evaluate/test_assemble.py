@@ -2,7 +2,7 @@ import dataclasses
 import json
 
 import pytest
-from simulated import ARMS, EXAMPLE, MADE, example_cells, example_text, simulate
+from simulated import ARMS, EXAMPLE, MADE, example_cells, example_text, made_of, simulate
 
 from notesmith.config import EvaluateConfig
 from notesmith.errors import StageError
@@ -100,7 +100,7 @@ def test_differences_are_paired_by_replicate():
 
 def test_below_five_replicates_nothing_is_claimed():
     cells = five("gold", [50, 55, 60, 65]) + five("made", [62, 67, 72, 77])
-    results = assemble(cells, CONFIG, made={"gold": (), "made": ("replaced",)})
+    results = assemble(cells, CONFIG, made=made_of({"gold": (), "made": ("replaced",)}))
     assert results.comparisons[0].claim == "demonstration"
     assert results.verdict.recommendation == "demonstration"
     assert results.verdict.headline.startswith("Demonstration, no claim: ")
@@ -129,7 +129,7 @@ def test_families_are_corrected_apart():
     assert holm[1] == pytest.approx(max(2 * ps[0], ps[1]), abs=1e-4)
 
 
-ABOUT = {"gold": (), "a": ("replaced",), "b": ("synthetic",), "c": ("lwtr",)}
+ABOUT = made_of({"gold": (), "a": ("replaced",), "b": ("synthetic",), "c": ("lwtr",)})
 
 
 def steps(cells, config, **options):
@@ -325,7 +325,7 @@ def test_an_arm_of_the_plan_that_is_not_scored_yet_counts_among_side_arms():
     config = EvaluateConfig(resamples=1000, candidate="b")
     more = {**made, "d": ("lwtr",), "e": ("shuffled",)}
     alone, planned = (
-        {(c.arm, c.against): c for c in assemble(cells, config, made=arms).comparisons}
+        {(c.arm, c.against): c for c in assemble(cells, config, made=made_of(arms)).comparisons}
         for arms in (made, more)
     )
     assert alone["c", "gold"].p_holm == alone["c", "gold"].p
@@ -423,7 +423,7 @@ def test_patients_are_resampled_whole():
 
 def test_power_is_of_the_verdicts_comparison():
     cells = five("gold", [60, 62, 61, 63, 60]) + five("made", [63, 63, 65, 64, 62])
-    power = assemble(cells, CONFIG, made={"gold": (), "made": ("synthetic",)}).power
+    power = assemble(cells, CONFIG, made=made_of({"gold": (), "made": ("synthetic",)})).power
     # Deltas 3, 1, 4, 1, 2: sd 1.304. Known, 5 replicates find 1.68 sd, 2.19; estimated from the
     # same five, 2.09 sd.
     assert power.sd_delta == pytest.approx(1.304, abs=1e-3)

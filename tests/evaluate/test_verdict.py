@@ -1,7 +1,7 @@
 import pytest
 
 from notesmith.evaluate.verdict import candidate, claim, decisive, recommend, write_verdict
-from notesmith.findings import Comparison, Deciding, Findings
+from notesmith.findings import Comparison, Deciding, Findings, MadeSource
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 
@@ -325,16 +325,19 @@ def test_nothing_to_compare():
 
 
 def test_candidate_is_chosen_without_scores():
+    copies = MadeSource(name="copies", words="copies", by="rules")
+    text = MadeSource(name="text", words="text", by="generator", is_main=True)
+    placebo = MadeSource(name="nonsense", words="nonsense", by="generator", is_placebo=True)
     made = {
         "gold": (),
-        "replaced": ("replaced",),
-        "synthetic": ("synthetic",),
-        "both": ("synthetic", "replaced"),
-        "both-again": ("replaced", "synthetic"),
-        "placebo": ("synthetic-shuffled-labels", "replaced", "lwtr"),
+        "copies": (copies,),
+        "text": (text,),
+        "both": (text, copies),
+        "both-again": (copies, text),
+        "placebo": (placebo, copies, text),
     }
     assert candidate(made, "gold") == "both"
-    assert candidate({"gold": (), "lwtr": ("lwtr",)}, "gold") == "lwtr"
+    assert candidate({"gold": (), "copies": (copies,)}, "gold") == "copies"
     assert candidate({"gold": ()}, "gold") is None
 
 

@@ -14,6 +14,7 @@ from notesmith.document import Document, Entity, Provenance
 from notesmith.experiment import artefacts as files
 from notesmith.experiment import stages
 from notesmith.filters import Candidate
+from notesmith.results import Model
 from notesmith.synthesis import NameSet
 
 SIGNS = "cough fever rash vertigo nausea wheeze tremor ataxia oedema syncope".split()
@@ -92,7 +93,8 @@ def tiny_recipe(paths: dict[str, Path], **changes) -> RecipeConfig:
 def names(work):
     found = NameSet({"Sign": ("lethargy", "pallor")}, {"kept": 2}, 5, 0.1)
     files.save_names(found, work.out)
-    return {"tokens": 5, "names": 2, "lm": {"name": "double", "licence": "none", "terms": None}}
+    lm = Model(name="double", licence="none")
+    return stages.names.Measured(tokens=5, proposals=dict(found.counts), names=2, lm=lm)
 
 
 def sft(work, pause=0.0):
@@ -100,7 +102,8 @@ def sft(work, pause=0.0):
     for i in range(3):
         (work.out / files.MODEL / f"part{i}.bin").write_bytes(bytes([work.seed % 251]) * 999)
         time.sleep(pause)
-    return {"tokens": 50}
+    lm = Model(name="double", licence="none")
+    return stages.sft.Measured(tokens=50, steps=1, best_step=1, history=(), lm=lm)
 
 
 def sample(work, pause=0.0):
@@ -122,7 +125,9 @@ def sample(work, pause=0.0):
         result = Document(f"s{k}", text, (ent,), provenance=origin)
         made.append(Candidate(f"s{k}", text, result, ended=k != 0, requested=(("Sign", sign),)))
     files.save_candidates(made, work.out)
-    return {"tokens": 80, "sampling_seconds": 0.5, "asked": len(made)}
+    return stages.sample.Measured(
+        tokens=80, sampling_seconds=0.5, asked=len(made), resumed=n_before
+    )
 
 
 def ner(work, pause=0.0):
@@ -130,11 +135,13 @@ def ner(work, pause=0.0):
     (work.out / files.MODEL).mkdir()
     (work.out / files.MODEL / "weights.bin").write_bytes(b"w" * 5000)
     time.sleep(pause)
-    return {
-        "tokens": 100 * n,
-        "training_seconds": 1.0,
-        "encoder": {"name": "double", "parameters": 1},
-    }
+    return stages.ner.Measured(
+        tokens=100 * n,
+        training_seconds=1.0,
+        history=(),
+        flattened={},
+        encoder=Model(name="double", parameters=1),
+    )
 
 
 def score(work, pause=0.0):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from notesmith.config import Config
 from notesmith.experiment.graph import Cell, Context, NoConfig, Stage
+from notesmith.experiment.metrics import Metrics
 
 CONTEXT = Context(Path(), {}, Path, Path(), {})
 
@@ -36,12 +37,12 @@ def run(work, pause=0.0, calls=None):
     (work.out / "data.txt").write_text(body)
     (work.out / "more").mkdir()
     (work.out / "more" / "weights.bin").write_bytes(body.encode() * 50)
-    return {"tokens": 10}
+    return Metrics(tokens=10)
 
 
-DRAW = Stage("draw", 1, Settings, run)
-MAKE, TRAIN = (Stage(name, 1, NoConfig, run) for name in ("make", "train"))
-SCORE = Stage("score", 1, NoConfig, run, text_free=True)
+DRAW = Stage("draw", 1, Settings, Metrics, run)
+MAKE, TRAIN = (Stage(name, 1, NoConfig, Metrics, run) for name in ("make", "train"))
+SCORE = Stage("score", 1, NoConfig, Metrics, run, text_free=True)
 STAGES = (DRAW, MAKE, TRAIN, SCORE)
 
 

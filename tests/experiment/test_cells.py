@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import stat
@@ -12,6 +11,7 @@ import pytest
 from notesmith.errors import NotesmithError, StageError
 from notesmith.experiment.contents import DONE, METRICS
 from notesmith.experiment.graph import Cell, seed_for
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
 from notesmith.files.checksums import canonical, hash_path
 from notesmith.files.processes import Owner
@@ -19,10 +19,15 @@ from notesmith.files.processes import Owner
 from .fakes import DRAW, SCORE, Settings, chain, fake_stages
 
 
+def measured(cell):
+    """As the engine fills in what a stage measured."""
+    return Metrics(stage=cell.stage.name, seed=cell.seed, seconds=1.5, peak_memory_bytes=9)
+
+
 def finish(cell, store, body="text"):
     with store.write(cell) as out:
         (out / "data.txt").write_text(body)
-        (out / METRICS).write_text(json.dumps({"seconds": 1.5, "stage": cell.stage.name}))
+        measured(cell).write(out)
 
 
 @pytest.fixture
@@ -113,7 +118,7 @@ def test_discard_keeps_metrics(store, cell):
     finish(cell, store)
     store.discard(cell)
     assert store.state(cell) == "discarded"
-    assert store.metrics(cell)["seconds"] == 1.5
+    assert store.metrics(cell).seconds == 1.5
     assert sorted(p.name for p in store.folder(cell).iterdir()) == [DONE, METRICS]
     assert not store.verify(cell)
 
@@ -214,7 +219,7 @@ def test_metrics_of_a_damaged_cell_are_not_read(store, cell):
     finish(cell, store)
     path = store.folder(cell) / METRICS
     path.write_text(path.read_text().replace("1.5", "9.5"))
-    assert store.metrics(cell) == {}
+    assert store.metrics(cell) is None
 
 
 def test_a_change_with_equal_size_and_time_is_seen_in_the_same_process(store, cell):
@@ -251,10 +256,10 @@ def test_what_may_be_shared_holds_scores_and_metrics_alone(tmp_path):
     absent = Cell(SCORE, seed=9)
     for cell in (draw, score):
         with store.write(cell) as folder:
-            (folder / "metrics.json").write_text('{"f1": 1}')
+            measured(cell).write(folder)
             (folder / "docs.jsonl").write_text("a note")
     copied = [store.copy_text_free(cell, shared) for cell in (draw, score, absent)]
     assert copied == [True, True, False]
-    assert shared.state(draw) == "discarded" and shared.metrics(draw) == {"f1": 1}
+    assert shared.state(draw) == "discarded" and shared.metrics(draw) == measured(draw)
     assert not (shared.folder(draw) / "docs.jsonl").exists()
     assert shared.verify(score)

@@ -32,8 +32,8 @@ def test_metrics_hold_seconds_memory_and_what_the_stage_measured(store):
     target = chain(1)[0]
     run_cells([target], store=store, context=CONTEXT, instead=fake_stages())
     metrics = store.metrics(target)
-    assert metrics["stage"] == "score" and metrics["tokens"] == 10
-    assert metrics["seconds"] >= 0 and metrics["peak_memory_bytes"] > 1e6
+    assert metrics.stage == "score" and metrics.tokens == 10
+    assert metrics.seconds >= 0 and metrics.peak_memory_bytes > 1e6
 
 
 def test_a_damaged_cell_is_computed_again_and_its_readers_keep_what_they_have(store):
@@ -87,7 +87,7 @@ def test_a_damaged_cell_that_was_thrown_away_comes_back_and_goes_again(store):
     metrics = store.folder(train) / "metrics.json"
     metrics.write_text(metrics.read_text().replace("10", "11"))
     assert [cell.stage.name for cell in run().computed] == ["train"]
-    assert store.state(train) == "discarded" and store.metrics(train)["tokens"] == 10
+    assert store.state(train) == "discarded" and store.metrics(train).tokens == 10
 
 
 def test_weights_go_when_their_readers_are_done(store):

@@ -15,8 +15,11 @@ from notesmith.experiment import run_recipe, stages
 from notesmith.experiment.draw import Fingerprints, Source
 from notesmith.experiment.graph import Cell, NoConfig, Stage, may_discard
 from notesmith.experiment.plan import make_plan
-from notesmith.experiment.stages import SOURCES, STAGES, rl
-from notesmith.experiment.stages.common import gold_in, keep_made
+from notesmith.experiment.stages import SOURCES, STAGES, filtered, placebo, rl
+from notesmith.experiment.stages.common import Made, gold_in, keep_made
+from notesmith.findings import MadeSource
+from notesmith.report.methods import draft_methods
+from notesmith.report.references import known_entries
 
 from .doubles import DOUBLES, tiny_recipe, write_notes
 
@@ -83,16 +86,35 @@ def test_names_are_unique_and_in_the_list():
     assert {stage.run.__module__.rpartition(".")[2] for stage in STAGES} == modules
 
 
+# Files that name ``synthetic`` as a kind of document, as the source is called too.
+KIND_OF_DOCUMENT = {
+    *("document.py", "corpus/adjudicate.py", "synthesis/generate.py", "synthesis/reward/cases.py"),
+    *("report/card.py", "report/templates/dataset_card.md"),
+}
+
+
 def test_a_source_is_named_in_its_own_module_alone():
-    """Words of reports, and which arm a verdict is about, are told apart below ``experiment``."""
-    elsewhere = ("report", "evaluate", "init")
-    for path in SRC.rglob("*.py"):
-        if path.relative_to(SRC).parts[0] in elsewhere:
+    """Beside recipes, which users write and read, no other file knows what sources there are."""
+    for path in [*SRC.rglob("*.py"), *(SRC / "report" / "templates").iterdir()]:
+        if path.parent.name == "stages":
             continue
-        text = path.read_text(encoding="utf-8")
-        for name in set(SOURCES) - {"synthetic"}:  # which is a kind of document too
-            if re.search(rf'"{name}"', text):
-                assert path.parent.name == "stages", f"{path} names source {name}"
+        text, where = path.read_text(encoding="utf-8"), path.relative_to(SRC).as_posix()
+        for name in SOURCES:
+            if name == "synthetic" and where in KIND_OF_DOCUMENT:
+                continue
+            known = rf"['\"`]{name}['\"`]" + (rf"|\b{name}\b" if "-" in name else "")
+            found = re.search(rf"{known}|startswith\(['\"]{name[:6]}", text)
+            assert not found, f"{where} names source {name}"
+
+
+def test_what_sources_cite_is_known():
+    cited = {key for source in SOURCES.values() for key in source.facts.cites}
+    assert cited <= known_entries().keys()
+
+
+def test_verdicts_and_pages_know_one_main_text():
+    assert [s.name for s in SOURCES.values() if s.facts.is_main] == [filtered.SOURCE.name]
+    assert [s.name for s in SOURCES.values() if s.facts.is_placebo] == [placebo.SOURCE.name]
 
 
 def shout(work):
@@ -100,14 +122,13 @@ def shout(work):
     return keep_made(work, docs)
 
 
-LOUD = Stage("loud", 1, NoConfig, shout)
+LOUD = Stage("loud", 1, NoConfig, Made, shout)
 
 
 def test_a_new_source_needs_a_module_and_a_line(tmp_path, monkeypatch):
     """As a newcomer adds one: a stage, the builder of its cell, and its place in the lists."""
-    loud = Source(
-        "loud", lambda draw, arm: draw.cell(LOUD, NoConfig(), inputs={"gold": draw.gold}), "rules"
-    )
+    facts = MadeSource(name="loud", words="copies of it in capitals", by="rules")
+    loud = Source(facts, lambda draw, arm: draw.cell(LOUD, NoConfig(), inputs={"gold": draw.gold}))
     monkeypatch.setitem(stages.SOURCES, "loud", loud)
     arms = [{"name": "gold"}, {"name": "loud", "made": ["loud"]}]
     draws = {"replicates": 1, "curve": []}
@@ -115,10 +136,12 @@ def test_a_new_source_needs_a_module_and_a_line(tmp_path, monkeypatch):
     result = run_recipe(config, tmp_path / "run", instead=DOUBLES, cache=tmp_path / "cache")
     assert result.n_left == 0 and result.results.arms[1].name == "loud"
     assert len(list((tmp_path / "run" / "cells" / "loud").iterdir())) == 1
+    methods = draft_methods(result.results).methods
+    assert "- loud (candidate): gold and copies of it in capitals; 1 replicate." in methods
 
 
 def test_weights_of_the_first_of_all_stay():
-    kept = Stage("kept", 1, NoConfig, shout)
+    kept = Stage("kept", 1, NoConfig, Made, shout)
     weights = replace(kept, keeps="first")
     first = Cell(weights, replicate=0, fold=0)
     assert not may_discard(first) and not may_discard(replace(first, stage=kept, replicate=3))

@@ -10,8 +10,9 @@ import pytest
 from notesmith.allocator import n_side_by_side
 from notesmith.errors import MissingExtraError, StageError
 from notesmith.experiment.engine import run_cells
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
-from notesmith.experiment.workers import working
+from notesmith.experiment.workers import visible_gpus, working
 from notesmith.processors import n_cores
 
 from . import fakes
@@ -83,7 +84,7 @@ def shares(work):
     """Writes what its process may take."""
     text = f"{n_side_by_side()} {os.environ['OMP_NUM_THREADS']}"
     (work.out / "data.txt").write_text(text)
-    return {}
+    return Metrics()
 
 
 def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
@@ -93,6 +94,37 @@ def test_workers_share_cores_and_memory(tmp_path, monkeypatch):
     written = (store.folder(target) / "data.txt").read_text()
     assert written == f"3 {max(1, n_cores() // 3)}"
     assert n_side_by_side() == 1 and "OMP_NUM_THREADS" not in os.environ
+
+
+def meet(work, place, n):
+    """Writes the GPU of its process and how many share it, once ``n`` processes do so."""
+    text = f"{os.environ['CUDA_VISIBLE_DEVICES']} {n_side_by_side()}"
+    (place / str(os.getpid())).write_text(text)
+    wait_until(lambda: len(list(place.iterdir())) == n)
+    return fakes.run(work)
+
+
+def test_workers_take_the_gpus_in_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr("notesmith.experiment.workers.visible_gpus", lambda: ["3", "5"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    place = tmp_path / "place"
+    place.mkdir()
+    stages = {**fake_stages(), "draw": partial(meet, place=place, n=3)}
+    run(chain(3), CellStore(tmp_path / "cells"), stages, n=3)
+    assert sorted(path.read_text() for path in place.iterdir()) == ["3 2", "3 2", "5 2"]
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("named", "n", "found"),
+    [(None, 2, ["0", "1"]), ("1,GPU-7f,2", 3, ["1", "GPU-7f", "2"]), ("", 0, [])],
+)
+def test_gpus_are_named_as_the_user_named_them(monkeypatch, named, n, found):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpus() == found
 
 
 def test_it_stops_between_cells(tmp_path):
@@ -106,6 +138,7 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.experiment.engine import run_cells

@@ -9,7 +9,7 @@ from notesmith.config import LmConfig
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.lm import source
 from notesmith.lm.folder import Card, fingerprint_folder
-from notesmith.lm.load import load_lm, open_folder
+from notesmith.lm.load import load_lm, open_folder, own_device
 from notesmith.lm.presets import PRESETS
 from notesmith.models.manifest import write_manifest
 from tests.lm.tiny import ARCHITECTURES, TEXTS, save_tiny, tiny_lm
@@ -134,3 +134,16 @@ def test_presets_know_their_memory():
     assert round(preset.gib_to_train, 2) == 8.88
     assert preset.gib_to_train_lora < preset.gib_to_train / 5
     assert all(p.terms for p in PRESETS.values() if p.licence != "apache-2.0")
+
+
+@pytest.mark.parametrize(
+    ("number", "n_gpus", "found"),
+    [(None, 2, "cuda"), ("1", 2, "cuda:1"), ("2", 2, "cuda:0"), ("1", 0, "cpu")],
+)
+def test_each_process_of_a_launcher_has_a_gpu_of_its_own(monkeypatch, number, n_gpus, found):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: n_gpus > 0)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: n_gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if number is not None:
+        monkeypatch.setenv("LOCAL_RANK", number)
+    assert own_device() == found

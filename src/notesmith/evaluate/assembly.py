@@ -27,6 +27,7 @@ from notesmith.findings import (
     Findings,
     LabelScore,
     LearningCurve,
+    MadeSource,
     OutOfDrawScores,
 )
 from notesmith.rules import WORTHWHILE
@@ -48,7 +49,7 @@ def assemble(
     config: EvaluateConfig,
     *,
     main_size: int | None = None,
-    made: Mapping[str, Sequence[str]] | None = None,
+    made: Mapping[str, Sequence[MadeSource]] | None = None,
     dev_cells: Iterable[CellScores] = (),
     out_of_draw_cells: Iterable[CellScores] = (),
     planned: Mapping[int, int] | None = None,
@@ -178,7 +179,7 @@ def _scores(board: Board, arm: str, size: int) -> dict[str, Any]:
     }
 
 
-def _arm(evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[str]) -> Arm:
+def _arm(evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[MadeSource]) -> Arm:
     board, out = evidence.test, evidence.out
     row = board.cells[arm, size]
     beyond = None

@@ -18,6 +18,7 @@ from notesmith.findings import (
     Claim,
     Comparison,
     Findings,
+    MadeSource,
     Power,
     Recommendation,
     Verdict,
@@ -115,19 +116,19 @@ def is_worth_little(comparison: Comparison) -> bool:
     return worth is not None and "high" not in worth.beyond and worth.high <= few
 
 
-def candidate(made: Mapping[str, Sequence[str]], comparator: str) -> str | None:
+def candidate(made: Mapping[str, Sequence[MadeSource]], comparator: str) -> str | None:
     """The arm that the verdict is about where the recipe names none: chosen without its scores.
 
-    The first arm with the most made sources, ``synthetic`` among them; any arm with made sources
-    where there is no synthetic one.
+    The first arm with the most made sources, a generator's main text among them; any arm with made
+    sources where none has that. An arm with a placebo is never chosen.
     """
-    arms = [a for a, s in made.items() if a != comparator and s and not _is_placebo(s)]
-    synthetic = [a for a in arms if "synthetic" in made[a]]
-    return max(synthetic or arms, key=lambda a: len(made[a]), default=None)
-
-
-def _is_placebo(sources: Sequence[str]) -> bool:
-    return any("shuffled-labels" in source for source in sources)
+    arms = [
+        name
+        for name, sources in made.items()
+        if name != comparator and sources and not any(s.is_placebo for s in sources)
+    ]
+    with_main = [name for name in arms if any(s.is_main for s in made[name])]
+    return max(with_main or arms, key=lambda name: len(made[name]), default=None)
 
 
 def write_verdict(findings: Findings, awaited: str | None = None) -> Verdict:

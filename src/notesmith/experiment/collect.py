@@ -6,7 +6,7 @@ Works on whatever is finished, so that a run can be looked at before its end.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from notesmith.evaluate.scores import CellScores
 from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.machine import machine, versions
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
-from notesmith.experiment.stages import STAGES, coverage, rl
+from notesmith.experiment.recipes import made_of
+from notesmith.experiment.stages import STAGES, coverage, filtered, names, ner, rl, sample
 from notesmith.experiment.stages.common import load_scores
 from notesmith.experiment.stages.score import is_score, students_of
 from notesmith.experiment.store import CellStore
@@ -83,7 +85,7 @@ def results_of(
         cells,
         config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
-        made={arm.name: arm.made for arm in config.arm},
+        made=made_of(config),
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
@@ -111,8 +113,8 @@ def results_of(
         seal=seal,
         versions=versions(),
         machine=Machine.model_validate(machine()),
-        lm=_model(metrics, "lm"),
-        encoder=_model(metrics, "encoder", _ENCODER_LICENCES),
+        lm=next((row.lm for row in metrics.values() if row.lm), None),
+        encoder=_encoder(metrics.values()),
         finished=Finished(
             scored=sum(store.state(target.cell) == "done" for target in plan.targets),
             planned=len(plan.targets),
@@ -122,7 +124,7 @@ def results_of(
 
 
 def _seconds_per_draw(
-    plan: Plan, store: CellStore, metrics: Mapping[str, Mapping[str, Any]], size: int
+    plan: Plan, store: CellStore, metrics: Mapping[str, Metrics], size: int
 ) -> float | None:
     """Computing time of a draw with all its arms; the mean of those that are whole, if any is."""
     draws: defaultdict[int, list[Target]] = defaultdict(list)
@@ -130,7 +132,7 @@ def _seconds_per_draw(
         if target.size == size and not target.curve:
             draws[target.replicate].append(target)
     spent = [
-        sum(metrics.get(key, {}).get("seconds", 0.0) for key in keys)
+        sum(metrics[key].seconds for key in keys if key in metrics)
         for targets in draws.values()
         if all(store.state(target.cell) == "done" for target in targets)
         and (keys := {cell.key for target in targets for cell in target.cell.walk()})
@@ -199,14 +201,14 @@ def _scores(plan: Plan, store: CellStore) -> Iterator[CellScores]:
         if not is_score(target.cell) or not store.verify(target.cell):
             continue
         found = load_scores(store.folder(target.cell))
-        costs = [store.metrics(student) for student in students_of(target.cell)]
+        students = [store.metrics_of(ner.STAGE, cell) for cell in students_of(target.cell)]
         yield replace(
             found,
             arm=target.arm,
             size=target.size,
             replicate=target.replicate,
-            seconds=sum(float(cost.get("training_seconds", 0.0)) for cost in costs),
-            tokens=sum(int(cost.get("tokens", 0)) for cost in costs),
+            seconds=sum(student.training_seconds for student in students if student),
+            tokens=sum(student.tokens for student in students if student),
         )
 
 
@@ -215,10 +217,11 @@ def _corpus(plan: Plan, store: CellStore) -> dict[str, CorpusCounts]:
     for target in plan.targets:
         if "train" not in corpus and "gold" in target.cell.inputs:
             drawn = store.metrics(target.cell.inputs["gold"])
-            if "corpus" in drawn:
-                corpus["train"] = CorpusCounts(**drawn["corpus"])
-        if target.split not in corpus and "corpus" in (scored := store.metrics(target.cell)):
-            corpus[target.split] = CorpusCounts(**scored["corpus"])
+            if drawn and drawn.corpus:
+                corpus["train"] = drawn.corpus
+        scored = store.metrics(target.cell)
+        if target.split not in corpus and scored and scored.corpus:
+            corpus[target.split] = scored.corpus
     return corpus
 
 
@@ -228,83 +231,89 @@ def _coverages(plan: Plan) -> list[Target]:
 
 def _made(target: Target, plan: Plan, store: CellStore) -> MadeText | None:
     """What a generator made in one draw; None before its filter is finished."""
-    coverage = target.cell
+    inputs = target.cell.inputs
     generators = {other.arm for other in _coverages(plan)}
-    filtered = coverage.inputs["made"]
-    kept = store.metrics(filtered)
-    if not kept:
+    kept = store.metrics_of(filtered.STAGE, inputs["made"])
+    if kept is None:
         return None
-    sampled = store.metrics(filtered.inputs["candidates"])
-    covered = store.metrics(coverage)
-    counts = (
-        *("asked", "kept", "dropped", "entities", "masked", "names", "new_names", "words"),
-        *("requested_mentions", "missing_mentions"),
-    )
+    sampled = store.metrics_of(sample.STAGE, inputs["made"].inputs["candidates"])
+    proposed = store.metrics_of(names.STAGE, inputs["names"])
+    covered = store.metrics_of(coverage.STAGE, target.cell)
     return MadeText(
-        size=coverage.size,
-        replicate=coverage.replicate,
+        size=target.cell.size,
+        replicate=target.cell.replicate,
         # The first arm that trains on the text stands for its generator.
         source=target.arm if len(generators) > 1 else "",
-        **{name: kept.get(name) for name in counts},
-        tokens=sampled.get("tokens", 0),
-        seconds=sampled.get("sampling_seconds", 0.0),
-        approved_names=store.metrics(coverage.inputs["names"]).get("names"),
-        unseen_test_mentions_covered=covered.get("covered_by_made"),
-        unseen_test_mentions_proposed=covered.get("covered_by_proposals"),
+        asked=kept.asked,
+        kept=kept.kept,
+        dropped=kept.dropped,
+        entities=kept.entities,
+        masked=kept.masked,
+        names=kept.names,
+        new_names=kept.new_names,
+        words=kept.words,
+        requested_mentions=kept.requested_mentions,
+        missing_mentions=kept.missing_mentions,
+        tokens=sampled.tokens if sampled else 0,
+        seconds=sampled.sampling_seconds if sampled else 0.0,
+        approved_names=proposed.names if proposed else None,
+        unseen_test_mentions_covered=covered.covered_by_made if covered else None,
+        unseen_test_mentions_proposed=covered.covered_by_proposals if covered else None,
     )
 
 
 def _reinforced(target: Target, store: CellStore) -> RlRun | None:
     """How the generator of a target learnt from rewards; None if it did not, or not yet."""
     model = target.cell.inputs["made"].inputs["candidates"].inputs.get("model")
-    if model is None or model.stage != rl.STAGE or not (found := store.metrics(model)):
+    if model is None or model.stage != rl.STAGE:
         return None
-    names = ("method", "placebo", "steps", "best_step", "stopped", "sampled_tokens", "tokens")
+    if (found := store.metrics_of(rl.STAGE, model)) is None:
+        return None
     return RlRun(
         arm=target.arm,
         size=target.size,
         replicate=target.replicate,
-        **{name: found[name] for name in names},
-        seconds=found["training_seconds"],
-        history=found["history"],
+        method=found.method,
+        placebo=found.placebo,
+        steps=found.steps,
+        best_step=found.best_step,
+        stopped=found.stopped,
+        sampled_tokens=found.sampled_tokens,
+        tokens=found.tokens,
+        seconds=found.training_seconds,
+        history=tuple(dict(row) for row in found.history),
     )
 
 
-def _stages(unique: dict[str, Cell], metrics: dict[str, dict[str, Any]]) -> tuple[StageCost, ...]:
-    rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+def _stages(unique: Mapping[str, Cell], metrics: Mapping[str, Metrics]) -> tuple[StageCost, ...]:
+    rows: defaultdict[str, list[Metrics]] = defaultdict(list)
     for key, found in metrics.items():
         rows[unique[key].stage.name].append(found)
     table = []
     for stage in STAGES:
         if not rows[stage.name]:
             continue
-        seconds = sum(row.get("seconds", 0.0) for row in rows[stage.name])
-        tokens = sum(row.get("tokens", 0) for row in rows[stage.name])
+        seconds = sum(row.seconds for row in rows[stage.name])
+        tokens = sum(row.tokens for row in rows[stage.name])
         # Where a stage also loads and writes, its speed is that of the work itself.
-        working = sum(_working_seconds(row) for row in rows[stage.name])
+        working = sum(row.working_seconds for row in rows[stage.name])
         table.append(
             StageCost(
                 stage=stage.name,
+                uses_lm=stage.uses_lm,
                 cells=len(rows[stage.name]),
                 seconds=round(seconds, 1),
                 tokens=tokens,
                 tokens_per_second=round(tokens / working, 1) if tokens and working else None,
-                peak_memory_bytes=max(row.get("peak_memory_bytes", 0) for row in rows[stage.name]),
+                peak_memory_bytes=max(row.peak_memory_bytes for row in rows[stage.name]),
             )
         )
     return tuple(table)
 
 
-def _working_seconds(row: dict[str, Any]) -> float:
-    return float(row.get("sampling_seconds", row.get("training_seconds", row.get("seconds", 0.0))))
-
-
-def _model(
-    metrics: Mapping[str, Mapping[str, Any]], role: str, licences: Mapping[str, str] | None = None
-) -> Model | None:
-    """The model of which a cell tells first, with a licence of ``licences`` where these are."""
-    said = next((row[role] for row in metrics.values() if role in row), None)
+def _encoder(metrics: Iterable[Metrics]) -> Model | None:
+    """The encoder of which a cell tells first, with its licence."""
+    said = next((row.encoder for row in metrics if row.encoder), None)
     if said is None:
         return None
-    licence = {} if licences is None else {"licence": licences.get(said["name"], _UNKNOWN)}
-    return Model.model_validate({**said, **licence})
+    return said.model_copy(update={"licence": _ENCODER_LICENCES.get(said.name, _UNKNOWN)})

@@ -46,7 +46,7 @@ def server_of(config: RecipeConfig, consent: frozenset[str]) -> Endpoint | None:
     Raises:
         ConfigError: the address is refused, or needs a consent that was not given.
     """
-    writes = any(SOURCES[name].by == "generator" for arm in config.arm for name in arm.made)
+    writes = any(SOURCES[name].by_generator for arm in config.arm for name in arm.made)
     url = config.sample.server
     return resolve(url, consent=consent) if url is not None and writes else None
 

@@ -13,6 +13,7 @@ from notesmith.config import LengthConfig
 
 # Kinds of work whose peak memory is measured: of the language model, then of the student.
 Peak = Literal["scoring", "sampling", "tuning", "rewarding", "training", "predicting"]
+PEAKS_OF_LM: tuple[Peak, ...] = ("scoring", "sampling", "tuning", "rewarding")
 
 # A forward pass costs a third of a step.
 FORWARD = 1 / 3

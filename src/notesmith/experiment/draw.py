@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig
 from notesmith.experiment.graph import Cell, Stage, seed_for
+from notesmith.findings import MadeSource
 
 C = TypeVar("C", bound=Config)
 
@@ -36,28 +37,32 @@ class Source:
     """Made documents that may join gold: what an arm's ``made`` names.
 
     Attributes:
-        name: as it stands in recipes.
+        facts: its name in recipes, and what verdicts and pages must know of it.
         cell: builds the cell that holds the documents, for a draw and an arm.
-        by: what makes them: rules on gold alone; rules, with names that the language model
-            proposed; or the arm's generator.
-        is_main: the generator's text as it is meant to be used, which stands for its generator
-            where several sources come from it.
     """
 
-    name: str
+    facts: MadeSource
     cell: Callable[[Draw, ArmConfig], Cell]
-    by: Literal["rules", "proposals", "generator"]
-    is_main: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that recipes give it."""
+        return self.facts.name
+
+    @property
+    def by_generator(self) -> bool:
+        """Whether the arm's generator writes it."""
+        return self.facts.by == "generator"
 
     @property
     def needs_lm(self) -> bool:
         """Whether the language model writes or proposes something of it."""
-        return self.by != "rules"
+        return self.facts.by != "rules"
 
     @property
     def rank(self) -> int:
         """What it costs beside the others: 1, 2 or 3."""
-        return {"rules": 1, "proposals": 2, "generator": 3}[self.by]
+        return {"rules": 1, "proposals": 2, "generator": 3}[self.facts.by]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Draw:
 
     def cell(
         self,
-        stage: Stage[C],
+        stage: Stage[C, Any],
         config: C,
         *,
         inputs: Mapping[str, Cell],

@@ -6,7 +6,6 @@ cells it was made from. What a cell does is its stage's business; the engine kno
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import defaultdict
@@ -15,11 +14,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from notesmith.errors import StageError
-from notesmith.experiment.contents import METRICS, check_scratch
+from notesmith.experiment.contents import check_scratch
 from notesmith.experiment.graph import Cell, Context, StageFunction, Work
 from notesmith.experiment.machine import PeakMemory, release_memory
 from notesmith.experiment.store import CellStore
-from notesmith.files.write import atomic_write_text, make_folder, no_room
+from notesmith.files.write import make_folder, no_room
 from notesmith.progress import OnProgress, Progress, silent
 
 log = logging.getLogger(__name__)
@@ -80,22 +79,40 @@ class PassResult:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Cells of a plan that are finished and that are left to compute, with an estimate.
+    """Cells of a plan that are finished and that are left to compute.
 
-    ``eta`` are the seconds that those take whose stage is known; ``n_untimed`` are the others.
+    ``seconds`` are those that finished cells took, by stage. Others of their stage are expected to
+    take the mean of them.
     """
 
     done: tuple[Cell, ...]
     left: tuple[Cell, ...]
-    eta: float
-    n_untimed: int
+    seconds: Mapping[str, tuple[float, ...]]
+
+    @property
+    def eta(self) -> float:
+        """Seconds that the cells left will take of whose stage one is finished."""
+        known = (self.seconds.get(cell.stage.name, ()) for cell in self.left)
+        return sum(sum(found) / len(found) for found in known if found)
+
+    @property
+    def n_untimed(self) -> int:
+        """Cells left that ``eta`` leaves out."""
+        return sum(not self.seconds.get(cell.stage.name) for cell in self.left)
+
+    def after(self, cell: Cell, seconds: float) -> Census:
+        """The census once ``cell`` is finished, which took ``seconds``."""
+        name = cell.stage.name
+        others = tuple(each for each in self.done if each.key != cell.key)
+        return Census(
+            (*others, cell),
+            tuple(each for each in self.left if each.key != cell.key),
+            {**self.seconds, name: (*self.seconds.get(name, ()), seconds)},
+        )
 
 
 def count(targets: Sequence[Cell], store: CellStore) -> Census:
-    """Count the finished and missing cells of ``targets``, and estimate the seconds left.
-
-    A stage's cells are expected to take as long as the mean of its finished ones.
-    """
+    """Count the finished and missing cells of ``targets``, as they are on disk."""
     done: dict[str, Cell] = {}
     left: dict[str, Cell] = {}
     wanted = {target.key for target in targets}
@@ -113,15 +130,15 @@ def count(targets: Sequence[Cell], store: CellStore) -> Census:
 
     for target in targets:
         visit(target, needed=False)
-    seconds = defaultdict(list)
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
     for cell in done.values():
-        if (spent := store.metrics(cell).get("seconds")) is not None:
-            seconds[cell.stage.name].append(float(spent))
-    timed = [cell for cell in left.values() if seconds[cell.stage.name]]
-    eta = sum(sum(seconds[cell.stage.name]) / len(seconds[cell.stage.name]) for cell in timed)
+        if found := store.metrics(cell):
+            seconds[cell.stage.name].append(found.seconds)
     # A finished cell whose inputs were never made (or went) does not need them.
     present = tuple(cell for cell in done.values() if store.state(cell) != "absent")
-    return Census(present, tuple(left.values()), eta, len(left) - len(timed))
+    return Census(
+        present, tuple(left.values()), {name: tuple(found) for name, found in seconds.items()}
+    )
 
 
 def run_cells(
@@ -171,14 +188,16 @@ def run_cells(
     # A kill may have come between the last reader of an artefact and its removal.
     discard({cell.key: cell for target in plan or targets for cell in target.walk()}.values())
 
+    census = count(targets, store)
+
     def tell(kind: Literal["start", "turn", "done"], cell: Cell, seconds: float = 0.0) -> None:
-        census = count(targets, store)
-        n_total = len(census.done) + len(census.left)
-        n_done, eta, n_untimed = len(census.done), census.eta, census.n_untimed
-        on_cell(CellEvent(kind, cell, n_done, n_total, eta, seconds, n_untimed))
+        n_done, n_total = len(census.done), len(census.done) + len(census.left)
+        on_cell(CellEvent(kind, cell, n_done, n_total, census.eta, seconds, census.n_untimed))
 
     def finish(cell: Cell, seconds: float) -> None:
+        nonlocal census
         computed.append(cell)
+        census = census.after(cell, seconds)
         tell("done", cell, seconds)
         # The cell itself too: a damaged one may have been computed again after its readers.
         discard([cell, *cell.inputs.values()])
@@ -290,7 +309,7 @@ def compute(
     on_progress: OnProgress,
 ) -> float:
     """Run a stage and write its cell; returns the seconds it took."""
-    run = instead.get(cell.stage.name, cell.stage.run)
+    run: StageFunction = instead.get(cell.stage.name, cell.stage.run)
     memory = PeakMemory()
     for before in cell.inputs.values():
         if not store.verify(before):
@@ -311,14 +330,10 @@ def compute(
                 raise StageError(f"{cell.title}: {said}") from error
             raise
         seconds = time.monotonic() - started
-        metrics = {
-            "stage": cell.stage.name,
-            "seed": cell.seed,
-            "seconds": round(seconds, 3),
-            "peak_memory_bytes": memory.read(),
-            **measured,
-        }
-        atomic_write_text(out / METRICS, json.dumps(metrics, indent=1, sort_keys=True) + "\n")
+        assert isinstance(measured, cell.stage.metrics), f"{cell.title} returned {type(measured)}"
+        spent = {"seconds": round(seconds, 3), "peak_memory_bytes": memory.read()}
+        of_cell = {"stage": cell.stage.name, "seed": cell.seed}
+        measured.model_copy(update={**of_cell, **spent}).write(out)
     if seconds > _LONG:  # a quick one has little to give back, and asking takes a while
         release_memory()
     return seconds

@@ -56,7 +56,7 @@ class CrossFit:
         self._size, self._replicate = size, replicate
 
     def _by_all_folds(self, source: Source) -> Source:
-        if source.by != "generator":
+        if not source.by_generator:
             return source
 
         def cell(draw: Draw, arm: ArmConfig) -> Cell:

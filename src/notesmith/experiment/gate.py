@@ -18,9 +18,8 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError, StageError, shown_id
 from notesmith.evaluate import seal as sealing
 from notesmith.evaluate.seal import Plan, Seal, listed
-from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import SEAL
-from notesmith.experiment.recipes import DEMO, corpus_path
+from notesmith.experiment.recipes import DEMO, candidate_of, corpus_path
 from notesmith.experiment.register import Earlier, Register
 from notesmith.experiment.stages.common import read
 from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
@@ -199,10 +198,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
             "evaluate": free,
         },
     )
-    made = {arm.name: arm.made for arm in config.arm}
-    evaluate = config.evaluate
-    named = evaluate.candidate or candidate(made, evaluate.comparator) or ""
-    values["evaluate"]["candidate"] = named
+    values["evaluate"]["candidate"] = candidate_of(config) or ""
     return values
 
 

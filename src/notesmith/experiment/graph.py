@@ -1,11 +1,11 @@
 """What a run is made of: stages, and cells, each of which is one piece of a stage's work.
 
-A **stage** is a kind of work: its name, the class of its configuration, the function that does it,
-what it costs and how long what it leaves behind is kept. The stages are in ``stages/``, a module
-each. A **cell** is one piece of that work. Its key is the hash of everything its result depends on:
-the stage's name and version, the configuration, the seed, the keys of the cells that it reads, and
-fingerprints of what comes from outside. Where cells are kept is ``store.py``; what computes them is
-``engine.py``.
+A **stage** is a kind of work: its name, the classes of its configuration and of what it measures,
+the function that does it, what it costs and how long what it leaves behind is kept. The stages are
+in ``stages/``, a module each. A **cell** is one piece of that work. Its key is the hash of
+everything its result depends on: the stage's name and version, the configuration, the seed, the
+keys of the cells that it reads, and fingerprints of what comes from outside. Where cells are kept
+is ``store.py``; what computes them is ``engine.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from notesmith.config import Config
-from notesmith.experiment.cost import Amount, CorpusStats, Peak
+from notesmith.experiment.cost import PEAKS_OF_LM, Amount, CorpusStats, Peak
+from notesmith.experiment.metrics import Metrics
 from notesmith.files.checksums import canonical
 from notesmith.progress import OnProgress, silent
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from notesmith.lm.backends.server import Endpoint
 
 C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=Metrics)
 
-Metrics = Mapping[str, Any]
 OpenSplit = Callable[[str], Path]
 
 
@@ -58,7 +59,7 @@ def quick(config: Config, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Generic[C]):
+class Stage(Generic[C, M]):
     """A kind of work.
 
     Attributes:
@@ -66,8 +67,9 @@ class Stage(Generic[C]):
         version: bumped by hand when its results change for the same inputs. Keys leave out what is
             at its default, so a default that changes in ``config`` needs a new version too.
         config: class of its configuration.
+        metrics: class of the text-free numbers that its cells are left with.
         run: does the work of a cell: reads the folders of its inputs, writes its own, and returns
-            text-free numbers. A function of a module, so that it can be sent to another process.
+            what it measured. A function of a module, so that it can be sent to another process.
         cost: how much work a cell is, from its configuration, itself and counts of the corpus.
         keeps: 'always' keeps what its cells leave behind. 'first' keeps it of the first replicate,
             fold and student alone and drops the rest once all readers are finished: for weights.
@@ -80,11 +82,17 @@ class Stage(Generic[C]):
     name: str
     version: int
     config: type[C]
-    run: Callable[[Work[C]], Metrics]
+    metrics: type[M]
+    run: Callable[[Work[C]], M]
     cost: Callable[[C, Cell, CorpusStats], Amount] = quick
     keeps: Literal["always", "first"] = "always"
     text_free: bool = False
     peak: Peak | None = None
+
+    @property
+    def uses_lm(self) -> bool:
+        """Whether its work needs the language model, as the kind of its peak tells."""
+        return self.peak in PEAKS_OF_LM
 
     def config_of(self, cell: Cell) -> C:
         """The configuration of one of its cells, with its type."""
@@ -101,7 +109,7 @@ class Cell:
     where it belongs and are not in the key: two arms that ask for the same work share the cell.
     """
 
-    stage: Stage[Any]
+    stage: Stage[Any, Any]
     config: Config = field(default_factory=NoConfig)
     inputs: Mapping[str, Cell] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
-from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit
 from notesmith.experiment.graph import Cell
-from notesmith.experiment.recipes import Filters, check_arms
+from notesmith.experiment.recipes import Filters, candidate_of, check_arms
 from notesmith.experiment.stages import SOURCES, coverage, gold, score
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
@@ -105,10 +104,10 @@ def make_plan(config: RecipeConfig, outside: Fingerprints) -> Plan:
                     (order, Target(cell, *labels, split, curve))
                     for split, cell in makers.scores(arm)
                 ]
-                if any(source.by == "generator" for source in made):
+                if any(source.by_generator for source in made):
                     cells = makers.coverages(arm)
                     # An arm that trains on the text as it is names the generator best.
-                    named = covered if any(source.is_main for source in made) else nameless
+                    named = covered if any(source.facts.is_main for source in made) else nameless
                     found = [Target(cell, *labels, makers.split) for cell in cells]
                     named.setdefault(cells[0].key, found)
             covered = nameless | covered
@@ -157,9 +156,7 @@ def _finals(config: RecipeConfig, outside: Fingerprints) -> list[Target]:
     """The students that ship: of the comparator and of the arm that the verdict is about."""
     size = config.draws.sizes[0]
     fits = CrossFit(config, outside, documents=size, size=size, replicate=0)
-    made = {arm.name: arm.made for arm in config.arm}
-    evaluate = config.evaluate
-    wanted = {evaluate.comparator, evaluate.candidate or candidate(made, evaluate.comparator)}
+    wanted = {config.evaluate.comparator, candidate_of(config)}
     return [
         Target(fits.final(arm), arm.name, size, 0, SHIPPED)
         for arm in config.arm

@@ -19,11 +19,13 @@ from pydantic import ValidationError
 
 from notesmith.config import RL_METHODS, RecipeConfig
 from notesmith.errors import ConfigError
+from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
 from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
+from notesmith.findings import MadeSource
 
 log = logging.getLogger(__name__)
 
@@ -356,7 +358,7 @@ def check_arms(config: RecipeConfig) -> None:
             raise ConfigError(
                 f"arm {arm.name!r} is made of {unknown[0]!r}; there are {', '.join(SOURCES)}"
             )
-        generated = any(SOURCES[name].by == "generator" for name in arm.made)
+        generated = any(SOURCES[name].by_generator for name in arm.made)
         if (arm.is_rewarded or not arm.tuned) and not generated:
             raise ConfigError(
                 f"arm {arm.name!r} names a generator and trains on no text of a generator"
@@ -366,3 +368,14 @@ def check_arms(config: RecipeConfig) -> None:
                 f"arm {arm.name!r} has a tuned generator, which a server does not: set tuned = "
                 "false, or leave out sample.server"
             )
+
+
+def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:
+    """What each arm trains on beside gold, in the recipe's order."""
+    return {arm.name: tuple(SOURCES[name].facts for name in arm.made) for arm in config.arm}
+
+
+def candidate_of(config: RecipeConfig) -> str | None:
+    """The arm that the verdict is about: the one that is named, else chosen without scores."""
+    evaluate = config.evaluate
+    return evaluate.candidate or candidate(made_of(config), evaluate.comparator)

@@ -7,7 +7,6 @@ as absent.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from notesmith.errors import StageError
 from notesmith.experiment.contents import (
@@ -34,7 +33,8 @@ from notesmith.experiment.contents import (
     strangers_in,
     write_marker,
 )
-from notesmith.experiment.graph import Cell
+from notesmith.experiment.graph import Cell, M, Stage
+from notesmith.experiment.metrics import Metrics
 from notesmith.files.checksums import hash_file
 from notesmith.files.leftovers import delete, hidden_beside, is_temporary, sweep
 from notesmith.files.write import atomic_folder, explained, make_folder, refuse_odd
@@ -105,15 +105,21 @@ class CellStore:
             write_marker(temporary, cell.identity, "done", files)
         shutil.rmtree(self.scratch(cell), ignore_errors=True)
 
-    def metrics(self, cell: Cell) -> dict[str, Any]:
-        """The text-free metrics of a finished (or discarded) cell; empty if it is not there."""
+    def metrics(self, cell: Cell) -> Metrics | None:
+        """What was measured of a finished (or discarded) cell; None if it is not there.
+
+        Raises:
+            StageError: another version of notesmith wrote it.
+        """
         if self.state(cell) not in ("done", "discarded"):
-            return {}
-        try:
-            value = json.loads((self.folder(cell) / METRICS).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return value if isinstance(value, dict) else {}
+            return None
+        found: Metrics = cell.stage.metrics.read(self.folder(cell))
+        return found
+
+    def metrics_of(self, stage: Stage[Any, M], cell: Cell) -> M | None:
+        """The same of a cell of ``stage``, with its type."""
+        assert cell.stage.name == stage.name, cell.title
+        return cast("M | None", self.metrics(cell))
 
     def discard(self, cell: Cell) -> None:
         """Drop the artefacts of a done ``cell`` to free the disk; its metrics stay.

@@ -1,19 +1,21 @@
-"""Cells side by side: worker processes that compute what is ready, on one GPU or several cores.
+"""Cells side by side: worker processes that compute what is ready, on GPUs or several cores.
 
 One process leaves a GPU mostly waiting for the next small operation, and a second core for work
 that has one thread. The engine keeps the order, the store's upkeep and the counting to itself: a
-worker gets a cell, writes it as ever (all or nothing) and gets the next. Workers are fresh
-processes, for CUDA does not survive a fork, and end when the one that started them does.
+worker gets a cell, writes it as ever (all or nothing) and gets the next. Of several GPUs each
+worker uses one; they are dealt out in turn. Workers are fresh processes, for CUDA does not survive
+a fork, and end when the one that started them does.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -32,18 +34,27 @@ from notesmith.progress import Progress
 Instead = Mapping[str, StageFunction]
 _Message = tuple[str, Progress]
 _SECONDS_BETWEEN_LOOKS = 0.2
+_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 class Workers:
     """Worker processes and the cells that they are at."""
 
-    def __init__(self, n: int, root: Path, context: Context, instead: Instead) -> None:
+    def __init__(
+        self, n: int, root: Path, context: Context, instead: Instead, gpus: Sequence[str]
+    ) -> None:
         """Use ``working``, which ends what this starts."""
         fresh = multiprocessing.get_context("spawn")
         self._n = n
         self._messages: SimpleQueue[_Message] = fresh.SimpleQueue()
+        numbered: SimpleQueue[str] = fresh.SimpleQueue()
+        for i in range(n if gpus else 0):
+            numbered.put(gpus[i % len(gpus)])
         self._pool = ProcessPoolExecutor(
-            n, fresh, initializer=_prepare, initargs=(root, context, instead, self._messages)
+            n,
+            fresh,
+            initializer=_prepare,
+            initargs=(root, context, instead, self._messages, numbered if gpus else None),
         )
         self._cells: dict[Future[float], Cell] = {}
 
@@ -95,14 +106,16 @@ class Workers:
 
 @contextmanager
 def working(n: int, root: Path, context: Context, instead: Instead = NONE) -> Iterator[Workers]:
-    """``n`` workers on the cells below ``root``, each with its share of the cores.
+    """``n`` workers on the cells below ``root``, each with its share of the cores and of the GPUs.
 
     ``context`` and ``instead`` (see ``run_cells``) are sent to every worker, so they must pickle.
     """
-    ours = {SIDE_BY_SIDE: str(n), **thread_variables(os.environ, n_processes=n)}
+    gpus = visible_gpus()
+    n_to_a_gpu = -(-n // max(1, len(gpus)))
+    ours = {SIDE_BY_SIDE: str(n_to_a_gpu), **thread_variables(os.environ, n_processes=n)}
     before = {name: os.environ[name] for name in ours if name in os.environ}
     os.environ |= ours
-    found = Workers(n, root, context, instead)
+    found = Workers(n, root, context, instead, gpus)
     try:
         yield found
     except BaseException:
@@ -114,6 +127,17 @@ def working(n: int, root: Path, context: Context, instead: Instead = NONE) -> It
         for name in ours:
             del os.environ[name]
         os.environ |= before
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this run may use, by the names that ``CUDA_VISIBLE_DEVICES`` has for them."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    numbers = [str(i) for i in range(torch.cuda.device_count())]
+    named = os.environ.get(_GPUS)
+    return named.split(",")[: len(numbers)] if named else numbers
 
 
 def _killed(cells: tuple[Cell, ...]) -> StageError:
@@ -132,7 +156,11 @@ _tell: Callable[[_Message], None]
 
 
 def _prepare(
-    root: Path, context: Context, instead: Instead, messages: SimpleQueue[_Message]
+    root: Path,
+    context: Context,
+    instead: Instead,
+    messages: SimpleQueue[_Message],
+    gpus: SimpleQueue[str] | None,
 ) -> None:
     global _store, _context, _instead, _tell
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -141,6 +169,8 @@ def _prepare(
     # An end that is asked for unwinds, so that what was being written goes away.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     tune_allocator()
+    if gpus is not None:
+        os.environ[_GPUS] = gpus.get()  # before anything here turns to a GPU
     _store, _context, _instead, _tell = CellStore(root), context, instead, messages.put
 
 

@@ -348,10 +348,10 @@ def _corrections(
     took: dict[str, float] = defaultdict(float)
     expected: dict[str, float] = defaultdict(float)
     for cell in census.done:
-        spent = store.metrics(cell).get("seconds")
+        found = store.metrics(cell)
         foreseen = seconds_of(cell.amount(facts), speeds)
-        if spent is not None and foreseen is not None:
-            took[cell.stage.name] += float(spent)
+        if found is not None and foreseen is not None:
+            took[cell.stage.name] += found.seconds
             expected[cell.stage.name] += foreseen
     return {stage: took[stage] / expected[stage] for stage in took if expected[stage] > 0}
 

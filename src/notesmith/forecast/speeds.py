@@ -91,7 +91,8 @@ class Speeds:
         )
 
 
-# NCBI Disease on 2 cores of an AMD EPYC (Zen 4), one thread a process (docs/results.md).
+# NCBI Disease on 2 cores of an AMD EPYC (Zen 4), one thread a process
+# (docs/experiments/ncbi-disease.md).
 _REFERENCE_LM = LmSpeeds(
     sampled=350,
     trained=108,

@@ -11,6 +11,7 @@ from notesmith.document import Document, attribute_name
 from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
+from notesmith.experiment.stages import filtered, rivals
 from notesmith.forecast.corpus_stats import held_out_stats, train_stats
 from notesmith.forecast.resources import Resources
 from notesmith.forecast.speeds import Speeds, reference_speeds
@@ -21,14 +22,16 @@ from notesmith.init.profile import Seen
 from notesmith.init.text import Line
 from notesmith.lm.presets import PRESETS
 
+# The sources that are proposed.
+TEXT, REPLACED = filtered.SOURCE.name, rivals.REPLACED_SOURCE.name
 ARMS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"name": "gold"}, "Your labels alone: what all else is compared with."),
     (
-        {"name": "replacement", "made": ["replaced"]},
+        {"name": "replacement", "made": [REPLACED]},
         "Mentions exchanged among your notes: costs nothing, and is the rival to beat.",
     ),
     (
-        {"name": "sft+filter + replacement", "made": ["synthetic", "replaced"]},
+        {"name": "sft+filter + replacement", "made": [TEXT, REPLACED]},
         "That, and text of the tuned model that passed the filters. More arms cost as much as more "
         "draws, and tell less.",
     ),
@@ -37,7 +40,7 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
     (
         {
             "name": "sft+rl + replacement",
-            "made": ["synthetic", "replaced"],
+            "made": [TEXT, REPLACED],
             "rl": {"method": "grpo"},
         },
         "The model learns from rewards after fine-tuning. On NCBI Disease, two draws, it wrote as "

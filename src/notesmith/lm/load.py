@@ -6,6 +6,7 @@ Where its folder comes from is left to ``source``, what is in it to ``folder``.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,8 @@ def load_lm(
         cache: folder for conversions, shared between runs.
         sample_texts: some of the user's text. Trimming is left out if it raises their tokens a
             word by more than a tenth; nothing of them is stored.
-        device: 'cpu', 'cuda', …; the first GPU if there is one, else the CPU.
+        device: 'cpu', 'cuda', …; the first GPU if there is one, else the CPU. Of several processes
+            that a launcher started on a machine each takes a GPU of its own.
 
     Raises:
         ModelError: there is no such model, or its files do not hold what they should.
@@ -165,7 +167,7 @@ def open_folder(
     import torch
 
     heed_quota()
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = torch.device(device or own_device())
     weights = torch.bfloat16 if _use_bf16(dtype, where) else torch.float32
     model = read_causal(folder, weights).to(where)
     model.eval()
@@ -180,6 +182,16 @@ def open_folder(
             f"{folder}: its tokenizer or generation settings are not those of a language model "
             f"({type(error).__name__}); copy it anew"
         ) from error
+
+
+def own_device() -> str:
+    """The GPU with this process's number, which a launcher puts into the environment."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    number = os.environ.get("LOCAL_RANK")
+    return "cuda" if number is None else f"cuda:{int(number) % torch.cuda.device_count()}"
 
 
 def _made(

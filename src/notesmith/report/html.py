@@ -167,6 +167,7 @@ def _made(results: Results) -> dict[str, Any]:
         "figures": {funnel_name(m): m.source for m in ordered if m.size == results.main_size},
         "reasons": reasons,
         "proposed": any(m.unseen_proposed is not None for m in ordered),
+        "main": next((s.name for arm in results.arms for s in arm.made if s.is_main), None),
     }
 
 

@@ -82,7 +82,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
     written = [
         known
         for arm in scored
-        if any(_by_generator(source) for source in arm.made) and (known := arm_of(s, arm.name))
+        if any(source.by == "generator" for source in arm.made) and (known := arm_of(s, arm.name))
     ]
     return {
         "results": results,
@@ -102,7 +102,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
             str(n) for n in results.sizes if n != results.main_size and len(results.arms_at(n)) > 1
         ],
         "curve_sizes": [f"{n:g}" for n in results.learning_curve.sizes],
-        "by_lm": bool(results.ran & {"names", "sft", "rl", "sample"}),
+        "by_lm": results.used_lm,
         "lm_words": _LM_WORDS.get(results.lm.name, results.lm.name)
         if results.lm
         else "[name, version]",
@@ -138,25 +138,11 @@ _LM_WORDS = {
     "dequantised)"
 }
 _ENCODER_WORDS = {"minilm": "all-MiniLM-L6-v2"}
-_SOURCES = {
-    "replaced": "copies of it whose mentions were replaced by other gold mentions of the label",
-    "replaced-proposed": "copies of it whose mentions were replaced, by proposed names too",
-    "lwtr": "copies of it with words redrawn among those seen under the same tag",
-    "shuffled": "copies of it with words shuffled within segments",
-    "synthetic": "the generator's text",
-    "synthetic-unfiltered": "the generator's text, unfiltered",
-    "synthetic-relabelled": "the generator's text, labelled by the student of gold alone",
-    "synthetic-shuffled-labels": "the generator's text with its labels shuffled (a placebo)",
-}
 _METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "grpo": ("group relative policy optimisation", ("shao2024grpo",)),
     "dpo": ("direct preference optimisation on pairs of its own texts", ("rafailov2023dpo",)),
     "best-of-n": ("fine-tuning on the best of its own texts", ()),
 }
-
-
-def _by_generator(source: str) -> bool:
-    return source.startswith("synthetic")
 
 
 def _citer(references: References) -> Callable[..., Plain]:
@@ -187,7 +173,7 @@ def _arm_row(arm: Arm, config: RecipeConfig) -> ArmRow:
     known = arm_of(config, arm.name)
     return ArmRow(
         arm.name,
-        tuple(_SOURCES.get(source, source) for source in arm.made),
+        tuple(source.words for source in arm.made),
         arm.n_replicates,
         arm.decided.f1,
         tuple(f"{name} to {value}" for name, value in ner_changes(config, known)) if known else (),

@@ -28,7 +28,6 @@ _ENCODERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"^biomedbert$|biomedbert-base", ("gu2021domain",)),
     (r"bioclinical-modernbert", ("sounack2025bioclinical",)),
 )
-_GOLD_CHANGED = frozenset({"replaced", "replaced-proposed", "lwtr", "shuffled"})
 _ENTRY = re.compile(r"^@\w+\{(\w+),\n.*?^\}$", re.MULTILINE | re.DOTALL)
 
 
@@ -75,7 +74,7 @@ def references_of(results: Results, *, source: str = "") -> References:
         wanted.add("wolf2020transformers")
         encoder = results.encoder.name if results.encoder else ""
         wanted |= set(_encoder(encoder)) or _note(unknown, "encoder", encoder)
-    if ran & {"names", "sft", "rl", "sample"}:
+    if results.used_lm:
         lm = results.lm.name if results.lm else ""
         key = next((k for p, k in _LANGUAGE_MODELS if re.search(p, lm.lower())), "")
         wanted |= {key} if key else _note(unknown, "language model", lm)
@@ -84,8 +83,8 @@ def references_of(results: Results, *, source: str = "") -> References:
     if "sft" in ran and "sample" in ran:
         wanted.add("cao2026synthetic")
     wanted |= _rewards(results)
-    copies = "sft" in ran and results.config.sft.replaced_copies > 0
-    if copies or any(_GOLD_CHANGED & set(arm.made) for arm in results.arms):
+    wanted |= {key for arm in results.arms for source in arm.made for key in source.cites}
+    if "sft" in ran and results.config.sft.replaced_copies > 0:
         wanted.add("dai2020augmentation")
     if sum(c.step is None for c in results.comparisons) > 1:
         wanted.add("holm1979")

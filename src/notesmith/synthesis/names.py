@@ -3,7 +3,7 @@
 The base model, before fine-tuning, goes on with bulleted lists of gold mentions. Each proposal gets
 a type score: its log probability in a list of its own label less the best in a list of another
 type, per token. Precision goes before novelty: a wrong name costs the student more than a missing
-one (docs/results.md).
+one (docs/experiments/ncbi-disease.md).
 """
 
 from __future__ import annotations

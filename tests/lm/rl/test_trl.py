@@ -16,6 +16,7 @@ from notesmith.lm.rl.run import Drawn, Run
 from notesmith.lm.rl.steps import Lesson, grpo_batch, lesson_batch
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.lm.training.batches import Row
+from notesmith.lm.training.processes import Processes
 from tests.lm.rl.test_train import config
 from tests.lm.tiny import save_tiny
 
@@ -93,7 +94,10 @@ def assert_same(one, other):
 
 
 def run_of(lm, settings):
-    return Run(lm, PROMPTS, len(PROMPTS), list, settings, 1, None, lambda _: None, None, None)
+    return Run(
+        lm, PROMPTS, len(PROMPTS), list, settings, 1, None, lambda _: None, None, None,
+        Processes(0, 1),
+    )  # fmt: skip
 
 
 ARGUMENTS = {

@@ -1,8 +1,8 @@
 """The stages, a module each: what every kind of cell does, by calling the libraries.
 
-A module holds its configuration, the function that builds its cell, the function that does the
-work, its cost and its ``STAGE``; if arms may train on what it makes, its ``SOURCE`` too. A new
-stage or source is a new module and its line here.
+A module holds its configuration, what it measures, the function that builds its cell, the function
+that does the work, its cost and its ``STAGE``; if arms may train on what it makes, its ``SOURCE``
+too. A new stage or source is a new module and its line here.
 
 Every function reads the folders of its inputs and writes its own. Train is read by ``gold`` (and
 divided by ``fold`` in cross-fit); dev and test are read by ``score`` and ``coverage``, through the
@@ -35,7 +35,7 @@ from notesmith.experiment.stages import (
     union,
 )
 
-STAGES: tuple[Stage[Any], ...] = (
+STAGES: tuple[Stage[Any, Any], ...] = (
     gold.STAGE,
     fold.STAGE,
     fold.OUT,

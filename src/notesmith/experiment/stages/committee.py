@@ -20,7 +20,8 @@ from notesmith.config import (
 from notesmith.document import Document
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages.common import gold_in, labels_in, load_base, words_learnt
 from notesmith.files.write import atomic_write_text
 from notesmith.synthesis.reward.judges import Judges, fluency_of
@@ -39,6 +40,12 @@ class Settings(Config):
     ner: NerConfig
     members: int
     augment: AugmentConfig
+
+
+class Measured(Metrics):
+    """How many students judge."""
+
+    members: int
 
 
 class Rewarding(Config):
@@ -70,7 +77,7 @@ def cell(draw: Draw) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Train the judges: students on gold and mention replacement, each blind to its own fold."""
     from notesmith.ner.crossfit import train_committee
 
@@ -91,7 +98,7 @@ def run(work: Work[Settings]) -> Metrics:
     for i, member in enumerate(trained.members):
         member.save(_member(work.out, i))
     atomic_write_text(work.out / _FOLDS, json.dumps([sorted(ids) for ids in trained.held_out]))
-    return {"members": len(trained.members)}
+    return Measured(members=len(trained.members))
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -101,7 +108,14 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage(
-    "committee", version=1, config=Settings, run=run, cost=cost, keeps="first", peak="training"
+    "committee",
+    version=1,
+    config=Settings,
+    metrics=Measured,
+    run=run,
+    cost=cost,
+    keeps="first",
+    peak="training",
 )
 
 

@@ -13,8 +13,10 @@ from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import CorpusStats
-from notesmith.experiment.graph import Metrics, Work
+from notesmith.experiment.graph import Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.metrics import fold_mention
+from notesmith.results import CorpusCounts, Model
 from notesmith.segments import sentences
 
 if TYPE_CHECKING:
@@ -25,13 +27,19 @@ PREDICTIONS = "predictions.json"
 INFO = "info.json"
 
 
-def describe(docs: Sequence[Document]) -> dict[str, int]:
+class Made(Metrics):
+    """How large the made documents of a stage are."""
+
+    made: CorpusCounts
+
+
+def describe(docs: Sequence[Document]) -> CorpusCounts:
     """Counts that the report shows for a corpus."""
-    return {
-        "documents": len(docs),
-        "sentences": sum(len(sentences(doc.text)) for doc in docs),
-        "entities": sum(len(doc.entities) for doc in docs),
-    }
+    return CorpusCounts(
+        documents=len(docs),
+        sentences=sum(len(sentences(doc.text)) for doc in docs),
+        entities=sum(len(doc.entities) for doc in docs),
+    )
 
 
 def read(path: Path, config: ReadingConfig) -> CorpusRead:
@@ -75,17 +83,15 @@ def load_tuned(work: Work[Any]) -> LanguageModel:
     return load_lm(LmConfig(model=str(model), trim=False), cache=work.context.cache)
 
 
-def about(lm: LanguageModel) -> dict[str, Any]:
+def about(lm: LanguageModel) -> Model:
     """What reports and cards say of a language model."""
-    return {
-        "lm": {
-            "name": lm.name,
-            "licence": lm.licence,
-            "terms": lm.terms,
-            "fingerprint": lm.fingerprint,
-            "parameters": sum(p.numel() for p in lm.model.parameters()),
-        }
-    }
+    return Model(
+        name=lm.name,
+        licence=lm.licence,
+        terms=lm.terms,
+        fingerprint=lm.fingerprint,
+        parameters=sum(p.numel() for p in lm.model.parameters()),
+    )
 
 
 def folded_mentions(docs: Sequence[Document]) -> set[str]:
@@ -93,10 +99,10 @@ def folded_mentions(docs: Sequence[Document]) -> set[str]:
     return {fold_mention(mention) for doc in docs for mention in doc.mentions()}
 
 
-def keep_made(work: Work[Any], docs: Sequence[Document]) -> Metrics:
-    """Save made documents; their counts are the metrics."""
+def keep_made(work: Work[Any], docs: Sequence[Document]) -> Made:
+    """Save made documents and count them."""
     files.save_docs(docs, work.out)
-    return {"made": describe(docs)}
+    return Made(made=describe(docs))
 
 
 def words_learnt(ner: NerConfig, facts: CorpusStats) -> float:

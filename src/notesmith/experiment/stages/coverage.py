@@ -5,11 +5,25 @@ from __future__ import annotations
 from notesmith.config import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import filtered, names
 from notesmith.experiment.stages.common import folded_mentions, gold_in
 from notesmith.experiment.stages.score import ScoredDocuments, open_documents, outside_of
 from notesmith.metrics import fold_mention
+
+
+class Measured(Metrics):
+    """Mentions of the split unseen in gold, and shares of them, 0 to 1, that stand in made text.
+
+    ``unseen_names`` are distinct; ``covered_by_proposals`` is the share among proposed names.
+    """
+
+    split: str
+    unseen_mentions: int
+    unseen_names: int
+    covered_by_made: float
+    covered_by_proposals: float
 
 
 def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
@@ -26,7 +40,7 @@ def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
     )
 
 
-def run(work: Work[ScoredDocuments]) -> Metrics:
+def run(work: Work[ScoredDocuments]) -> Measured:
     """How many test mentions that gold lacks stand in made text: known only after the fact."""
     docs = open_documents(work, work.config).docs
     gold = folded_mentions(gold_in(work))
@@ -43,13 +57,15 @@ def run(work: Work[ScoredDocuments]) -> Metrics:
         for name in found
     }
     n = max(1, len(unseen))
-    return {
-        "split": work.config.split,
-        "unseen_mentions": len(unseen),
-        "unseen_names": len(set(unseen)),
-        "covered_by_made": sum(mention in made for mention in unseen) / n,
-        "covered_by_proposals": sum(mention in proposed for mention in unseen) / n,
-    }
+    return Measured(
+        split=work.config.split,
+        unseen_mentions=len(unseen),
+        unseen_names=len(set(unseen)),
+        covered_by_made=sum(mention in made for mention in unseen) / n,
+        covered_by_proposals=sum(mention in proposed for mention in unseen) / n,
+    )
 
 
-STAGE = Stage("coverage", version=1, config=ScoredDocuments, run=run, text_free=True)
+STAGE = Stage(
+    "coverage", version=1, config=ScoredDocuments, metrics=Measured, run=run, text_free=True
+)

@@ -6,10 +6,12 @@ from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, par
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import folded_mentions, gold_in, read
 from notesmith.filters import run as run_filters
+from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
 
@@ -21,6 +23,26 @@ class Settings(Config):
 
     filters: FilterConfig
     reading: ReadingConfig | None = None
+
+
+class Measured(Metrics):
+    """Candidates asked for, kept, and dropped by reason; what stands in those that are kept.
+
+    ``requested_mentions`` and ``missing_mentions`` are of all candidates. ``names`` are distinct
+    mentions, ``new_names`` those that gold does not have.
+    """
+
+    asked: int
+    kept: int
+    dropped: dict[str, int]
+    requested_mentions: int
+    missing_mentions: int
+    entities: int
+    masked: int
+    without_entities: int
+    words: int
+    names: int
+    new_names: int
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -44,7 +66,7 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Keep or drop each candidate, with a reason; dropped text stays on disk."""
     gold = gold_in(work)
     candidates = files.load_candidates(work.inputs["candidates"])
@@ -55,19 +77,19 @@ def run(work: Work[Settings]) -> Metrics:
     files.save_dropped(result.dropped, work.out)
     own = folded_mentions(gold)
     made = folded_mentions(result.kept)
-    return {
-        "asked": len(candidates),
-        "kept": len(result.kept),
-        "dropped": {reason: n for reason, n in result.counts.items() if reason != "kept"},
-        "requested_mentions": sum(len(c.requested) for c in candidates),
-        "missing_mentions": sum(c.missing for c in candidates),
-        "entities": sum(len(doc.entities) for doc in result.kept),
-        "masked": sum(len(doc.masked) for doc in result.kept),
-        "without_entities": sum(not doc.entities for doc in result.kept),
-        "words": sum(len(doc.text.split()) for doc in result.kept),
-        "names": len(made),
-        "new_names": len(made - own),
-    }
+    return Measured(
+        asked=len(candidates),
+        kept=len(result.kept),
+        dropped={reason: n for reason, n in result.counts.items() if reason != "kept"},
+        requested_mentions=sum(len(c.requested) for c in candidates),
+        missing_mentions=sum(c.missing for c in candidates),
+        entities=sum(len(doc.entities) for doc in result.kept),
+        masked=sum(len(doc.masked) for doc in result.kept),
+        without_entities=sum(not doc.entities for doc in result.kept),
+        words=sum(len(doc.text.split()) for doc in result.kept),
+        names=len(made),
+        new_names=len(made - own),
+    )
 
 
 def unit_of(cell: Cell) -> Unit:
@@ -89,5 +111,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     return Amount(seconds=0.1 + _SECONDS * sample.n_asked(cell.inputs["candidates"], facts))
 
 
-STAGE = Stage("filter", version=3, config=Settings, run=run, cost=cost)
-SOURCE = Source("synthetic", cell, by="generator", is_main=True)
+STAGE = Stage("filter", version=3, config=Settings, metrics=Measured, run=run, cost=cost)
+SOURCE = Source(
+    MadeSource(name="synthetic", words="the generator's text", by="generator", is_main=True), cell
+)

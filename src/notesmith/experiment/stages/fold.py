@@ -14,10 +14,12 @@ from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import CorpusStats
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages.common import INFO, describe, gold_in, info_in
 from notesmith.experiment.stages.gold import same_group
 from notesmith.files.write import atomic_write_text
+from notesmith.results import CorpusCounts
 
 _GROUP = "notesmith fold"
 
@@ -35,7 +37,20 @@ class Settings(Config):
     kept: int | None = None
 
 
-def run(work: Work[Settings]) -> Metrics:
+class Drawn(Metrics):
+    """The gold that was divided, and what a fold's models learn from."""
+
+    corpus: CorpusCounts
+    drawn: CorpusCounts
+
+
+class HeldOut(Metrics):
+    """The documents of a fold."""
+
+    corpus: CorpusCounts
+
+
+def run(work: Work[Settings]) -> Drawn:
     """What a fold's models learn from: the gold of the other folds, or a part of it."""
     config, gold = work.config, gold_in(work)
     out = {id(doc) for doc in _folds(gold, work)[config.fold]}
@@ -46,18 +61,18 @@ def run(work: Work[Settings]) -> Metrics:
         docs = [docs[int(i)] for i in order[:n]]
     files.save_docs(docs, work.out)
     atomic_write_text(work.out / INFO, json.dumps(info_in(work)))
-    return {"corpus": describe(gold), "drawn": describe(docs)}
+    return Drawn(corpus=describe(gold), drawn=describe(docs))
 
 
-def run_out(work: Work[Settings]) -> Metrics:
+def run_out(work: Work[Settings]) -> HeldOut:
     """The documents of a fold, which its models are scored on."""
     docs = _folds(gold_in(work), work)[work.config.fold]
     files.save_docs(docs, work.out)
-    return {"corpus": describe(docs)}
+    return HeldOut(corpus=describe(docs))
 
 
-STAGE = Stage("fold", version=1, config=Settings, run=run)
-OUT = Stage("fold-out", version=1, config=Settings, run=run_out)
+STAGE = Stage("fold", version=1, config=Settings, metrics=Drawn, run=run)
+OUT = Stage("fold-out", version=1, config=Settings, metrics=HeldOut, run=run_out)
 
 
 def share_of_train(cell: Cell, facts: CorpusStats) -> float:

@@ -12,10 +12,12 @@ from notesmith.document import Document, labels_of
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Fingerprints
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work, seed_for
+from notesmith.experiment.graph import Cell, Stage, Work, seed_for
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages.common import INFO, describe, read
 from notesmith.files.write import atomic_write_text
 from notesmith.ner.attributes import attributes_in
+from notesmith.results import CorpusCounts
 
 
 class Settings(Config):
@@ -23,6 +25,14 @@ class Settings(Config):
 
     reading: ReadingConfig
     documents: int
+
+
+class Measured(Metrics):
+    """The whole of train, what was drawn of it, and what reading collapsed, skipped or dropped."""
+
+    corpus: CorpusCounts
+    drawn: CorpusCounts
+    reading: dict[str, int]
 
 
 def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: int) -> Cell:
@@ -38,7 +48,7 @@ def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: i
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Draw gold documents; a smaller draw of the same seed is the start of a larger one."""
     corpus = read(work.context.train, work.config.reading)
     n = work.config.documents
@@ -53,10 +63,10 @@ def run(work: Work[Settings]) -> Metrics:
     # The label set is part of the annotation scheme, so a small draw knows all of it.
     info = {"labels": labels_of(corpus.docs), "attributes": list(attributes_in(corpus.docs))}
     atomic_write_text(work.out / INFO, json.dumps(info))
-    return {"corpus": describe(corpus.docs), "drawn": describe(docs), "reading": corpus.counts}
+    return Measured(corpus=describe(corpus.docs), drawn=describe(docs), reading=dict(corpus.counts))
 
 
-STAGE = Stage("draw", version=1, config=Settings, run=run)
+STAGE = Stage("draw", version=1, config=Settings, metrics=Measured, run=run)
 
 
 def out_of_draw_seed(root: int) -> int:

@@ -10,9 +10,11 @@ from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
 from notesmith.experiment.stages.fold import share_of_train
+from notesmith.results import Model
 from notesmith.synthesis.names import propose_names
 
 # A list of names goes on for this many tokens, and four of five proposals are new ones.
@@ -27,6 +29,15 @@ class Settings(Config):
     names: NamesConfig
 
 
+class Measured(Metrics):
+    """Tokens that were sampled, what became of the proposals, and names that stayed."""
+
+    tokens: int
+    proposals: dict[str, int]
+    names: int
+    lm: Model
+
+
 def cell(draw: Draw) -> Cell:
     """Approved new names of a draw."""
     return draw.cell(
@@ -37,7 +48,7 @@ def cell(draw: Draw) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Let the base model propose names, and keep those with the best type scores."""
     gold, terms = gold_in(work), work.context.terms
     if unknown := sorted(terms.keys() - set(labels_in(work))):
@@ -53,12 +64,12 @@ def run(work: Work[Settings]) -> Metrics:
     )
     # Times belong to metrics: equal work leaves equal bytes.
     files.save_names(replace(names, seconds=0.0), work.out)
-    return {
-        "tokens": names.tokens,
-        "proposals": dict(names.counts),
-        "names": sum(len(found) for found in names.names.values()),
-        **about(lm),
-    }
+    return Measured(
+        tokens=names.tokens,
+        proposals=dict(names.counts),
+        names=sum(len(found) for found in names.names.values()),
+        lm=about(lm),
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -78,4 +89,6 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     )
 
 
-STAGE = Stage("names", version=1, config=Settings, run=run, cost=cost, peak="scoring")
+STAGE = Stage(
+    "names", version=1, config=Settings, metrics=Measured, run=run, cost=cost, peak="scoring"
+)

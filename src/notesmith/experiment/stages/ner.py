@@ -9,7 +9,8 @@ from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import History, Metrics
 from notesmith.experiment.stages.common import (
     gold_in,
     info_in,
@@ -18,6 +19,22 @@ from notesmith.experiment.stages.common import (
     words_learnt,
 )
 from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.results import Model
+
+
+class Measured(Metrics):
+    """Word pieces trained on, seconds of training, losses on the way, and what was flattened."""
+
+    tokens: int
+    training_seconds: float
+    history: History
+    flattened: dict[str, int]
+    encoder: Model
+
+    @property
+    def working_seconds(self) -> float:
+        """Seconds of training."""
+        return self.training_seconds
 
 
 def seed_of(draw: Draw, number: int) -> int:
@@ -38,7 +55,7 @@ def cell(draw: Draw, arm: ArmConfig, number: int = 0) -> Cell:
     )
 
 
-def run(work: Work[NerConfig]) -> Metrics:
+def run(work: Work[NerConfig]) -> Measured:
     """Train the student on gold and what the arm adds."""
     from notesmith.ner.train import train_ner
 
@@ -57,16 +74,14 @@ def run(work: Work[NerConfig]) -> Metrics:
         on_progress=work.on_progress,
     )
     result.model.save(work.out / files.MODEL)
-    return {
-        "tokens": result.tokens,
-        "training_seconds": round(result.seconds, 3),
-        "history": list(result.history),
-        "flattened": dict(result.counts),
-        "encoder": {
-            "name": result.model.name,
-            "parameters": sum(p.numel() for p in result.model.model.parameters()),
-        },
-    }
+    n_parameters = sum(p.numel() for p in result.model.model.parameters())
+    return Measured(
+        tokens=result.tokens,
+        training_seconds=round(result.seconds, 3),
+        history=result.history,
+        flattened=dict(result.counts),
+        encoder=Model(name=result.model.name, parameters=n_parameters),
+    )
 
 
 def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) -> NerConfig:
@@ -91,5 +106,12 @@ def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage(
-    "ner", version=1, config=NerConfig, run=run, cost=cost, keeps="first", peak="training"
+    "ner",
+    version=1,
+    config=NerConfig,
+    metrics=Measured,
+    run=run,
+    cost=cost,
+    keeps="first",
+    peak="training",
 )

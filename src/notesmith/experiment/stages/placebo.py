@@ -6,9 +6,10 @@ from notesmith.augmentation.shuffle import shuffle_labels
 from notesmith.config import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source
-from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
+from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
 from notesmith.experiment.stages import filtered
-from notesmith.experiment.stages.common import keep_made
+from notesmith.experiment.stages.common import Made, keep_made
+from notesmith.findings import MadeSource
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -16,11 +17,19 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
     return draw.cell(STAGE, NoConfig(), inputs={"made": filtered.cell(draw, arm)})
 
 
-def run(work: Work[NoConfig]) -> Metrics:
+def run(work: Work[NoConfig]) -> Made:
     """Shuffle the labels."""
     made = files.load_docs(work.inputs["made"])
     return keep_made(work, shuffle_labels(made, seed=work.seed))
 
 
-STAGE = Stage("synthetic-shuffled-labels", version=1, config=NoConfig, run=run)
-SOURCE = Source(STAGE.name, cell, by="generator")
+STAGE = Stage("synthetic-shuffled-labels", version=1, config=NoConfig, metrics=Made, run=run)
+SOURCE = Source(
+    MadeSource(
+        name=STAGE.name,
+        words="the generator's text with its labels shuffled (a placebo)",
+        by="generator",
+        is_placebo=True,
+    ),
+    cell,
+)

@@ -8,9 +8,10 @@ from notesmith.config import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
-from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
+from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
 from notesmith.experiment.stages import filtered, ner, sample
-from notesmith.experiment.stages.common import keep_made
+from notesmith.experiment.stages.common import Made, keep_made
+from notesmith.findings import MadeSource
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -19,7 +20,7 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
     return draw.cell(STAGE, NoConfig(), inputs=inputs)
 
 
-def run(work: Work[NoConfig]) -> Metrics:
+def run(work: Work[NoConfig]) -> Made:
     """Label the text with the student."""
     from notesmith.ner.model import load_ner
 
@@ -38,5 +39,14 @@ def cost(config: NoConfig, cell: Cell, facts: CorpusStats) -> Amount:
     return Amount(read=asked * facts.train.written.mean, students=1)
 
 
-STAGE = Stage("relabelled", version=1, config=NoConfig, run=run, cost=cost, peak="predicting")
-SOURCE = Source("synthetic-relabelled", cell, by="generator")
+STAGE = Stage(
+    "relabelled", version=1, config=NoConfig, metrics=Made, run=run, cost=cost, peak="predicting"
+)
+SOURCE = Source(
+    MadeSource(
+        name="synthetic-relabelled",
+        words="the generator's text, labelled by the student of gold alone",
+        by="generator",
+    ),
+    cell,
+)

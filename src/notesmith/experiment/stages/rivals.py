@@ -11,21 +11,25 @@ from notesmith.config import ArmConfig, AugmentConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.stages import names
-from notesmith.experiment.stages.common import gold_in, keep_made
+from notesmith.experiment.stages.common import Made, gold_in, keep_made
+from notesmith.findings import MadeSource
 
-Run = Callable[[Work[AugmentConfig]], Metrics]
+Run = Callable[[Work[AugmentConfig]], Made]
+
+# Dai and Adel (2020) compare these rules for named entity recognition.
+_CITED = "dai2020augmentation"
 
 
-def replaced(work: Work[AugmentConfig]) -> Metrics:
+def replaced(work: Work[AugmentConfig]) -> Made:
     """Mention replacement with gold names."""
     gold = gold_in(work)
     docs = replace_mentions(gold, gold_names(gold), config=work.config, seed=work.seed)
     return keep_made(work, docs)
 
 
-def replaced_proposed(work: Work[AugmentConfig]) -> Metrics:
+def replaced_proposed(work: Work[AugmentConfig]) -> Made:
     """Mention replacement in which a share of the names are proposed ones.
 
     The copies that use proposed names and those that use gold names are apart, so that the share
@@ -56,39 +60,58 @@ def _mixed(known: Sequence[str], proposed: Sequence[str], ratio: float) -> tuple
     return (*old, *new)
 
 
-def tokens_replaced(work: Work[AugmentConfig]) -> Metrics:
+def tokens_replaced(work: Work[AugmentConfig]) -> Made:
     """Words redrawn among those seen under the same tag (label-wise token replacement)."""
     return _changed(work, replace_tokens)
 
 
-def shuffled(work: Work[AugmentConfig]) -> Metrics:
+def shuffled(work: Work[AugmentConfig]) -> Made:
     """Words shuffled within segments."""
     return _changed(work, shuffle_segments)
 
 
-def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -> Metrics:
+def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -> Made:
     return keep_made(work, change(gold_in(work), config=work.config, seed=work.seed))
 
 
 def _rival(
-    name: str, run: Run, *reads: str, with_names: bool = False
-) -> tuple[Stage[AugmentConfig], Source]:
+    name: str, run: Run, words: str, *reads: str, with_names: bool = False
+) -> tuple[Stage[AugmentConfig, Made], Source]:
     """The stage ``name`` that reads fields ``reads`` of [augment], and the source that it makes."""
-    stage = Stage(name, version=1, config=AugmentConfig, run=run)
+    stage = Stage(name, version=1, config=AugmentConfig, metrics=Made, run=run)
 
     def cell(draw: Draw, arm: ArmConfig) -> Cell:
         config = AugmentConfig(**draw.config.augment.model_dump(include={"copies", *reads}))
         inputs = {"gold": draw.gold, **({"names": names.cell(draw)} if with_names else {})}
         return draw.cell(stage, config, inputs=inputs)
 
-    return stage, Source(name, cell, by="proposals" if with_names else "rules")
+    facts = MadeSource(
+        name=name, words=words, by="proposals" if with_names else "rules", cites=(_CITED,)
+    )
+    return stage, Source(facts, cell)
 
 
-REPLACED, REPLACED_SOURCE = _rival("replaced", replaced, "replace_ratio")
-PROPOSED, PROPOSED_SOURCE = _rival(
-    "replaced-proposed", replaced_proposed, "replace_ratio", "proposed_ratio", with_names=True
+REPLACED, REPLACED_SOURCE = _rival(
+    "replaced",
+    replaced,
+    "copies of it whose mentions were replaced by other gold mentions of the label",
+    "replace_ratio",
 )
-TOKENS, TOKENS_SOURCE = _rival("lwtr", tokens_replaced, "token_ratio")
-SHUFFLED, SHUFFLED_SOURCE = _rival("shuffled", shuffled, "shuffle_ratio")
+PROPOSED, PROPOSED_SOURCE = _rival(
+    "replaced-proposed",
+    replaced_proposed,
+    "copies of it whose mentions were replaced, by proposed names too",
+    *("replace_ratio", "proposed_ratio"),
+    with_names=True,
+)
+TOKENS, TOKENS_SOURCE = _rival(
+    "lwtr",
+    tokens_replaced,
+    "copies of it with words redrawn among those seen under the same tag",
+    "token_ratio",
+)
+SHUFFLED, SHUFFLED_SOURCE = _rival(
+    "shuffled", shuffled, "copies of it with words shuffled within segments", "shuffle_ratio"
+)
 STAGES = (REPLACED, PROPOSED, TOKENS, SHUFFLED)
 SOURCES = (REPLACED_SOURCE, PROPOSED_SOURCE, TOKENS_SOURCE, SHUFFLED_SOURCE)

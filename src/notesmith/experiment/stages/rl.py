@@ -6,7 +6,8 @@ from notesmith.config import Config, GrpoConfig, LmConfig, RlConfig, SampleConfi
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import History, Metrics
 from notesmith.experiment.stages import committee, names, sft
 from notesmith.experiment.stages.committee import Rewarding, judges_of
 from notesmith.experiment.stages.common import gold_in, labels_in, load_tuned
@@ -25,6 +26,28 @@ class Settings(Config):
     rewarding: Rewarding
     generation: GenerationConfig
     lm: LmConfig
+
+
+class Measured(Metrics):
+    """Tokens trained on and sampled, and how the generator learnt.
+
+    ``stopped`` names what collapsed, if anything; step 0 of ``history`` is the fine-tuned model.
+    """
+
+    tokens: int
+    sampled_tokens: int
+    training_seconds: float
+    method: str
+    placebo: bool
+    steps: int
+    best_step: int
+    stopped: str | None
+    history: History
+
+    @property
+    def working_seconds(self) -> float:
+        """Seconds of learning, with sampling and rewards."""
+        return self.training_seconds
 
 
 def cell(draw: Draw, rl: RlConfig) -> Cell:
@@ -51,7 +74,7 @@ def cell(draw: Draw, rl: RlConfig) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Let the fine-tuned generator learn from rewards; an interrupted run goes on."""
     gold, config = gold_in(work), work.config
     reward = config.rewarding.reward
@@ -70,17 +93,17 @@ def run(work: Work[Settings]) -> Metrics:
         work=work.scratch / "states",
         on_progress=work.on_progress,
     )
-    return {
-        "tokens": result.tokens,
-        "sampled_tokens": result.sampled_tokens,
-        "training_seconds": round(result.seconds, 3),
-        "method": config.rl.method,
-        "placebo": config.rl.placebo,
-        "steps": result.n_steps,
-        "best_step": result.best_step,
-        "stopped": result.stopped,
-        "history": list(result.history),
-    }
+    return Measured(
+        tokens=result.tokens,
+        sampled_tokens=result.sampled_tokens,
+        training_seconds=round(result.seconds, 3),
+        method=config.rl.method,
+        placebo=config.rl.placebo,
+        steps=result.n_steps,
+        best_step=result.best_step,
+        stopped=result.stopped,
+        history=result.history,
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -111,4 +134,13 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     )
 
 
-STAGE = Stage("rl", version=3, config=Settings, run=run, cost=cost, keeps="first", peak="rewarding")
+STAGE = Stage(
+    "rl",
+    version=3,
+    config=Settings,
+    metrics=Measured,
+    run=run,
+    cost=cost,
+    keeps="first",
+    peak="rewarding",
+)

@@ -11,7 +11,8 @@ from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import committee, names, rl, sft
 from notesmith.experiment.stages.committee import Rewarding, judges_of
 from notesmith.experiment.stages.common import (
@@ -51,6 +52,20 @@ class Settings(Config):
     rewarding: Rewarding | None = None
 
 
+class Measured(Metrics):
+    """Tokens and seconds of sampling; texts asked for, and those of an earlier attempt."""
+
+    tokens: int
+    sampling_seconds: float
+    asked: int
+    resumed: int
+
+    @property
+    def working_seconds(self) -> float:
+        """Seconds of sampling."""
+        return self.sampling_seconds
+
+
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
     """What the arm's generator writes."""
     config, outside = draw.config, draw.outside
@@ -87,7 +102,7 @@ def times(value: float | None, amount: float) -> float | None:
     return None if value is None else value * amount
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Let the generator write what was planned; an interrupted run goes on."""
     gold, labels, config = gold_in(work), labels_in(work), work.config
     annotator = None
@@ -123,12 +138,12 @@ def run(work: Work[Settings]) -> Metrics:
         server=_server(work),
     )
     files.save_candidates(output.candidates, work.out)
-    return {
-        "tokens": output.tokens,
-        "sampling_seconds": output.seconds,
-        "asked": len(output.candidates),
-        "resumed": n_before,
-    }
+    return Measured(
+        tokens=output.tokens,
+        sampling_seconds=output.seconds,
+        asked=len(output.candidates),
+        resumed=n_before,
+    )
 
 
 def _server(work: Work[Settings]) -> ServerBackend | None:
@@ -190,4 +205,6 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     return Amount(words, trained, 0.0, learnt, read, lms, students)
 
 
-STAGE = Stage("sample", version=3, config=Settings, run=run, cost=cost, peak="sampling")
+STAGE = Stage(
+    "sample", version=3, config=Settings, metrics=Measured, run=run, cost=cost, peak="sampling"
+)

@@ -17,10 +17,10 @@ from notesmith.evaluate.scores import (
     score_cell,
 )
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.contents import METRICS
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
+from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import fold, ner
 from notesmith.experiment.stages.common import (
     PREDICTIONS,
@@ -34,6 +34,7 @@ from notesmith.experiment.stages.common import (
 from notesmith.experiment.stages.gold import not_out_of_draw, out_of_draw_seed, sampled
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import OUT_OF_DRAW
+from notesmith.results import CorpusCounts
 
 _READ_SECONDS = 0.003
 
@@ -69,6 +70,20 @@ class Settings(Config):
 
     scored: ScoredDocuments
     attributes: tuple[str, ...] = ()
+
+
+class Measured(Metrics):
+    """Strict F1 in points on the documents of a split, and how many these are."""
+
+    split: str
+    f1: float
+    corpus: CorpusCounts
+
+
+class Pooled(Measured):
+    """The F1 of all students together, and of each."""
+
+    f1_of_students: tuple[float, ...]
 
 
 def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
@@ -155,7 +170,7 @@ def _predict(work: Work[Settings], docs: Sequence[Document]) -> list[Document]:
     return model.predict(docs, on_progress=work.on_progress)
 
 
-def run(work: Work[Settings], predict: Predict = _predict) -> Metrics:
+def run(work: Work[Settings], predict: Predict = _predict) -> Measured:
     """Predict the documents of a split and count; the only stage that a test document reaches.
 
     So do the labels of train documents outside the draw. Their score stands over all of train, with
@@ -184,26 +199,25 @@ def run(work: Work[Settings], predict: Predict = _predict) -> Metrics:
         doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
     }
     atomic_write_text(work.out / PREDICTIONS, json.dumps(spans))
-    return {"split": split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
+    return Measured(split=split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
 
 
-def pool(work: Work[NoConfig]) -> Metrics:
+def pool(work: Work[NoConfig]) -> Pooled:
     """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
     folders = list(texts_of(work.inputs).values())
     found = [load_scores(folder) for folder in folders]
     scores = add_students(found)
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
-    first = json.loads((folders[0] / METRICS).read_text(encoding="utf-8"))
-    return {
-        "split": scores.split,
-        "f1": round(100 * scores.f1, 3),
-        "f1_of_students": [round(100 * cell.f1, 3) for cell in found],
-        "corpus": first["corpus"],
-    }
+    return Pooled(
+        split=scores.split,
+        f1=round(100 * scores.f1, 3),
+        f1_of_students=tuple(round(100 * cell.f1, 3) for cell in found),
+        corpus=Measured.read(folders[0]).corpus,
+    )
 
 
-def gather(work: Work[NoConfig]) -> Metrics:
+def gather(work: Work[NoConfig]) -> Measured:
     """Put the scores of the folds together: one over all documents."""
     docs = gold_in(work)
     folds: list[tuple[list[str], CellScores]] = []
@@ -221,7 +235,7 @@ def gather(work: Work[NoConfig]) -> Metrics:
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     in_order = {doc.id: predicted[doc.id] for doc in docs}
     atomic_write_text(work.out / PREDICTIONS, json.dumps(in_order))
-    return {"split": scores.split, "f1": round(100 * scores.f1, 3), "corpus": describe(docs)}
+    return Measured(split=scores.split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -238,10 +252,17 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage(
-    "score", version=1, config=Settings, run=run, cost=cost, text_free=True, peak="predicting"
+    "score",
+    version=1,
+    config=Settings,
+    metrics=Measured,
+    run=run,
+    cost=cost,
+    text_free=True,
+    peak="predicting",
 )
-POOL = Stage("pool", version=2, config=NoConfig, run=pool, text_free=True)
-GATHER = Stage("gather", version=1, config=NoConfig, run=gather, text_free=True)
+POOL = Stage("pool", version=2, config=NoConfig, metrics=Pooled, run=pool, text_free=True)
+GATHER = Stage("gather", version=1, config=NoConfig, metrics=Measured, run=gather, text_free=True)
 
 
 def is_score(cell: Cell) -> bool:

@@ -10,9 +10,11 @@ from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.metrics import History, Metrics
 from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
 from notesmith.experiment.stages.fold import share_of_train
+from notesmith.results import Model
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.generate import run_sft
 
@@ -23,6 +25,16 @@ class Settings(Config):
     lm: LmConfig
     sft: SftConfig
     prompt: PromptConfig
+
+
+class Measured(Metrics):
+    """Tokens trained on, steps, the step that was kept, and losses on the way."""
+
+    tokens: int
+    steps: int
+    best_step: int
+    history: History
+    lm: Model
 
 
 def cell(draw: Draw) -> Cell:
@@ -36,7 +48,7 @@ def cell(draw: Draw) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Measured:
     """Fine-tune the base model on gold and its mention-replaced copies."""
     gold, config = gold_in(work), work.config
     if unknown := sorted(config.prompt.label_descriptions.keys() - set(labels_in(work))):
@@ -62,13 +74,13 @@ def run(work: Work[Settings]) -> Metrics:
         seed=work.seed,
         on_progress=work.on_progress,
     )
-    return {
-        "tokens": result.tokens,
-        "steps": result.n_steps,
-        "best_step": result.best_step,
-        "history": list(result.history),
-        **described,
-    }
+    return Measured(
+        tokens=result.tokens,
+        steps=result.n_steps,
+        best_step=result.best_step,
+        history=result.history,
+        lm=described,
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -81,4 +93,13 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     return Amount(trained=trained + words * dev * n_looks * FORWARD, lms=1, saved_lms=1)
 
 
-STAGE = Stage("sft", version=2, config=Settings, run=run, cost=cost, keeps="first", peak="tuning")
+STAGE = Stage(
+    "sft",
+    version=2,
+    config=Settings,
+    metrics=Measured,
+    run=run,
+    cost=cost,
+    keeps="first",
+    peak="tuning",
+)

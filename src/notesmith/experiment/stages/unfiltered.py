@@ -6,11 +6,12 @@ from notesmith.config import ArmConfig, Config
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.stages import sample
-from notesmith.experiment.stages.common import gold_in, keep_made
+from notesmith.experiment.stages.common import Made, gold_in, keep_made
 from notesmith.experiment.stages.filtered import unit_of
 from notesmith.filters.run import kept_at_most
+from notesmith.findings import MadeSource
 
 
 class Settings(Config):
@@ -29,7 +30,7 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
     )
 
 
-def run(work: Work[Settings]) -> Metrics:
+def run(work: Work[Settings]) -> Made:
     """Keep all text that parses."""
     candidates = files.load_candidates(work.inputs["candidates"])
     parsed = [c.result for c in candidates if isinstance(c.result, Document)]
@@ -37,5 +38,10 @@ def run(work: Work[Settings]) -> Metrics:
     return keep_made(work, parsed[:limit])
 
 
-STAGE = Stage("unfiltered", version=1, config=Settings, run=run)
-SOURCE = Source("synthetic-unfiltered", cell, by="generator")
+STAGE = Stage("unfiltered", version=1, config=Settings, metrics=Made, run=run)
+SOURCE = Source(
+    MadeSource(
+        name="synthetic-unfiltered", words="the generator's text, unfiltered", by="generator"
+    ),
+    cell,
+)

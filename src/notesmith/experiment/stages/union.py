@@ -9,8 +9,8 @@ from dataclasses import replace
 from notesmith.config import Config
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, NoConfig, Stage, Work
-from notesmith.experiment.stages.common import keep_made
+from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
+from notesmith.experiment.stages.common import Made, keep_made
 
 
 class Settings(Config):
@@ -27,7 +27,7 @@ def cell(draw: Draw, parts: Sequence[Cell], *, arm: str) -> Cell:
     return draw.cell(THIN, config, inputs={"made": whole}, seed=0, arm=arm)
 
 
-def run(work: Work[NoConfig]) -> Metrics:
+def run(work: Work[NoConfig]) -> Made:
     """The text of all folds, one of each in turn; ids say which fold made them."""
     folds = [
         [replace(doc, id=f"{name}/{doc.id}") for doc in files.load_docs(folder)]
@@ -37,7 +37,7 @@ def run(work: Work[NoConfig]) -> Metrics:
     return keep_made(work, [doc for row in rows for doc in row if doc is not None])
 
 
-def thin(work: Work[Settings]) -> Metrics:
+def thin(work: Work[Settings]) -> Made:
     """As much of the union a gold document as each fold's students had.
 
     ``n`` folds made what ``n - 1`` times all gold would have asked for: each saw all but one fold.
@@ -46,5 +46,5 @@ def thin(work: Work[Settings]) -> Metrics:
     return keep_made(work, docs[: round(len(docs) / (work.config.folds - 1))])
 
 
-STAGE = Stage("union", version=1, config=NoConfig, run=run)
-THIN = Stage("thin", version=1, config=Settings, run=thin)
+STAGE = Stage("union", version=1, config=NoConfig, metrics=Made, run=run)
+THIN = Stage("thin", version=1, config=Settings, metrics=Made, run=thin)

@@ -15,19 +15,23 @@ import torch
 from torch import Tensor
 
 from notesmith.config import RlConfig, SampleConfig
+from notesmith.errors import StageError
 from notesmith.lm.constrain import Forbidden, forbidden_along
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.rl.objectives.grpo import kl_terms
 from notesmith.lm.rl.run import LORA, Run, seed_at
 from notesmith.lm.rollout import Rollout
 from notesmith.lm.sample import sample
-from notesmith.lm.samples import Constraints, SampleResult
+from notesmith.lm.samples import Constraints, Sample, SampleResult
 from notesmith.lm.training.batches import Row, parts_for
 from notesmith.lm.training.loop import autocast, multiplies_bf16
 from notesmith.lm.training.lora import add_lora, folder_weights, plain_model
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.vllm import VllmBackend
+
+# Stands for a completion that another process draws.
+_ELSEWHERE = Sample(-1, "", (), ended=False)
 
 
 class TrainedPolicy:
@@ -52,7 +56,9 @@ class TrainedPolicy:
         else:
             self.model = copy.deepcopy(lm.model).to(torch.float32)
             self._sampler = replace(lm, model=self.model)
-        self._vllm = _vllm(lm, run.config) if run.config.rollouts == "vllm" else None
+        if (with_vllm := run.config.rollouts == "vllm") and run.processes.n > 1:
+            raise StageError('rl.rollouts = "vllm" is for one process; with several take "own"')
+        self._vllm = _vllm(lm, run.config) if with_vllm else None
         # What is drawn and what is learnt from must be the same policy.
         for module in self.model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -61,13 +67,25 @@ class TrainedPolicy:
     def sample(
         self, prompts: Sequence[str], config: SampleConfig, *, seed: int, constraint: Constraints
     ) -> SampleResult:
-        """Completions of the policy as it is now; see ``notesmith.lm.sample.sample``."""
+        """Completions of the policy as it is now; see ``notesmith.lm.sample.sample``.
+
+        Each process draws its share.
+        """
         if self._vllm is not None:
             self._vllm.load_weights(self.weights())
             return self._vllm.sample(prompts, config, seed=seed, constraint=constraint)
         if self._run.config.lora_rank:
             self._sampler.model.load_state_dict(self.weights(), strict=False)
-        return sample(self._sampler, prompts, config, seed=seed, constraint=constraint)
+        processes = self._run.processes
+        mine = processes.share(len(prompts))
+        others = {i: _ELSEWHERE for i in range(len(prompts)) if i not in mine}
+        drawn = sample(
+            self._sampler, prompts, config, seed=seed, constraint=constraint, finished=others
+        )
+        own = replace(drawn, samples=drawn.samples[mine.start : mine.stop])
+        found = processes.gathered([own])
+        samples = tuple(chain.from_iterable(one.samples for one in found))
+        return SampleResult(samples, sum(one.tokens for one in found), drawn.seconds)
 
     def weights(self) -> dict[str, Tensor]:
         """Copy of the weights as they would be saved."""

@@ -24,6 +24,7 @@ from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout
 from notesmith.lm.samples import Constraints, SampleResult
 from notesmith.lm.training.loop import multiplies_bf16
+from notesmith.lm.training.processes import Processes
 from notesmith.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Run:
     on_progress: OnProgress
     drift: DriftFunction | None
     memory: RewardState | None
+    processes: Processes
     history: list[dict[str, float]] = field(init=False, default_factory=list)
     n_steps: int = field(init=False, default=0)
     best_step: int = field(init=False, default=0)
@@ -203,7 +205,9 @@ class Run:
             Rollout(prompt, s.text, s.token_ids, s.ended)
             for prompt, s in zip(rows, found.samples, strict=True)
         )
-        rewards = check_rewards(self.reward(rollouts), len(rollouts))
+        rewards = self.processes.from_main(
+            lambda: check_rewards(self.reward(rollouts), len(rollouts))
+        )
         if self.config.placebo:
             order = np.random.default_rng([self.seed, PLACEBO, stream, step])
             rewards = tuple(rewards[i] for i in order.permutation(len(rewards)))
@@ -211,8 +215,8 @@ class Run:
 
     def record(self, step: int, drawn: Drawn, more: Mapping[str, float]) -> None:
         """Put the means of what was drawn into the history."""
-        row = {"step": float(step), **drawn.means(), **more, **self._drifts(drawn.rollouts)}
-        self.history.append(row)
+        drifts = self.processes.from_main(lambda: self._drifts(drawn.rollouts))
+        self.history.append({"step": float(step), **drawn.means(), **more, **drifts})
 
     def look(self, step: int, policy: Policy) -> None:
         """Measure on held-out prompts; keep the weights if they are the best, stop a collapse.
@@ -225,7 +229,13 @@ class Run:
             return
         with self._same_memory():
             drawn = self._draw(policy, held_out, 1, HELD_OUT, 0)
-        means = {**drawn.means(), **self._drifts(drawn.rollouts), "kl": policy.kl(drawn.rollouts)}
+        means = self.processes.from_main(
+            lambda: {
+                **drawn.means(),
+                **self._drifts(drawn.rollouts),
+                "kl": policy.kl(drawn.rollouts),
+            }
+        )
         found = {f"held_out_{name}": value for name, value in means.items()}
         self.history.append({"step": float(step), **found})
         self.baseline = self.baseline or found

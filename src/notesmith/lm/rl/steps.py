@@ -35,7 +35,11 @@ def learn(run: Run, policy: TrainedPolicy, work: Path | None) -> None:
 
     States to resume from go to ``work``.
     """
-    state = load_state(work, run.key) if work is not None else None
+    state = None
+    if work is not None:
+        # A damaged state is deleted by the first that meets it.
+        with run.processes.main_first():
+            state = load_state(work, run.key)
     if state is None:
         run.look(0, policy)
     else:
@@ -60,7 +64,7 @@ class Session:
 
     def save(self, **more: Any) -> None:
         """Write a state, if there is a place for it."""
-        if self.work is not None:
+        if self.work is not None and self.run.processes.is_main:
             own = {"key": self.run.key, "run": self.run.state(), "policy": self.policy.trained()}
             save_state(self.work, {**own, **more})
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from notesmith.config import RlConfig
 from notesmith.errors import StageError
-from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.rl.policy import policy_of
 from notesmith.lm.rl.run import DriftFunction, RewardState, Run
@@ -23,6 +22,7 @@ from notesmith.lm.rl.steps import learn
 from notesmith.lm.rollout import RewardFunction
 from notesmith.lm.samples import Constraints
 from notesmith.lm.training.checkpoints import clear_states
+from notesmith.lm.training.processes import Processes
 from notesmith.lm.training.sft import global_random_state
 from notesmith.progress import OnProgress, silent
 
@@ -69,6 +69,10 @@ def train_rl(
 
     ``lm`` itself is left as it was; it is the reference that KL and preferences are measured from.
 
+    Several processes of one machine (see ``notesmith.lm.training.processes``) are given the same
+    arguments and return the same result. Each draws a share of the completions. The main one alone
+    calls ``reward``, ``drift`` and ``on_progress``, keeps the reward's memory, and writes.
+
     Args:
         lm: the fine-tuned model.
         prompts: what completions are drawn for.
@@ -89,22 +93,24 @@ def train_rl(
 
     Raises:
         StageError: no prompts, a reward that is not a number or not one a completion, a state of
-            another run in ``work``, a loss that is not a number.
+            another run in ``work``, a loss that is not a number, vLLM with several processes.
         MissingExtraError: accelerate or PEFT is absent.
     """
     if not prompts:
         raise StageError("no prompts to draw completions for")
+    processes = Processes.at(lm.device)
     run = Run(
-        lm, (*prompts, *held_out), len(prompts), reward, config, seed, constraint, on_progress,
-        drift, reward_state,
+        lm, (*prompts, *held_out), len(prompts), reward, config, seed, constraint,
+        on_progress if processes.is_main else silent, drift, reward_state, processes,
     )  # fmt: skip
-    with atomic_folder(out) as temp, global_random_state():
+    with processes.folder(out) as temp, global_random_state(lm.device):
         with policy_of(run) as policy:
             learn(run, policy, work)
-        write_model_folder(lm, temp, weights=run.best_weights)
-    if work is not None:
+        if temp is not None:
+            write_model_folder(lm, temp, weights=run.best_weights)
+    if work is not None and processes.is_main:
         clear_states(work)
-    return RlResult(
+    result = RlResult(
         out,
         run.n_steps,
         run.best_step,
@@ -114,3 +120,4 @@ def train_rl(
         run.seconds,
         run.stopped,
     )
+    return processes.from_main(lambda: result)

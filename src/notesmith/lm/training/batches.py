@@ -19,6 +19,7 @@ from torch import Tensor
 
 from notesmith.lm.constrain import Forbidden, joined
 from notesmith.lm.score import part_tokens, project
+from notesmith.lm.training.processes import Processes
 
 # Models whose attention takes a mask of any shape as it is given.
 _PACKED = frozenset({"gemma3_text", "llama", "mistral", "qwen3"})
@@ -90,12 +91,15 @@ def parts_for(
 ) -> list[Part]:
     """Divide ``rows`` into packs, or padded parts, of as many tokens as ``model`` takes together.
 
-    A row that is longer stands alone. ``forbidden`` tells of each row what its completion tokens
-    could not have been.
+    Where several processes train, a part is no more than a process's share. A row that is longer
+    stands alone. ``forbidden`` tells of each row what its completion tokens could not have been.
     """
     if not _takes_packs(model, max(len(row.ids) for row in rows)):
         return padded_parts(model, rows, pad_id=pad_id, forbidden=forbidden)
-    packs = list(_filled(rows, part_tokens(model)))
+    # As they count in a pack: each prompt once, a completion's last token not.
+    n_prompts = sum(len(prompt) for prompt in {row.prompt for row in rows})
+    whole = n_prompts + sum(row.n_completion - 1 for row in rows)
+    packs = list(_filled(rows, _tokens_of_a_part(model, whole)))
     return [_packed(rows, numbers, _rules(forbidden, numbers)) for numbers in packs]
 
 
@@ -113,14 +117,19 @@ def padded_parts(
     """
     lengths = np.array([len(row.ids) for row in rows]).reshape(-1, together).max(axis=1)
     order = np.argsort(-lengths, kind="stable")
+    tokens = _tokens_of_a_part(model, int(lengths.max()) * len(rows))
     parts: list[Part] = []
     while len(order):
-        n = max(1, part_tokens(model) // (int(lengths[order[0]]) * together))
+        n = max(1, tokens // (int(lengths[order[0]]) * together))
         numbers = [int(i) * together + k for i in order[:n] for k in range(together)]
         own = tuple(rows[i] for i in numbers)
         parts.append(Padded(tuple(numbers), own, pad_id, _rules(forbidden, numbers)))
         order = order[n:]
     return parts
+
+
+def _tokens_of_a_part(model: Any, whole: int) -> int:
+    return min(part_tokens(model), -(-whole // Processes.at(model.device).n))
 
 
 def _rules(forbidden: Sequence[Forbidden] | None, numbers: Sequence[int]) -> Forbidden | None:

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel, has_bf16
-from notesmith.lm.source import require
 from notesmith.lm.training.batches import Batch, Loss
 from notesmith.lm.training.lora import plain_model
+from notesmith.lm.training.processes import Processes
 
 # The norm that gradients are scaled down to.
 _CLIP_NORM = 1.0
@@ -54,8 +53,8 @@ def train(
     """Take a step for each batch, and yield it once the weights have changed.
 
     A batch is asked for when the step before it is over, so it may be drawn from ``model`` itself.
-    Under ``accelerate launch`` the parts of a batch are dealt out to the processes, which must all
-    be given the same batches; the gradients are summed, so each process takes the same step.
+    Of several processes (see ``processes``) each is given the same batches and takes a share of
+    their parts; the gradients are summed, so each takes the same step.
 
     Args:
         model: a transformers model, perhaps with LoRA layers. It is trained in place.
@@ -70,10 +69,10 @@ def train(
         MissingExtraError: accelerate is absent.
     """
     plain = plain_model(model)
-    on_cpu = plain.device.type == "cpu"
-    processes = require("accelerate", "models").Accelerator(cpu=on_cpu, mixed_precision="no")
-    mine = slice(processes.process_index, None, processes.num_processes)
+    processes = Processes.at(plain.device)
+    mine = slice(processes.index, None, processes.n)
     trained = [p for group in optimizer.param_groups for p in group["params"]]
+    processes.equalise(trained)
     optimizer.zero_grad()
     with _recomputing(model):
         for number, batch in enumerate(batches, start=first):
@@ -85,14 +84,9 @@ def train(
                     loss = batch.loss(plain, part)
                     loss.value.backward()
                     losses.append(Loss(loss.value.detach(), loss.means))
-            found = _summed(losses, plain.device)
-            if processes.num_processes > 1:
-                found = processes.reduce(found)
-                for parameter in trained:
-                    own = parameter.grad
-                    own = torch.zeros_like(parameter) if own is None else own
-                    parameter.grad = processes.reduce(own)
-            if not math.isfinite(found["loss"]):
+            means = processes.sums(_summed(losses, plain.device))
+            processes.sum_gradients(trained)
+            if not math.isfinite(means["loss"]):
                 # A step on it would ruin the weights.
                 raise StageError(
                     f"the loss is no number at step {number + 1}: lower the learning rate"
@@ -102,17 +96,17 @@ def train(
                 group["lr"] = rate(number)
             optimizer.step()
             optimizer.zero_grad()
-            means = {name: float(value) for name, value in found.items()}
             yield Step(number + 1, means.pop("loss"), float(norm), batch.n_tokens, means)
 
 
-def _summed(losses: Sequence[Loss], device: torch.device) -> dict[str, Tensor]:
+def _summed(losses: Sequence[Loss], device: torch.device) -> dict[str, float]:
     zero = torch.zeros((), device=device)
     names = {name for loss in losses for name in loss.means}
-    return {
+    sums = {
         "loss": sum((loss.value for loss in losses), zero),
         **{name: sum((loss.means[name] for loss in losses), zero) for name in sorted(names)},
     }
+    return {name: float(value) for name, value in sums.items()}
 
 
 def adamw(model: Any, state: Mapping[str, Any] | None = None) -> torch.optim.Optimizer:

@@ -22,7 +22,6 @@ from transformers import PreTrainedModel
 
 from notesmith.config import SftConfig
 from notesmith.errors import StageError
-from notesmith.files.write import atomic_folder
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.training.batches import Batch, Loss, Part, Row, order_by_length, padded_parts
 from notesmith.lm.training.loop import (
@@ -33,6 +32,7 @@ from notesmith.lm.training.loop import (
     train,
 )
 from notesmith.lm.training.lora import add_lora, folder_weights, plain_model, remove_lora
+from notesmith.lm.training.processes import Processes
 from notesmith.progress import OnProgress, Progress, silent
 
 # Steps whose mean loss makes one entry of the history.
@@ -91,6 +91,9 @@ def train_sft(
     mean of the text's. Forty spare tokens are nearly the same vector, and a few hundred steps do
     not part them.
 
+    Several processes of one machine (see ``notesmith.lm.training.processes``) are given the same
+    arguments and return the same result. The main one measures dev, reports progress and writes.
+
     Raises:
         StageError: nothing to train on, an example is longer than the model's context, or the
             loss is not a number.
@@ -100,23 +103,21 @@ def train_sft(
         raise StageError("no examples to fine-tune on")
     lm = replace(lm, chat=bool(lm.tokenizer.chat_template))
     rows, dev_rows = encode_examples(lm, examples), encode_examples(lm, dev)
-    with atomic_folder(out) as temp, global_random_state(), _trainable(lm, config) as model:
+    processes, random_state = Processes.at(lm.device), global_random_state(lm.device)
+    with processes.folder(out) as temp, random_state, _trainable(lm, config) as model:
         _begin(model, lm, begin_as or {})
         if config.lora_rank:
             model = add_lora(model, config.lora_rank, seed=seed)
-        run = _Run(lm, model, dev_rows, config.patience)
-        _fit(run, rows, config, seed=seed, on_progress=on_progress)
+        run = _Run(lm, model, dev_rows, config.patience, processes)
+        tell = on_progress if processes.is_main else silent
+        _fit(run, rows, config, seed=seed, on_progress=tell)
         if run.best_weights is None:
             run.best_step, run.best_weights = run.n_steps, folder_weights(model, lm.model.dtype)
-        write_model_folder(lm, temp, weights=run.best_weights)
-    return SftResult(
-        out,
-        run.n_steps,
-        run.best_step,
-        tuple(run.history),
-        run.tokens,
-        run.seconds,
-    )
+        if temp is not None:
+            write_model_folder(lm, temp, weights=run.best_weights)
+    history = tuple(run.history)
+    result = SftResult(out, run.n_steps, run.best_step, history, run.tokens, run.seconds)
+    return processes.from_main(lambda: result)
 
 
 @dataclass(eq=False)
@@ -127,6 +128,7 @@ class _Run:
     model: Any
     dev: Sequence[Row]
     patience: int
+    processes: Processes
     n_steps: int = 0
     tokens: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -139,6 +141,17 @@ class _Run:
 
     def evaluate(self, batch_size: int) -> bool:
         """Measure the loss of dev and keep the best weights; False where it is time to stop."""
+        loss = self.processes.from_main(lambda: self._dev_loss(batch_size))
+        self.history.append({"step": self.n_steps, "dev_loss": loss})
+        if loss < self.best_loss:
+            self.best_loss, self.best_step, self.n_worse = loss, self.n_steps, 0
+            self.best_weights = folder_weights(self.model, self.lm.model.dtype)
+        else:
+            self.n_worse += 1
+        return self.n_worse < self.patience
+
+    def _dev_loss(self, batch_size: int) -> float:
+        """Negative log-likelihood of a completion token of dev, in nats."""
         model = plain_model(self.model)
         model.eval()
         total, n = 0.0, max(1, sum(row.n_completion for row in self.dev))
@@ -147,14 +160,7 @@ class _Run:
                 rows = self.dev[first : first + batch_size]
                 for part in padded_parts(model, rows, pad_id=self.lm.pad_id):
                     total -= float(part.log_probs(model, 1.0).sum())
-        loss = total / n
-        self.history.append({"step": self.n_steps, "dev_loss": loss})
-        if loss < self.best_loss:
-            self.best_loss, self.best_step, self.n_worse = loss, self.n_steps, 0
-            self.best_weights = folder_weights(self.model, self.lm.model.dtype)
-        else:
-            self.n_worse += 1
-        return self.n_worse < self.patience
+        return total / n
 
 
 def _fit(
@@ -274,11 +280,11 @@ def _begin(model: PreTrainedModel, lm: LanguageModel, begin_as: Mapping[str, str
 
 
 @contextmanager
-def global_random_state() -> Iterator[None]:
-    """Put back the global random state, which training sets."""
+def global_random_state(device: torch.device) -> Iterator[None]:
+    """Put back the global random state, which training on ``device`` sets."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(python)
