@@ -11,7 +11,7 @@ from notesmith.corpus.check import check_corpus
 from notesmith.corpus.disputes import disagreements
 from notesmith.corpus.statistics import describe
 from notesmith.document import Document, Entity, Relation
-from notesmith.report.marked import pieces
+from notesmith.marked import pieces
 from notesmith.report.show import terminal_text
 from notesmith.segments import sentences
 

@@ -22,7 +22,7 @@ from string import Template
 from urllib.parse import unquote, urlparse
 
 from notesmith.errors import ConfigError, StageError
-from notesmith.experiment.recipes import packaged_recipes
+from notesmith.experiment.packaged import packaged_recipes
 from notesmith.files.checksums import hash_file
 from notesmith.files.write import (
     FILE_MODE,

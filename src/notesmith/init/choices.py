@@ -19,7 +19,7 @@ GIB = 2**30
 _BESIDE_GIB = 2.0
 # On a processor a larger model takes a night for what the small one does in an hour.
 _MOST_ON_A_PROCESSOR = 600
-_MANY_LABELS = 10
+MANY_LABELS = 10
 _FEWEST_WORDS = 6
 _STEPS, _BATCH, _PASSES = 300, 24, 6
 REPLICATES = 10
@@ -235,7 +235,7 @@ def plural(n_labels: int) -> str:
 
 def tuning(n_labels: int) -> dict[str, Choice]:
     """Settings of fine-tuning and names by the number of labels."""
-    many = n_labels >= _MANY_LABELS
+    many = n_labels >= MANY_LABELS
     proposals = max(24, 600 // max(1, n_labels))
     return {
         "epochs": Choice(1.0, "one pass: this model over-fits in the second"),

@@ -19,8 +19,8 @@ from notesmith.config import (
 class PromptConfig(Config):
     """What a prompt says besides its request."""
 
-    template: Template = Field("scratch", description="from nothing, or grounded in gold")
-    kind: str = Field("", description="what the documents are: 'abstract', 'note'")
+    template: Template = Field(default="scratch", description="from nothing, or grounded in gold")
+    kind: str = Field(default="", description="what the documents are: 'abstract', 'note'")
     label_descriptions: dict[str, str] = Field(
         default_factory=dict, description="one line on a label, by label"
     )
@@ -43,7 +43,9 @@ class GenerationConfig(Config):
     length: LengthConfig = Field(
         default_factory=lambda: LengthConfig(), description="no other length is asked for"
     )
-    gold_ratio: Ratio = Field(0.5, description="share of requested mentions taken from gold")
+    gold_ratio: Ratio = Field(
+        default=0.5, description="share of requested mentions taken from gold"
+    )
     sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
 
     @classmethod
