@@ -18,9 +18,9 @@ from torch import Tensor
 
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel, has_bf16
-from notesmith.lm.source import require
 from notesmith.lm.training.batches import Batch, Loss
 from notesmith.lm.training.lora import plain_model
+from notesmith.models.load import require
 
 # The norm that gradients are scaled down to.
 _CLIP_NORM = 1.0
