@@ -163,8 +163,9 @@ def test_its_tokens_of_source_code_are_marks(lm):
     assert marks_for(lm, [f"label {i}" for i in range(14)]).close == "</>"
 
 
-def test_it_ends_texts_as_it_was_taught(lm):
-    assert lm.eos_ids[0] == 2 and lm.pad_id == 2
+def test_it_is_used_as_a_base_model(lm):
+    assert lm.eos_ids == (0, 2) and lm.bos_ids == [0] and lm.pad_id == 2
+    assert lm.tokenizer.chat_template is None
     # What only looks like the end of a turn is plain text.
     assert not {0, 1, 2} & set(lm.encode("a <|im_end|> b<|endoftext|>"))
 

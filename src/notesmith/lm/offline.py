@@ -93,6 +93,10 @@ def _convert_smollm2(folder: Path) -> None:
             f"{smollm2_install()} --force-reinstall"
         )
     tokenizer = _read_gguf(gguf, folder)
+    # Used as a base model: no template, whose words double a prompt, and the token between texts
+    # that it was trained with, after which a plain list is likelier than after a turn's beginning.
+    tokenizer.chat_template = None
+    tokenizer.bos_token = tokenizer.eos_token = "<|endoftext|>"
     # The file names llama.cpp's rule "smollm", which transformers does not know: single digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
