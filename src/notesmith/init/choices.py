@@ -134,7 +134,7 @@ def choose_lm(machine: Resources, *, hub: bool) -> Choice:
     free = PRESETS[OFFLINE_FREE]
     line = (
         f'model = "{free.name}"  # {free.licence}, {free.n_parameters / 1000:.1f}B parameters, '
-        "comes as a package too (docs/how-to/choose-models.md)"
+        "a package of its own"
     )
     return Choice(
         OFFLINE_DEFAULT,
