@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from notesmith.forecast.resources import Resources
 from notesmith.init.profile import Seen
-from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS, Preset
+from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_FREE, PRESETS, Preset
 from notesmith.segments import Unit
 
 GIB = 2**30
@@ -131,13 +131,18 @@ def choose_lm(machine: Resources, *, hub: bool) -> Choice:
             "from the hub and was not measured by this project",
             more,
         )
+    free = PRESETS[OFFLINE_FREE]
+    line = (
+        f'model = "{free.name}"  # {free.licence}, {free.n_parameters / 1000:.1f}B parameters, '
+        "a package of its own"
+    )
     return Choice(
         OFFLINE_DEFAULT,
         "268M parameters, about 8 GiB to tune; comes as a package, so nothing is fetched. Gemma's "
         "terms of use go with it and with what it writes "
         f"({PRESETS[OFFLINE_DEFAULT].terms})"
         + (f". With {have} those below would do too; --hub chooses among them" if more else ""),
-        more,
+        (line, *more),
     )
 
 
