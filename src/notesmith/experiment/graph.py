@@ -181,7 +181,8 @@ class Context:
 
     ``train`` is a path; ``held_out`` gives the path of 'dev' or 'test' without counting, to the
     filters' check for repeats alone; ``open_split`` gives it through the seal. ``cache`` keeps
-    converted models; ``terms`` are the user's names by label. ``server`` may be sent prompts.
+    converted models; ``terms`` are the user's names by label, ``concepts`` those that requests are
+    steered to. ``server`` may be sent prompts.
     """
 
     train: Path
@@ -190,6 +191,7 @@ class Context:
     cache: Path
     terms: Mapping[str, Sequence[str]]
     server: Endpoint | None = None
+    concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

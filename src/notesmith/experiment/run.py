@@ -143,8 +143,9 @@ def run_recipe(
             held_out={split: paths[split] for split in ("dev", "test") if split in paths},
             open_split=gate.open,
             cache=cache or home() / "cache",
-            terms=_terms(config),
+            terms=_names_in(config.synthesize.names.term_lists),
             server=server,
+            concepts=_names_in(config.synthesize.concepts),
         )
         side_by_side = working(jobs, store.root, context, instead)
         with side_by_side if jobs > 1 else nullcontext() as workers:
@@ -235,7 +236,6 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
 
     The file with the texts of a corpus counts as part of it.
     """
-    lists = config.synthesize.names.term_lists
 
     def corpus(split: str) -> str:
         found = hash_path(paths[split]) if split in paths else ""
@@ -249,9 +249,14 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         test=corpus("test"),
         lm=fingerprint_model(config.lm.model),
         rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
-        term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
+        term_lists=_hashes(config.synthesize.names.term_lists),
+        concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
     )
+
+
+def _hashes(lists: Mapping[str, str]) -> str:
+    return canonical({label: hash_path(corpus_path(path)) for label, path in lists.items()})
 
 
 def fingerprint_reward(spec: str) -> list[str]:
@@ -313,13 +318,13 @@ def _open_run(folder: Path) -> _Run:
     )
 
 
-def _terms(config: RecipeConfig) -> dict[str, list[str]]:
-    """The user's names by label, one a line; blank lines and repeats go."""
-    terms = {}
-    for label, path in config.synthesize.names.term_lists.items():
+def _names_in(lists: Mapping[str, str]) -> dict[str, list[str]]:
+    """The user's names by label, one a line of its file; blank lines and repeats go."""
+    names = {}
+    for label, path in lists.items():
         lines = [(line.text or "").strip() for line in read_lines(corpus_path(path), Tally())]
-        terms[label] = list(dict.fromkeys(line for line in lines if line))
-    return terms
+        names[label] = list(dict.fromkeys(line for line in lines if line))
+    return names
 
 
 def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:

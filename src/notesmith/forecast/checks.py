@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.document import Document
+from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
@@ -24,7 +24,7 @@ from notesmith.findings import OUT_OF_FOLD
 from notesmith.lm.backends.server import Endpoint, host_of
 from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import OFFLINE_PACKAGE
-from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.ner.attributes import check_attributes
 from notesmith.rules import MIN_REPLICATES
 
 OFFLINE_EXTRA = "offline-weights-gemma-terms"
@@ -121,11 +121,13 @@ def _installed(name: str) -> bool:
 
 def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
     """Attributes to learn that no mention of train has."""
-    for names in dict.fromkeys(arm.ner.attributes for arm in config.arm):
+    wanted = [("ner.attributes", arm.ner.attributes) for arm in config.arm]
+    wanted.append(("synthesize.attributes", config.synthesize.attributes))
+    for option, names in dict.fromkeys(wanted):
         try:
-            check_attributes(names, attributes_in(train) if names else {})
+            check_attributes(names, attributes_in(train) if names else {}, option=option)
         except ConfigError as error:
-            yield Problem(str(error), "correct ner.attributes, or leave the name out")
+            yield Problem(str(error), f"correct {option}, or leave the name out")
 
 
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
@@ -155,6 +157,8 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
     for field, named in {
         "corpus.label_descriptions": config.corpus.label_descriptions,
         "synthesize.names.term_lists": config.synthesize.names.term_lists,
+        "synthesize.quota": config.synthesize.quota,
+        "synthesize.concepts": config.synthesize.concepts,
     }.items():
         if unknown := sorted(set(named) - set(train.labels)):
             yield Problem(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
+from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import folded_mentions, gold_in, read
+from notesmith.filters import Candidate
 from notesmith.filters import run as run_filters
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
+from notesmith.synthesis.steer import Coverage, coverage_of
 
 _SECONDS = 0.0008
 
@@ -53,6 +59,10 @@ def run(work: Work[Settings]) -> Metrics:
     )
     files.save_docs(result.kept, work.out)
     files.save_dropped(result.dropped, work.out)
+    asked_for = sample.steering_in(sample_settings(work.cell), work.context)
+    coverage = coverage_of(candidates, result.kept, asked_for) if asked_for else []
+    if coverage:
+        files.save_coverage(coverage, work.out)
     own = folded_mentions(gold)
     made = folded_mentions(result.kept)
     return {
@@ -67,12 +77,44 @@ def run(work: Work[Settings]) -> Metrics:
         "words": sum(len(doc.text.split()) for doc in result.kept),
         "names": len(made),
         "new_names": len(made - own),
+        **_of_attributes(candidates, result.kept),
+        **({"coverage": _by_label(coverage)} if coverage else {}),
     }
+
+
+def _of_attributes(candidates: Sequence[Candidate], kept: Sequence[Document]) -> Metrics:
+    """Attributes that texts which parse were asked for and do not carry; those in kept text."""
+    parsed = [c for c in candidates if isinstance(c.result, Document)]
+    requested = sum(len(own) for c in parsed for own in c.requested_attributes)
+    if not requested:
+        return {}
+    carried = Counter(a for doc in kept for ent in doc.entities for a in ent.attributes)
+    return {
+        "requested_attributes": requested,
+        "missing_attributes": sum(c.missing_attributes for c in parsed),
+        "kept_attributes": dict(sorted(carried.items())),
+    }
+
+
+def _by_label(rows: Sequence[Coverage]) -> dict[str, dict[str, int]]:
+    """Numbers of the listed concepts, and of quotas, by label: no concept is named."""
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        n = found.setdefault(row.label if row.concept else f"{row.label} (quota)", Counter())
+        n.update(asked=row.asked, kept=row.kept, missing=row.missing)
+        if row.concept:
+            n.update(concepts=1, concepts_kept=row.kept > 0)
+    return {name: dict(n) for name, n in found.items()}
+
+
+def sample_settings(cell: Cell) -> sample.Settings:
+    """How the candidates that ``cell`` reads were asked for."""
+    return sample.STAGE.config_of(cell.inputs["candidates"])
 
 
 def unit_of(cell: Cell) -> Unit:
     """What one of the candidates that ``cell`` reads is."""
-    return sample.STAGE.config_of(cell.inputs["candidates"]).generation.units.unit
+    return sample_settings(cell).generation.units.unit
 
 
 def _held_out(work: Work[Settings]) -> HeldOut:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from notesmith.config import ArmConfig, Config, LmConfig, NerConfig
+from notesmith.config import (
+    ArmConfig,
+    Config,
+    LmConfig,
+    NerConfig,
+    SteeringConfig,
+    SynthesizeConfig,
+)
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Metrics, Stage, Work
+from notesmith.experiment.graph import Cell, Context, Metrics, Stage, Work
 from notesmith.experiment.stages import committee, names, rl, sft
 from notesmith.experiment.stages.committee import Rewarding, judges_of
 from notesmith.experiment.stages.common import (
@@ -27,6 +34,7 @@ from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.generate import run_sample
 from notesmith.synthesis.plan import GenerationPlan
 from notesmith.synthesis.reinforce import best_of, reward_of
+from notesmith.synthesis.steer import Steering, steering_of
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.server import ServerBackend
@@ -38,7 +46,8 @@ class Settings(Config):
 
     ``units_per_gold`` overrides ``units``. ``shots`` are gold examples in the prompts of a base
     model; 0 for a tuned one. ``lm`` is the base model, where it writes or judges; ``judge`` the
-    students that decide on marks nobody asked for; ``rewarding`` chooses the best of ``best_of``.
+    students that decide on marks nobody asked for; ``rewarding`` chooses the best of ``best_of``;
+    ``steering`` is there where quotas or concepts are.
     """
 
     generation: GenerationConfig
@@ -49,6 +58,7 @@ class Settings(Config):
     lm: LmConfig | None = None
     judge: NerConfig | None = None
     rewarding: Rewarding | None = None
+    steering: SteeringConfig | None = None
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -65,6 +75,8 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
         fingerprints |= {"rewards": outside.rewards}
     if needs_base:
         fingerprints |= {"lm": outside.lm}
+    if asked.concepts:
+        fingerprints |= {"concepts": outside.concepts}
     return draw.cell(
         STAGE,
         Settings(
@@ -76,10 +88,30 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
             lm=config.lm if needs_base else None,
             judge=config.ner.mentions_only() if asked.agreement else None,
             rewarding=Rewarding.from_recipe(config) if is_chosen else None,
+            steering=_steered(asked, arm.amount),
         ),
         inputs=inputs,
         fingerprints=fingerprints,
     )
+
+
+def _steered(asked: SynthesizeConfig, amount: float) -> SteeringConfig | None:
+    """Quotas and texts of concepts times ``amount``; None where there are none."""
+    if not (asked.quota or asked.concepts):
+        return None
+    total = times(asked.concept_texts, amount)
+    return SteeringConfig(
+        quota={label: round(n * amount) for label, n in asked.quota.items()},
+        per_concept=max(1, round(asked.per_concept * amount)),
+        concept_texts=None if total is None else max(1, round(total)),
+    )
+
+
+def steering_in(config: Settings, context: Context) -> Steering | None:
+    """What the requests of a cell are steered to."""
+    if config.steering is None:
+        return None
+    return steering_of(config.steering, context.concepts)
 
 
 def times(value: float | None, amount: float) -> float | None:
@@ -90,6 +122,9 @@ def times(value: float | None, amount: float) -> float | None:
 def run(work: Work[Settings]) -> Metrics:
     """Let the generator write what was planned; an interrupted run goes on."""
     gold, labels, config = gold_in(work), labels_in(work), work.config
+    steering = steering_in(config, work.context)
+    if steering and (unknown := sorted({*steering.quota, *steering.names()} - set(labels))):
+        raise StageError(f"synthesize.quota or concepts: no document of train has {unknown}")
     annotator = None
     if config.judge is not None:
         from notesmith.ner.crossfit import train_committee
@@ -114,6 +149,7 @@ def run(work: Work[Settings]) -> Metrics:
         labels=labels,
         seed=work.seed,
         shots=config.shots,
+        steering=steering,
         n_each=config.best_of,
         choose=_chooser(work, gold),
         on_progress=work.on_progress,

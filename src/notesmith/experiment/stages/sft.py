@@ -11,8 +11,9 @@ from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
-from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
+from notesmith.experiment.stages.common import about, gold_in, info_in, labels_in, load_base
 from notesmith.experiment.stages.fold import share_of_train
+from notesmith.ner.attributes import check_attributes
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.generate import run_sft
 
@@ -41,6 +42,8 @@ def run(work: Work[Settings]) -> Metrics:
     gold, config = gold_in(work), work.config
     if unknown := sorted(config.prompt.label_descriptions.keys() - set(labels_in(work))):
         raise StageError(f"corpus.label_descriptions: no document of train has {unknown}")
+    of_train = dict.fromkeys(info_in(work).get("attributes", ()))
+    check_attributes(config.prompt.attributes, of_train, option="synthesize.attributes")
     lm = load_base(work, config.lm, gold)
     described = about(lm)
     n_copies = config.sft.replaced_copies
