@@ -265,7 +265,10 @@ class SampleConfig(Config):
 
 
 class SteeringConfig(Config):
-    """What requests are steered to; all else of a request is as in gold."""
+    """What requests are steered to; all else of a request is as in gold.
+
+    The numbers are of each draw, whatever an arm's ``amount``.
+    """
 
     quota: dict[str, Count] = Field(
         default_factory=dict,

@@ -38,6 +38,7 @@ from notesmith.home import home
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.progress import OnProgress, silent
 from notesmith.results import Results
+from notesmith.synthesis.steer import steering_of
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ def run_recipe(
     started = time.monotonic()
     config = have_models(config)
     paths = corpus_paths(config)
+    concepts = _names_in(config.synthesize.concepts)
+    steering_of(config.synthesize, concepts)  # what cannot be asked for is said before any work
     outside = fingerprints_of(config, paths)
     for split in ("dev", "test"):
         if outside.train == getattr(outside, split):
@@ -145,7 +148,7 @@ def run_recipe(
             cache=cache or home() / "cache",
             terms=_names_in(config.synthesize.names.term_lists),
             server=server,
-            concepts=_names_in(config.synthesize.concepts),
+            concepts=concepts,
         )
         side_by_side = working(jobs, store.root, context, instead)
         with side_by_side if jobs > 1 else nullcontext() as workers:

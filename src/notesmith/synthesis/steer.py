@@ -79,8 +79,10 @@ def steering_of(config: SteeringConfig, concepts: Mapping[str, Sequence[str]]) -
     Names that differ in case or white space alone are one concept, spelt as the first.
 
     Raises:
-        ConfigError: the concepts of a label need more texts than its quota.
+        ConfigError: a list is empty, or the concepts of a label need more texts than its quota.
     """
+    if empty := [label for label, names in concepts.items() if not names]:
+        raise ConfigError(f"synthesize.concepts.{empty[0]}: its file names no concept")
     spelt: dict[Pair, Pair] = {}
     for label, names in concepts.items():
         for name in names:

@@ -11,7 +11,7 @@ from notesmith.config import (
     LmConfig,
     NerConfig,
     SteeringConfig,
-    SynthesizeConfig,
+    part_of,
 )
 from notesmith.document import Document
 from notesmith.errors import StageError
@@ -88,22 +88,10 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
             lm=config.lm if needs_base else None,
             judge=config.ner.mentions_only() if asked.agreement else None,
             rewarding=Rewarding.from_recipe(config) if is_chosen else None,
-            steering=_steered(asked, arm.amount),
+            steering=part_of(asked, SteeringConfig) if asked.quota or asked.concepts else None,
         ),
         inputs=inputs,
         fingerprints=fingerprints,
-    )
-
-
-def _steered(asked: SynthesizeConfig, amount: float) -> SteeringConfig | None:
-    """Quotas and texts of concepts times ``amount``; None where there are none."""
-    if not (asked.quota or asked.concepts):
-        return None
-    total = times(asked.concept_texts, amount)
-    return SteeringConfig(
-        quota={label: round(n * amount) for label, n in asked.quota.items()},
-        per_concept=max(1, round(asked.per_concept * amount)),
-        concept_texts=None if total is None else max(1, round(total)),
     )
 
 
