@@ -90,7 +90,7 @@ def test_a_run_counts_concepts_and_attributes(tmp_path: Path) -> None:
         config, tmp_path / "run", instead={**DOUBLES, "sample": negated}, cache=tmp_path / "c"
     )
     (cell,) = (tmp_path / "run" / "cells" / "filter").iterdir()
-    metrics = json.loads((cell / "metrics.json").read_text())["metrics"]
+    metrics = json.loads((cell / "metrics.json").read_text())
     assert metrics["requested_attributes"] == 6 and metrics["missing_attributes"] == 3
     rows = files.load_coverage(cell)
     assert [(r.label, r.concept) for r in rows] == [

@@ -167,7 +167,7 @@ def test_an_annotator_leaves_attributes_as_marked_and_decides_no_unmarked_name()
 
 def test_a_text_that_does_not_parse_says_what_it_was_asked_for() -> None:
     made = decode_attributes(" No<+negated> gout.", ("Problem", "gout", ("negated",)))
-    assert made.result == Fault("misplaced attribute", 2)
+    assert made.result == Fault("misplaced attribute", 3)
     assert made.requested_attributes == (("negated",),)
 
 

@@ -155,12 +155,12 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
             fatal=False,
         )
     for field, named in {
-        "corpus.label_descriptions": config.corpus.label_descriptions,
-        "synthesize.names.term_lists": config.synthesize.names.term_lists,
-        "synthesize.quota": config.synthesize.quota,
-        "synthesize.concepts": config.synthesize.concepts,
+        "corpus.label_descriptions": config.corpus.label_descriptions.keys(),
+        "synthesize.names.term_lists": config.synthesize.names.term_lists.keys(),
+        "synthesize.quota": config.synthesize.quota.keys(),
+        "synthesize.concepts": config.synthesize.concepts.keys(),
     }.items():
-        if unknown := sorted(set(named) - set(train.labels)):
+        if unknown := sorted(named - set(train.labels)):
             yield Problem(
                 f"{field}: no document of train has {listed(unknown)}", "correct the label"
             )

@@ -13,8 +13,8 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Metrics, Stage, Work
 from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import folded_mentions, gold_in, read
-from notesmith.filters import Candidate
 from notesmith.filters import run as run_filters
+from notesmith.filters.candidate import Candidate
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
 from notesmith.synthesis.steer import Coverage, coverage_of
