@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -46,6 +47,20 @@ C = TypeVar("C", bound=Config)
 def part_of(table: Config, kind: type[C]) -> C:
     """Those fields of ``table`` that ``kind`` has, as a ``kind``."""
     return kind.model_validate({name: getattr(table, name) for name in kind.model_fields})
+
+
+def _names_alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not name.strip() or "=" in name:
+            raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
+        if name == "score":
+            raise ValueError("'score' is what predictions carry; it cannot be learnt")
+    if len(set(value)) < len(value):
+        raise ValueError("one name stands twice")
+    return value
+
+
+AttributeNames = Annotated[tuple[str, ...], AfterValidator(_names_alone)]
 
 
 class ReadingConfig(Config):
@@ -187,25 +202,13 @@ class NerConfig(Config):
     clip_norm: float = Field(
         default=1.0, gt=0, description="gradients are scaled down to this norm"
     )
-    attributes: tuple[str, ...] = Field(
+    attributes: AttributeNames = Field(
         default=(),
         description="attributes of mentions to learn: flags ('negated') or names of NAME=VALUE",
     )
     integration: IntegrationConfig = Field(
         default_factory=lambda: IntegrationConfig(), description="how made documents join"
     )
-
-    @field_validator("attributes")
-    @classmethod
-    def _names_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not name.strip() or "=" in name:
-                raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
-            if name == "score":
-                raise ValueError("'score' is what predictions carry; it cannot be learnt")
-        if len(set(value)) < len(value):
-            raise ValueError("one name stands twice")
-        return value
 
     def mentions_only(self) -> NerConfig:
         """The same without attributes, for students whose mentions alone are asked for."""
@@ -302,10 +305,31 @@ class SampleConfig(Config):
     )
 
 
-class SynthesizeConfig(Config):
+class SteeringConfig(Config):
+    """What requests are steered to; all else of a request is as in gold.
+
+    The numbers are of each draw, whatever an arm's ``amount``.
+    """
+
+    quota: dict[str, Count] = Field(
+        default_factory=dict,
+        description="texts asked for that hold the label, exactly, by label; other labels are "
+        "asked for as often as gold has them",
+    )
+    per_concept: Positive = Field(20, description="texts asked for that hold each listed concept")
+    concept_texts: Positive | None = Field(
+        None,
+        description="texts asked for that hold a listed concept, spread evenly over the concepts "
+        "of all labels; overrides per_concept",
+    )
+
+
+class SynthesizeConfig(SteeringConfig):
     """What is asked of the generator, and how its labels are decided."""
 
-    units: Positive = Field(default=1500, description="units asked for")
+    units: Positive = Field(
+        default=1500, description="units asked for; more where quota and concepts need more"
+    )
     units_per_gold: float | None = Field(
         default=None,
         gt=0,
@@ -321,7 +345,27 @@ class SynthesizeConfig(Config):
     agreement: bool = Field(
         default=False, description="unrequested marks count where a cross-fitted committee agrees"
     )
+    attributes: AttributeNames = Field(
+        (),
+        description="attributes of mentions that are asked for and marked: flags ('negated') or "
+        "names of NAME=VALUE",
+    )
+    concepts: dict[str, str] = Field(
+        default_factory=dict,
+        description="text file of concepts to be asked for by name, one a line, by label",
+    )
     names: NamesConfig = Field(default_factory=lambda: NamesConfig(), description="names")
+
+    @model_validator(mode="after")
+    def _template_can_be_steered(self) -> SynthesizeConfig:
+        if self.prompt == "infill" and (self.quota or self.concepts):
+            raise ValueError(
+                "prompt 'infill' asks for the names that gold has: quota and concepts need "
+                "'scratch' or 'neighbour'"
+            )
+        if self.concept_texts is not None and not self.concepts:
+            raise ValueError("concept_texts needs concepts")
+        return self
 
 
 class RewardConfig(Config):
@@ -490,7 +534,7 @@ class FilterConfig(LengthConfig):
         default=False, description="thin text without mentions until its share is that of gold"
     )
     require_requested: bool = Field(
-        default=False, description="drop text without all requested mentions"
+        default=False, description="drop text without all requested mentions and their attributes"
     )
     max_repeats: Count | None = Field(
         default=None,

@@ -201,6 +201,16 @@ def attribute_name(attribute: str) -> str:
     return attribute.partition("=")[0]
 
 
+def attributes_in(docs: Iterable[Document]) -> dict[str, tuple[str, ...]]:
+    """The attributes that mentions of ``docs`` have: values by name, both sorted."""
+    found: dict[str, set[str]] = {}
+    for doc in docs:
+        for ent in doc.entities:
+            for attribute in ent.attributes:
+                found.setdefault(attribute_name(attribute), set()).add(attribute)
+    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
+
+
 def labels_of(docs: Iterable[Document]) -> tuple[str, ...]:
     """All entity labels of ``docs``, sorted."""
     return tuple(sorted({label for doc in docs for label in doc.labels}))

@@ -136,6 +136,11 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}
     values["synthesize"] |= {"units": 12}
     values["synthesize"].pop("units_per_gold", None)
+    quota = {label: min(8, n) for label, n in config.synthesize.quota.items()}
+    values["synthesize"]["quota"] = quota
+    if config.synthesize.concepts:
+        most = min(8, *(quota.get(label, 8) for label in config.synthesize.concepts))
+        values["synthesize"]["concept_texts"] = max(1, most)
     values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
     values["rl"] |= _little_learning(config.rl.method)

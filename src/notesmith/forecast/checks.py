@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.document import Document
+from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
@@ -24,7 +24,7 @@ from notesmith.findings import OUT_OF_FOLD
 from notesmith.lm import offline
 from notesmith.lm.backends.server import Endpoint, host_of
 from notesmith.lm.presets import OFFLINE, PRESETS
-from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.ner.attributes import check_attributes
 from notesmith.rules import MIN_REPLICATES
 
 # Labels that train lacks may hold this share of what is scored: above it names do not agree.
@@ -119,11 +119,13 @@ def _installed(name: str) -> bool:
 
 def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
     """Attributes to learn that no mention of train has."""
-    for names in dict.fromkeys(arm.ner.attributes for arm in config.arm):
+    wanted = [("ner.attributes", arm.ner.attributes) for arm in config.arm]
+    wanted.append(("synthesize.attributes", config.synthesize.attributes))
+    for option, names in dict.fromkeys(wanted):
         try:
-            check_attributes(names, attributes_in(train) if names else {})
+            check_attributes(names, attributes_in(train) if names else {}, option=option)
         except ConfigError as error:
-            yield Problem(str(error), "correct ner.attributes, or leave the name out")
+            yield Problem(str(error), f"correct {option}, or leave the name out")
 
 
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
@@ -151,10 +153,12 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
             fatal=False,
         )
     for field, named in {
-        "corpus.label_descriptions": config.corpus.label_descriptions,
-        "synthesize.names.term_lists": config.synthesize.names.term_lists,
+        "corpus.label_descriptions": config.corpus.label_descriptions.keys(),
+        "synthesize.names.term_lists": config.synthesize.names.term_lists.keys(),
+        "synthesize.quota": config.synthesize.quota.keys(),
+        "synthesize.concepts": config.synthesize.concepts.keys(),
     }.items():
-        if unknown := sorted(set(named) - set(train.labels)):
+        if unknown := sorted(named - set(train.labels)):
             yield Problem(
                 f"{field}: no document of train has {listed(unknown)}", "correct the label"
             )

@@ -24,6 +24,7 @@ class PromptConfig(Config):
     label_descriptions: dict[str, str] = Field(
         default_factory=dict, description="one line on a label, by label"
     )
+    attributes: tuple[str, ...] = Field((), description="attributes of mentions, asked for by name")
 
     @classmethod
     def from_recipe(cls, recipe: RecipeConfig) -> PromptConfig:
@@ -32,6 +33,7 @@ class PromptConfig(Config):
             template=recipe.synthesize.prompt,
             kind=recipe.corpus.kind,
             label_descriptions=recipe.corpus.label_descriptions,
+            attributes=recipe.synthesize.attributes,
         )
 
 
