@@ -66,7 +66,7 @@ def test_a_preview_asks_for_a_few_of_each() -> None:
     assert small.synthesize.concept_texts == 8
 
 
-def negated(work: Work) -> dict[str, object]:
+def negated(work: Work) -> Metrics:
     """What the double writes, as if attributes had been asked for."""
     metrics = sample(work)
     made = [

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-from pydantic import Field
 
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
 from notesmith.document import Document
@@ -18,7 +15,6 @@ from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import sample
 from notesmith.experiment.stages.common import folded_mentions, gold_in, read
 from notesmith.filters import run as run_filters
-from notesmith.filters.candidate import Candidate
 from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
@@ -38,8 +34,8 @@ class Measured(Metrics):
     """Candidates asked for, kept, and dropped by reason; what stands in those that are kept.
 
     ``requested_mentions`` and ``missing_mentions`` are of all candidates. ``names`` are distinct
-    mentions, ``new_names`` those that gold does not have. Attributes are counted where some were
-    asked for: those of texts that parse, and by name those of kept text. ``coverage`` are numbers
+    mentions, ``new_names`` those that gold does not have. Requested attributes are those of
+    texts that parse; ``kept_attributes`` those of kept text, by name. ``coverage`` are numbers
     of listed concepts and quotas, by label.
     """
 
@@ -54,10 +50,10 @@ class Measured(Metrics):
     words: int
     names: int
     new_names: int
-    requested_attributes: int = 0
-    missing_attributes: int = 0
-    kept_attributes: dict[str, int] = Field(default_factory=dict)
-    coverage: dict[str, dict[str, int]] = Field(default_factory=dict)
+    requested_attributes: int
+    missing_attributes: int
+    kept_attributes: dict[str, int]
+    coverage: dict[str, dict[str, int]]
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -101,6 +97,8 @@ def run(work: Work[Settings]) -> Measured:
         files.save_coverage(coverage, work.out)
     own = folded_mentions(gold)
     made = folded_mentions(result.kept)
+    parsed = [c for c in candidates if isinstance(c.result, Document)]
+    carried = Counter(a for doc in result.kept for ent in doc.entities for a in ent.attributes)
     return Measured(
         asked=len(candidates),
         kept=len(result.kept),
@@ -113,23 +111,11 @@ def run(work: Work[Settings]) -> Measured:
         words=sum(len(doc.text.split()) for doc in result.kept),
         names=len(made),
         new_names=len(made - own),
-        **_of_attributes(candidates, result.kept),
-        **({"coverage": _by_label(coverage)} if coverage else {}),
+        requested_attributes=sum(len(own) for c in parsed for own in c.requested_attributes),
+        missing_attributes=sum(c.missing_attributes for c in parsed),
+        kept_attributes=dict(sorted(carried.items())),
+        coverage=_by_label(coverage),
     )
-
-
-def _of_attributes(candidates: Sequence[Candidate], kept: Sequence[Document]) -> dict[str, Any]:
-    """Attributes that texts which parse were asked for and do not carry; those in kept text."""
-    parsed = [c for c in candidates if isinstance(c.result, Document)]
-    requested = sum(len(own) for c in parsed for own in c.requested_attributes)
-    if not requested:
-        return {}
-    carried = Counter(a for doc in kept for ent in doc.entities for a in ent.attributes)
-    return {
-        "requested_attributes": requested,
-        "missing_attributes": sum(c.missing_attributes for c in parsed),
-        "kept_attributes": dict(sorted(carried.items())),
-    }
 
 
 def _by_label(rows: Sequence[Coverage]) -> dict[str, dict[str, int]]:
