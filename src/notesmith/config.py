@@ -316,9 +316,11 @@ class SteeringConfig(Config):
         description="texts asked for that hold the label, exactly, by label; other labels are "
         "asked for as often as gold has them",
     )
-    per_concept: Positive = Field(20, description="texts asked for that hold each listed concept")
+    per_concept: Positive = Field(
+        default=20, description="texts asked for that hold each listed concept"
+    )
     concept_texts: Positive | None = Field(
-        None,
+        default=None,
         description="texts asked for that hold a listed concept, spread evenly over the concepts "
         "of all labels; overrides per_concept",
     )
@@ -346,7 +348,7 @@ class SynthesizeConfig(SteeringConfig):
         default=False, description="unrequested marks count where a cross-fitted committee agrees"
     )
     attributes: AttributeNames = Field(
-        (),
+        default=(),
         description="attributes of mentions that are asked for and marked: flags ('negated') or "
         "names of NAME=VALUE",
     )

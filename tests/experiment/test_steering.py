@@ -13,6 +13,7 @@ from notesmith.experiment import artefacts as files
 from notesmith.experiment import run_recipe
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.graph import Work
+from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import preview
 from notesmith.experiment.run import corpus_paths, fingerprints_of

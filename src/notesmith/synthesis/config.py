@@ -24,7 +24,9 @@ class PromptConfig(Config):
     label_descriptions: dict[str, str] = Field(
         default_factory=dict, description="one line on a label, by label"
     )
-    attributes: tuple[str, ...] = Field((), description="attributes of mentions, asked for by name")
+    attributes: tuple[str, ...] = Field(
+        default=(), description="attributes of mentions, asked for by name"
+    )
 
     @classmethod
     def from_recipe(cls, recipe: RecipeConfig) -> PromptConfig:
