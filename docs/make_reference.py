@@ -1,12 +1,13 @@
-"""Write the reference pages that follow from code: the commands and the recipe's fields.
+"""Write what follows from code: pages of the commands and of the recipe, its schema for editors.
 
     python docs/make_reference.py
 
-``tests/test_docs.py`` fails while a page differs from what this script would write.
+``tests/test_docs.py`` fails while a file differs from what this script would write.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import typing
 from collections.abc import Iterator
@@ -22,18 +23,19 @@ from pydantic_core import PydanticUndefined
 from notesmith.cli.app import app
 from notesmith.config import ArmConfig, Config, RecipeConfig
 from notesmith.corpus.formats import READABLE
-from notesmith.experiment.recipes import packaged_recipes
+from notesmith.experiment.packaged import packaged_recipes
 from notesmith.lm.presets import PRESETS
 
 FOLDER = Path(__file__).parent / "reference"
+SCHEMA = "recipe.schema.json"
 _WRITTEN = "Written by `python docs/make_reference.py`; change the code, not this page."
 _BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 _NAMES = {str: "text", int: "whole number", float: "number", bool: "yes or no", Path: "path"}
 
 
 def pages() -> dict[str, str]:
-    """Every written page by its file name."""
-    return {"cli.md": cli_page(), "recipe.md": recipe_page()}
+    """The text of every written file by its name."""
+    return {"cli.md": cli_page(), "recipe.md": recipe_page(), SCHEMA: recipe_schema()}
 
 
 def cli_page() -> str:
@@ -48,6 +50,10 @@ def cli_page() -> str:
         "(`~/.notesmith` if not set). No command sends text off this machine but `notesmith run`",
         "with `--send-text-to HOST`. A model that is named is fetched from the Hugging Face hub",
         "only with `--hub`, or with `hub = true` in the recipe.",
+        "",
+        "`notesmith --install-completion` teaches your shell (bash, zsh, fish, PowerShell) to",
+        "complete commands, options and names of packaged recipes; it adds a line to the shell's",
+        "own start-up file. `notesmith --show-completion` prints that script instead.",
         "",
     ]
     for path, command in _commands(typer.main.get_command(app), ()):
@@ -76,7 +82,7 @@ def _command_lines(path: tuple[str, ...], command: Any) -> list[str]:
         is_option = param in options
         name = ", ".join(param.opts) if is_option else _argument(param)
         what = " ".join((param.help or "").split())
-        if is_option and param.multiple:
+        if is_option and param.multiple and "repeat" not in what:
             what += " Repeatable."
         row = (f"`{name}`", _value(param), _default(param), what)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
@@ -121,6 +127,11 @@ def recipe_page() -> str:
         "changes one from the command line, `--set arm.NAME.FIELD=VALUE` one of an arm. The run",
         "folder keeps the resolved recipe, every default spelled out, as `recipe.toml`.",
         "",
+        f"[`{SCHEMA}`]({SCHEMA}) is the same for editors: with it an editor that knows TOML",
+        "schemas (Even Better TOML, taplo) completes fields, shows what they mean, and marks what",
+        "is wrong. Copy it beside your recipes and write `#:schema ./recipe.schema.json` as the",
+        "first line of each. It is found on the disk, so it works without internet.",
+        "",
         "## Packaged recipes",
         "",
         "| name | what |",
@@ -163,6 +174,27 @@ def recipe_page() -> str:
         f"`corpus.format` is one of {', '.join(formats)}.",
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def recipe_schema() -> str:
+    """The recipe as a JSON schema."""
+    schema = RecipeConfig.model_json_schema()
+    schema |= {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Recipe of notesmith",
+    }
+    return json.dumps(_any_method(schema), indent=1, ensure_ascii=False) + "\n"
+
+
+def _any_method(value: Any) -> Any:
+    """The schema without "exactly one of": a table without ``method`` fits several methods."""
+    if isinstance(value, list):
+        return [_any_method(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            "anyOf" if name == "oneOf" else name: _any_method(each) for name, each in value.items()
+        }
+    return value
 
 
 def _kinds_lines(path: str, kinds: list[type[Config]]) -> list[str]:
@@ -259,7 +291,7 @@ def _toml(value: Any) -> str:
 
 
 def main() -> int:
-    """Write the pages."""
+    """Write the files."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 
 import pytest
 
@@ -17,15 +18,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-table", default="", help="folder for counts of what was tried")
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory):
+    """Paths that are not there yet: a folder a test would be looked through for every other."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (str(folder / str(i)) for i in count())
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _home_of_module(tmp_path_factory):
+def _home_of_module(_homes):
     """What is cached and registered by the fixtures of a module stays with it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NOTESMITH_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("NOTESMITH_HOME", next(_homes))
         yield
 
 
 @pytest.fixture(autouse=True)
-def _home_of_test(tmp_path_factory, _home_of_module, monkeypatch):
+def _home_of_test(_homes, _home_of_module, monkeypatch):
     """Nothing that one test opens counts for another."""
-    monkeypatch.setenv("NOTESMITH_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("NOTESMITH_HOME", next(_homes))

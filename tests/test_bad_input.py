@@ -176,7 +176,7 @@ def test_predictions_for_other_documents(place, one_line, other, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     (place / "other.jsonl").write_bytes(other)
     assert one_line("evaluate", "gold.jsonl", "other.jsonl") == message
-    assert one_line("compare", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
+    assert one_line("evaluate", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
 
 
 RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "test.jsonl"\n[[arm]]\nname = "gold"\n'

@@ -13,7 +13,8 @@ import typer
 
 from notesmith.cli.app import app
 from notesmith.config import RecipeConfig
-from notesmith.experiment.recipes import check_arms, load_recipe, packaged_recipes
+from notesmith.experiment.packaged import packaged_recipes
+from notesmith.experiment.recipes import check_arms, load_recipe
 from tests.docs.pages import FENCE, PAGES, ROOT, blocks, commands, name_of, text_of
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -30,7 +31,7 @@ def make_reference():
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "recipe.md"])
+@pytest.mark.parametrize("name", ["cli.md", "recipe.md", "recipe.schema.json"])
 def test_the_written_reference_is_up_to_date(name):
     written = text_of(ROOT / "docs" / "reference" / name)
     assert written == make_reference().pages()[name], "run: python docs/make_reference.py"

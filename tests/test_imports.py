@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
-    "errors home allocator processors rules findings files document segments markup metrics "
+    "errors home allocator processors rules findings files marked document segments markup metrics "
     "progress config overlap results corpus models lm ner filters augmentation annotation "
     "synthesis evaluate privacy pages report review experiment forecast init workflows "
     "integrations cli"
@@ -180,6 +180,19 @@ def test_help_is_light():
     )
     assert not {name.split(".")[0] for name in modules} & HEAVY
     assert len(modules) <= MOST_MODULES["help"]
+
+
+def test_completing_the_name_of_a_recipe_is_light():
+    modules = loaded_by(
+        "import os\n"
+        "sys.argv = ['notesmith']\n"
+        "os.environ |= {'COMP_WORDS': 'notesmith run q', 'COMP_CWORD': '2'}\n"
+        "os.environ['_NOTESMITH_COMPLETE'] = 'complete_bash'\n"
+        "from notesmith.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as done:\n    assert not done.code"
+    )
+    assert not {name.split(".")[0] for name in modules} & HEAVY
+    assert "notesmith.experiment.stages" not in modules
 
 
 def test_public_names_resolve():

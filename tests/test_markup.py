@@ -56,6 +56,43 @@ def test_parse_undoes_render_with_details(doc, marks, data):
     assert parse(rendered.text, marks, doc_id="n", details=True) == detailed
 
 
+ATTRIBUTES = ["negated", "Certainty=low", "A"]
+attribute_marks_of = st.sampled_from(
+    [
+        Marks.plain(LABELS, ATTRIBUTES),
+        Marks.reserved(LABELS, [f"<unused{i}>" for i in range(10, 20)], ATTRIBUTES),
+    ]
+)
+
+
+def with_attributes(draw, doc, ids="T"):
+    """``doc`` with attributes that have marks; ids as the parser gives them, from 1."""
+    return Document(
+        doc.id,
+        doc.text,
+        tuple(
+            Entity(f"{ids}{i}", e.label, e.spans, tuple(draw(st.sets(st.sampled_from(ATTRIBUTES)))))
+            for i, e in enumerate(doc.entities, 1)
+        ),
+    )
+
+
+@given(documents(), attribute_marks_of, st.data())
+def test_parse_undoes_render_with_marks_of_attributes(doc, marks, data):
+    doc = with_attributes(data.draw, doc)
+    assert parse(render(doc, marks).text, marks, doc_id="n") == doc
+    # In a block they stand once, not as marks besides.
+    detailed = render(doc, marks, details=True)
+    assert parse(detailed.text, marks, doc_id="n", details=True) == doc
+
+
+@given(documents(), attribute_marks_of)
+def test_marks_of_attributes_that_no_mention_has_change_nothing_but_escapes(doc, marks):
+    plain = Marks(marks.labels, marks.opens, marks.close)
+    if not any(mark in doc.text for mark in marks.attribute_marks):
+        assert render(doc, marks) == render(doc, plain)
+
+
 @given(any_marks, st.data())
 def test_parse_undoes_render_for_any_labels(marks, data):
     """Text made of pieces of the marks themselves."""
@@ -80,14 +117,14 @@ def test_flattening_is_counted_and_what_is_left_parses(data):
 
 
 @settings(max_examples=300)
-@given(documents(), marks_of, st.data())
+@given(documents(), st.one_of(marks_of, attribute_marks_of), st.data())
 def test_mutated_output_gives_a_document_or_a_fault(doc, marks, data):
     details = data.draw(st.booleans())
     text = render(doc, marks, details=details).text
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
         end = min(len(text), start + data.draw(st.integers(0, 6)))
-        new = data.draw(st.sampled_from([*MARKLIKE, *marks.opens, marks.close, "", "{#a b}", "🩺"]))
+        new = data.draw(st.sampled_from([*MARKLIKE, *marks.all, "", "{#a b}", "🩺"]))
         text = text[:start] + new + text[end:]
     found = parse(text, marks, doc_id="n", details=details)
     assert isinstance(found, Document | Fault)
@@ -105,6 +142,37 @@ def test_the_example_of_the_module():
     rendered = render(doc, PLAIN, details=True).text
     assert rendered == "No <Problem>{#p1 negated}chest pain</> today"
     assert render(doc, PLAIN).text == "No <Problem>chest pain</> today"
+
+
+def test_attributes_with_marks_stand_after_the_open_mark():
+    marks = Marks.plain(["Problem"], ["family", "negated"])
+    ent = Entity("T1", "Problem", ((3, 13),), ("historical", "negated", "family"))
+    text = render(Document("n", r"No chest pain <+negated>", (ent,)), marks).text
+    assert text == r"No <Problem><+family><+negated>chest pain</> \<+negated>"
+    found = parse(text, marks, doc_id="n")
+    assert found.entities[0].attributes == ("family", "negated")
+    assert found.text == "No chest pain <+negated>"
+
+
+@pytest.mark.parametrize(
+    ("marked", "offset"),
+    [
+        ("<+negated>a", 0),
+        ("<A>a<+negated></>", 4),
+        ("<A> <+negated>a</>", 4),
+        ("<A>a</><+negated>b", 7),
+        ("<A><+negated><+negated>a</>", 13),
+        ("<A><A>a</><+negated>b</>", 10),
+    ],
+)
+def test_an_attribute_elsewhere_than_after_its_open_mark_is_a_fault(marked, offset):
+    marks = Marks.plain(["A"], ["negated", "family"])
+    assert parse(marked, marks, doc_id="n") == Fault("misplaced attribute", offset)
+
+
+def test_an_attribute_alone_is_an_empty_mention():
+    marks = Marks.plain(["A"], ["negated"])
+    assert parse("<A><+negated></>", marks, doc_id="n") == Fault("empty mention", 13)
 
 
 def test_literal_marks_are_escaped():
@@ -178,6 +246,14 @@ def test_ambiguous_marks_are_refused(labels, opens, close):
 def test_too_few_reserved_tokens_are_refused():
     with pytest.raises(ConfigError, match="2 labels need 3 reserved tokens"):
         Marks.reserved(["A", "B"], ["<u1>", "<u2>"])
+    with pytest.raises(ConfigError, match="1 labels and 2 attributes need 4 reserved tokens"):
+        Marks.reserved(["A"], ["<u1>", "<u2>", "<u3>"], ["negated", "family"])
+
+
+@pytest.mark.parametrize("attributes", [("",), ("a", "a"), ("<",), ("\\",)])
+def test_impossible_attributes_are_refused(attributes):
+    with pytest.raises(ConfigError):
+        Marks.plain(["A"], attributes)
 
 
 def test_a_label_without_mark_and_a_word_that_breaks_the_block_are_refused():

@@ -74,7 +74,7 @@ def test_every_command_says_what_it_does():
 
     commands = dict(walk(typer.main.get_command(app), []))
     assert set(commands) >= set(
-        "run,status,report,evaluate,compare,show,train,predict,card dataset,card model,"
+        "run,status,report,evaluate,show,train,predict,card dataset,card model,"
         "corpus convert,corpus stats,corpus check,corpus split".split(",")
     )
     for name, command in commands.items():

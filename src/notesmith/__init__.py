@@ -1,6 +1,7 @@
 """notesmith: more labelled clinical text from a local language model, and proof whether it helped.
 
-The names below load on first use, so that ``import notesmith`` is quick and loads no torch.
+The names below load on first use, so that ``import notesmith`` is quick and loads no torch. Type
+checkers and editors read ``__init__.pyi`` instead: a new name is a line here and a line there.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ _WHERE = {
     "Relation": "notesmith.document",
     "Provenance": "notesmith.document",
     "ReadingConfig": "notesmith.config",
-    "read_corpus": "notesmith.corpus",
-    "write_corpus": "notesmith.corpus",
+    "read_corpus": "notesmith.corpus.reading",
+    "write_corpus": "notesmith.corpus.reading",
     "score": "notesmith.metrics",
-    "train_ner": "notesmith.ner",
-    "load_ner": "notesmith.ner",
-    "run_recipe": "notesmith.experiment",
+    "train_ner": "notesmith.ner.train",
+    "load_ner": "notesmith.ner.model",
+    "run_recipe": "notesmith.experiment.run",
     "synthesize": "notesmith.workflows.synthesize",
 }
 __all__ = [*_WHERE, "__version__"]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -48,38 +49,58 @@ def part_of(table: Config, kind: type[C]) -> C:
     return kind.model_validate({name: getattr(table, name) for name in kind.model_fields})
 
 
+def _names_alone(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if not name.strip() or "=" in name:
+            raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
+        if name == "score":
+            raise ValueError("'score' is what predictions carry; it cannot be learnt")
+    if len(set(value)) < len(value):
+        raise ValueError("one name stands twice")
+    return value
+
+
+AttributeNames = Annotated[tuple[str, ...], AfterValidator(_names_alone)]
+
+
 class ReadingConfig(Config):
     """How labelled documents are read."""
 
-    format: str | None = Field(None, description="format name; found from the files if absent")
-    annotator: str | None = Field(
-        None, description="whose labels, where a file has those of several (label-studio, prodigy)"
+    format: str | None = Field(
+        default=None, description="format name; found from the files if absent"
     )
-    layer: str | None = Field(None, description="layer of mentions (uima); found if absent")
+    annotator: str | None = Field(
+        default=None,
+        description="whose labels, where a file has those of several (label-studio, prodigy)",
+    )
+    layer: str | None = Field(default=None, description="layer of mentions (uima); found if absent")
     feature: str | None = Field(
-        None, description="feature of the layer that is the label (uima); found if absent"
+        default=None, description="feature of the layer that is the label (uima); found if absent"
     )
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"
     )
     on_problem: Literal["raise", "count"] = Field(
-        "raise", description="a bad record ends the run, or is dropped and counted"
+        default="raise", description="a bad record ends the run, or is dropped and counted"
     )
     tags: Literal["iob1", "iob2", "bioes"] | None = Field(
-        None, description="tag scheme (conll); recognised if absent"
+        default=None, description="tag scheme (conll); recognised if absent"
     )
     token_column: int = Field(
-        0, description="column of the token, from 0, or from the end if negative (conll)"
+        default=0, description="column of the token, from 0, or from the end if negative (conll)"
     )
-    tag_column: int = Field(-1, description="column of the tag, likewise (conll)")
+    tag_column: int = Field(default=-1, description="column of the tag, likewise (conll)")
     predictions: bool = Field(
-        False, description="read machine-made labels, not those of annotators (label-studio)"
+        default=False,
+        description="read machine-made labels, not those of annotators (label-studio)",
     )
     tasks: str | None = Field(
-        None, description="file with the texts where labels stand without them (label-studio)"
+        default=None,
+        description="file with the texts where labels stand without them (label-studio)",
     )
     text_key: str | None = Field(
-        None, description="field of a task that holds the text (label-studio); found if absent"
+        default=None,
+        description="field of a task that holds the text (label-studio); found if absent",
     )
 
 
@@ -87,9 +108,11 @@ class CorpusConfig(ReadingConfig):
     """Where the labelled documents are."""
 
     train: str = Field(description="file or folder of labelled documents to draw gold from")
-    dev: str | None = Field(None, description="file or folder for choices")
-    test: str | None = Field(None, description="file or folder, sealed until evaluation")
-    kind: str = Field("", description="what the documents are, for prompts: 'abstract', 'note'")
+    dev: str | None = Field(default=None, description="file or folder for choices")
+    test: str | None = Field(default=None, description="file or folder, sealed until evaluation")
+    kind: str = Field(
+        default="", description="what the documents are, for prompts: 'abstract', 'note'"
+    )
     label_descriptions: dict[str, str] = Field(
         default_factory=dict,
         description="one line on a label, for prompts and the dataset card, by label",
@@ -109,79 +132,83 @@ class CorpusConfig(ReadingConfig):
 class DrawConfig(Config):
     """How gold subsets are drawn from train, each one replicate."""
 
-    sizes: tuple[Positive, ...] = Field((50,), description="gold documents a draw")
-    replicates: Positive = Field(5, description="draws of each size, each with its own seeds")
+    sizes: tuple[Positive, ...] = Field(default=(50,), description="gold documents a draw")
+    replicates: Positive = Field(
+        default=5, description="draws of each size, each with its own seeds"
+    )
     replicates_by_size: dict[str, Positive] = Field(
         default_factory=dict, description="replicates of a size that differs, by size"
     )
     students: Positive = Field(
-        1, description="students of an arm and draw that differ in their seed; counts are added up"
+        default=1,
+        description="students of an arm and draw that differ in their seed; counts are added up",
     )
     curve: tuple[Positive, ...] = Field(
-        (), description="more sizes at which only 'gold' is trained, for the learning curve"
+        default=(), description="more sizes at which only 'gold' is trained, for the learning curve"
     )
-    dev_documents: Count = Field(100, description="dev documents used, the first; 0 for all")
-    test_documents: Count = Field(0, description="test documents used, the first; 0 for all")
+    dev_documents: Count = Field(
+        default=100, description="dev documents used, the first; 0 for all"
+    )
+    test_documents: Count = Field(
+        default=0, description="test documents used, the first; 0 for all"
+    )
     # A student reads as many abstracts in half the time that it takes to train; twice as many
     # would lessen the noise of a difference by a tenth at most.
     out_of_draw_documents: Count = Field(
-        500,
+        default=500,
         description="train documents among which those outside a draw are scored too, the same "
         "for all draws, chosen by the seed; 0 for none",
     )
-    seed: Count = Field(13, description="root of all seeds")
+    seed: Count = Field(default=13, description="root of all seeds")
 
 
 class IntegrationConfig(Config):
     """How made documents join gold in training the NER model."""
 
     how: Literal["mix", "ratio", "pretrain-then-gold", "mix-then-gold"] = Field(
-        "mix-then-gold", description="the way"
+        default="mix-then-gold", description="the way"
     )
-    made_ratio: Ratio = Field(0.5, description="share of made units in a batch (ratio)")
+    made_ratio: Ratio = Field(default=0.5, description="share of made units in a batch (ratio)")
     gold_last: Ratio = Field(
-        0.25, description="share of the steps on gold alone at the end (…-then-gold)"
+        default=0.25, description="share of the steps on gold alone at the end (…-then-gold)"
     )
 
 
 class NerConfig(Config):
     """The student: an encoder with a linear head on words."""
 
-    encoder: str = Field("minilm", description="preset, folder, or a hub's ORG/NAME[@COMMIT]")
-    unit: Unit = Field("sentence", description="what one training example is")
-    steps: Positive = Field(300, description="optimizer steps")
-    batch_size: Positive = Field(24, description="units a step")
-    learning_rate: float = Field(2e-4, gt=0, description="peak rate of AdamW")
-    head_learning_rate: float = Field(1e-3, gt=0, description="peak rate of the new head")
-    warmup_ratio: Ratio = Field(0.1, description="share of the steps that warm up")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
-    max_tokens: Positive = Field(256, description="word pieces a window; longer units get windows")
-    stride: Positive = Field(64, description="word pieces that neighbouring windows share")
-    bf16: Literal["auto", "yes", "no"] = Field("auto", description="bfloat16 autocast")
-    pieces: Literal["first", "mean"] = Field(
-        "first", description="what stands for a word: its first piece or the mean of its pieces"
+    encoder: str = Field(
+        default="minilm", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
     )
-    dropout: Ratio = Field(0.1, description="dropout of the encoder and the head in training")
-    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
-    attributes: tuple[str, ...] = Field(
-        (),
+    unit: Unit = Field(default="sentence", description="what one training example is")
+    steps: Positive = Field(default=300, description="optimizer steps")
+    batch_size: Positive = Field(default=24, description="units a step")
+    learning_rate: float = Field(default=2e-4, gt=0, description="peak rate of AdamW")
+    head_learning_rate: float = Field(default=1e-3, gt=0, description="peak rate of the new head")
+    warmup_ratio: Ratio = Field(default=0.1, description="share of the steps that warm up")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay")
+    max_tokens: Positive = Field(
+        default=256, description="word pieces a window; longer units get windows"
+    )
+    stride: Positive = Field(default=64, description="word pieces that neighbouring windows share")
+    bf16: Literal["auto", "yes", "no"] = Field(default="auto", description="bfloat16 autocast")
+    pieces: Literal["first", "mean"] = Field(
+        default="first",
+        description="what stands for a word: its first piece or the mean of its pieces",
+    )
+    dropout: Ratio = Field(
+        default=0.1, description="dropout of the encoder and the head in training"
+    )
+    clip_norm: float = Field(
+        default=1.0, gt=0, description="gradients are scaled down to this norm"
+    )
+    attributes: AttributeNames = Field(
+        default=(),
         description="attributes of mentions to learn: flags ('negated') or names of NAME=VALUE",
     )
     integration: IntegrationConfig = Field(
         default_factory=lambda: IntegrationConfig(), description="how made documents join"
     )
-
-    @field_validator("attributes")
-    @classmethod
-    def _names_alone(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not name.strip() or "=" in name:
-                raise ValueError(f"{name!r} is no name: give a flag, or NAME without =VALUE")
-            if name == "score":
-                raise ValueError("'score' is what predictions carry; it cannot be learnt")
-        if len(set(value)) < len(value):
-            raise ValueError("one name stands twice")
-        return value
 
     def mentions_only(self) -> NerConfig:
         """The same without attributes, for students whose mentions alone are asked for."""
@@ -192,34 +219,44 @@ class LmConfig(Config):
     """The local language model."""
 
     model: str = Field(
-        "gemma3-270m-offline", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
+        default="gemma3-270m-offline", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
     )
-    trim: bool = Field(True, description="cut the vocabulary to biomedical English")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="weights in memory")
+    trim: bool = Field(default=True, description="cut the vocabulary to biomedical English")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="weights in memory"
+    )
 
 
 class UnitConfig(Config):
     """What the generator writes at a time, and how gold is cut for it."""
 
-    unit: Unit = Field("sentence", description="what the model learns to write")
-    passage_sentences: Positive = Field(3, description="sentences of a passage")
-    max_unit_tokens: Positive = Field(256, description="longer units are split at sentences")
+    unit: Unit = Field(default="sentence", description="what the model learns to write")
+    passage_sentences: Positive = Field(default=3, description="sentences of a passage")
+    max_unit_tokens: Positive = Field(
+        default=256, description="longer units are split at sentences"
+    )
 
 
 class SftConfig(UnitConfig):
     """Supervised fine-tuning on gold units."""
 
-    epochs: float = Field(2.0, gt=0, description="passes over the examples at most")
-    batch_size: Positive = Field(16, description="examples a step")
-    learning_rate: float = Field(5e-5, gt=0, description="peak rate of AdamW")
-    warmup_ratio: Ratio = Field(0.05, description="share of the steps that warm up")
-    lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
-    dev_ratio: Ratio = Field(0.1, description="share of gold documents held out for early stopping")
-    patience: Positive = Field(2, description="evaluations without gain before it stops")
-    evaluations_per_epoch: Positive = Field(2, description="times an epoch the loss is measured")
-    replaced_copies: Count = Field(2, description="mention-replaced copies of each unit added")
+    epochs: float = Field(default=2.0, gt=0, description="passes over the examples at most")
+    batch_size: Positive = Field(default=16, description="examples a step")
+    learning_rate: float = Field(default=5e-5, gt=0, description="peak rate of AdamW")
+    warmup_ratio: Ratio = Field(default=0.05, description="share of the steps that warm up")
+    lora_rank: Count = Field(default=0, description="rank of LoRA; 0 trains all weights")
+    dev_ratio: Ratio = Field(
+        default=0.1, description="share of gold documents held out for early stopping"
+    )
+    patience: Positive = Field(default=2, description="evaluations without gain before it stops")
+    evaluations_per_epoch: Positive = Field(
+        default=2, description="times an epoch the loss is measured"
+    )
+    replaced_copies: Count = Field(
+        default=2, description="mention-replaced copies of each unit added"
+    )
     mark_words: bool = Field(
-        False,
+        default=False,
         description="marks that are spare tokens begin as the words of their labels: for many "
         "labels, which a few hundred steps do not tell apart",
     )
@@ -228,9 +265,15 @@ class SftConfig(UnitConfig):
 class NamesConfig(Config):
     """Where the mentions to ask for come from."""
 
-    proposals: Count = Field(1500, description="names the base model is asked to propose a label")
-    keep_ratio: Ratio = Field(0.4, description="share of proposals kept, best type score first")
-    gold_ratio: Ratio = Field(0.5, description="share of requested mentions taken from gold")
+    proposals: Count = Field(
+        default=1500, description="names the base model is asked to propose a label"
+    )
+    keep_ratio: Ratio = Field(
+        default=0.4, description="share of proposals kept, best type score first"
+    )
+    gold_ratio: Ratio = Field(
+        default=0.5, description="share of requested mentions taken from gold"
+    )
     term_lists: dict[str, str] = Field(
         default_factory=dict, description="text file of names, one a line, by label"
     )
@@ -239,140 +282,207 @@ class NamesConfig(Config):
 class SampleConfig(Config):
     """Sampling from the language model."""
 
-    batch_size: Positive = Field(256, description="rows generated together")
-    max_new_tokens: Positive = Field(256, description="tokens a sample at most")
-    temperature: float = Field(0.9, gt=0, description="softmax temperature")
-    top_k: Count = Field(64, description="keep this many tokens first; 0 keeps all")
-    top_p: Ratio = Field(0.95, description="then keep this probability mass")
+    batch_size: Positive = Field(default=256, description="rows generated together")
+    max_new_tokens: Positive = Field(default=256, description="tokens a sample at most")
+    temperature: float = Field(default=0.9, gt=0, description="softmax temperature")
+    top_k: Count = Field(default=64, description="keep this many tokens first; 0 keeps all")
+    top_p: Ratio = Field(default=0.95, description="then keep this probability mass")
     constrain: Literal["none", "marks", "licensed"] = Field(
-        "marks", description="marks anywhere, in legal places, or around approved names"
+        default="marks", description="marks anywhere, in legal places, or around approved names"
     )
     bf16: Literal["auto", "yes", "no"] = Field(
-        "auto", description="bfloat16 weights while sampling; auto where the processor has it"
+        default="auto",
+        description="bfloat16 weights while sampling; auto where the processor has it",
     )
     server: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         description="address of an OpenAI-compatible server that writes for arms that are not "
         "tuned, as in 'http://127.0.0.1:8000/v1'; needs server_model and constrain = 'none'",
     )
     server_model: str | None = Field(
-        None, min_length=1, description="name of the model on that server"
+        default=None, min_length=1, description="name of the model on that server"
     )
 
 
-class SynthesizeConfig(Config):
+class SteeringConfig(Config):
+    """What requests are steered to; all else of a request is as in gold.
+
+    The numbers are of each draw, whatever an arm's ``amount``.
+    """
+
+    quota: dict[str, Count] = Field(
+        default_factory=dict,
+        description="texts asked for that hold the label, exactly, by label; other labels are "
+        "asked for as often as gold has them",
+    )
+    per_concept: Positive = Field(
+        default=20, description="texts asked for that hold each listed concept"
+    )
+    concept_texts: Positive | None = Field(
+        default=None,
+        description="texts asked for that hold a listed concept, spread evenly over the concepts "
+        "of all labels; overrides per_concept",
+    )
+
+
+class SynthesizeConfig(SteeringConfig):
     """What is asked of the generator, and how its labels are decided."""
 
-    units: Positive = Field(1500, description="units asked for")
+    units: Positive = Field(
+        default=1500, description="units asked for; more where quota and concepts need more"
+    )
     units_per_gold: float | None = Field(
-        None, gt=0, description="units asked for as a multiple of gold units; overrides units"
+        default=None,
+        gt=0,
+        description="units asked for as a multiple of gold units; overrides units",
     )
     prompt: Template = Field(
-        "scratch", description="template: from nothing, with a gold neighbour, or grounded in gold"
+        default="scratch",
+        description="template: from nothing, with a gold neighbour, or grounded in gold",
     )
-    shots: Positive = Field(6, description="gold examples shown to a model that is not tuned")
+    shots: Positive = Field(
+        default=6, description="gold examples shown to a model that is not tuned"
+    )
     agreement: bool = Field(
-        False, description="unrequested marks count where a cross-fitted committee agrees"
+        default=False, description="unrequested marks count where a cross-fitted committee agrees"
+    )
+    attributes: AttributeNames = Field(
+        default=(),
+        description="attributes of mentions that are asked for and marked: flags ('negated') or "
+        "names of NAME=VALUE",
+    )
+    concepts: dict[str, str] = Field(
+        default_factory=dict,
+        description="text file of concepts to be asked for by name, one a line, by label",
     )
     names: NamesConfig = Field(default_factory=lambda: NamesConfig(), description="names")
+
+    @model_validator(mode="after")
+    def _template_can_be_steered(self) -> SynthesizeConfig:
+        if self.prompt == "infill" and (self.quota or self.concepts):
+            raise ValueError(
+                "prompt 'infill' asks for the names that gold has: quota and concepts need "
+                "'scratch' or 'neighbour'"
+            )
+        if self.concept_texts is not None and not self.concepts:
+            raise ValueError("concept_texts needs concepts")
+        return self
 
 
 class RewardConfig(Config):
     """What the generator is rewarded for; a weight of 0 leaves a part out."""
 
     agreement: float = Field(
-        1.0, ge=0, description="weight: spans nobody asked for agree with the NER committee"
+        default=1.0, ge=0, description="weight: spans nobody asked for agree with the NER committee"
     )
     agreement_cap: Ratio = Field(
-        0.8, description="agreement above this is worth no more: full agreement rewards easy text"
+        default=0.8,
+        description="agreement above this is worth no more: full agreement rewards easy text",
     )
     fluency: float = Field(
-        0.5, ge=0, description="weight: log-probability a token within gold's own band"
+        default=0.5, ge=0, description="weight: log-probability a token within gold's own band"
     )
     fluency_band: tuple[Ratio, Ratio] = Field(
-        (0.05, 0.95), description="quantiles of gold's log-probability that bound the band"
+        default=(0.05, 0.95), description="quantiles of gold's log-probability that bound the band"
     )
-    density: float = Field(0.5, ge=0, description="weight: as many mentions a word as was asked")
+    density: float = Field(
+        default=0.5, ge=0, description="weight: as many mentions a word as was asked"
+    )
     coverage: Literal["gate", "part"] = Field(
-        "gate", description="a missing requested mention is a failed gate, or a graded part"
+        default="gate", description="a missing requested mention is a failed gate, or a graded part"
     )
-    coverage_weight: float = Field(1.0, ge=0, description="weight of coverage where it is a part")
+    coverage_weight: float = Field(
+        default=1.0, ge=0, description="weight of coverage where it is a part"
+    )
     novelty: Ratio = Field(
-        0.5,
+        default=0.5,
         description="how far context novelty scales the rest: 0 not at all, 1 a copy earns nothing",
     )
     diversity: Ratio = Field(
-        0.5, description="how far distance to the group's other texts scales the rest"
+        default=0.5, description="how far distance to the group's other texts scales the rest"
     )
-    archive: Count = Field(2000, description="earlier completions that novelty is measured against")
+    archive: Count = Field(
+        default=2000, description="earlier completions that novelty is measured against"
+    )
     members: Positive = Field(
-        3, description="students in the committee, each blind to its own fold"
+        default=3, description="students in the committee, each blind to its own fold"
     )
     user: tuple[str, ...] = Field(
-        (), description="own rewards: 'module:function' or 'file.py:function'"
+        default=(), description="own rewards: 'module:function' or 'file.py:function'"
     )
-    user_weight: float = Field(1.0, ge=0, description="weight of each own reward")
+    user_weight: float = Field(default=1.0, ge=0, description="weight of each own reward")
 
 
 class Learning(Config):
     """How the generator learns from rewards after fine-tuning, whatever the method."""
 
-    steps: Positive = Field(100, description="optimizer steps; of a round, where there are rounds")
-    completions: Annotated[int, Field(ge=2)] = Field(8, description="completions a prompt")
-    max_new_tokens: Positive = Field(64, description="tokens a completion at most")
-    temperature: float = Field(1.0, gt=0, description="softmax temperature of rollouts")
+    steps: Positive = Field(
+        default=100, description="optimizer steps; of a round, where there are rounds"
+    )
+    completions: Annotated[int, Field(ge=2)] = Field(default=8, description="completions a prompt")
+    max_new_tokens: Positive = Field(default=64, description="tokens a completion at most")
+    temperature: float = Field(default=1.0, gt=0, description="softmax temperature of rollouts")
     rollouts: Literal["own", "vllm"] = Field(
-        "own",
+        default="own",
         description="what writes completions: this process, or vLLM beside it on the GPU, which "
         "needs sample.constrain = 'none'",
     )
-    vllm_memory_ratio: Ratio = Field(0.3, description="share of GPU memory that vLLM takes")
-    learning_rate: float = Field(5e-6, gt=0, description="peak rate of AdamW")
-    lora_rank: Count = Field(0, description="rank of LoRA; 0 trains all weights")
-    held_out: Positive = Field(64, description="prompts kept for choosing the best checkpoint")
+    vllm_memory_ratio: Ratio = Field(default=0.3, description="share of GPU memory that vLLM takes")
+    learning_rate: float = Field(default=5e-6, gt=0, description="peak rate of AdamW")
+    lora_rank: Count = Field(default=0, description="rank of LoRA; 0 trains all weights")
+    held_out: Positive = Field(
+        default=64, description="prompts kept for choosing the best checkpoint"
+    )
     collapse: Ratio = Field(
-        0.5,
+        default=0.5,
         description="stop where names, length or density leave what SFT had and what is asked for "
         "by this share",
     )
-    save_every: Positive = Field(10, description="steps between states to resume from")
-    placebo: bool = Field(False, description="shuffle rewards within the batch: must not help")
+    save_every: Positive = Field(default=10, description="steps between states to resume from")
+    placebo: bool = Field(
+        default=False, description="shuffle rewards within the batch: must not help"
+    )
 
 
 class GrpoConfig(Learning):
     """Follow the gradient of the reward, drawing anew before each step."""
 
-    method: Literal["grpo"] = Field("grpo", description="the method")
-    prompts: Positive = Field(8, description="prompts a step")
-    kl: float = Field(0.04, gt=0, description="weight of the KL to the fine-tuned model")
+    method: Literal["grpo"] = Field(default="grpo", description="the method")
+    prompts: Positive = Field(default=8, description="prompts a step")
+    kl: float = Field(default=0.04, gt=0, description="weight of the KL to the fine-tuned model")
     normalise: Literal["mean", "std", "parts"] = Field(
-        "mean", description="advantage: less the group's mean; over its deviation; each part apart"
+        default="mean",
+        description="advantage: less the group's mean; over its deviation; each part apart",
     )
-    evaluate_every: Positive = Field(20, description="steps between looks at held-out prompts")
+    evaluate_every: Positive = Field(
+        default=20, description="steps between looks at held-out prompts"
+    )
 
 
 class InRounds(Learning):
     """Draw for many prompts, learn from chosen completions, and so on."""
 
-    rounds: Positive = Field(2, description="times it samples anew")
-    prompts_per_round: Positive = Field(256, description="prompts a round")
-    batch_size: Positive = Field(16, description="completions a step")
+    rounds: Positive = Field(default=2, description="times it samples anew")
+    prompts_per_round: Positive = Field(default=256, description="prompts a round")
+    batch_size: Positive = Field(default=16, description="completions a step")
 
 
 class BestOfNConfig(InRounds):
     """Fine-tune on the best completion of each prompt."""
 
-    method: Literal["best-of-n"] = Field("best-of-n", description="the method")
+    method: Literal["best-of-n"] = Field(default="best-of-n", description="the method")
 
 
 class DpoConfig(InRounds):
     """Prefer the best completion of each prompt to the worst."""
 
-    method: Literal["dpo"] = Field("dpo", description="the method")
-    dpo_beta: float = Field(0.1, gt=0, description="strength of the pull to the reference")
+    method: Literal["dpo"] = Field(default="dpo", description="the method")
+    dpo_beta: float = Field(default=0.1, gt=0, description="strength of the pull to the reference")
     dpo_nll: float = Field(
-        0.2, ge=0, description="weight of the preferred text's own loss, which keeps it likely"
+        default=0.2,
+        ge=0,
+        description="weight of the preferred text's own loss, which keeps it likely",
     )
 
 
@@ -401,44 +511,53 @@ RL_METHODS: dict[str, type[GrpoConfig | BestOfNConfig | DpoConfig]] = {
 class LengthConfig(Config):
     """How long made text may be; none of another length is asked for."""
 
-    min_words: Count = Field(4, description="shorter text is dropped")
-    max_words: Positive = Field(400, description="longer text is dropped")
+    min_words: Count = Field(default=4, description="shorter text is dropped")
+    max_words: Positive = Field(default=400, description="longer text is dropped")
 
 
 class FilterConfig(LengthConfig):
     """What made text is dropped for."""
 
-    max_loop: Positive = Field(4, description="a phrase repeated this often in a row is a loop")
-    near_duplicate: Ratio = Field(0.8, description="Jaccard similarity of word 3-grams to drop at")
-    copy_ratio: Ratio = Field(0.8, description="share of 8-grams found in one gold unit to drop at")
+    max_loop: Positive = Field(
+        default=4, description="a phrase repeated this often in a row is a loop"
+    )
+    near_duplicate: Ratio = Field(
+        default=0.8, description="Jaccard similarity of word 3-grams to drop at"
+    )
+    copy_ratio: Ratio = Field(
+        default=0.8, description="share of 8-grams found in one gold unit to drop at"
+    )
     inside_words: Ratio = Field(
-        0.02,
+        default=0.02,
         description="text with a mention that begins or ends inside a word is dropped, unless more "
         "than this share of gold's mentions do (1: never)",
     )
     match_density: bool = Field(
-        False, description="thin text without mentions until its share is that of gold"
+        default=False, description="thin text without mentions until its share is that of gold"
     )
-    require_requested: bool = Field(False, description="drop text without all requested mentions")
+    require_requested: bool = Field(
+        default=False, description="drop text without all requested mentions and their attributes"
+    )
     max_repeats: Count | None = Field(
-        None,
+        default=None,
         description="text that marks requested mentions more often than asked, by more than this, "
         "is dropped; no bound if not given",
     )
     keep_per_gold: float | None = Field(
-        None, gt=0, description="texts kept at most, the first, as a multiple of gold units"
+        default=None, gt=0, description="texts kept at most, the first, as a multiple of gold units"
     )
 
 
 class AugmentConfig(Config):
     """Rivals that need no language model."""
 
-    copies: Positive = Field(3, description="changed copies of each gold unit")
-    replace_ratio: Ratio = Field(1.0, description="share of mentions replaced")
-    token_ratio: Ratio = Field(0.3, description="share of tokens redrawn (LwTR)")
-    shuffle_ratio: Ratio = Field(0.5, description="share of segments shuffled")
+    copies: Positive = Field(default=3, description="changed copies of each gold unit")
+    replace_ratio: Ratio = Field(default=1.0, description="share of mentions replaced")
+    token_ratio: Ratio = Field(default=0.3, description="share of tokens redrawn (LwTR)")
+    shuffle_ratio: Ratio = Field(default=0.5, description="share of segments shuffled")
     proposed_ratio: Ratio = Field(
-        1.0, description="share of replacements drawn from proposed names, where those are used"
+        default=1.0,
+        description="share of replacements drawn from proposed names, where those are used",
     )
 
 
@@ -446,20 +565,29 @@ class ArmConfig(Config):
     """One way to train the student, compared with the others."""
 
     name: str = Field(description="short name, unique in the recipe")
-    made: tuple[str, ...] = Field((), description="sources of made documents that join gold")
+    made: tuple[str, ...] = Field(
+        default=(), description="sources of made documents that join gold"
+    )
     ner: NerConfig = Field(
         default_factory=lambda: NerConfig(), description="its student: changes to [ner]"
     )
-    sizes: tuple[Positive, ...] = Field((), description="gold sizes it runs at; all if empty")
+    sizes: tuple[Positive, ...] = Field(
+        default=(), description="gold sizes it runs at; all if empty"
+    )
     rl: RlConfig | None = Field(
-        None, description="its generator learns from rewards after fine-tuning: changes to [rl]"
+        default=None,
+        description="its generator learns from rewards after fine-tuning: changes to [rl]",
     )
     amount: float = Field(
-        1.0, gt=0, description="text asked for and kept, as a multiple of what the recipe says"
+        default=1.0,
+        gt=0,
+        description="text asked for and kept, as a multiple of what the recipe says",
     )
-    tuned: bool = Field(True, description="false: the base model writes, shown gold examples")
+    tuned: bool = Field(
+        default=True, description="false: the base model writes, shown gold examples"
+    )
     best_of: Positive = Field(
-        1, description="texts written for each request, of which the reward chooses one"
+        default=1, description="texts written for each request, of which the reward chooses one"
     )
 
     @property
@@ -477,24 +605,26 @@ class ArmConfig(Config):
 class EvaluateConfig(Config):
     """The comparison."""
 
-    comparator: str = Field("gold", description="arm that the others are compared with")
+    comparator: str = Field(default="gold", description="arm that the others are compared with")
     against: dict[str, str] = Field(
         default_factory=dict, description="arm to the arm it is compared with besides"
     )
     candidate: str = Field(
-        "", description="arm the verdict is about; the one with most made sources if empty"
+        default="", description="arm the verdict is about; the one with most made sources if empty"
     )
-    resamples: Positive = Field(10000, description="bootstrap resamples")
-    confidence: float = Field(CONFIDENCE, gt=0.5, lt=1, description="of the intervals")
-    split: Literal["test", "dev"] = Field("test", description="dev while choices are made")
+    resamples: Positive = Field(default=10000, description="bootstrap resamples")
+    confidence: float = Field(default=CONFIDENCE, gt=0.5, lt=1, description="of the intervals")
+    split: Literal["test", "dev"] = Field(default="test", description="dev while choices are made")
     protocol: Literal["held-out", "cross-fit"] = Field(
-        "held-out",
+        default="held-out",
         description="score dev and test documents; or, without a test set, every document of "
         "train by models that never saw its fold",
     )
-    folds: Annotated[int, Field(ge=2)] = Field(5, description="folds by patient (cross-fit)")
+    folds: Annotated[int, Field(ge=2)] = Field(
+        default=5, description="folds by patient (cross-fit)"
+    )
     minutes_per_note: float | None = Field(
-        None,
+        default=None,
         gt=0,
         allow_inf_nan=False,
         description="annotator's minutes for one note: worth is then given in hours too",
@@ -509,7 +639,7 @@ class RecipeConfig(Config):
     """
 
     name: str = Field(description="name of the run in its report")
-    hub: bool = Field(False, description="may fetch the models it names from a model hub")
+    hub: bool = Field(default=False, description="may fetch the models it names from a model hub")
     corpus: CorpusConfig = Field(description="documents")
     draws: DrawConfig = Field(default_factory=lambda: DrawConfig(), description="replicates")
     ner: NerConfig = Field(default_factory=lambda: NerConfig(), description="student")

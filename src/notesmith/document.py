@@ -6,11 +6,13 @@ is made. Nothing here reads or writes files (``corpus/`` does).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
+from notesmith.marked import notebook_html
 
 Span = tuple[int, int]
 ProvenanceKind = Literal["gold", "silver", "synthetic", "augmented"]
@@ -171,14 +173,42 @@ class Document:
         """Surface strings of all entities, in order."""
         return [ent.mention(self.text) for ent in self.entities]
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the text with its mentions in colour."""
+        n = len(self.entities)
+        counted = f"{n} mention" if n == 1 else f"{n} mentions"
+        return notebook_html(self, f"{self.id} · {self.provenance.kind} · {counted}")
+
     def with_entities(self, entities: Iterable[Entity]) -> Document:
         """Return the same text with other entities, and without the relations between old ones."""
         return replace(self, entities=tuple(entities), relations=())
 
 
+def parents_in(doc: Document, ids: Set[str]) -> set[str]:
+    """Those of ``ids`` that ``doc`` was made from.
+
+    A parent may be a part or a copy of a document, whose id goes on after ``:`` or ``~``.
+    """
+    return {
+        parent[:end]
+        for parent in doc.provenance.parents
+        for end in (*(m.start() for m in re.finditer("[:~]", parent)), len(parent))
+    } & ids
+
+
 def attribute_name(attribute: str) -> str:
     """The name of an attribute: a flag itself, what stands before ``=`` in ``NAME=VALUE``."""
     return attribute.partition("=")[0]
+
+
+def attributes_in(docs: Iterable[Document]) -> dict[str, tuple[str, ...]]:
+    """The attributes that mentions of ``docs`` have: values by name, both sorted."""
+    found: dict[str, set[str]] = {}
+    for doc in docs:
+        for ent in doc.entities:
+            for attribute in ent.attributes:
+                found.setdefault(attribute_name(attribute), set()).add(attribute)
+    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
 
 
 def labels_of(docs: Iterable[Document]) -> tuple[str, ...]:

@@ -2,9 +2,11 @@ r"""The only parser of a language model's output: text with its entities marked 
 
 Inline form: ``No <Problem>chest pain</> today``. One open mark a label and one shared close mark;
 the marks are reserved tokens where a tokenizer has some to spare, plain tags elsewhere, and the
-code is the same. With ``details`` a block after the open mark holds an id and attributes:
-``<Problem>{#p1 negated}chest pain</>``. A literal mark or backslash in the text is escaped with a
-backslash. Offsets are exact by construction. Parsing never guesses: it gives a document or a fault.
+code is the same. Attributes that have marks of their own stand right after the open mark:
+``<Problem><+negated>chest pain</>``. With ``details`` a block there holds an id and all attributes
+instead: ``<Problem>{#p1 negated}chest pain</>``. A literal mark or backslash in the text is escaped
+with a backslash. Offsets are exact by construction. Parsing never guesses: it gives a document or a
+fault.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ FaultReason = Literal[
     "close without open",
     "open without close",
     "empty mention",
+    "misplaced attribute",
 ]
 ESCAPE = "\\"
 _DETAILS = re.compile(r"\{([^{}\n]*)\}")
@@ -35,20 +38,31 @@ _WORD = re.compile(r"[^\s{}#]+")
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The marks of a label set: ``opens[i]`` opens ``labels[i]``, ``close`` ends any mention."""
+    """The marks of a label set: ``opens[i]`` opens ``labels[i]``, ``close`` ends any mention.
+
+    ``attribute_marks[i]`` gives the mention whose open mark it follows ``attributes[i]``, spelt as
+    in ``Entity.attributes``.
+    """
 
     labels: tuple[str, ...]
     opens: tuple[str, ...]
     close: str
+    attributes: tuple[str, ...] = ()
+    attribute_marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        marks = [*self.opens, self.close]
+        marks = self.all
         if len(self.labels) != len(self.opens):
             raise ConfigError(f"{len(self.labels)} labels but {len(self.opens)} open marks")
-        if len(set(self.labels)) != len(self.labels) or len(set(marks)) != len(marks):
-            raise ConfigError("labels and marks must be distinct")
-        if not all(self.labels):
-            raise ConfigError("a label is empty")
+        if len(self.attributes) != len(self.attribute_marks):
+            raise ConfigError(
+                f"{len(self.attributes)} attributes but {len(self.attribute_marks)} marks"
+            )
+        named = [self.labels, self.attributes, marks]
+        if any(len(set(names)) != len(names) for names in named):
+            raise ConfigError("labels, attributes and marks must be distinct")
+        if not all((*self.labels, *self.attributes)):
+            raise ConfigError("a label or an attribute is empty")
         firsts = {mark[:1] for mark in marks}
         for mark in marks:
             if not mark or ESCAPE in mark or mark.startswith("{"):
@@ -62,21 +76,44 @@ class Marks:
             if other.startswith(mark):
                 raise ConfigError(f"mark {mark!r} begins another mark")
 
-    @classmethod
-    def plain(cls, labels: Sequence[str]) -> Marks:
-        """Tags a person can read: ``<Label>`` and ``</>``."""
-        return cls(tuple(labels), tuple(f"<{label}>" for label in labels), "</>")
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every mark: the open marks, the close mark, those of attributes."""
+        return (*self.opens, self.close, *self.attribute_marks)
 
     @classmethod
-    def reserved(cls, labels: Sequence[str], tokens: Sequence[str]) -> Marks:
-        """Use ``tokens`` (unused ones of a tokenizer): the first closes, the others open.
+    def plain(cls, labels: Sequence[str], attributes: Sequence[str] = ()) -> Marks:
+        """Tags a person can read: ``<Label>`` and ``</>``, and ``<+attribute>``."""
+        return cls(
+            tuple(labels),
+            tuple(f"<{label}>" for label in labels),
+            "</>",
+            tuple(attributes),
+            tuple(f"<+{attribute}>" for attribute in attributes),
+        )
+
+    @classmethod
+    def reserved(
+        cls, labels: Sequence[str], tokens: Sequence[str], attributes: Sequence[str] = ()
+    ) -> Marks:
+        """Use ``tokens`` (unused ones of a tokenizer): the first closes, the next open.
+
+        Those that follow are the marks of attributes.
 
         Raises:
-            ConfigError: fewer tokens than labels + 1.
+            ConfigError: fewer tokens than marks.
         """
-        if len(tokens) < len(labels) + 1:
-            raise ConfigError(f"{len(labels)} labels need {len(labels) + 1} reserved tokens")
-        return cls(tuple(labels), tuple(tokens[1 : len(labels) + 1]), tokens[0])
+        n, n_all = len(labels) + 1, len(labels) + 1 + len(attributes)
+        if len(tokens) < n_all:
+            and_attributes = f" and {len(attributes)} attributes" if attributes else ""
+            raise ConfigError(f"{len(labels)} labels{and_attributes} need {n_all} reserved tokens")
+        return cls(
+            tuple(labels),
+            tuple(tokens[1:n]),
+            tokens[0],
+            tuple(attributes),
+            tuple(tokens[n:n_all]),
+        )
 
     def opener(self, label: str) -> str:
         """The open mark of ``label``."""
@@ -87,7 +124,7 @@ class Marks:
 
     def pattern(self) -> re.Pattern[str]:
         """Matches an escape or a mark; longer marks first."""
-        return _pattern(tuple(sorted([*self.opens, self.close], key=lambda m: (-len(m), m))))
+        return _pattern(tuple(sorted(self.all, key=lambda m: (-len(m), m))))
 
 
 @lru_cache(maxsize=64)
@@ -164,8 +201,9 @@ def render(
 
     Args:
         doc: the document; its relations and sections are not written.
-        marks: the marks of every label that occurs in it.
-        details: write each entity's id and attributes after its open mark.
+        marks: the marks of every label that occurs in it; attributes without a mark are left out.
+        details: write each entity's id and attributes in a block after its open mark, and no mark
+            of an attribute.
         brief: ids of entities whose block is left out all the same.
 
     Raises:
@@ -174,6 +212,7 @@ def render(
     ents, counts = nest(doc.entities)
     pattern = marks.pattern()
     opener = dict(zip(marks.labels, marks.opens, strict=True))
+    attribute_marks = list(zip(marks.attributes, marks.attribute_marks, strict=True))
     out: list[str] = []
     at = 0
     stack: list[Entity] = []
@@ -192,7 +231,9 @@ def render(
         close(ent.start)
         write(ent.start)
         out.append(opener.get(ent.label) or marks.opener(ent.label))
-        if details and ent.id not in brief:
+        if not details:
+            out += [m for a, m in attribute_marks if a in ent.attributes]
+        elif ent.id not in brief:
             out.append(_details_block(ent))
         stack.append(ent)
     close(len(doc.text))
@@ -221,12 +262,14 @@ def parse(marked: str, marks: Marks, *, doc_id: str, details: bool = False) -> D
         ``marked``.
     """
     by_open = dict(zip(marks.opens, marks.labels, strict=True))
+    attribute_of = dict(zip(marks.attribute_marks, marks.attributes, strict=True))
     pattern = marks.pattern()
     text: list[str] = []
     length = 0
     opened: list[_Open] = []
     done: list[_Open] = []
     at = 0
+    head = -1  # where the marks end that began the innermost mention
 
     def take(piece: str) -> None:
         nonlocal length
@@ -249,13 +292,18 @@ def parse(marked: str, marks: Marks, *, doc_id: str, details: bool = False) -> D
             if ent.start == length:
                 return Fault("empty mention", match.start())
             ent.end = length
+        elif token in attribute_of:
+            own = attribute_of[token]
+            if match.start() != head or own in opened[-1].attributes:
+                return Fault("misplaced attribute", match.start())
+            opened[-1].attributes += (own,)
+            head = at
         else:
             ent = _Open(by_open[token], length)
-            if details and marked.startswith("{", at):
-                block = _DETAILS.match(marked, at)
-                if block is None or not ent.read(block.group(1)):
-                    return Fault("bad details", at)
-                at = block.end()
+            head = ent.read(marked, at) if details else at
+            if head < 0:
+                return Fault("bad details", at)
+            at = head
             opened.append(ent)
             done.append(ent)
     if opened:
@@ -274,15 +322,23 @@ class _Open:
     id: str | None = None
     attributes: tuple[str, ...] = ()
 
-    def read(self, block: str) -> bool:
-        """Take id and attributes from a details block; False if it is malformed."""
-        words = block.split(" ") if block else []
+    def read(self, marked: str, at: int) -> int:
+        """Take id and attributes from a details block at ``at``, if one is there.
+
+        Returns:
+            where it ends; -1 if it is malformed.
+        """
+        if not marked.startswith("{", at):
+            return at
+        block = _DETAILS.match(marked, at)
+        if block is None:
+            return -1
+        words = block.group(1).split(" ") if block.group(1) else []
         if words and words[0].startswith("#"):
             self.id = words.pop(0)[1:]
-            if not self.id:
-                return False
         self.attributes = tuple(words)
-        return all(_WORD.fullmatch(word) for word in [*words, *([self.id] if self.id else [])])
+        named = words if self.id is None else [self.id, *words]
+        return block.end() if all(_WORD.fullmatch(word) for word in named) else -1
 
 
 def _assemble(doc_id: str, text: str, found: Sequence[_Open]) -> Document | Fault:

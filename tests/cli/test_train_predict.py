@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from typer.testing import CliRunner
 from notesmith.cli.app import app
 from notesmith.cli.train import student_config
 from notesmith.corpus import read_corpus, write_corpus
-from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError, FileError, ModelError
+from notesmith.document import Document, Entity, Provenance
+from notesmith.errors import ConfigError, FileError, ModelError, StageError
 from notesmith.ner import load_ner
 from notesmith.ner.decode import score_of
 
@@ -189,6 +190,39 @@ def test_a_folder_without_a_model_is_an_error(folder: Path) -> None:
     done = run("predict", folder / "encoder", folder / "gold.jsonl", "--out", folder / "o3.jsonl")
     assert isinstance(done.exception, ModelError)
     assert not (folder / "o3.jsonl").exists()
+
+
+def test_made_labels_that_gold_lacks_are_an_error_unless_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    drug = Document("m", "Aspirin helped.", (Entity("T1", "Drug", ((0, 7),)),))
+    write_corpus([drug], tmp_path / "made.jsonl")
+    line = ("train", folder / "gold.jsonl", "--made", tmp_path / "made.jsonl")
+    line = (*line, "--set", f"ner.encoder={folder / 'encoder'}", "--set", "ner.steps=1")
+    done = run(*line, "--out", tmp_path / "model")
+    assert isinstance(done.exception, StageError)
+    assert str(done.exception).startswith("made documents have labels that gold lacks: Drug; ")
+    assert not (tmp_path / "model").exists()
+    done = run(*line, "--out", tmp_path / "dropped", "--label-map", "Drug=")
+    assert done.exit_code == 0 and "labels Problem, 1 steps" in done.output
+    done = run(*line, "--out", tmp_path / "both", "--labels", "Drug,Problem")
+    assert done.exit_code == 0 and "labels Drug, Problem, 1 steps" in done.output
+
+
+def test_text_made_of_other_documents_is_counted(folder: Path, tmp_path: Path) -> None:
+    parents = ("a:0-9", "b~1", "of-test:0-9", "", None)
+    docs = [
+        replace(DOC, id=f"m{i}", provenance=Provenance("synthetic", () if p is None else (p,)))
+        for i, p in enumerate(parents)
+    ]
+    write_corpus(docs, tmp_path / "made.jsonl")
+    done = run(
+        *("train", folder / "gold.jsonl", "--made", tmp_path / "made.jsonl"),
+        *("--set", f"ner.encoder={folder / 'encoder'}", "--set", "ner.steps=1"),
+        *("--out", tmp_path / "model"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "1 of 5 made documents were made of documents that gold.jsonl lacks" in done.output
 
 
 def test_settings_reach_the_model(folder: Path) -> None:

@@ -29,6 +29,7 @@ from notesmith.ner import train_ner
 from notesmith.segments import cut, split
 from tests.docs.pages import ROOT, blocks
 from tests.docs.small import invoke
+from tests.lm.tiny import save_tiny
 from tests.ner.tiny import tiny_encoder
 
 Maker = Callable[[Path], object]
@@ -176,6 +177,7 @@ SHELF: dict[str, Maker] = {
     "model": student,
     "student": student,
     "models/our-bert": tiny_encoder,
+    "models/base": partial(save_tiny, "gemma3"),
     "src/notesmith/demo": partial(shutil.copytree, demo_corpus_path()),
     "brat/anna": corpus(TRAIN[:30], "brat"),
     "brat/ben": corpus(guess(TRAIN[:30]), "brat"),

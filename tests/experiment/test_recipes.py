@@ -6,12 +6,12 @@ import pytest
 
 from notesmith.config import ArmConfig
 from notesmith.errors import ConfigError
+from notesmith.experiment.packaged import packaged_recipes
 from notesmith.experiment.recipes import (
     Filters,
     check_arms,
     corpus_path,
     load_recipe,
-    packaged_recipes,
     preview,
     save_recipe,
 )

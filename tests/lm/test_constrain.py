@@ -124,6 +124,7 @@ def test_one_token_with_two_meanings_is_an_error():
     [
         ({"close_id": OPEN}, "must be distinct"),
         ({"never_ids": (CLOSE,)}, "must be distinct"),
+        ({"attribute_ids": (OPEN,)}, "must be distinct"),
         ({"max_depth": 0}, "max_depth is 0"),
         ({"max_depth": 2, "licence": {}}, "a licence needs max_depth 1"),
     ],
@@ -131,6 +132,45 @@ def test_one_token_with_two_meanings_is_an_error():
 def test_impossible_rules_are_errors(change, message):
     with pytest.raises(ConfigError, match=message):
         MarkConstraint(**(MARKS | change))
+
+
+FLAG, OTHER_FLAG = 13, 9
+
+
+def test_attributes_stand_right_after_an_open_mark_and_leave_the_mention_empty():
+    rule = MarkConstraint(**MARKS, max_depth=2, attribute_ids=(FLAG, OTHER_FLAG))
+    flags = {FLAG, OTHER_FLAG}
+    for tokens in (
+        [],
+        [5],
+        [OPEN, 5],
+        [OPEN, 5, CLOSE],
+        [OPEN, OTHER_OPEN, 5, CLOSE],
+        [OPEN, FLAG, 5],
+    ):
+        assert flags.isdisjoint(allowed_after(rule, tokens)), tokens
+    for tokens in ([OPEN], [5, OPEN, FLAG], [OPEN, OTHER_OPEN], [OPEN, FLAG, OTHER_OPEN]):
+        assert flags <= allowed_after(rule, tokens), tokens
+        assert CLOSE not in allowed_after(rule, tokens), tokens
+
+
+def test_attributes_stand_before_a_licensed_name():
+    trie = Trie.of([[2, 3], [5]])
+    rule = MarkConstraint(**MARKS, licence={OPEN: trie}, attribute_ids=(FLAG,))
+    assert allowed_after(rule, [OPEN]) == {2, 5, FLAG}
+    assert allowed_after(rule, [OPEN, FLAG]) == {2, 5, FLAG}
+    assert allowed_after(rule, [OPEN, FLAG, 2]) == {3}
+    assert allowed_after(rule, [OPEN, FLAG, 5]) == {CLOSE}
+
+
+def test_of_two_rules_each_has_its_own_attributes():
+    rules = [MarkConstraint(**MARKS, attribute_ids=ids) for ids in ((FLAG,), (OTHER_FLAG,))]
+    rows = ConstraintRows(rules, 2)
+    rows.admit(0, 0)
+    rows.admit(1, 1)
+    rows.advance(np.array([OPEN, OPEN]))
+    free = ~rows.forbidden(2).mask(14)
+    assert free[:, [FLAG, OTHER_FLAG]].tolist() == [[True, False], [False, True]]
 
 
 def test_a_name_without_tokens_is_an_error():

@@ -7,7 +7,7 @@ import torch
 
 from notesmith.config import LmConfig
 from notesmith.errors import MissingExtraError, ModelError
-from notesmith.lm import source
+from notesmith.lm import offline, source
 from notesmith.lm.folder import Card, fingerprint_folder
 from notesmith.lm.load import load_lm, open_folder, own_device
 from notesmith.lm.presets import PRESETS
@@ -109,7 +109,7 @@ def test_a_folder_that_brings_code_is_refused(tmp_path):
 
 
 def test_a_missing_weight_package_prints_its_install_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "OFFLINE_PACKAGE", "gemma3_absent")
+    monkeypatch.setattr(offline, "GEMMA_PACKAGE", "gemma3_absent")
     with pytest.raises(MissingExtraError, match=r"notesmith\[offline-weights-gemma-terms\]"):
         source.offline_folder("gemma3-270m-offline", cache=tmp_path)
     assert not list(tmp_path.iterdir())
@@ -122,7 +122,7 @@ def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, monkeypatch):
             path.write_bytes(b"GGUF")
             return path
 
-    monkeypatch.setattr(source, "require", lambda module, extra: Package)
+    monkeypatch.setattr(offline, "require", lambda module, extra: Package)
     with pytest.raises(ModelError, match="not the pinned ones"):
         source.offline_folder("gemma3-270m-offline", cache=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -9,14 +9,13 @@ import torch
 from pydantic import ValidationError
 
 from notesmith.config import IntegrationConfig, NerConfig
-from notesmith.document import Document, Entity, Provenance
+from notesmith.document import Document, Entity, Provenance, attributes_in
 from notesmith.errors import ConfigError, ModelError
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import Decision, load_ner, train_committee, train_ner
 from notesmith.ner.attribute_head import HEAD_FILE, attribute_loss, make_head
 from notesmith.ner.attributes import (
     Attribute,
-    attributes_in,
     best_values,
     choose_attributes,
     classes_to_learn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notesmith.document import Document, Entity, Provenance
+from notesmith.filters import Candidate
 from notesmith.markup import Fault, Marks
 from notesmith.synthesis.decode import Lexicon, candidates_of
 from notesmith.synthesis.requests import Request
@@ -87,6 +88,87 @@ def test_an_annotator_turns_masks_into_labels_only_where_it_agrees() -> None:
     doc = decode(" He has<Problem> bad luck</> and<Problem> rain</>.", annotator=annotator).result
     assert doc.mentions() == ["bad luck"]
     assert [doc.text[s:e] for s, e in doc.masked] == ["rain"]
+
+
+ATTRIBUTE_MARKS = Marks.plain(["Drug", "Problem"], ["family", "negated"])
+CARRIERS = Lexicon.of(
+    {"Problem": ["gout", "asthma"], "Drug": ["aspirin"]}, carriers=frozenset({"Problem"})
+)
+
+
+def decode_attributes(
+    text: str, *asked: tuple[str, str, tuple[str, ...]], annotator: object = None
+) -> Candidate:
+    request = Request(
+        "r0",
+        "note-1:0-30",
+        5,
+        tuple((label, name) for label, name, _ in asked),
+        attributes=tuple(own for *_, own in asked),
+    )
+    (made,) = candidates_of(
+        [request],
+        [text],
+        [True],
+        marks=ATTRIBUTE_MARKS,
+        lexicon=CARRIERS,
+        provenance=Provenance("synthetic", stage="synthesize"),
+        annotator=annotator,  # type: ignore[arg-type]
+    )
+    return made
+
+
+def test_attributes_are_those_that_are_marked_and_the_others_asked_for_are_counted() -> None:
+    made = decode_attributes(
+        " No<Problem><+negated> gout</>, mother had<Problem> asthma</>.",
+        ("Problem", "gout", ("negated",)),
+        ("Problem", "asthma", ("family", "negated")),
+        ("Problem", "rash", ("negated",)),
+        ("Problem", "gout", ()),
+    )
+    assert isinstance(made.result, Document)
+    assert [e.attributes for e in made.result.entities] == [("negated",), ()]
+    assert made.requested_attributes == (("negated",), ("family", "negated"), ("negated",), ())
+    # Two of asthma; and one of rash, which is missing as a mention too.
+    assert made.missing_attributes == 3
+    assert made.missing == 2
+
+
+def test_an_attribute_asked_for_twice_must_stand_twice() -> None:
+    asked = [("Problem", "gout", ("negated",))] * 2
+    made = decode_attributes(" No<Problem><+negated> gout</>, and<Problem> gout</>.", *asked)
+    assert (made.missing, made.missing_attributes) == (0, 1)
+    # One that nobody asked for stays: the text says so.
+    made = decode_attributes(" No<Problem><+negated> gout</>.", ("Problem", "gout", ()))
+    assert made.missing_attributes == 0
+    assert made.result.entities[0].attributes == ("negated",)  # type: ignore[union-attr]
+
+
+def test_an_unmarked_name_whose_attributes_are_unknown_is_masked() -> None:
+    made = decode_attributes(" No gout after aspirin.", ("Problem", "gout", ("negated",)))
+    doc = made.result
+    assert isinstance(doc, Document)
+    assert doc.mentions() == ["aspirin"]
+    assert [doc.text[s:e] for s, e in doc.masked] == ["gout"]
+    assert (made.missing, made.missing_attributes) == (1, 1)
+
+
+def test_an_annotator_leaves_attributes_as_marked_and_decides_no_unmarked_name() -> None:
+    def annotator(texts: Sequence[str]) -> list[Document]:
+        ents = (Entity("T1", "Problem", ((3, 7),)), Entity("T2", "Problem", ((12, 16),)))
+        return [Document("a", text, ents) for text in texts]
+
+    text = " No<Problem><+negated> rash</> and gout."
+    doc = decode_attributes(text, annotator=annotator).result
+    assert isinstance(doc, Document) and doc.text == "No rash and gout."
+    assert [(e.mention(doc.text), e.attributes) for e in doc.entities] == [("rash", ("negated",))]
+    assert doc.masked == ((12, 16),)
+
+
+def test_a_text_that_does_not_parse_says_what_it_was_asked_for() -> None:
+    made = decode_attributes(" No<+negated> gout.", ("Problem", "gout", ("negated",)))
+    assert made.result == Fault("misplaced attribute", 3)
+    assert made.requested_attributes == (("negated",),)
 
 
 def test_letters_that_fold_otherwise_than_they_match_are_no_name() -> None:

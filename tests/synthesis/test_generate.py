@@ -15,6 +15,8 @@ from notesmith.synthesis import (
     GenerationConfig,
     NameSet,
     PromptConfig,
+    Steering,
+    coverage_of,
     propose_names,
     run_sample,
     run_sft,
@@ -26,6 +28,7 @@ from notesmith.synthesis.plan import (
     constraint_of,
     cut_places,
     ground,
+    marks_for,
     nesting_depth,
     plan_generation,
     units_of,
@@ -224,3 +227,128 @@ def test_marks_begin_as_the_words_of_their_labels(lm: LanguageModel) -> None:
         marks.close: ")",
     }
     assert begin_as(Marks.plain(["Lab_value"]), lm) == {}
+
+
+NEGATED = [
+    Document(
+        f"g{i}",
+        "No chest pain or asthma. Mother had colon cancer. Started on aspirin for chest pain.",
+        (
+            Entity("T1", "Problem", ((3, 13),), ("negated",)),
+            Entity("T2", "Problem", ((17, 23),), ("negated", "uncertain")),
+            Entity("T3", "Problem", ((36, 48),), ("family",)),
+            Entity("T4", "Drug", ((61, 68),)),
+            Entity("T5", "Problem", ((73, 83),)),
+        ),
+    )
+    for i in range(4)
+]
+
+
+@pytest.mark.parametrize("template", ["scratch", "neighbour", "infill"])
+def test_attributes_are_asked_for_marked_and_counted(
+    lm: LanguageModel, tmp_path: Path, template: str
+) -> None:
+    wanted = {"template": template, "attributes": ["negated", "family"]}
+    prompt = PromptConfig.model_validate(wanted)
+    config = generation(max_new_tokens=24).model_copy(update={"prompt": prompt})
+    tuned = run_sft(
+        lm,
+        NEGATED,
+        SftConfig(epochs=1, batch_size=4, mark_words=True),
+        prompt,
+        labels=LABELS,
+        out=tmp_path / "m",
+        seed=1,
+    )
+    model = load_lm(LmConfig(model=str(tuned.folder), trim=False), cache=tmp_path / "cache")
+    units = units_of(NEGATED, UnitConfig(), model)
+    plan = plan_generation(model, units, NAMES, config, n=30, labels=LABELS, seed=3)
+    assert plan.marks.attributes == ("family", "negated")
+    assert set(plan.marks.all) <= set(model.reserved)
+    assert plan.constraint is not None and len(plan.constraint.attribute_ids) == 2
+    assert plan.lexicon.carriers == {"Problem"}
+    requests = {r.pattern.partition(":")[2]: r for r in plan.requests}
+    assert [r.attributes for _, r in sorted(requests.items())] == [
+        (("negated",), ("negated",)),
+        (("family",),),
+        ((), ()),
+    ]
+    for request, text in zip(plan.requests, plan.prompts, strict=True):
+        n = sum("negated" in own for own in request.attributes)
+        assert text.count("(negated)") == n
+        assert "uncertain" not in text
+    output = run_sample(model, NEGATED, NAMES, config, units=30, labels=LABELS, seed=3)
+    assert [c.requested_attributes for c in output.candidates] == [
+        r.attributes for r in plan.requests
+    ]
+    for made in output.candidates:
+        if isinstance(made.result, Document):
+            asked = sum(map(len, made.requested_attributes))
+            assert 0 <= made.missing_attributes <= asked
+            found = {a for e in made.result.entities for a in e.attributes}
+            assert found <= {"family", "negated"}
+
+
+def test_examples_teach_the_marks_of_attributes(lm: LanguageModel) -> None:
+    units = units_of(NEGATED[:1], UnitConfig(), lm)
+    marks = Marks.plain(LABELS, ["family", "negated"])
+    first, second, third = examples_of(
+        units,
+        neighbours=units,
+        marks=marks,
+        config=PromptConfig(attributes=("family", "negated")),
+        unit="sentence",
+        labels=LABELS,
+        seed=0,
+    )
+    assert "\nProblem: chest pain (negated); asthma (negated)\n" in first.prompt
+    assert first.completion == (
+        " No<Problem><+negated> chest pain</> or<Problem><+negated> asthma</>."
+    )
+    assert second.completion == " Mother had<Problem><+family> colon cancer</>."
+    assert "+" not in third.completion and "(" not in third.prompt
+
+
+def test_more_attributes_than_spare_tokens_are_plain_tags(lm: LanguageModel) -> None:
+    assert marks_for(lm, LABELS).close in lm.reserved
+    many = [f"a{i}" for i in range(len(lm.reserved))]
+    assert marks_for(lm, LABELS, many) == Marks.plain(LABELS, many)
+    exactly = many[: len(lm.reserved) - len(LABELS) - 1]
+    assert set(marks_for(lm, LABELS, exactly).all) == set(lm.reserved)
+
+
+@pytest.mark.parametrize(("template", "shots"), [("scratch", 0), ("neighbour", 0), ("scratch", 2)])
+def test_concepts_are_asked_for_and_count_as_approved(
+    lm: LanguageModel, template: str, shots: int
+) -> None:
+    steering = Steering({"Drug": 7}, {("Drug", "agalsidase"): 5, ("Problem", "Fabry disease"): 3})
+    config = generation().model_copy(
+        update={"prompt": PromptConfig.model_validate({"template": template})}
+    )
+    units = units_of(GOLD, UnitConfig(), lm)
+    plan = plan_generation(
+        lm, units, NAMES, config, n=20, labels=LABELS, seed=3, shots=shots, steering=steering
+    )
+    assert len(plan) == 20
+    drug = [r for r in plan.requests if any(label == "Drug" for label, _ in r.mentions)]
+    assert len(drug) == 7
+    for (label, concept), n in steering.concepts.items():
+        asked = [
+            text
+            for r, text in zip(plan.requests, plan.prompts, strict=True)
+            if (label, concept) in r.mentions
+        ]
+        assert len(asked) == n and all(concept in text for text in asked)
+    assert plan.lexicon.labels["fabry disease"] == "Problem"
+    assert plan.lexicon.find("Has Fabry disease.") == [((4, 17), "Problem")]
+
+
+def test_a_draw_without_the_label_of_a_concept_asks_for_the_rest(lm: LanguageModel) -> None:
+    gold = [doc.with_entities(doc.entities[:2]) for doc in GOLD]
+    steering = Steering({"Drug": 4}, {("Drug", "x"): 2, ("Problem", "Fabry disease"): 3})
+    output = run_sample(
+        lm, gold, NAMES, generation(), units=6, labels=LABELS, seed=3, steering=steering
+    )
+    assert [row.asked for row in coverage_of(output.candidates, [], steering)] == [0, 0, 3]
+    assert len(output.candidates) == 6

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
-from notesmith.markup import Marks, parse
+from notesmith.markup import Marks, nest, parse
 from notesmith.synthesis import PromptConfig
 from notesmith.synthesis.prompt import (
+    attributes_of,
     completion_of,
     from_lm,
     mentions_line,
+    mentions_of,
     prompt_of,
     rounded_words,
     to_lm,
+    values_in,
 )
 from notesmith.synthesis.requests import Request
 
@@ -55,6 +60,70 @@ def test_snapshot_of_every_template() -> None:
         "One sentence of a note, about 15 words.\nProblem: gout; DM | Drug: aspirin\n"
         "Begins: B\nEnds: E\nMiddle:"
     )
+
+
+def test_attributes_stand_behind_their_mentions():
+    mentions = [("Problem", "gout"), ("Drug", "aspirin"), ("Problem", "DM")]
+    line = mentions_line(
+        mentions, ["Drug", "Problem"], [("negated",), (), ("Certainty=low", "family")]
+    )
+    assert line == "Problem: gout (negated); DM (Certainty=low, family) | Drug: aspirin"
+
+
+ATTRIBUTE_MARKS = Marks.plain(["Problem", "Drug"], ["family", "negated"])
+
+
+def test_attributes_of_a_unit_are_those_that_have_a_mark():
+    ents = (
+        Entity("T1", "Problem", ((0, 10),), ("historical", "negated")),
+        Entity("T2", "Problem", ((15, 24),)),
+        Entity("T3", "Drug", ((15, 17),), ("negated", "family")),
+    )
+    unit = replace(DOC, entities=ents)
+    assert attributes_of(unit, ATTRIBUTE_MARKS) == (("negated",), (), ("family", "negated"))
+    assert len(attributes_of(unit, ATTRIBUTE_MARKS)) == len(mentions_of(unit))
+    assert attributes_of(unit, MARKS) == ()
+    assert values_in([unit], ["negated", "absent"]) == ("negated",)
+    completion = completion_of(unit, ATTRIBUTE_MARKS)
+    assert completion == (
+        "<Problem><+negated> Chest pain</> and"
+        "<Problem><Drug><+family><+negated> DM</> type 2</> today."
+    )
+    parsed = parse(from_lm(completion, ATTRIBUTE_MARKS).strip(), ATTRIBUTE_MARKS, doc_id="x")
+    assert parsed == replace(unit, entities=(replace(ents[0], attributes=("negated",)), *ents[1:]))
+
+
+@st.composite
+def units(draw: st.DrawFn) -> Document:
+    """Words with mentions of whole words, nested or not, and any of two attributes."""
+    words = draw(st.lists(st.sampled_from(["a", "bc", "<x>", "d.", r"e\f", "</>"]), min_size=1))
+    starts = [sum(len(w) + 1 for w in words[:k]) for k in range(len(words))]
+    places = st.tuples(st.integers(0, len(words) - 1), st.integers(0, 3))
+    found = [
+        Entity(
+            f"{first}.{more}.{k}",
+            draw(st.sampled_from(ATTRIBUTE_MARKS.labels)),
+            (
+                (
+                    starts[first],
+                    starts[last := min(first + more, len(words) - 1)] + len(words[last]),
+                ),
+            ),
+            tuple(draw(st.sets(st.sampled_from(ATTRIBUTE_MARKS.attributes)))),
+        )
+        for k, (first, more) in enumerate(draw(st.lists(places, max_size=5)))
+    ]
+    kept, _ = nest(found)
+    return Document(
+        "n", " ".join(words), tuple(replace(e, id=f"T{k}") for k, e in enumerate(kept, 1))
+    )
+
+
+@given(units())
+def test_a_unit_comes_back_from_the_models_form_with_its_attributes(unit: Document) -> None:
+    completion = completion_of(unit, ATTRIBUTE_MARKS)
+    found = parse(from_lm(completion, ATTRIBUTE_MARKS).strip(), ATTRIBUTE_MARKS, doc_id="n")
+    assert found == unit
 
 
 def test_nothing_asked_for_is_said() -> None:

@@ -26,9 +26,12 @@ from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, StageError
 from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
+from notesmith.markup import Marks
 from notesmith.metrics import PRFScore
 from notesmith.overlap import OverlapIndex
-from notesmith.synthesis.reward import Judges, RewardModel, fluency_of, load_user_reward
+from notesmith.synthesis.decode import Lexicon
+from notesmith.synthesis.requests import Request
+from notesmith.synthesis.reward import Judges, RewardModel, Task, fluency_of, load_user_reward
 from notesmith.synthesis.reward.context import context_grams, context_tokens
 from notesmith.synthesis.reward.parts import (
     Mark,
@@ -550,3 +553,30 @@ def test_mentions_of_a_requested_name_beyond_those_asked_for_are_disputed() -> N
     assert n_repeated(doc, []) == n_repeated(doc, [("Gene", "gout")]) == 0
     assert agreement_counts([], [], {}, 2) == PRFScore(0, 2, 0)
     assert agreement(PRFScore(0, 2, 0), 0.8) == pytest.approx((1 / 3) / 0.8)
+
+
+def test_a_requested_attribute_that_is_missing_fails_the_gate_or_lessens_coverage() -> None:
+    marks = Marks.plain(["Disease", "Gene"], ["family", "negated"])
+    request = Request(
+        "r0",
+        "gold-1:0-80",
+        12,
+        (("Disease", "Gaucher disease"), ("Disease", "renal failure")),
+        attributes=(("negated",), ("family",)),
+    )
+    asked = Task([request], marks, Lexicon.of({"Disease": ["Gaucher disease", "renal failure"]}))
+    end = " after the bones of her late sister had been seen."
+    texts = [
+        f" No<Disease>{first} Gaucher disease</> nor<Disease>{second} renal failure</>{end}"
+        for first, second in (("<+negated>", "<+family>"), ("<+negated>", ""), ("", ""))
+    ]
+    written = [Rollout(0, text, (), True) for text in texts]
+
+    def scored(**changes: object) -> list[tuple[str | None, float]]:
+        config = RewardConfig.model_validate({**ONLY_DENSITY, **changes})
+        model = RewardModel(GOLD, config, FilterConfig(), task=asked)
+        return [(r.gate, r.parts.get("coverage", 0.0)) for r in model(written)]
+
+    missing = "requested attribute missing"
+    assert [gate for gate, _ in scored()] == [None, missing, missing]
+    assert scored(coverage="part") == [(None, 1.0), (None, 0.75), (None, 0.5)]

@@ -15,7 +15,6 @@ import notesmith
 from notesmith.cli import corpus
 from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
-from notesmith.cli.compare import compare
 from notesmith.cli.corpus_adjudicate import adjudicate
 from notesmith.cli.corpus_agreement import agreement
 from notesmith.cli.corpus_check import check
@@ -26,6 +25,7 @@ from notesmith.cli.init import init
 from notesmith.cli.methods import methods
 from notesmith.cli.plan import plan
 from notesmith.cli.predict import predict
+from notesmith.cli.recipe import ListsRecipes
 from notesmith.cli.report import report
 from notesmith.cli.reward import reward
 from notesmith.cli.run import run as run_command
@@ -36,7 +36,7 @@ from notesmith.cli.synthesize import synthesize
 from notesmith.cli.thresholds import thresholds
 from notesmith.cli.train import train
 from notesmith.errors import MissingExtraError, NotesmithError
-from notesmith.report.marked import one_line
+from notesmith.marked import one_line
 
 _FULL = "disk full; free some space"
 _NO_ROOM = {
@@ -80,7 +80,6 @@ app = typer.Typer(
     cls=Commands,
     help="Make more labelled clinical text with a local language model, and prove it helped.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -102,8 +101,8 @@ def _main(
 
 app.command()(synthesize)
 app.command()(init)
-app.command()(plan)
-app.command("run")(run_command)
+app.command(cls=ListsRecipes)(plan)
+app.command("run", cls=ListsRecipes)(run_command)
 app.command()(status)
 app.command()(report)
 app.command()(methods)
@@ -115,7 +114,6 @@ app.command()(predict)
 app.command()(thresholds)
 app.command()(export)
 app.command()(evaluate)
-app.command()(compare)
 app.command()(show)
 app.command()(reward)
 app.add_typer(card, name="card")

@@ -1,10 +1,10 @@
-"""``notesmith evaluate``: score predictions against gold."""
+"""``notesmith evaluate``: score predictions against gold, one set or two side by side."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -15,12 +15,19 @@ from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.rules import CONFIDENCE
 
+if TYPE_CHECKING:
+    from notesmith.evaluate.predictions import Differences, Ratings
+
 
 @reads_documents()
 def evaluate(
     gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
     predicted: Annotated[Path, typer.Argument(help="The same documents as predicted.")],
     options: ReadingConfig,
+    second: Annotated[
+        Path | None,
+        typer.Argument(help="The same as another student predicts, to compare with PREDICTED."),
+    ] = None,
     seen: Annotated[
         Path | None,
         typer.Option("--seen", help="Training data: also score mentions unseen in it."),
@@ -39,43 +46,38 @@ def evaluate(
 
     Where predictions carry attributes of gold: each one on mentions found (label and boundaries are
     right), and end to end, where label, boundaries and value must be right.
-    """
-    from notesmith.evaluate.predictions import rate, resampled_units
 
-    mentions = None
-    if seen is not None:
-        train = read_saying(seen, options)
-        mentions = [mention for doc in train for mention in doc.mentions()]
-    found = rate(
-        read_saying(gold, options),
-        read_saying(predicted, options),
-        seen=mentions,
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
+    With SECOND: F1 of both and the difference, with an interval paired by document.
+    """
+    from notesmith.evaluate.predictions import compare, rate
+
+    docs, ours = read_saying(gold, options), read_saying(predicted, options)
+    theirs = None if second is None else read_saying(second, options)
+    train = None if seen is None else read_saying(seen, options)
+    if second is None or theirs is None:
+        rated = rate(docs, ours, train=train, resamples=resamples, confidence=confidence, seed=seed)
+        _show_ratings(rated, as_json=as_json)
+        return
+    compared = compare(
+        docs, ours, theirs, train=train, resamples=resamples, confidence=confidence, seed=seed
     )
+    names = (predicted.name, second.name)
+    if predicted.name == second.name:
+        names = (str(predicted), str(second))
+    _show_differences(compared, names, as_json=as_json)
+
+
+def _show_ratings(found: Ratings, *, as_json: bool) -> None:
     if as_json:
         say_json(found.to_json(), indent=1)
         return
-    unit = resampled_units(found.n_groups, found.n_documents)
-    table = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        title=f"{found.n_documents} documents",
-        caption=f"{confidence:.0%} intervals from resampling {found.n_groups} {unit}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("", no_wrap=True)
-    for column in ("P", "R", "F1", "interval", "tp", "fp", "fn"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _table(found, ("P", "R", "F1", "interval", "tp", "fp", "fn"))
     attributes = [
         replace(row, part=f"{row.part} ({where})")
         for each in found.attributes
         for row, where in ((each.on_found, "found"), (each.end_to_end, "end to end"))
     ]
-    for i, rows in enumerate((found.views, found.labels, attributes)):
+    for rows in (found.views, found.labels, attributes):
         for row in rows:
             table.add_row(
                 row.part,
@@ -86,9 +88,55 @@ def evaluate(
                 str(row.tp),
                 str(row.fp),
                 str(row.fn),
-                style="bold" if row.part == "strict" and i == 0 else None,
+                style="bold" if row is found.views[0] else None,
             )
         table.add_section()
     Screen().print(table)
     for notice in found.notices:
         say(notice)
+
+
+def _show_differences(found: Differences, names: tuple[str, str], *, as_json: bool) -> None:
+    from notesmith.evaluate.predictions import CANNOT_SHOW
+
+    sentence = found.sentence(*names)
+    if as_json:
+        said = {"sentence": sentence, "cannot_show": CANNOT_SHOW}
+        say_json({**said, **found.to_json()}, indent=1)
+        return
+    table = _table(found, ("first F1", "second F1", "difference", "interval", "p"))
+    table.caption = f"{table.caption}; p of the labels is adjusted by Holm"
+    for rows in (found.views, found.labels):
+        for row in rows:
+            table.add_row(
+                row.part,
+                f"{row.f1_first:.1f}",
+                f"{row.f1_second:.1f}",
+                f"{row.delta:+.1f}",
+                f"{row.low:+.1f} to {row.high:+.1f}",
+                f"{row.p_holm:.2g}",
+                style="bold" if row is found.strict else None,
+            )
+        table.add_section()
+    Screen().print(table)
+    for line in (*found.notices, sentence, CANNOT_SHOW):
+        say(line)
+
+
+def _table(found: Ratings | Differences, columns: tuple[str, ...]) -> Table:
+    from notesmith.evaluate.predictions import resampled_units
+
+    unit = resampled_units(found.n_groups, found.n_documents)
+    table = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title=f"{found.n_documents} documents",
+        caption=f"{found.confidence:.0%} intervals from resampling {found.n_groups} {unit}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

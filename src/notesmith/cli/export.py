@@ -14,9 +14,6 @@ from notesmith.errors import FileError
 def export(
     model: Annotated[Path, typer.Argument(help="Folder that notesmith train or run saved.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to make for the exported model.")],
-    onnx: Annotated[
-        bool, typer.Option("--onnx", help="As ONNX: the only form so far, so it may be left out.")
-    ] = True,
 ) -> None:
     """Export a model to ONNX; predict, thresholds and spaCy take the folder like any other.
 

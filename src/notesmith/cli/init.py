@@ -93,6 +93,9 @@ def init(
             "--only arm=gold,replacement, which takes minutes a draw"
         )
         first = " --only arm=gold,replacement"
+    line("Which of the three systems fits these notes (docs/which-system.md):")
+    for each in begun.advice:
+        line(f"      {each.words}")
     line(f"Next: notesmith plan {begun.recipe}")
     line(f"      notesmith run {begun.recipe} --preview")
     line(f"      notesmith run {begun.recipe}{first}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli.recipe import Recipe
 from notesmith.cli.screen import Screen, say_json
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ _GIB = 2**30
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Argument(help="Name of a packaged recipe, or path of a TOML file.")
-    ],
+    recipe: Recipe,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; runs/RECIPE if not given.")
     ] = None,

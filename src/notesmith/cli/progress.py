@@ -11,8 +11,8 @@ from rich.text import Text
 
 from notesmith.cli.screen import Screen
 from notesmith.experiment.engine import CellEvent
+from notesmith.marked import one_line
 from notesmith.progress import Progress
-from notesmith.report.marked import one_line
 
 if TYPE_CHECKING:
     from notesmith.experiment.run import RunResult

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from notesmith.cli.recipe import Recipe
 from notesmith.cli.screen import say
 
 
 def run(
-    recipe: Annotated[
-        str, typer.Argument(help="Name of a packaged recipe, or path of a TOML file.")
-    ],
+    recipe: Recipe,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; runs/RECIPE if not given.")
     ] = None,
@@ -36,9 +35,6 @@ def run(
     ] = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the weights of every replicate.")
-    ] = False,
-    report_now: Annotated[
-        bool, typer.Option("--report-now", help="Compute nothing; report what is finished.")
     ] = False,
     another_opening: Annotated[
         str,
@@ -67,7 +63,7 @@ def run(
     from notesmith.cli.progress import Display, print_outcome, print_preview
     from notesmith.experiment.recipes import load_recipe
     from notesmith.experiment.recipes import preview as shrink
-    from notesmith.experiment.run import run_recipe, write_results
+    from notesmith.experiment.run import run_recipe
 
     config = load_recipe(
         recipe,
@@ -79,9 +75,6 @@ def run(
         config = shrink(config)
         name = f"{name}-preview"
     folder = out or Path("runs") / name
-    if report_now:
-        print_outcome(write_results(folder))
-        return
 
     def tell(what: str) -> None:
         say(f"notesmith: {what}", err=True)

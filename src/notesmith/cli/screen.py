@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from notesmith.report.marked import one_line
+from notesmith.marked import one_line
 
 
 class Screen(Console):

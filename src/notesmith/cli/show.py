@@ -27,8 +27,8 @@ def show(
     """Show documents with their entities in colour."""
     from notesmith.errors import CorpusError
     from notesmith.files.write import atomic_write_text, must_be_new
+    from notesmith.marked import hues
     from notesmith.report.html import render_documents
-    from notesmith.report.marked import hues
     from notesmith.report.show import legend, select, terminal_text
 
     if html is not None:

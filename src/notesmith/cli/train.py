@@ -32,7 +32,7 @@ def train(
         typer.Option("--set", metavar="ner.FIELD=VALUE", help="Change a setting; repeatable."),
     ] = None,
     labels: Annotated[
-        str, typer.Option(help="Comma-separated labels to learn; those of the corpus if not given.")
+        str, typer.Option(help="Comma-separated labels to learn; those of CORPUS if not given.")
     ] = "",
     hub: Annotated[
         bool, typer.Option("--hub", help="May fetch the encoder from a model hub.")
@@ -51,8 +51,15 @@ def train(
     of_made = options.model_copy(update={"format": None})
     extra = [doc for path in made or () for doc in read_saying(path, of_made)]
     from notesmith.ner.encoder import have_encoder
+    from notesmith.ner.integrate import count_made_elsewhere
     from notesmith.ner.train import train_ner
 
+    if n := count_made_elsewhere(extra, gold):
+        say(
+            f"{n} of {len(extra)} made documents were made of documents that {corpus.name} lacks; "
+            "a score on those would be of text that the student has seen",
+            err=True,
+        )
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
     with moving_line() as on_progress:
         result = train_ner(

@@ -1,4 +1,4 @@
-"""Score one set of predictions, or compare two, outside a run: the two commands' work.
+"""Score one set of predictions, or compare two, outside a run: what ``notesmith evaluate`` does.
 
 One student each, so only the documents are resampled: the interval says what other documents would
 give, not what another seed or another draw of gold would. Scores are in points of 100.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from notesmith.document import Document
+from notesmith.document import Document, parents_in
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
     Array,
@@ -25,6 +25,14 @@ from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
 from notesmith.evaluate.scores import CellScores, View, score_cell
 from notesmith.rules import CONFIDENCE
+
+CANNOT_SHOW = (
+    "What this cannot show: each side is one student, of one draw of gold and one seed, and "
+    "students that differ in nothing but their seed are often a point of F1 apart. If thresholds, "
+    "settings or one of several students were chosen on these documents, the better side looks "
+    "better than it is. notesmith run compares ways to train over several draws, on documents that "
+    "stay sealed until then."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +104,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """The strict difference, the lenient one beside it, and those per label (Holm over labels)."""
+    """The differences by view, the strict one first, and by label (Holm over labels)."""
 
-    strict: Difference
-    lenient: Difference
+    views: tuple[Difference, ...]
     labels: tuple[Difference, ...]
     n_documents: int
     n_groups: int
     confidence: float
     notices: tuple[str, ...] = ()
+
+    @property
+    def strict(self) -> Difference:
+        """Of all labels together, label and boundaries right."""
+        return self.views[0]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -117,10 +129,7 @@ class Differences:
             f"{points(diff.delta)} F1 [{points(diff.low)}, {points(diff.high)}], p = {diff.p:.2g}"
         )
         what = resampled_units(self.n_groups, self.n_documents)
-        scope = (
-            f"over {self.n_groups} {what}; another seed or draw of gold may differ by more than "
-            "this interval says"
-        )
+        scope = f"over {self.n_groups} {what}"
         if diff.p < 1 - self.confidence and (diff.low > 0 or diff.high < 0):
             better, worse = (second, first) if diff.delta > 0 else (first, second)
             return f"{better} scores higher than {worse}: {figures} {scope}."
@@ -151,11 +160,28 @@ def _notices(cells: Sequence[CellScores], parts: Iterable[Rating | Difference]) 
     return tuple(found)
 
 
+def _trained_on(gold: Sequence[Document], train: Sequence[Document] | None) -> tuple[str, ...]:
+    """What must be said where the training data has documents of ``gold``, or text made of them."""
+    if train is None:
+        return ()
+    texts = {" ".join(doc.text.split()) for doc in train}
+    # An id that is that of a training document too does not say which of the two is the parent.
+    ids = {doc.id for doc in gold} - {doc.id for doc in train}
+    parents = {parent for doc in train for parent in parents_in(doc, ids)}
+    n = sum(" ".join(doc.text.split()) in texts or doc.id in parents for doc in gold)
+    if not n:
+        return ()
+    return (
+        f"{n} of {len(gold)} documents are in the training data, or documents in it were made of "
+        "them: what is scored here is not new to the student.",
+    )
+
+
 def rate(
     gold: Sequence[Document],
     predicted: Sequence[Document],
     *,
-    seen: Iterable[str] | None = None,
+    train: Sequence[Document] | None = None,
     resamples: int = 10_000,
     confidence: float = CONFIDENCE,
     seed: int = 13,
@@ -165,7 +191,7 @@ def rate(
     Args:
         gold: as annotated.
         predicted: the same documents as predicted.
-        seen: mention strings of the training data; without it nothing is said of unseen ones.
+        train: the training data, to score mentions apart that it has and lacks.
         resamples: bootstrap resamples.
         confidence: of the intervals.
         seed: of the resampling.
@@ -173,7 +199,7 @@ def rate(
     Raises:
         StageError: there is no document, or they are not the same on both sides.
     """
-    cell = _cell(gold, predicted, seen or (), attributes=None)
+    cell = _cell(gold, predicted, train, attributes=None)
     weights = document_weights(len(set(cell.groups)), resamples, seed=seed)
 
     def rating(part: str, counts: Array) -> Rating:
@@ -194,7 +220,7 @@ def rate(
         )
 
     views: list[View] = ["strict", "lenient", "boundary"]
-    if seen is not None:
+    if train is not None:
         views += ["unseen", "seen"]
     is_predicted = cell.counts("end_to_end")[:, :2].any()
     labels = tuple(rating(label, cell.counts(label=label)) for label in cell.strict)
@@ -213,7 +239,7 @@ def rate(
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,
-        notices=_notices([cell], labels),
+        notices=(*_trained_on(gold, train), *_notices([cell], labels)),
     )
 
 
@@ -222,16 +248,26 @@ def compare(
     first: Sequence[Document],
     second: Sequence[Document],
     *,
+    train: Sequence[Document] | None = None,
     resamples: int = 10_000,
     confidence: float = CONFIDENCE,
     seed: int = 13,
 ) -> Differences:
     """Compare two sets of predictions, paired by document.
 
+    Args:
+        gold: as annotated.
+        first: the same documents as predicted, to compare with.
+        second: the same documents as predicted otherwise.
+        train: the training data of both, to compare mentions apart that it has and lacks.
+        resamples: bootstrap resamples.
+        confidence: of the intervals.
+        seed: of the resampling.
+
     Raises:
         StageError: there is no document, or they are not the same in all three.
     """
-    ours, theirs = _cell(gold, first, ()), _cell(gold, second, ())
+    ours, theirs = _cell(gold, first, train), _cell(gold, second, train)
     weights = document_weights(len(set(ours.groups)), resamples, seed=seed)
 
     def difference(part: str, view: View, label: str | None = None) -> Difference:
@@ -255,12 +291,14 @@ def compare(
             left_out_ratio=found.n_left_out / len(weights),
         )
 
+    views: list[View] = ["strict", "lenient"]
+    if train is not None:
+        views += ["unseen", "seen"]
     labels = sorted({*ours.strict, *theirs.strict})
     found = [difference(label, "strict", label) for label in labels]
     adjusted = holm([diff.p for diff in found])
     return Differences(
-        strict=difference("strict", "strict"),
-        lenient=difference("lenient", "lenient"),
+        views=tuple(difference(view, view) for view in views),
         labels=tuple(
             Difference(**{**asdict(diff), "p_holm": p})
             for diff, p in zip(found, adjusted, strict=True)
@@ -268,18 +306,19 @@ def compare(
         n_documents=ours.n_documents,
         n_groups=len(set(ours.groups)),
         confidence=confidence,
-        notices=_notices([ours, theirs], found),
+        notices=(*_trained_on(gold, train), *_notices([ours, theirs], found)),
     )
 
 
 def _cell(
     gold: Sequence[Document],
     predicted: Sequence[Document],
-    seen: Iterable[str],
+    train: Sequence[Document] | None,
     attributes: Sequence[str] | None = (),
 ) -> CellScores:
     if not gold:
         raise StageError("there is no document to score")
+    seen = [mention for doc in train or () for mention in doc.mentions()]
     return score_cell(
         gold, predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
     )

@@ -9,14 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from notesmith.experiment.recipes import load_recipe, packaged_recipes, preview
+    from notesmith.experiment.packaged import packaged_recipes
+    from notesmith.experiment.recipes import load_recipe, preview
     from notesmith.experiment.run import RunResult, Status, run_recipe, status_of, write_results
 
 _WHERE = {
     "RunResult": "run",
     "Status": "run",
     "load_recipe": "recipes",
-    "packaged_recipes": "recipes",
+    "packaged_recipes": "packaged",
     "preview": "recipes",
     "run_recipe": "run",
     "status_of": "run",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from notesmith.files.write import FILE_MODE, atomic_write_text
 from notesmith.filters.candidate import Candidate, Dropped
 from notesmith.markup import Fault
 from notesmith.synthesis.names import NameSet
+from notesmith.synthesis.steer import Coverage
 
 if TYPE_CHECKING:
     from notesmith.lm.samples import Sample
@@ -26,6 +28,7 @@ DOCS = "docs.jsonl"
 DROPPED = "dropped.jsonl"
 CANDIDATES = "candidates.jsonl"
 NAMES = "names.json"
+COVERAGE = "concepts.jsonl"
 MODEL = "model"
 
 
@@ -77,6 +80,16 @@ def dropped_of(text: str) -> list[Dropped]:
     """The inverse of ``dropped_text``."""
     records = (json.loads(line) for line in text.split("\n") if line)
     return [Dropped(_candidate(r), r["reason"], r["match"], r["likeness"]) for r in records]
+
+
+def save_coverage(rows: Iterable[Coverage], folder: Path) -> None:
+    """Write what became of the texts that asked for each concept."""
+    atomic_write_text(folder / COVERAGE, _as_lines(map(asdict, rows)))
+
+
+def load_coverage(folder: Path) -> list[Coverage]:
+    """Read what ``save_coverage`` wrote."""
+    return [Coverage(**json.loads(line)) for line in _lines(folder / COVERAGE)]
 
 
 def save_names(names: NameSet, folder: Path) -> None:
@@ -145,6 +158,14 @@ def _candidate_record(candidate: Candidate) -> dict[str, Any]:
         "requested": [list(pair) for pair in candidate.requested],
         "missing": candidate.missing,
         **(
+            {
+                "requested_attributes": [list(own) for own in candidate.requested_attributes],
+                "missing_attributes": candidate.missing_attributes,
+            }
+            if candidate.requested_attributes
+            else {}
+        ),
+        **(
             {"fault": result.reason, "offset": result.offset}
             if isinstance(result, Fault)
             else {"document": to_record(result)}
@@ -165,6 +186,8 @@ def _candidate(record: Mapping[str, Any]) -> Candidate:
         ended=record["ended"],
         requested=tuple((label, mention) for label, mention in record["requested"]),
         missing=record["missing"],
+        requested_attributes=tuple(tuple(own) for own in record.get("requested_attributes", ())),
+        missing_attributes=record.get("missing_attributes", 0),
     )
 
 

@@ -22,7 +22,7 @@ from string import Template
 from urllib.parse import unquote, urlparse
 
 from notesmith.errors import ConfigError, StageError
-from notesmith.experiment.recipes import packaged_recipes
+from notesmith.experiment.packaged import packaged_recipes
 from notesmith.files.checksums import hash_file
 from notesmith.files.write import (
     FILE_MODE,
@@ -30,6 +30,7 @@ from notesmith.files.write import (
     scratch_beside,
     sync_folder,
 )
+from notesmith.lm import offline
 
 PACKAGE = "notesmith"
 EXTRAS = ("models", "offline-weights-gemma-terms")
@@ -66,7 +67,8 @@ def make_bundle(
 
     Args:
         out: the archive; it appears when it is whole.
-        extras: of notesmith, whose packages go in.
+        extras: of notesmith, whose packages go in; with one of offline weights SmolLM2's too,
+            where they are installed here.
         recipes: packaged recipes by name, or files.
         models: model folders, as a language model or an encoder is named in a recipe.
         fetch: puts wheels of requirements into a folder; pip if not given.
@@ -87,14 +89,22 @@ def make_bundle(
     with scratch_beside(out) as temporary:
         top = temporary / _TOP
         wheels = make_folder(top / "wheels")
-        (fetch or fetch_wheels)([*pins, _own_source()], wheels)
+        get = fetch or fetch_wheels
+        get([*pins, _own_source()], wheels)
+        weights = _has_offline(extras) and offline.smollm2_gguf() is not None
+        if weights:
+            pinned = offline.smollm2_requirements()
+            get(["--require-hashes", "-r", str(pinned)], wheels)
+            shutil.copyfile(pinned, top / pinned.name)
         wanted = [f"{PACKAGE}[{','.join(extras)}]" if extras else PACKAGE, *pins]
         (top / "requirements.txt").write_text("\n".join(wanted) + "\n", encoding="utf-8")
         for recipe in recipes:
             _copy_recipe(recipe, make_folder(top / "recipes"))
         for model in models:
             _copy_model(model, make_folder(top / "models" / model.resolve().name))
-        (top / "INSTALL.md").write_text(_instructions(recipes, models), encoding="utf-8")
+        (top / "INSTALL.md").write_text(
+            _instructions(recipes, models, weights=weights), encoding="utf-8"
+        )
         files = sorted(path for path in top.rglob("*") if path.is_file())
         sums = [f"{hash_file(path)}  {path.relative_to(top).as_posix()}\n" for path in files]
         (top / SUMS).write_text("".join(sums), encoding="ascii")
@@ -197,12 +207,19 @@ def _copy_model(model: Path, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _instructions(recipes: Sequence[str], models: Sequence[Path]) -> str:
+def _has_offline(extras: Sequence[str]) -> bool:
+    return not {offline.EXTRA, offline.GEMMA_EXTRA}.isdisjoint(extras)
+
+
+def _instructions(recipes: Sequence[str], models: Sequence[Path], *, weights: bool) -> str:
     template = (resources.files("notesmith.experiment") / "bundle.md").read_text(encoding="utf-8")
     first = next(iter(recipes), "quickstart")
+    pip = "    venv/bin/python -m pip install --no-index --find-links wheels"
+    file = offline.smollm2_requirements().name
     return Template(template).substitute(
         python=".".join(platform.python_version_tuple()[:2]),
         platform=sysconfig.get_platform(),
         recipe=first if first in packaged_recipes() else f"recipes/{Path(first).name}",
+        weights=f"{pip} --no-deps --require-hashes -r {file}\n" if weights else "",
         models="".join(f"- `models/{m.resolve().name}`\n" for m in models) or "- none\n",
     )

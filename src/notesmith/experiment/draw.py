@@ -31,6 +31,7 @@ class Fingerprints:
     test: str = ""
     lm: str = ""
     term_lists: str = ""
+    concepts: str = ""
     rewards: str = ""
     encoders: Mapping[str, str] = field(default_factory=dict)
     held_out: Mapping[str, str] = field(default_factory=dict)

@@ -189,8 +189,9 @@ class Context:
 
     ``train`` is a path; ``held_out`` gives the path of 'dev', 'test' or other documents without
     counting, to the filters' check for repeats alone; ``open_split`` gives it through the seal.
-    ``cache`` keeps converted models; ``terms`` are the user's names by label. ``server`` may be
-    sent prompts; ``generator`` is the folder of one that was tuned before.
+    ``cache`` keeps converted models; ``terms`` are the user's names by label, ``concepts`` those
+    that requests are steered to. ``server`` may be sent prompts; ``generator`` is the folder of one
+    that was tuned before.
     """
 
     train: Path
@@ -200,6 +201,7 @@ class Context:
     terms: Mapping[str, Sequence[str]]
     server: Endpoint | None = None
     generator: Path | None = None
+    concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

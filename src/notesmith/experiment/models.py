@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from notesmith.config import NerConfig, RecipeConfig
 from notesmith.errors import ModelError
 from notesmith.experiment.stages import SOURCES
-from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT
+from notesmith.lm.presets import HUB_NAMES, OFFLINE
 from notesmith.models import hub
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED
 
@@ -17,23 +17,23 @@ from notesmith.ner.presets import HUB_PRESETS, PACKAGED
 class Named:
     """A model that a recipe names: in which field, and which short names stand for what there.
 
-    ``packaged`` comes with a Python package.
+    ``packaged`` are those that come as a Python package.
     """
 
     field: str
     name: str
     presets: Mapping[str, str]
-    packaged: str
+    packaged: tuple[str, ...]
 
     @property
     def on_hub(self) -> hub.HubModel | None:
         """What it is on a hub; None for folders and packages."""
-        return None if self.name == self.packaged else hub.hub_model(self.name, self.presets)
+        return None if self.name in self.packaged else hub.hub_model(self.name, self.presets)
 
     def check(self) -> None:
         """Raise ModelError unless it is on this machine."""
-        if self.name != self.packaged:
-            hub.find(self.name, self.presets, known=(self.packaged,))
+        if self.name not in self.packaged:
+            hub.find(self.name, self.presets, known=self.packaged)
 
 
 def needs_lm(config: RecipeConfig) -> bool:
@@ -44,9 +44,9 @@ def needs_lm(config: RecipeConfig) -> bool:
 def models_of(config: RecipeConfig) -> Iterator[Named]:
     """The language model, if an arm needs it, and each encoder once."""
     if needs_lm(config):
-        yield Named("lm.model", config.lm.model, HUB_NAMES, OFFLINE_DEFAULT)
+        yield Named("lm.model", config.lm.model, HUB_NAMES, OFFLINE)
     for name in dict.fromkeys(arm.ner.encoder for arm in config.arm):
-        yield Named("ner.encoder", name, HUB_PRESETS, PACKAGED)
+        yield Named("ner.encoder", name, HUB_PRESETS, (PACKAGED,))
 
 
 def have_models(config: RecipeConfig) -> RecipeConfig:

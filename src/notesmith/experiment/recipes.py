@@ -11,7 +11,6 @@ import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
+from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
 from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
@@ -35,16 +35,6 @@ _DEEPEST = 20
 _MOST_DOTS = 500
 _SUM = "# Written by notesmith run. SHA-256 of the lines below: "
 DEMO = "demo:"
-
-
-def packaged_recipes() -> dict[str, str]:
-    """Names of the packaged recipes and the first comment line of each."""
-    found = {}
-    for entry in resources.files("notesmith.experiment").joinpath("recipes").iterdir():
-        if entry.name.endswith(".toml"):
-            first = entry.read_text(encoding="utf-8").partition("\n")[0]
-            found[entry.name.removesuffix(".toml")] = first.lstrip("# ").strip()
-    return dict(sorted(found.items()))
 
 
 def load_recipe(
@@ -146,6 +136,11 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["sft"] |= {"epochs": 0.2, "evaluations_per_epoch": 1, "replaced_copies": 1}
     values["synthesize"] |= {"units": 12}
     values["synthesize"].pop("units_per_gold", None)
+    quota = {label: min(8, n) for label, n in config.synthesize.quota.items()}
+    values["synthesize"]["quota"] = quota
+    if config.synthesize.concepts:
+        most = min(8, *(quota.get(label, 8) for label in config.synthesize.concepts))
+        values["synthesize"]["concept_texts"] = max(1, most)
     values["synthesize"]["names"]["proposals"] = min(24, config.synthesize.names.proposals)
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
     values["rl"] |= _little_learning(config.rl.method)
@@ -216,8 +211,7 @@ def _read(name_or_path: str) -> dict[str, Any]:
     packaged = packaged_recipes()
     path = Path(name_or_path)
     if name_or_path in packaged:
-        entry = resources.files("notesmith.experiment") / "recipes" / f"{name_or_path}.toml"
-        return tomllib.loads(entry.read_text(encoding="utf-8"))
+        return tomllib.loads(packaged_recipe(name_or_path))
     if not path.is_file():
         raise ConfigError(
             f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(packaged)}"

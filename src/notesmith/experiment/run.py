@@ -38,6 +38,7 @@ from notesmith.home import home
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.progress import OnProgress, silent
 from notesmith.results import Results
+from notesmith.synthesis.steer import steering_of
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ def run_recipe(
     started = time.monotonic()
     config = have_models(config)
     paths = corpus_paths(config)
+    # What cannot be asked for is said before any work.
+    steering_of(config.synthesize, _names_in(config.synthesize.concepts))
     outside = fingerprints_of(config, paths)
     for split in ("dev", "test"):
         if outside.train == getattr(outside, split):
@@ -240,7 +243,8 @@ def context_of(
         held_out={name: path for name, path in paths.items() if name != "train"},
         open_split=open_split,
         cache=cache or home() / "cache",
-        terms=_terms(config),
+        terms=_names_in(config.synthesize.names.term_lists),
+        concepts=_names_in(config.synthesize.concepts),
     )
 
 
@@ -250,7 +254,6 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
     The file with the texts of a corpus counts as part of it. What ``paths`` has beside train, dev
     and test is held out too.
     """
-    lists = config.synthesize.names.term_lists
 
     def corpus(split: str) -> str:
         found = hash_path(paths[split]) if split in paths else ""
@@ -264,10 +267,15 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         test=corpus("test"),
         lm=fingerprint_model(config.lm.model),
         rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
-        term_lists=canonical({label: hash_path(corpus_path(p)) for label, p in lists.items()}),
+        term_lists=_hashes(config.synthesize.names.term_lists),
+        concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
         held_out={name: corpus(name) for name in paths if name not in _SPLITS},
     )
+
+
+def _hashes(lists: Mapping[str, str]) -> str:
+    return canonical({label: hash_path(corpus_path(path)) for label, path in lists.items()})
 
 
 def fingerprint_reward(spec: str) -> list[str]:
@@ -329,13 +337,13 @@ def _open_run(folder: Path) -> _Run:
     )
 
 
-def _terms(config: RecipeConfig) -> dict[str, list[str]]:
-    """The user's names by label, one a line; blank lines and repeats go."""
-    terms = {}
-    for label, path in config.synthesize.names.term_lists.items():
+def _names_in(lists: Mapping[str, str]) -> dict[str, list[str]]:
+    """The user's names by label, one a line of its file; blank lines and repeats go."""
+    names = {}
+    for label, path in lists.items():
         lines = [(line.text or "").strip() for line in read_lines(corpus_path(path), Tally())]
-        terms[label] = list(dict.fromkeys(line for line in lines if line))
-    return terms
+        names[label] = list(dict.fromkeys(line for line in lines if line))
+    return names
 
 
 def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:

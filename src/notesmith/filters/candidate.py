@@ -17,7 +17,9 @@ class Candidate:
 
     ``marked`` is what the model wrote, marks included; ``result`` what the parser made of it;
     ``requested`` the (label, mention) pairs that were asked for, ``missing`` how many of them the
-    text lacks; ``ended`` is False where the token budget ran out.
+    text lacks; ``ended`` is False where the token budget ran out. ``requested_attributes`` are
+    those asked for of each requested mention, or empty; ``missing_attributes`` counts the ones that
+    no such mention in the text carries.
     """
 
     id: str
@@ -26,6 +28,8 @@ class Candidate:
     ended: bool = True
     requested: tuple[tuple[str, str], ...] = ()
     missing: int = 0
+    requested_attributes: tuple[tuple[str, ...], ...] = ()
+    missing_attributes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ def judge(candidate: Candidate, config: FilterConfig, *, whole_words: bool = Fal
         return "mention inside a word"
     if config.require_requested and candidate.missing:
         return "requested mention missing"
+    if config.require_requested and candidate.missing_attributes:
+        return "requested attribute missing"
     if config.max_repeats is not None:
         repeats = n_repeated(candidate.result, candidate.requested)
         if repeats > config.max_repeats:

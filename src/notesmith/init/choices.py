@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from notesmith.forecast.resources import Resources
 from notesmith.init.profile import Seen
-from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS, Preset
+from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_FREE, PRESETS, Preset
 from notesmith.segments import Unit
 
 GIB = 2**30
@@ -19,7 +19,7 @@ GIB = 2**30
 _BESIDE_GIB = 2.0
 # On a processor a larger model takes a night for what the small one does in an hour.
 _MOST_ON_A_PROCESSOR = 600
-_MANY_LABELS = 10
+MANY_LABELS = 10
 _FEWEST_WORDS = 6
 _STEPS, _BATCH, _PASSES = 300, 24, 6
 REPLICATES = 10
@@ -131,13 +131,18 @@ def choose_lm(machine: Resources, *, hub: bool) -> Choice:
             "from the hub and was not measured by this project",
             more,
         )
+    free = PRESETS[OFFLINE_FREE]
+    line = (
+        f'model = "{free.name}"  # {free.licence}, {free.n_parameters / 1000:.1f}B parameters, '
+        "a package of its own"
+    )
     return Choice(
         OFFLINE_DEFAULT,
         "268M parameters, about 8 GiB to tune; comes as a package, so nothing is fetched. Gemma's "
         "terms of use go with it and with what it writes "
         f"({PRESETS[OFFLINE_DEFAULT].terms})"
         + (f". With {have} those below would do too; --hub chooses among them" if more else ""),
-        more,
+        (line, *more),
     )
 
 
@@ -235,7 +240,7 @@ def plural(n_labels: int) -> str:
 
 def tuning(n_labels: int) -> dict[str, Choice]:
     """Settings of fine-tuning and names by the number of labels."""
-    many = n_labels >= _MANY_LABELS
+    many = n_labels >= MANY_LABELS
     proposals = max(24, 600 // max(1, n_labels))
     return {
         "epochs": Choice(1.0, "one pass: this model over-fits in the second"),

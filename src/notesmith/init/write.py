@@ -17,6 +17,7 @@ from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_checked
 from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
 from notesmith.forecast.resources import Resources, resources
+from notesmith.init.advice import Advice, advise
 from notesmith.init.choices import choose_protocol, test_ratio
 from notesmith.init.compose import MADE_BY, Composed, Given, compose
 from notesmith.init.profile import Seen, look
@@ -30,13 +31,17 @@ _WRITTEN = ".notesmith-init.json"
 
 @dataclass(frozen=True, slots=True)
 class InitResult:
-    """The recipe's file, the folder of divided notes if one was made, and what was noticed."""
+    """The recipe's file, the folder of divided notes if one was made, and what was noticed.
+
+    ``advice`` says of each of the three systems whether these notes call for it.
+    """
 
     recipe: Path
     notes: Path | None
     composed: Composed
     n_documents: Mapping[str, int]
     counts: Mapping[str, int]
+    advice: tuple[Advice, ...]
 
 
 def init_recipe(
@@ -138,6 +143,7 @@ def init_recipe(
         composed,
         {split: len(docs[split]) for split in order},
         dict(+counts),
+        advise(seen),
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from notesmith.errors import ConfigError
 
-_TEXT, _OPEN, _CLOSE, _EOS, _NEVER = 0, 1, 2, 3, 4
+_TEXT, _OPEN, _CLOSE, _EOS, _NEVER, _ATTRIBUTE = 0, 1, 2, 3, 4, 5
 
 
 class Trie:
@@ -59,7 +59,8 @@ class MarkConstraint:
     """Marks only in legal places.
 
     No close without an open, no empty mention, no end of text inside a mention, at most
-    ``max_depth`` mentions in one another. ``licence`` maps an open mark to the trie of names it
+    ``max_depth`` mentions in one another, and the marks of attributes (``attribute_ids``) right
+    after an open mark or another such mark. ``licence`` maps an open mark to the trie of names it
     may hold; an open mark without a trie, or with an empty one, may not be used. ``max_mention``
     closes a mention after so many tokens (0: never), where no licence bounds it. ``never_ids`` are
     forbidden everywhere: reserved tokens that are no marks.
@@ -72,9 +73,10 @@ class MarkConstraint:
     licence: Mapping[int, Trie] | None = None
     max_mention: int = 0
     never_ids: tuple[int, ...] = ()
+    attribute_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        ids = [*self.open_ids, self.close_id, *self.eos_ids, *self.never_ids]
+        ids = [*self.open_ids, self.close_id, *self.eos_ids, *self.never_ids, *self.attribute_ids]
         if len(set(ids)) != len(ids):
             raise ConfigError("marks, ends of text and forbidden tokens must be distinct tokens")
         if self.max_depth < 1:
@@ -177,6 +179,7 @@ class ConstraintRows:
                 (_CLOSE, (rule.close_id,)),
                 (_EOS, rule.eos_ids),
                 (_NEVER, rule.never_ids),
+                (_ATTRIBUTE, rule.attribute_ids),
             ):
                 for token in ids:
                     if kinds.setdefault(token, kind) != kind:
@@ -184,7 +187,7 @@ class ConstraintRows:
         self.special_ids = np.array(sorted(kinds), dtype=np.int64)
         self._kind_of = np.array([kinds[i] for i in sorted(kinds)], dtype=np.int8)
         self._tables: dict[tuple[object, ...], int] = {}
-        self._rules: list[NDArray[np.bool_]] = [np.zeros((3, len(kinds)), dtype=bool)]
+        self._rules: list[NDArray[np.bool_]] = [np.zeros((5, len(kinds)), dtype=bool)]
         self._stacked = np.stack(self._rules)
         self._rule = np.zeros(n_rows, dtype=np.int64)
         self._depth = np.zeros(n_rows, dtype=np.int64)
@@ -216,14 +219,15 @@ class ConstraintRows:
     def forbidden(self, n_rows: int) -> Forbidden:
         """What the first ``n_rows`` rows may not choose next."""
         depth, length = self._depth[:n_rows], self._length[:n_rows]
-        # 0 outside, 1 inside, 2 inside at the greatest depth.
-        state = (depth > 0).astype(np.int64) + (depth >= self._max_depth[:n_rows])
+        inside, deepest = depth > 0, depth >= self._max_depth[:n_rows]
+        empty = inside & (length == 0)
+        # 0 outside, 1 inside, 2 inside at the greatest depth; 3 and 4: the same, still empty.
+        state = inside.astype(np.int64) + deepest + 2 * empty
         banned = self._stacked[self._rule[:n_rows], state]
-        empty = (depth > 0) & (length == 0)
-        if empty.any():
-            banned = banned | (empty[:, None] & (self._kind_of == _CLOSE)[None])
         only = {
-            row: node.allowed(self._close(row)) for row, node in self._node.items() if row < n_rows
+            row: self._allowed(row, node, is_empty=bool(empty[row]))
+            for row, node in self._node.items()
+            if row < n_rows
         }
         limit = self._max_length[:n_rows]
         for over in np.flatnonzero((depth > 0) & (limit > 0) & (length >= limit)).tolist():
@@ -241,14 +245,16 @@ class ConstraintRows:
         for row, node in list(self._node.items()):
             if row < n:
                 self._follow(row, node, int(tokens[row]), int(kind[row]))
-        opened, closed = kind == _OPEN, kind == _CLOSE
+        opened, closed, attribute = kind == _OPEN, kind == _CLOSE, kind == _ATTRIBUTE
         for entered in np.flatnonzero(opened).tolist():
             self._enter(entered, int(tokens[entered]))
         self._depth[:n] += opened
         self._depth[:n] -= closed
-        self._length[:n] = np.where(opened, 0, self._length[:n] + 1)
+        self._length[:n] = np.where(opened | attribute, 0, self._length[:n] + 1)
 
     def _follow(self, row: int, node: Trie, token: int, kind: int) -> None:
+        if kind == _ATTRIBUTE:
+            return
         if kind == _CLOSE or token not in node.children:
             del self._node[row]
         else:
@@ -259,6 +265,14 @@ class ConstraintRows:
         if rule is not None and rule.licence is not None and token in rule.licence:
             self._node[row] = rule.licence[token]
 
+    def _allowed(self, row: int, node: Trie, *, is_empty: bool) -> NDArray[np.int64]:
+        """What may follow in a licensed mention: attributes before its name, and its name."""
+        rule = self._constraints[self._prompt[row]]
+        ids = node.allowed(self._close(row))
+        if rule is None or not is_empty or not rule.attribute_ids:
+            return ids
+        return np.sort(np.array([*ids, *rule.attribute_ids], dtype=np.int64))
+
     def _close(self, row: int) -> int:
         rule = self._constraints[self._prompt[row]]
         assert rule is not None  # only constrained rows have nodes and limits
@@ -267,21 +281,25 @@ class ConstraintRows:
     def _table(self, rule: MarkConstraint) -> int:
         """Number of the rule's table ``[state, special]``, made when first met."""
         usable = rule.usable()
-        key = (usable, rule.close_id, rule.eos_ids, rule.max_depth, rule.never_ids)
+        fixed = (rule.close_id, rule.eos_ids, rule.max_depth, rule.never_ids, rule.attribute_ids)
+        key = (usable, *fixed)
         if key in self._tables:
             return self._tables[key]
-        table = np.zeros((3, len(self.special_ids)), dtype=bool)
+        table = np.zeros((5, len(self.special_ids)), dtype=bool)
         never = frozenset(rule.never_ids)
         for j, token in enumerate(self.special_ids.tolist()):
             kind = int(self._kind_of[j])
             if kind == _OPEN:
                 table[:, j] = token not in usable
-                table[2, j] = True
+                table[[2, 4], j] = True
             elif kind == _CLOSE:
                 table[:, j] = token != rule.close_id
-                table[0, j] = True
+                table[[0, 3, 4], j] = True
             elif kind == _EOS:
                 table[1:, j] = True
+            elif kind == _ATTRIBUTE:
+                table[:, j] = token not in rule.attribute_ids
+                table[:3, j] = True
             else:
                 table[:, j] = token in never
         self._rules.append(table)

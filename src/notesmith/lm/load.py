@@ -18,8 +18,8 @@ from notesmith.files.write import atomic_folder
 from notesmith.lm import vocabulary
 from notesmith.lm.chat import Turns, chat_turns, plain_turns
 from notesmith.lm.folder import Card, fingerprint_folder
-from notesmith.lm.source import find_source, require, trimmed_folder
-from notesmith.models.load import quiet, read_causal, read_tokenizer
+from notesmith.lm.source import find_source, trimmed_folder
+from notesmith.models.load import quiet, read_causal, read_tokenizer, require
 from notesmith.models.manifest import write_manifest
 from notesmith.processors import heed_quota
 
@@ -233,13 +233,13 @@ def _use_bf16(dtype: str, device: torch.device) -> bool:
 
 
 def find_reserved(tokenizer: PreTrainedTokenizerFast, n_rows: int) -> tuple[str, ...]:
-    """Spare tokens of a vocabulary that have an embedding row, in the order of their numbers."""
-    found: list[tuple[int, str]] = []
-    for token_id, token in tokenizer.added_tokens_decoder.items():
-        match = vocabulary.RESERVED.fullmatch(token.content)
-        if match and token_id < n_rows:
-            found.append((int(next(group for group in match.groups() if group)), token.content))
-    return tuple(token for _, token in sorted(found)[: vocabulary.N_RESERVED])
+    """Spare tokens of a vocabulary that have an embedding row, in the order of their ids."""
+    found = [
+        token.content
+        for token_id, token in sorted(tokenizer.added_tokens_decoder.items())
+        if token_id < n_rows and vocabulary.is_spare(token.content)
+    ]
+    return tuple(found[: vocabulary.N_RESERVED])
 
 
 def _text_codec(tokenizer: PreTrainedTokenizerFast, reserved: Sequence[str]) -> Tokenizer:

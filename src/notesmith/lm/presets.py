@@ -9,8 +9,10 @@ MEDGEMMA_TERMS = "https://developers.google.com/health-ai-developer-foundations/
 HAI_DEF = "health-ai-developer-foundations"
 LLAMA_TERMS = "https://github.com/meta-llama/llama-models/blob/main/models/llama3_2/LICENSE"
 OFFLINE_DEFAULT = "gemma3-270m-offline"
+OFFLINE_FREE = "smollm2-135m-offline"
 
 _GIB = 2**30
+_FROM_GGUF = "4-bit weights from the Python package index, dequantised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Preset:
     end in ``@COMMIT``, which pins one.
     ``n_parameters`` counts all, in millions. ``terms`` links conditions that go with the weights
     and with what they write; None for plain open licences. ``gated``: the hub asks for an account
-    that accepted the terms.
+    that accepted the terms. ``words`` tell a report what the weights are, if the name does not.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Preset:
     licence: str
     terms: str | None = None
     gated: bool = False
+    words: str = ""
 
     @property
     def gib_to_sample(self) -> float:
@@ -50,7 +53,14 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset(OFFLINE_DEFAULT, None, 268, "gemma", GEMMA_TERMS),
+        Preset(
+            *(OFFLINE_DEFAULT, None, 268, "gemma", GEMMA_TERMS),
+            words=f"Gemma 3 270M (base; {_FROM_GGUF})",
+        ),
+        Preset(
+            *(OFFLINE_FREE, None, 135, "apache-2.0"),
+            words=f"SmolLM2 135M (tuned to instructions; {_FROM_GGUF})",
+        ),
         Preset("gemma3-270m", "google/gemma-3-270m", 268, "gemma", GEMMA_TERMS, True),
         Preset("gemma3-1b", "google/gemma-3-1b-pt", 1000, "gemma", GEMMA_TERMS, True),
         Preset("gemma3-4b", "google/gemma-3-4b-pt", 4300, "gemma", GEMMA_TERMS, True),
@@ -68,3 +78,6 @@ PRESETS: dict[str, Preset] = {
 
 HUB_NAMES: dict[str, str] = {p.name: p.hub_id for p in PRESETS.values() if p.hub_id}
 """The hub's name of each preset that is fetched."""
+
+OFFLINE: tuple[str, ...] = tuple(p.name for p in PRESETS.values() if p.hub_id is None)
+"""The presets whose weights come as a Python package."""

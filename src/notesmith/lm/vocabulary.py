@@ -40,6 +40,11 @@ MAX_CHECKED = 300
 RESERVED = re.compile(
     r"<unused(\d+)>|<\|reserved_special_token_(\d+)\|>|\[control_(\d+)\]|<SPECIAL_(\d+)>"
 )
+# Marks of source code and its history, which tokenizers of the StarCoder family have.
+OF_CODE = re.compile(
+    r"<(repo_?name|file_sep|filename|gh_stars|issue_(start|comment|closed)|empty_output"
+    r"|jupyter_(start|text|code|output|script))>"
+)
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 # As written by SentencePiece, or by a byte-level alphabet (space, newline, return, tab).
 _SPACE = re.compile(r"[▁\s]+|[ĠĊčĉ]{1,32}")
@@ -74,6 +79,11 @@ class KeptTokens:
     def fits(self, tokenizer_json: Mapping[str, Any]) -> bool:
         """Whether this list was made for that tokenizer's vocabulary."""
         return fingerprint_vocabulary(tokenizer_json, self.n_tokens) == self.fingerprint
+
+
+def is_spare(token: str) -> bool:
+    """Whether a special token means nothing in clinical text, so that it can serve as a mark."""
+    return RESERVED.fullmatch(token) is not None or OF_CODE.fullmatch(token) is not None
 
 
 def fingerprint_vocabulary(tokenizer_json: Mapping[str, Any], n_tokens: int | None = None) -> str:

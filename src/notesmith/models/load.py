@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 _TAGGER = "ForTokenClassification"
+
+
+def require(module: str, extra: str) -> Any:
+    """Import ``module``.
+
+    Raises:
+        MissingExtraError: it is absent; the message names the extra that brings it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(module.replace("_", "-"), extra) from error
 
 
 def pretrained(loader: Any, folder: Path, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from notesmith.document import Document, Entity, attribute_name
+from notesmith.document import Document, Entity, attribute_name, attributes_in
 from notesmith.errors import ConfigError
 from notesmith.ner.words import IGNORED
 
@@ -41,18 +41,10 @@ class Attribute:
         return self.values.index(own[0]) + 1 if known else IGNORED
 
 
-def attributes_in(docs: Iterable[Document]) -> dict[str, tuple[str, ...]]:
-    """The attributes that mentions of ``docs`` have: values by name, both sorted."""
-    found: dict[str, set[str]] = {}
-    for doc in docs:
-        for ent in doc.entities:
-            for attribute in ent.attributes:
-                found.setdefault(attribute_name(attribute), set()).add(attribute)
-    return {name: tuple(sorted(values)) for name, values in sorted(found.items())}
-
-
-def check_attributes(names: Sequence[str], found: Mapping[str, object]) -> None:
-    """Raise if gold has no mention with one of ``names``.
+def check_attributes(
+    names: Sequence[str], found: Mapping[str, object], *, option: str = "ner.attributes"
+) -> None:
+    """Raise if gold has no mention with one of ``names``, which ``option`` of a recipe gives.
 
     Raises:
         ConfigError: so it is; the names that gold has are said.
@@ -60,7 +52,7 @@ def check_attributes(names: Sequence[str], found: Mapping[str, object]) -> None:
     if missing := [name for name in names if name not in found]:
         have = ", ".join(found) or "none at all"
         raise ConfigError(
-            f"ner.attributes names {missing[0]!r}, which no gold mention has; gold has {have}"
+            f"{option} names {missing[0]!r}, which no gold mention has; gold has {have}"
         )
 
 

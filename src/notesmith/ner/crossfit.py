@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from notesmith.config import NerConfig
-from notesmith.document import Document, labels_of
+from notesmith.document import Document, labels_of, parents_in
 from notesmith.errors import StageError, shown_doc
 from notesmith.ner.decode import WordScores
 from notesmith.ner.model import NerModel
@@ -112,19 +111,13 @@ def made_without(
 ) -> list[Document]:
     """Those of ``made`` with no parent among the ``held`` documents of ``gold``.
 
-    A parent may be a part or a copy of a document, whose id goes on after ``:`` or ``~``.
-
     Raises:
         StageError: a made document has no parent in ``gold``, so it may stem from held-out text.
     """
     ids = {doc.id for doc in gold}
     found: list[Document] = []
     for doc in made:
-        roots = {
-            parent[:end]
-            for parent in doc.provenance.parents
-            for end in (*(m.start() for m in re.finditer("[:~]", parent)), len(parent))
-        } & ids
+        roots = parents_in(doc, ids)
         if not roots:
             raise StageError(
                 f"{shown_doc(doc.id)} names no parent in gold; it may stem from any fold"

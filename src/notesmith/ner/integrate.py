@@ -10,10 +10,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from notesmith.config import IntegrationConfig
+from notesmith.document import Document, parents_in
 from notesmith.errors import StageError
 
 POOL_BATCHES = 24
 """Batches that are drawn together and arranged by length; more saves padding, mixes less."""
+
+
+def count_made_elsewhere(made: Sequence[Document], gold: Sequence[Document]) -> int:
+    """How many made documents name parents and none that is in ``gold``."""
+    ids = {doc.id for doc in gold}
+    return sum(any(doc.provenance.parents) and not parents_in(doc, ids) for doc in made)
 
 
 def plan_batches(

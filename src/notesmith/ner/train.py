@@ -14,7 +14,7 @@ import torch
 
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
-from notesmith.errors import StageError
+from notesmith.errors import StageError, shown_name
 from notesmith.ner.attribute_head import attribute_loss, make_head
 from notesmith.ner.attributes import choose_attributes
 from notesmith.ner.batch import collate
@@ -57,7 +57,8 @@ def train_ner(
 ) -> NerResult:
     """Train on ``gold`` and ``made`` documents, joined as ``config.integration`` says.
 
-    Without ``labels`` they are those of the documents. The number of optimizer steps is
+    Without ``labels`` they are those of ``gold``: a label that made text alone has would be learnt
+    against gold text in which nobody marked it. The number of optimizer steps is
     ``config.steps`` whatever the documents are, under one schedule of the learning rate.
     ``config.attributes`` are learnt from gold mentions, and from made ones whose kind of document
     carries them (see ``classes_to_learn``).
@@ -68,7 +69,7 @@ def train_ner(
         ConfigError: no gold mention has one of ``config.attributes``.
     """
     attributes = choose_attributes(gold, config.attributes or ())
-    labels = tuple(labels) if labels is not None else labels_of([*gold, *made])
+    labels = tuple(labels) if labels is not None else _labels_of_gold(gold, made)
     if not labels:
         raise StageError(
             "there is nothing to learn: no document has an entity, and no labels given"
@@ -106,6 +107,16 @@ def train_ner(
     counts = parts[0].counts + parts[1].counts
     _log.info("trained %d steps on %d units in %.1f s", len(plan), len(units), seconds)
     return NerResult(model, tuple(history), tokens, seconds, counts)
+
+
+def _labels_of_gold(gold: Sequence[Document], made: Sequence[Document]) -> tuple[str, ...]:
+    labels = labels_of(gold) or labels_of(made)
+    if lacking := [shown_name(name) for name in labels_of(made) if name not in labels]:
+        raise StageError(
+            f"made documents have labels that gold lacks: {', '.join(lacking)}; rename or drop "
+            "them as they are read (--label-map OLD=NEW), or name all labels to learn (--labels)"
+        )
+    return labels
 
 
 def _fit(

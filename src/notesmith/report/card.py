@@ -16,7 +16,7 @@ from notesmith.errors import ConfigError
 from notesmith.findings import Arm
 from notesmith.report.made import made_means
 from notesmith.report.markdown import Plain, render
-from notesmith.report.notes import limits, terms_sentence
+from notesmith.report.notes import limits, terms_sentence, weights_of
 from notesmith.results import Results
 
 _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
@@ -160,6 +160,7 @@ def _render(template: str, results: Results, facts: CardFacts, **values: Any) ->
         metadata=Plain(f"---\n{to_yaml(values.pop('metadata'))}---"),
         notes=limits(results),
         terms=terms_sentence(results),
+        weights=weights_of(results.lm.name) if results.lm else "",
         version=__version__,
         **values,
     )

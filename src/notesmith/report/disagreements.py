@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from notesmith.corpus.agreement import words
 from notesmith.corpus.disputes import Disagreement
 from notesmith.document import Document, Entity
+from notesmith.marked import hues
 from notesmith.report.html import environment, page_style
-from notesmith.report.marked import hues
 
 CONTEXT = 90
 """Characters shown on either side of a place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from notesmith import __version__
 from notesmith.document import Document
 from notesmith.findings import Arm
+from notesmith.marked import hues, to_html, visible
 from notesmith.report import words
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import (
@@ -23,7 +24,6 @@ from notesmith.report.figures import (
     worth_words,
 )
 from notesmith.report.made import MadeMeans, made_means
-from notesmith.report.marked import hues, pieces, tag, visible
 from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
 from notesmith.report.settings import tables_of
 from notesmith.report.strips import claim_words
@@ -62,12 +62,15 @@ def environment() -> Environment:
         "worth_interval": worth_interval,
         "hours_phrase": hours_phrase,
         "advice": words.advice,
-        "pieces": pieces,
-        "tag": tag,
+        "to_html": _marked,
         "terms_reach": TERMS_REACH,
         "version": __version__,
     }
     return env
+
+
+def _marked(doc: Document, colours: Mapping[str, float], *, here: str = "") -> Markup:
+    return Markup(to_html(doc, colours, here=here))  # it has escaped the text
 
 
 def render_report(results: Results) -> str:

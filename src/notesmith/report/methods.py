@@ -16,7 +16,7 @@ from notesmith.findings import OUT_OF_FOLD, Arm, Estimate
 from notesmith.report import words
 from notesmith.report.made import made_means, mean
 from notesmith.report.markdown import Plain, render
-from notesmith.report.notes import honest_notes
+from notesmith.report.notes import honest_notes, weights_of
 from notesmith.report.references import References, corpus_of, references_of
 from notesmith.report.settings import arm_of, ner_changes, rl_of
 from notesmith.results import Machine, Results
@@ -103,7 +103,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         ],
         "curve_sizes": [f"{n:g}" for n in results.learning_curve.sizes],
         "by_lm": results.used_lm,
-        "lm_words": _LM_WORDS.get(results.lm.name, results.lm.name)
+        "lm_words": (weights_of(results.lm.name) or results.lm.name)
         if results.lm
         else "[name, version]",
         "names": s.synthesize.names,
@@ -133,10 +133,6 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
     }
 
 
-_LM_WORDS = {
-    "gemma3-270m-offline": "Gemma 3 270M (base; 4-bit weights from the Python package index, "
-    "dequantised)"
-}
 _ENCODER_WORDS = {"minilm": "all-MiniLM-L6-v2"}
 _METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
     "grpo": ("group relative policy optimisation", ("shao2024grpo",)),

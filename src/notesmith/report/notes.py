@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from notesmith.findings import OUT_OF_FOLD, Comparison
+from notesmith.lm.presets import PRESETS
 from notesmith.report import words
 from notesmith.results import Results
 from notesmith.rules import MIN_REPLICATES
@@ -136,6 +137,12 @@ def model_terms(results: Results) -> list[Term]:
         ("encoder", results.encoder),
     )
     return [Term(role, m.name, m.licence or "", m.terms or "") for role, m in models if m]
+
+
+def weights_of(name: str) -> str:
+    """What the weights of a language model are, where its name alone does not say so."""
+    preset = PRESETS.get(name)
+    return preset.words if preset else ""
 
 
 def terms_sentence(results: Results) -> str:

@@ -21,7 +21,11 @@ _CORPORA: tuple[tuple[str, str, str], ...] = (
     (r"bc5cdr|cdr[ _-]?train", "BC5CDR", "li2016bc5cdr"),
     (r"maccrobat", "MACCROBAT", "caufield2020maccrobat"),
 )
-_LANGUAGE_MODELS = ((r"^(google/)?gemma-?3", "gemma2025"), (r"^(qwen/)?qwen3-", "qwen2025"))
+_LANGUAGE_MODELS = (
+    (r"^(google/)?gemma-?3", "gemma2025"),
+    (r"^(qwen/)?qwen3-", "qwen2025"),
+    (r"^(huggingfacetb/)?smollm2-", "allal2025smollm2"),
+)
 _ENCODERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"^minilm$|all-minilm-l6-v2$", ("wang2020minilm", "reimers2019sbert")),
     (r"^biobert$|^dmis-lab/biobert", ("lee2020biobert",)),

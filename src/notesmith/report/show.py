@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from notesmith.document import Document
-from notesmith.report.marked import hues, pieces, tag, visible
+from notesmith.marked import hues, pieces, tag, visible
 
 
 def terminal_text(

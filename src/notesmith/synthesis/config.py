@@ -19,10 +19,13 @@ from notesmith.config import (
 class PromptConfig(Config):
     """What a prompt says besides its request."""
 
-    template: Template = Field("scratch", description="from nothing, or grounded in gold")
-    kind: str = Field("", description="what the documents are: 'abstract', 'note'")
+    template: Template = Field(default="scratch", description="from nothing, or grounded in gold")
+    kind: str = Field(default="", description="what the documents are: 'abstract', 'note'")
     label_descriptions: dict[str, str] = Field(
         default_factory=dict, description="one line on a label, by label"
+    )
+    attributes: tuple[str, ...] = Field(
+        default=(), description="attributes of mentions, asked for by name"
     )
 
     @classmethod
@@ -32,6 +35,7 @@ class PromptConfig(Config):
             template=recipe.synthesize.prompt,
             kind=recipe.corpus.kind,
             label_descriptions=recipe.corpus.label_descriptions,
+            attributes=recipe.synthesize.attributes,
         )
 
 
@@ -43,7 +47,9 @@ class GenerationConfig(Config):
     length: LengthConfig = Field(
         default_factory=lambda: LengthConfig(), description="no other length is asked for"
     )
-    gold_ratio: Ratio = Field(0.5, description="share of requested mentions taken from gold")
+    gold_ratio: Ratio = Field(
+        default=0.5, description="share of requested mentions taken from gold"
+    )
     sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
 
     @classmethod

@@ -26,11 +26,12 @@ from notesmith.synthesis.plan import (
     marks_for,
     neighbour_of,
     plan_generation,
+    request_for,
     three_parts,
     units_of,
 )
-from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, whole_text
-from notesmith.synthesis.requests import Request
+from notesmith.synthesis.prompt import completion_of, prompt_of, values_in, whole_text
+from notesmith.synthesis.steer import Steering
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.server import ServerBackend
@@ -76,7 +77,7 @@ def examples_of(
     rng = np.random.default_rng(seed)
     made: list[Example] = []
     for k, doc in enumerate(units):
-        request = Request(f"e{k}", doc.id, len(doc.text.split()), mentions_of(doc))
+        request = request_for(doc, marks, request_id=f"e{k}")
         completion = completion_of(doc, marks)
         if config.template == "neighbour":
             request = replace(request, neighbour=neighbour_of(doc, neighbours, marks, rng))
@@ -126,7 +127,7 @@ def run_sft(
     dev = units_of([d for d in gold if d.id in held], config, lm)
     if not train:
         raise StageError("no gold unit to fine-tune on")
-    marks = marks_for(lm, labels)
+    marks = marks_for(lm, labels, values_in([*train, *dev], prompt.attributes))
 
     def examples(units: Sequence[Document], offset: int) -> list[Example]:
         return examples_of(
@@ -167,6 +168,7 @@ def run_sample(
     labels: Sequence[str],
     seed: int,
     shots: int = 0,
+    steering: Steering | None = None,
     n_each: int = 1,
     choose: Choose | None = None,
     on_progress: OnProgress = silent,
@@ -188,6 +190,8 @@ def run_sample(
         seed: of the plan and the sampling.
         shots: gold examples that each prompt of a base model begins with; marks are then plain
             tags, and a text ends at an empty line. 0 for a tuned model.
+        steering: quotas of labels and concepts that are asked for by name; more texts are asked for
+            where these need more.
         n_each: texts written for each request.
         choose: of the texts of all requests, side by side, the number of one a request; needed
             where ``n_each`` is more than 1.
@@ -201,7 +205,17 @@ def run_sample(
 
     patterns = units_of(gold, config.units, lm)
     n = round(units_per_gold * len(patterns)) if units_per_gold else units
-    plan = plan_generation(lm, patterns, names, config, n=n, labels=labels, seed=seed, shots=shots)
+    plan = plan_generation(
+        lm,
+        patterns,
+        names,
+        config,
+        n=n,
+        labels=labels,
+        seed=seed,
+        shots=shots,
+        steering=steering,
+    )
     write = partial(sample, lm) if server is None else server.sample
     made = write(
         [prompt for prompt in plan.prompts for _ in range(n_each)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,16 @@ from notesmith.segments import cut, split
 from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.decode import Lexicon
 from notesmith.synthesis.names import NameSet
-from notesmith.synthesis.prompt import completion_of, mentions_of, prompt_of, to_lm
+from notesmith.synthesis.prompt import (
+    attributes_of,
+    completion_of,
+    mentions_of,
+    prompt_of,
+    to_lm,
+    values_in,
+)
 from notesmith.synthesis.requests import Request, plan_requests
+from notesmith.synthesis.steer import Steering
 
 if TYPE_CHECKING:
     from notesmith.lm.constrain import MarkConstraint
@@ -55,6 +63,7 @@ def plan_generation(
     labels: Sequence[str],
     seed: int,
     shots: int = 0,
+    steering: Steering | None = None,
 ) -> GenerationPlan:
     """Plan ``n`` requests from gold ``units`` and say how each is put to ``lm``.
 
@@ -68,8 +77,11 @@ def plan_generation(
         seed: of the plan.
         shots: gold examples at the beginning of each prompt, for a model that is not tuned; marks
             are then plain tags, which it has seen.
+        steering: quotas of labels, and concepts that are asked for by name; the concepts count as
+            approved names.
     """
-    marks = Marks.plain(labels) if shots else marks_for(lm, labels)
+    attributes = values_in(units, config.prompt.attributes)
+    marks = Marks.plain(labels, attributes) if shots else marks_for(lm, labels, attributes)
     gold = _names_in(units)
     patterns = _of_kept_length(units, config.length)
     requests = plan_requests(
@@ -80,6 +92,8 @@ def plan_generation(
         proposed=names.names,
         gold_ratio=config.gold_ratio,
         seed=seed,
+        attributes=[attributes_of(unit, marks) for unit in patterns] if attributes else (),
+        steering=steering,
     )
     by_id = {unit.id: unit for unit in units}
     requests = ground(requests, by_id, marks=marks, template=config.prompt.template, seed=seed)
@@ -88,9 +102,10 @@ def plan_generation(
     if shots:
         shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
         prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
+    listed = steering.names() if steering else {}
     every = {
-        label: (*gold.get(label, ()), *names.names.get(label, ()))
-        for label in {*gold, *names.names}
+        label: (*gold.get(label, ()), *names.names.get(label, ()), *listed.get(label, ()))
+        for label in {*gold, *names.names, *listed}
     }
     constraint = constraint_of(lm, marks, every, config.sample, depth=nesting_depth(units))
     return GenerationPlan(
@@ -99,7 +114,7 @@ def plan_generation(
         tuple(prompts),
         constraint,
         marks,
-        Lexicon.of(every),
+        Lexicon.of(every, carriers=_carriers(units, attributes)),
         lm.reserved,
     )
 
@@ -126,7 +141,7 @@ def _shown(
     plain = config.prompt.model_copy(update={"template": "scratch"})
     shown: dict[str, str] = {}
     for unit in units:
-        asked = Request("", unit.id, len(unit.text.split()), mentions_of(unit))
+        asked = request_for(unit, marks)
         prompt = prompt_of(asked, config=plain, unit=config.units.unit, labels=labels)
         shown[unit.id] = f"{prompt}{completion_of(unit, marks)}\n\n"
     rng = np.random.default_rng([seed, 11])
@@ -138,16 +153,31 @@ def _shown(
     return found
 
 
-def marks_for(lm: LanguageModel, labels: Sequence[str]) -> Marks:
-    """Reserved tokens where the tokenizer has enough to spare, else plain tags."""
-    if len(lm.reserved) >= len(labels) + 1:
-        return Marks.reserved(labels, lm.reserved)
-    return Marks.plain(labels)
+def request_for(unit: Document, marks: Marks, *, request_id: str = "") -> Request:
+    """The request that ``unit`` itself would answer."""
+    return Request(
+        request_id,
+        unit.id,
+        len(unit.text.split()),
+        mentions_of(unit),
+        attributes=attributes_of(unit, marks),
+    )
+
+
+def marks_for(lm: LanguageModel, labels: Sequence[str], attributes: Sequence[str] = ()) -> Marks:
+    """Reserved tokens where the tokenizer has enough to spare for all marks, else plain tags."""
+    if len(lm.reserved) > len(labels) + len(attributes):
+        return Marks.reserved(labels, lm.reserved, attributes)
+    return Marks.plain(labels, attributes)
 
 
 def begin_as(marks: Marks, lm: LanguageModel) -> dict[str, str]:
-    """Text that each mark begins as, where it is a spare token: its label's words, or a bracket."""
+    """Text that each mark begins as, where it is a spare token.
+
+    That is the words of its label or attribute; a bracket for the close mark.
+    """
     named = dict(zip(marks.opens, map(_words, marks.labels), strict=True)) | {marks.close: ")"}
+    named |= zip(marks.attribute_marks, map(_words, marks.attributes), strict=True)
     return {mark: words for mark, words in named.items() if mark in lm.reserved}
 
 
@@ -194,7 +224,7 @@ def ground(
             request = replace(request, neighbour=neighbour_of(unit, pool, marks, rng, same=True))
         elif template == "infill":
             # Gold's own mentions stay in the parts that are given, so ask for them by name.
-            request = replace(request, mentions=mentions_of(unit), words=len(unit.text.split()))
+            request = request_for(unit, marks, request_id=request.id)
             completion = completion_of(unit, marks)
             before, _, after = three_parts(completion, marks, rng)
             request = replace(request, before=before.strip(), after=after.strip())
@@ -216,12 +246,13 @@ def constraint_of(
     """
     from notesmith.lm.constrain import MarkConstraint, Trie
 
-    ids = [lm.encode(mark) for mark in (marks.close, *marks.opens)]
-    if config.constrain == "none" or any(len(found) != 1 for found in ids):
+    ids = {mark: lm.encode(mark) for mark in marks.all}
+    if config.constrain == "none" or any(len(found) != 1 for found in ids.values()):
         return None
-    close, *opens = [found[0] for found in ids]
+    close, opens = ids[marks.close][0], [ids[mark][0] for mark in marks.opens]
+    attributes = tuple(ids[mark][0] for mark in marks.attribute_marks)
     strays = set(lm.tokenizer.convert_tokens_to_ids(list(lm.reserved)))
-    never = tuple(sorted(strays - {close, *opens, *lm.eos_ids}))
+    never = tuple(sorted(strays - {close, *opens, *attributes, *lm.eos_ids}))
 
     def trie(mentions: Iterable[str]) -> Trie:
         return Trie.of(lm.encode(" " + mention) for mention in mentions)
@@ -234,6 +265,7 @@ def constraint_of(
             max_depth=depth if licence is None else 1,
             licence=licence,
             never_ids=never,
+            attribute_ids=attributes,
         )
 
     if config.constrain == "marks":
@@ -253,6 +285,12 @@ def nesting_depth(units: Sequence[Document]) -> int:
             stack.append(ent)
             deepest = max(deepest, len(stack))
     return deepest
+
+
+def _carriers(units: Sequence[Document], attributes: Collection[str]) -> frozenset[str]:
+    """Labels of mentions that carry one of ``attributes``."""
+    entities = [ent for unit in units for ent in unit.entities]
+    return frozenset(e.label for e in entities if not set(attributes).isdisjoint(e.attributes))
 
 
 def _names_in(units: Sequence[Document]) -> dict[str, tuple[str, ...]]:

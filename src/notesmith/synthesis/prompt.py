@@ -8,12 +8,12 @@ does in running text; ``to_lm`` and ``from_lm`` move the marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
 
-from notesmith.document import Document
+from notesmith.document import Document, attributes_in
 from notesmith.markup import Marks, nest, render
 from notesmith.segments import Unit
 from notesmith.synthesis.config import PromptConfig
@@ -34,14 +34,20 @@ def rounded_words(n: int) -> int:
     return max(_WORDS_STEP, _WORDS_STEP * round(n / _WORDS_STEP))
 
 
-def mentions_line(mentions: Sequence[tuple[str, str]], labels: Sequence[str]) -> str:
-    """``Disease: a; b`` for each label asked for, in order; ``No Disease.`` where nothing is.
+def mentions_line(
+    mentions: Sequence[tuple[str, str]],
+    labels: Sequence[str],
+    attributes: Sequence[Sequence[str]] = (),
+) -> str:
+    """``Disease: a; b (negated)`` for each label asked for; ``No Disease.`` where nothing is.
 
     A sentence and no empty list: a model told ``Disease: none`` writes *none* as a mention.
+    ``attributes`` are those of each mention, or empty.
     """
     asked: dict[str, list[str]] = {}
-    for label, mention in mentions:
-        asked.setdefault(label, []).append(mention)
+    for k, (label, mention) in enumerate(mentions):
+        own = attributes[k] if attributes else ()
+        asked.setdefault(label, []).append(f"{mention} ({', '.join(own)})" if own else mention)
     if not asked:
         return f"No {labels[0] if len(labels) == 1 else 'mentions'}."
     return " | ".join(f"{label}: {'; '.join(names)}" for label, names in asked.items())
@@ -64,7 +70,7 @@ def prompt_of(
 
     Descriptions of the labels that are asked for stand before the mentions, a line each.
     """
-    asked = mentions_line(request.mentions, labels)
+    asked = mentions_line(request.mentions, labels, request.attributes)
     return template(config.template).substitute(
         unit=unit,
         kind=config.kind or "clinical note",
@@ -83,7 +89,7 @@ def whole_text(request: Request, written: str) -> str:
 
 
 def to_lm(marked: str, marks: Marks) -> str:
-    """Move each open mark before the space that precedes it."""
+    """Move each open mark, with its attributes, before the space that precedes it."""
     return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
 
 
@@ -94,7 +100,8 @@ def from_lm(marked: str, marks: Marks) -> str:
 
 
 def _opens(marks: Marks) -> str:
-    return "|".join(re.escape(mark) for mark in sorted(marks.opens, key=len, reverse=True))
+    begins = (*marks.opens, *marks.attribute_marks)
+    return "|".join(re.escape(mark) for mark in sorted(begins, key=len, reverse=True))
 
 
 def completion_of(unit: Document, marks: Marks) -> str:
@@ -106,3 +113,17 @@ def mentions_of(unit: Document) -> tuple[tuple[str, str], ...]:
     """(label, mention) of every entity that markup can hold, in order of its open mark."""
     entities, _ = nest(unit.entities)
     return tuple((ent.label, " ".join(ent.mention(unit.text).split())) for ent in entities)
+
+
+def attributes_of(unit: Document, marks: Marks) -> tuple[tuple[str, ...], ...]:
+    """Attributes that have a mark, of each mention of ``mentions_of``; empty if none has any."""
+    if not marks.attributes:
+        return ()
+    entities, _ = nest(unit.entities)
+    return tuple(tuple(a for a in ent.attributes if a in marks.attributes) for ent in entities)
+
+
+def values_in(docs: Iterable[Document], names: Collection[str]) -> tuple[str, ...]:
+    """The attributes called ``names`` as mentions of ``docs`` have them: flags, NAME=VALUE."""
+    found = attributes_in(docs) if names else {}
+    return tuple(value for name, values in found.items() if name in names for value in values)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
+from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
@@ -14,6 +18,7 @@ from notesmith.filters import run as run_filters
 from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
 from notesmith.segments import Unit
+from notesmith.synthesis.steer import Coverage, coverage_of
 
 _SECONDS = 0.0008
 
@@ -29,7 +34,9 @@ class Measured(Metrics):
     """Candidates asked for, kept, and dropped by reason; what stands in those that are kept.
 
     ``requested_mentions`` and ``missing_mentions`` are of all candidates. ``names`` are distinct
-    mentions, ``new_names`` those that gold does not have.
+    mentions, ``new_names`` those that gold does not have. Requested attributes are those of
+    texts that parse; ``kept_attributes`` those of kept text, by name. ``coverage`` are numbers
+    of listed concepts and quotas, by label.
     """
 
     asked: int
@@ -43,6 +50,10 @@ class Measured(Metrics):
     words: int
     names: int
     new_names: int
+    requested_attributes: int
+    missing_attributes: int
+    kept_attributes: dict[str, int]
+    coverage: dict[str, dict[str, int]]
 
 
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
@@ -80,8 +91,14 @@ def run(work: Work[Settings]) -> Measured:
     )
     files.save_docs(result.kept, work.out)
     files.save_dropped(result.dropped, work.out)
+    asked_for = sample.steering_in(sample_settings(work.cell), work.context)
+    coverage = coverage_of(candidates, result.kept, asked_for) if asked_for else []
+    if coverage:
+        files.save_coverage(coverage, work.out)
     own = folded_mentions(gold)
     made = folded_mentions(result.kept)
+    parsed = [c for c in candidates if isinstance(c.result, Document)]
+    carried = Counter(a for doc in result.kept for ent in doc.entities for a in ent.attributes)
     return Measured(
         asked=len(candidates),
         kept=len(result.kept),
@@ -94,12 +111,32 @@ def run(work: Work[Settings]) -> Measured:
         words=sum(len(doc.text.split()) for doc in result.kept),
         names=len(made),
         new_names=len(made - own),
+        requested_attributes=sum(len(own) for c in parsed for own in c.requested_attributes),
+        missing_attributes=sum(c.missing_attributes for c in parsed),
+        kept_attributes=dict(sorted(carried.items())),
+        coverage=_by_label(coverage),
     )
+
+
+def _by_label(rows: Sequence[Coverage]) -> dict[str, dict[str, int]]:
+    """Numbers of the listed concepts, and of quotas, by label: no concept is named."""
+    found: dict[str, Counter[str]] = {}
+    for row in rows:
+        n = found.setdefault(row.label if row.concept else f"{row.label} (quota)", Counter())
+        n.update(asked=row.asked, kept=row.kept, missing=row.missing)
+        if row.concept:
+            n.update(concepts=1, concepts_kept=row.kept > 0)
+    return {name: dict(n) for name, n in found.items()}
+
+
+def sample_settings(cell: Cell) -> sample.Settings:
+    """How the candidates that ``cell`` reads were asked for."""
+    return sample.STAGE.config_of(cell.inputs["candidates"])
 
 
 def unit_of(cell: Cell) -> Unit:
     """What one of the candidates that ``cell`` reads is."""
-    return sample.STAGE.config_of(cell.inputs["candidates"]).generation.units.unit
+    return sample_settings(cell).generation.units.unit
 
 
 def _held_out(work: Work[Settings]) -> HeldOut:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from notesmith.config import Config, ReadingConfig, RecipeConfig, part_of
-from notesmith.document import Document, labels_of
+from notesmith.document import Document, attributes_in, labels_of
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Fingerprints
@@ -16,7 +16,6 @@ from notesmith.experiment.graph import Cell, Stage, Work, seed_for
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages.common import INFO, describe, read
 from notesmith.files.write import atomic_write_text
-from notesmith.ner.attributes import attributes_in
 from notesmith.results import CorpusCounts
 
 

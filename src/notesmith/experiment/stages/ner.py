@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notesmith.config import ArmConfig, NerConfig
-from notesmith.document import Document
+from notesmith.document import Document, attributes_in
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
@@ -18,7 +18,7 @@ from notesmith.experiment.stages.common import (
     texts_of,
     words_learnt,
 )
-from notesmith.ner.attributes import attributes_in, check_attributes
+from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from notesmith.config import ArmConfig, Config, LmConfig, NerConfig
+from notesmith.config import (
+    ArmConfig,
+    Config,
+    LmConfig,
+    NerConfig,
+    SteeringConfig,
+    part_of,
+)
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
-from notesmith.experiment.graph import Cell, Stage, Work
+from notesmith.experiment.graph import Cell, Context, Stage, Work
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import committee, names, rl, sft
 from notesmith.experiment.stages.committee import Rewarding, judges_of
@@ -28,6 +35,7 @@ from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.generate import run_sample
 from notesmith.synthesis.plan import GenerationPlan
 from notesmith.synthesis.reinforce import best_of, reward_of
+from notesmith.synthesis.steer import Steering, steering_of
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.server import ServerBackend
@@ -39,7 +47,8 @@ class Settings(Config):
 
     ``units_per_gold`` overrides ``units``. ``shots`` are gold examples in the prompts of a base
     model; 0 for a tuned one. ``lm`` is the base model, where it writes or judges; ``judge`` the
-    students that decide on marks nobody asked for; ``rewarding`` chooses the best of ``best_of``.
+    students that decide on marks nobody asked for; ``rewarding`` chooses the best of ``best_of``;
+    ``steering`` is there where quotas or concepts are.
     """
 
     generation: GenerationConfig
@@ -50,6 +59,7 @@ class Settings(Config):
     lm: LmConfig | None = None
     judge: NerConfig | None = None
     rewarding: Rewarding | None = None
+    steering: SteeringConfig | None = None
 
 
 class Measured(Metrics):
@@ -82,6 +92,8 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
         fingerprints |= {"rewards": outside.rewards}
     if needs_base:
         fingerprints |= {"lm": outside.lm}
+    if asked.concepts:
+        fingerprints |= {"concepts": outside.concepts}
     return draw.cell(
         STAGE,
         Settings(
@@ -93,10 +105,18 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
             lm=config.lm if needs_base else None,
             judge=config.ner.mentions_only() if asked.agreement else None,
             rewarding=Rewarding.from_recipe(config) if is_chosen else None,
+            steering=part_of(asked, SteeringConfig) if asked.quota or asked.concepts else None,
         ),
         inputs=inputs,
         fingerprints=fingerprints,
     )
+
+
+def steering_in(config: Settings, context: Context) -> Steering | None:
+    """What the requests of a cell are steered to."""
+    if config.steering is None:
+        return None
+    return steering_of(config.steering, context.concepts)
 
 
 def times(value: float | None, amount: float) -> float | None:
@@ -107,6 +127,9 @@ def times(value: float | None, amount: float) -> float | None:
 def run(work: Work[Settings]) -> Measured:
     """Let the generator write what was planned; an interrupted run goes on."""
     gold, labels, config = gold_in(work), labels_in(work), work.config
+    steering = steering_in(config, work.context)
+    if steering and (unknown := sorted({*steering.quota, *steering.names()} - set(labels))):
+        raise StageError(f"synthesize.quota or concepts: no document of train has {unknown}")
     annotator = None
     if config.judge is not None:
         from notesmith.ner.crossfit import train_committee
@@ -131,6 +154,7 @@ def run(work: Work[Settings]) -> Measured:
         labels=labels,
         seed=work.seed,
         shots=config.shots,
+        steering=steering,
         n_each=config.best_of,
         choose=_chooser(work, gold),
         on_progress=work.on_progress,

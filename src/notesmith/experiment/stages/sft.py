@@ -12,8 +12,9 @@ from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import History, Metrics
-from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
+from notesmith.experiment.stages.common import about, gold_in, info_in, labels_in, load_base
 from notesmith.experiment.stages.fold import share_of_train
+from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.generate import run_sft
@@ -53,6 +54,8 @@ def run(work: Work[Settings]) -> Measured:
     gold, config = gold_in(work), work.config
     if unknown := sorted(config.prompt.label_descriptions.keys() - set(labels_in(work))):
         raise StageError(f"corpus.label_descriptions: no document of train has {unknown}")
+    of_train = dict.fromkeys(info_in(work).get("attributes", ()))
+    check_attributes(config.prompt.attributes, of_train, option="synthesize.attributes")
     lm = load_base(work, config.lm, gold)
     described = about(lm)
     n_copies = config.sft.replaced_copies

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from notesmith.lm.source import require
+from notesmith.models.load import require
 
 
 def add_lora(model: PreTrainedModel, rank: int, *, seed: int) -> Any:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from notesmith.files.write import atomic_folder
-from notesmith.lm.source import require
+from notesmith.models.load import require
 
 T = TypeVar("T")
 

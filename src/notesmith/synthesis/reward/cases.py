@@ -41,7 +41,8 @@ class Case:
     ``doc`` has labels by source, with ranges nobody asked for masked, or is None where the text
     does not parse; ``gate`` names the first failed check. The committee judges ``unasked``, the
     marks nobody asked for, and has no say about ``settled`` ones or ``unknown`` ranges.
-    ``n_missing`` counts requested mentions that are not marked, ``n_repeated`` mentions of
+    ``n_missing`` counts requested mentions that are not marked, and requested attributes that none
+    of them carries; ``n_repeated`` counts mentions of
     requested names beyond those asked for.
     """
 
@@ -67,8 +68,9 @@ class Case:
 
     @property
     def coverage(self) -> float:
-        """Share of the requested mentions that are marked; 1 where none was requested."""
-        n_wanted = len(self.request.mentions) if self.request else 0
+        """Share of the requested mentions and attributes marked; 1 where none was requested."""
+        asked = self.request
+        n_wanted = len(asked.mentions) + sum(map(len, asked.attributes)) if asked else 0
         return parts.coverage(self.n_missing, n_wanted)
 
     def density(self, usual: float) -> float:
@@ -133,7 +135,7 @@ def _case(candidate: Candidate, request: Request, task: Task, gates: Gates) -> C
         unasked=tuple(mark for mark in marks if mark not in settled),
         settled=settled,
         request=request,
-        n_missing=n_missing,
+        n_missing=n_missing + candidate.missing_attributes,
         # Labels by source mark a name wherever it stands, marked by the generator or not.
         n_repeated=n_repeated(doc, request.mentions),
     )

@@ -1,8 +1,11 @@
+import re
+from html import unescape
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
-from notesmith.report.marked import hues, pieces, visible
+from notesmith.marked import hues, pieces, to_html, visible
 
 
 @st.composite
@@ -47,3 +50,32 @@ def test_hues_are_the_same_for_the_same_labels_and_differ():
 
 def test_control_characters_become_visible():
     assert visible("a\x1b[31m\r\n\tb\u202ec\x9b") == "a␛[31m\n\tb�c�"
+
+
+def words_of(page):
+    """The text of HTML, its style and its labels left out."""
+    page = re.sub(r"<style>.*?</style>|<p>.*?</p>|<span class=\"tag\".*?</span>", "", page)
+    return unescape(re.sub(r"<[^<>]*>", "", page))
+
+
+@given(documents())
+def test_html_holds_the_text_once_and_closes_what_it_opens(doc):
+    html = doc._repr_html_()
+    assert words_of(html) == visible(doc.text)
+    assert html.count("<span") == html.count("</span>")
+    assert html.count('class="tag"') == len(doc.entities)
+
+
+def test_a_notebook_shows_mentions_in_colour_and_nothing_of_a_note_as_markup():
+    ent = Entity("T1", "<Problem>", ((0, 8),), ("negated",))
+    doc = Document('"><script>', "<b>no</b> & fever\x1b[31m", (ent,))
+    html = doc._repr_html_()
+    for tag in ("<script", "<b>no", "<Problem", "\x1b"):
+        assert tag not in html
+    assert '<span class="tag" style="--h: 212.0">&lt;Problem&gt; negated</span>' in html
+    assert "&quot;&gt;&lt;script&gt; · gold · 1 mention</b>" in html
+
+
+def test_a_place_has_a_class_of_its_own_and_no_label():
+    doc = Document("d", "no fever", (Entity("place", "P", ((3, 8),)),))
+    assert to_html(doc, hues([doc]), here="place") == 'no <span class="here">fever</span>'
