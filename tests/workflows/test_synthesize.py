@@ -294,6 +294,18 @@ def test_the_command_says_what_came_of_it_and_what_is_next(notes, tmp_path, monk
     assert "is finished already; nothing was computed" in again.stdout
 
 
+def test_listed_concepts_are_counted_and_are_a_setting(notes, tmp_path):
+    concepts = tmp_path / "signs.txt"
+    concepts.write_text("cough\nquinsy\n")
+    changes = [*LOOSE, f"synthesize.concepts.Sign={concepts}", "synthesize.per_concept=2"]
+    result = make(notes, tmp_path / "made.jsonl", changes=changes)
+    assert result.summary.steered["Sign"]["concepts"] == 2
+    assert make(notes, tmp_path / "made.jsonl", changes=changes).n_computed == 0
+    concepts.write_text("cough\n")
+    with pytest.raises(ConfigError, match=r"lists\.concepts\.Sign"):
+        make(notes, tmp_path / "made.jsonl", changes=changes)
+
+
 def test_ctrl_c_says_that_the_same_command_goes_on(notes, tmp_path, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt

@@ -129,6 +129,15 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
             f"  {label.label}: {label.requested:,} mentions requested, {label.missing:,} missing; "
             f"{label.kept:,} in kept text"
         )
+    for what, found in summary.steered.items():
+        concepts = (
+            f"{found['concepts_kept']:,} of {found['concepts']:,} listed concepts in kept text; "
+            if "concepts" in found
+            else ""
+        )
+        console.print(
+            f"  {what}: {concepts}{found['asked']:,} texts asked for, {found['kept']:,} kept"
+        )
     if is_preview:
         console.print(
             "Preview: a few steps of learning. The text says nothing of what is possible."

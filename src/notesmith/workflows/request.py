@@ -116,6 +116,13 @@ class Request:
             "seed": config.draws.seed,
             "GOLD": _hash(self.paths["train"], self.texts),
             "held-out": [_hash(p, self.texts) for k, p in self.paths.items() if k != "train"],
+            "lists": {
+                name: {label: hash_path(corpus_path(path)) for label, path in lists.items()}
+                for name, lists in (
+                    ("names", config.synthesize.names.term_lists),
+                    ("concepts", config.synthesize.concepts),
+                )
+            },
             "generator": hash_path(self.generator / ABOUT) if self.generator else None,
             **({"hours": hours, "n": n} if hours else {}),
         }

@@ -129,7 +129,7 @@ def _learning(n_units: int, copies: int, *, learns_all: bool) -> dict[str, Any]:
 _FIXED: Mapping[str, tuple[str, ...]] = {
     "corpus": ("kind", "label_descriptions"),
     "sft": ("unit", "passage_sentences", "max_unit_tokens"),
-    "synthesize": ("prompt",),
+    "synthesize": ("prompt", "attributes"),
 }
 
 

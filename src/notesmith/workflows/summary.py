@@ -33,14 +33,15 @@ class Summary(Config):
     """Counts of a synthesis.
 
     ``requested`` and ``missing`` count mentions in all texts, those that were dropped too;
-    ``new_names`` are distinct mentions in kept text that gold lacks. ``seconds`` are those of
-    computing.
+    ``new_names`` are distinct mentions in kept text that gold lacks. ``steered`` are numbers of
+    listed concepts and quotas, by label. ``seconds`` are those of computing.
     """
 
     asked: int
     kept: int
     dropped: dict[str, int]
     labels: tuple[LabelCount, ...]
+    steered: dict[str, dict[str, int]]
     names: int
     new_names: int
     words: int
@@ -60,6 +61,7 @@ def summary_of(target: Cell, store: CellStore) -> Summary:
         kept=measured.kept,
         dropped=measured.dropped,
         labels=_by_label(load_candidates(store.folder(sampled)), kept, labels_of(gold)),
+        steered=measured.coverage,
         names=measured.names,
         new_names=measured.new_names,
         words=measured.words,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from notesmith.config import Config, RecipeConfig
+from notesmith.config import Config, RecipeConfig, SteeringConfig
 from notesmith.errors import FileError, ModelError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
@@ -86,10 +86,18 @@ class Generator(Config):
 
 
 def tables_of(config: RecipeConfig) -> dict[str, dict[str, Any]]:
-    """What of a recipe goes with its generator, beside what is at its default."""
-    return config.model_dump(
+    """What of a recipe goes with its generator, beside what is at its default.
+
+    Files of names and what requests were steered to stay behind: they are of one command.
+    """
+    tables: dict[str, dict[str, Any]] = config.model_dump(
         mode="json", include=dict(_TABLES), exclude_none=True, exclude_defaults=True
     )
+    asked = tables.get("synthesize", {})
+    for name in (*SteeringConfig.model_fields, "concepts"):
+        asked.pop(name, None)
+    asked.get("names", {}).pop("term_lists", None)
+    return tables
 
 
 def read_generator(folder: Path) -> Generator:
