@@ -17,7 +17,7 @@ from notesmith.cli.app import app
 from notesmith.config import LmConfig
 from notesmith.corpus import write_corpus
 from notesmith.document import Document, Entity
-from notesmith.lm import source
+from notesmith.lm import offline, source
 from notesmith.lm.load import load_lm
 from notesmith.lm.presets import OFFLINE_DEFAULT
 from notesmith.lm.training.checkpoints import load_state, save_state
@@ -76,10 +76,10 @@ def test_a_damaged_cache_is_made_again(
 ) -> None:
     """The converted model is checked on every load, and what is damaged is converted anew."""
 
-    def convert(folder: Path) -> None:
+    def convert(name: str, folder: Path) -> None:
         shutil.copytree(shelf.plain_lm, folder, dirs_exist_ok=True)
 
-    monkeypatch.setattr(source, "_convert_gguf", convert)
+    monkeypatch.setattr(offline, "convert", convert)
     config, cache = LmConfig(model=OFFLINE_DEFAULT, trim=False), tmp_path / "cache"
     whole = load_lm(config, cache=cache, device="cpu")
     folder = source.offline_folder(OFFLINE_DEFAULT, cache=cache)

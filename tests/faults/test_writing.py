@@ -37,6 +37,7 @@ from notesmith.files.write import (
     make_folder,
     write_part,
 )
+from notesmith.workflows import synthesize as making
 from tests.experiment.doubles import DOUBLES, note
 from tests.ner.tiny import tiny_encoder
 
@@ -204,6 +205,10 @@ WRITING: dict[str, list[str]] = {
         *("train", "notes/train.jsonl", "--out", "new-model", "--set", "ner.encoder=encoder"),
         *("--set", "ner.steps=1", "--set", "ner.batch_size=1"),
     ],
+    "synthesize": [
+        *("synthesize", "notes/train.jsonl", "--out", "made.jsonl"),
+        *("--set", "filter.copy_ratio=1.0", "--set", "filter.near_duplicate=1.0"),
+    ],
     "predict": ["predict", "model", "notes/test.jsonl", "--out", "new.jsonl"],
     "export": ["export", "model", "--out", "onnx"],
     "show": ["show", "notes/test.jsonl", "--html", "page.html"],
@@ -267,6 +272,8 @@ def call(bench, monkeypatch, capsys):
     monkeypatch.setattr("logging.raiseExceptions", False)
     real = running.run_recipe
     monkeypatch.setattr(running, "run_recipe", lambda *a, **k: real(*a, instead=DOUBLES, **k))
+    make = making.synthesize
+    monkeypatch.setattr(making, "synthesize", lambda *a, **k: make(*a, instead=DOUBLES, **k))
 
     def run_command(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
@@ -304,7 +311,8 @@ def test_a_limit_on_the_size_of_files(bench, call, request, tried, amount, name)
         found = state(bench)
         new = {path for path in found if found[path] != before.get(path)}
         # A run keeps what it finished and opened, a prediction the notes that it labelled.
-        kept = {p for p in new if p.startswith(("run2/", "home/openings/", ".new.jsonl."))}
+        stays = ("run2/", "made.work/", "home/openings/", ".new.jsonl.")
+        kept = {p for p in new if p.startswith(stays)}
         stands = code == 0 or name == "report" or not (new - kept)
         if name == "corpus check" and code == 1:  # also the code of what it found
             stands = refused or (bench / "doubtful").exists()
