@@ -78,12 +78,15 @@ def main() -> None:
 
 
 def timed(way: Callable[[Any], Any], model: Any, *, gradient: bool) -> float:
-    """Processor seconds of one pass over all rows, in bfloat16 as training multiplies."""
+    """Processor seconds of one pass over all rows, in bfloat16 where training multiplies so."""
     import torch
+
+    from notesmith.lm.load import has_bf16
+    from notesmith.lm.training.loop import autocast
 
     model.zero_grad()
     began = time.process_time()
-    with torch.set_grad_enabled(gradient), torch.autocast("cpu", torch.bfloat16):
+    with torch.set_grad_enabled(gradient), autocast(model.device, has_bf16(model.device)):
         for log_probs in way(model):
             if gradient:
                 log_probs.sum().backward()
