@@ -41,4 +41,4 @@ def bundle(
     )
     say(f"{made.path}: {made.n_files} files, {made.size / 2**20:,.0f} MiB")
     say(f"SHA-256 {made.sha256}")
-    say("On the other machine: tar -xf it, then follow notesmith-bundle/INSTALL.md")
+    say("On the other machine, unpack it with tar -xf and follow notesmith-bundle/INSTALL.md")

@@ -79,8 +79,8 @@ def init(
     line(f"Recipe: {begun.recipe}; every choice in it says why")
     if begun.composed.config.hub:
         line(
-            f"Fetches: {begun.composed.config.lm.model} from the model hub, once, when it is run; "
-            "no text"
+            f"Fetches: {begun.composed.config.lm.model} from the model hub, once, at the first "
+            "run; no text leaves"
         )
     seconds = begun.composed.seconds
     if seconds is not None:

@@ -142,7 +142,7 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         )
     if is_preview:
         console.print(
-            "Preview: a few steps of learning. The text says nothing of what is possible."
+            "Preview: after so few steps of learning the text does not show what is possible."
         )
     console.print(f"Kept text: {files.kept}; dropped, with reasons: {files.dropped}")
     console.print(f"Look at it: {files.page}; dataset card: {files.card}")
@@ -155,7 +155,7 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         console.print("Next: the same command without --preview")
         return
     if not summary.kept:
-        console.print("Nothing was kept: the reasons say what to change, with --set or --hours.")
+        console.print("Nothing was kept. The reasons show what to change with --set or --hours.")
         return
     student = files.kept.with_name("model")
     words = [

@@ -63,7 +63,7 @@ def thresholds(
         say(f"notesmith predict … {' '.join(chosen)}")
     for label, point in found.chosen.items():
         if point is None:
-            say(f"{label}: no threshold reaches what is asked for", err=True)
+            say(f"{label}: no threshold reaches this precision and recall", err=True)
 
 
 def _print(label: str, points: tuple[Point, ...], chosen: Point | None) -> None:

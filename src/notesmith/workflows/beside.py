@@ -138,7 +138,7 @@ def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str,
         more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
         raise ConfigError(
             f"{beside.kept}: was begun with other settings ({', '.join(other[:_SHOWN])}{more}); "
-            "name another file with --out, or use the settings of then"
+            "name another file with --out, or use the earlier settings"
         )
 
 

@@ -102,8 +102,8 @@ class Request:
             )
         if self.seed == about.seed:
             raise ConfigError(
-                f"--seed {self.seed}: with it the generator wrote its first text, and would write "
-                f"the same again; give another, such as --seed {self.seed + 1}"
+                f"--seed {self.seed}: the generator wrote its first text with this seed and would "
+                f"write the same again; give another, such as --seed {self.seed + 1}"
             )
         return about
 

@@ -61,7 +61,7 @@ def synthesis_settings(
     for change in changes:
         if _NOT_HERE.match(change):
             raise ConfigError(
-                f"--set {change.partition('=')[0]}: decides nothing here, where all of GOLD is "
+                f"--set {change.partition('=')[0]}: has no effect here, because all of GOLD is "
                 "used once; notesmith run draws and compares"
             )
     if rl and generator is not None:
@@ -88,7 +88,7 @@ def synthesis_settings(
     config = recipe_of(values, "synthesize", changes=changes)
     if generator is not None and (changed := _unlike(tables_of(config), generator.tables)):
         raise ConfigError(
-            f"{changed}: the generator was tuned with another value, and writes by that alone"
+            f"{changed}: the generator was tuned with another value and needs that; leave it out"
         )
     return config
 

@@ -156,8 +156,8 @@ def synthesize(
         settings = request.settings(config, n=n, hours=hours)
         if request.is_of_other_gold:
             tell(
-                "the generator was tuned on other documents than these: name those with "
-                "--held-out, or text that repeats them is not found"
+                "the generator was tuned on documents other than these; name those with "
+                "--held-out, or text that repeats them is not detected"
             )
         with places.working_beside(place) as begun:
             if begun is None:
