@@ -50,9 +50,10 @@ class Request:
         """Read the input, and check that its parts fit together.
 
         Raises:
-            ConfigError: the generator writes other labels or would repeat its first text, or the
-                output lies in a folder that is read.
+            ConfigError: the generator writes other labels or would repeat its first text, the
+                output lies in a folder that is read, or the documents hold a test set.
             CorpusError: documents cannot be read, or none has a mention.
+            ModelError: ``generator`` is not a saved generator.
         """
         texts: dict[Path, str] = {}
 
