@@ -44,7 +44,7 @@ def test_parts_are_explained_and_those_left_out_too(folder: Path) -> None:
     assert "1 failed: too short" in done.output
     assert "agreement left out: no committee was given" in done.output
     assert "density left out: there is no request" in done.output
-    assert "novelty: 1 less the largest share" in done.output
+    assert "novelty: 1 minus the largest share" in done.output
     assert "mean of 3" in done.output
     for word in ("family", "abroad", "gout", "ward"):
         assert word not in done.output

@@ -1,4 +1,4 @@
-"""The command table: one line a command; each command's file parses, then calls the library."""
+"""The table of commands, one line for each; a command's file parses, then calls the library."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _Usage: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ 
 
 
 class Commands(TyperGroup):
-    """The commands; one that is interrupted says so on one line and exits with 130."""
+    """The commands. An interrupted command says so on one line and exits with 130."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
@@ -144,7 +144,7 @@ def run() -> None:
 
 
 def _flush() -> None:
-    """Write out what was printed: at exit it is too late to say on one line that it cannot be."""
+    """Flush what was printed, while a failure can still be reported on one line."""
     try:
         sys.stdout.flush()
     except OSError:

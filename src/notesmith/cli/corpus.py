@@ -50,7 +50,7 @@ def convert(
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
 ) -> None:
-    """Write a corpus in another format, with what is lost counted."""
+    """Write a corpus in another format, and count what that format cannot hold."""
     to = to or _SUFFIX_FORMATS.get(target.suffix.lower())
     if to is None:
         raise ConfigError(f"{target}: name the format with --to: {', '.join(FORMATS)}")
@@ -87,7 +87,7 @@ def stats(
     patient_from: PatientFrom = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count documents, mentions, labels, attributes and relations, a column a split."""
+    """Count documents, mentions, labels, attributes and relations, with a column for each split."""
     corpora = read_splits(paths, options, metadata, patient_from)
     described = {name: describe(read.docs) for name, read in corpora.items()}
     if as_json:
@@ -112,19 +112,19 @@ def stats(
 @reads_documents()
 def split(
     source: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
-    target: Annotated[Path, typer.Argument(help="Folder to make, with a part each.")],
+    target: Annotated[Path, typer.Argument(help="Folder to make, with an entry for each part.")],
     options: ReadingConfig,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 13,
     train: Annotated[float, typer.Option(min=0, help="Share of train.")] = 0.7,
     dev: Annotated[float, typer.Option(min=0, help="Share of dev; 0 makes none.")] = 0.15,
     test: Annotated[float, typer.Option(min=0, help="Share of test; 0 makes none.")] = 0.15,
-    by: Annotated[str, typer.Option(help="Metadata field that stays together.")] = "patient",
+    by: Annotated[str, typer.Option(help="Metadata field whose groups stay whole.")] = "patient",
     stratify: Annotated[str, typer.Option(help="Metadata field to spread evenly.")] = "kind",
     to: Annotated[str, typer.Option("--to", help="Format written.")] = "jsonl",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
 ) -> None:
-    """Divide a corpus into train, dev and test, no patient in two of them."""
+    """Divide a corpus into train, dev and test, with no patient in two of them."""
     read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
     ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
     made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
@@ -155,7 +155,7 @@ def read_splits(
     metadata: Path | None,
     patient_from: str | None,
 ) -> dict[str, CorpusRead]:
-    """The parts of a corpus by name: those of one folder, else one a path."""
+    """The parts of a corpus by name: those of one folder, otherwise one for each path."""
     places = find_splits(paths[0]) if len(paths) == 1 else {}
     if len(places) < 2:
         places = {}

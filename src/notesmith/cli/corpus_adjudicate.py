@@ -1,4 +1,4 @@
-"""``notesmith corpus adjudicate``: make one corpus of several annotators', by a rule."""
+"""``notesmith corpus adjudicate``: make one corpus from those of several annotators, by a rule."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def adjudicate(
         str,
         typer.Option(
             metavar="RULE",
-            help="majority, union, intersection; or prefer=NAME, then majority of what is left.",
+            help="majority, union or intersection; or prefer=NAME, with majority for the rest.",
         ),
     ] = "majority",
     undecided: Annotated[
         Literal["mask", "drop"],
-        typer.Option(help="What no rule decides: left out of training (masked), or no mention."),
+        typer.Option(help="Where nothing decides: leave out of training (mask), or no mention."),
     ] = "mask",
     annotators: Annotators = None,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
     all_places: Annotated[
-        bool, typer.Option("--all", help=f"Print all undecided places, not {_SHOWN}.")
+        bool, typer.Option("--all", help=f"Print all undecided places, not only {_SHOWN}.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make one reading of several annotators', and say what was decided.
+    """Make one corpus from those of several annotators, and say what was decided.
 
-    The ground truth of Label Studio and the curation of INCEpTION win where there are some.
+    A ground truth of Label Studio or a curation of INCEpTION takes precedence where there is one.
     """
     chosen, prefer = _rule(rule)
     if out.suffix.lower() != ".jsonl":

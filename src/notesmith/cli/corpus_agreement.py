@@ -30,7 +30,7 @@ Paths = Annotated[
 ]
 Annotators = Annotated[
     list[str] | None,
-    typer.Option("--annotator", help="Only this annotator and others so named; repeatable."),
+    typer.Option("--annotator", help="Annotator to use, instead of all; repeatable."),
 ]
 
 
@@ -40,7 +40,7 @@ def agreement(
     options: ReadingConfig,
     page: Annotated[
         Path | None,
-        typer.Option(help="Write a page of all disagreements here. It holds note text."),
+        typer.Option(help="Page of all disagreements to write. It holds note text."),
     ] = None,
     annotators: Annotators = None,
     metadata: Metadata = None,
@@ -53,7 +53,8 @@ def agreement(
 ) -> None:
     """Compare annotators: F1 of mentions, strict and lenient, and where they differ.
 
-    strict: label and all boundaries; lenient: label and overlap. F1 is the same both ways.
+    Strict means the same label and boundaries; lenient means the same label and an overlap. F1 does
+    not depend on which annotator is taken as the reference.
     """
     if page is not None:
         must_be_new(page)

@@ -1,4 +1,4 @@
-"""``notesmith corpus check``: find what hurts later, and write doubtful labels for correction."""
+"""``notesmith corpus check``: find problems, and write doubtful labels for correction."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ def check(
     options: ReadingConfig,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
-    few_mentions: Annotated[int, typer.Option(help="Report labels with fewer mentions.")] = 20,
+    few_mentions: Annotated[
+        int, typer.Option(help="Report labels with fewer mentions than this.")
+    ] = 20,
     committee: Annotated[
         bool,
         typer.Option(
-            "--committee", help="Train students on folds; list labels that they contradict surely."
+            "--committee", help="Train students on folds; list labels that they surely contradict."
         ),
     ] = False,
     confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="What the committee is listed from.")
+        float, typer.Option(min=0, max=1, help="Least confidence of a listed contradiction.")
     ] = 0.9,
     members: Annotated[
-        int, typer.Option(min=2, help="Students of the committee, a fold each.")
+        int, typer.Option(min=2, help="Students of the committee, one for each fold.")
     ] = 3,
     rounds: Annotated[
-        int, typer.Option(min=1, help="Committees, each with other folds; their mean counts.")
+        int, typer.Option(min=1, help="Committees, each with other folds; their mean is used.")
     ] = 1,
     changes: Annotated[
         list[str] | None,
@@ -52,18 +54,18 @@ def check(
     seed: Annotated[int, typer.Option(min=0, help="Seed of folds and students.")] = 13,
     doubtful: Annotated[
         Path | None,
-        typer.Option(help="Folder to make: doubtful documents for correction. It holds note text."),
+        typer.Option(help="Folder to make with doubtful documents to correct. It holds note text."),
     ] = None,
     tool: Annotated[
         Literal["label-studio", "brat", "inception", "uima"],
         typer.Option("--as", help="The tool that --doubtful is written for."),
     ] = "label-studio",
     all_findings: Annotated[
-        bool, typer.Option("--all", help=f"Print all findings, not {_SHOWN} a check.")
+        bool, typer.Option("--all", help=f"Print all findings, not only {_SHOWN} of each check.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what hurts later; exit code 1 if something serious is found."""
+    """Find problems that would do harm later; exit code 1 if one is serious."""
     if changes and not committee:
         raise ConfigError("--set is for the students of the committee; add --committee")
     if doubtful is not None and doubtful.exists():

@@ -1,4 +1,4 @@
-"""``notesmith corpus corrected``: put corrections of an annotation tool over gold."""
+"""``notesmith corpus corrected``: merge corrections from an annotation tool into gold."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def corrected(
     corrections: Annotated[
         Path,
         typer.Argument(
-            metavar="CORRECTED", help="What the tool exported: any part of the documents."
+            metavar="CORRECTED", help="What the tool exported, all documents or a part."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
     options: ReadingConfig,
     corrected_format: Annotated[
         str | None,
-        typer.Option(help=f"Format of CORRECTED ({', '.join(HOLDING)}); found out if not given."),
+        typer.Option(help=f"Format of CORRECTED ({', '.join(HOLDING)}); recognised if not given."),
     ] = None,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
 ) -> None:
-    """Merge corrected documents over gold by id, and count what changed.
+    """Replace documents of gold by their corrected versions, by id, and count what changed.
 
-    --format, --label-map and the columns and tags of CoNLL are for GOLD; what INCEpTION, Label
-    Studio and Prodigy must be told is for CORRECTED.
+    --format, --label-map and the options for CoNLL apply to GOLD. The options for INCEpTION, Label
+    Studio and Prodigy apply to CORRECTED.
     """
     if out.suffix.lower() != ".jsonl":
         raise ConfigError(

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @reads_documents()
 def evaluate(
-    gold: Annotated[Path, typer.Argument(help="File or folder as annotated, any format.")],
-    predicted: Annotated[Path, typer.Argument(help="The same documents as predicted.")],
+    gold: Annotated[Path, typer.Argument(help="Annotated file or folder, in any format.")],
+    predicted: Annotated[Path, typer.Argument(help="The same documents, with predictions.")],
     options: ReadingConfig,
     second: Annotated[
         Path | None,
-        typer.Argument(help="The same as another student predicts, to compare with PREDICTED."),
+        typer.Argument(help="The predictions of another student, to compare with PREDICTED."),
     ] = None,
     seen: Annotated[
         Path | None,
-        typer.Option("--seen", help="Training data: also score mentions unseen in it."),
+        typer.Option("--seen", help="Training data; mentions unseen in it are also scored."),
     ] = None,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
@@ -41,13 +41,16 @@ def evaluate(
 ) -> None:
     """Score predictions: strict, lenient, per label, seen and unseen, with intervals.
 
-    strict: label and all boundaries; lenient: label and overlap; boundary: boundaries, any label;
-    unseen and seen: strict, by whether the training data has the mention.
+    Strict needs the right label and boundaries; lenient needs the right label and an overlap;
+    boundary needs the right boundaries alone. Unseen and seen are strict scores of the mentions
+    that the training data lacks or has.
 
-    Where predictions carry attributes of gold: each one on mentions found (label and boundaries are
-    right), and end to end, where label, boundaries and value must be right.
+    Where predictions carry attributes of gold, each attribute is scored twice: on mentions that
+    were found (label and boundaries are right), and end to end, where label, boundaries and value
+    must be right.
 
-    With SECOND: F1 of both and the difference, with an interval paired by document.
+    With SECOND, the output gives F1 of both and the difference, with an interval paired by
+    document.
     """
     from notesmith.evaluate.predictions import compare, rate
 

@@ -17,7 +17,7 @@ def export(
 ) -> None:
     """Export a model to ONNX; predict, thresholds and spaCy take the folder like any other.
 
-    What was written is run beside the model: a difference is an error, and nothing is left.
+    The exported model is run beside the original. A difference is an error, and nothing is written.
     """
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")

@@ -18,21 +18,21 @@ def init(
     options: ReadingConfig,
     out: Annotated[Path, typer.Option("--out", help="Recipe to write.")] = Path("recipe.toml"),
     dev: Annotated[
-        Path | None, typer.Option(help="Documents for choices, if you have them.")
+        Path | None, typer.Option(help="Documents to make choices on, if you have them.")
     ] = None,
     test: Annotated[
         Path | None,
-        typer.Option(help="Documents to score; a part of CORPUS is kept if not given."),
+        typer.Option(help="Documents to score; if not given, a part of CORPUS is held out."),
     ] = None,
     hub: Annotated[
-        bool, typer.Option("--hub", help="May name a language model that has to be fetched.")
+        bool, typer.Option("--hub", help="Allow a language model that has to be fetched.")
     ] = False,
-    hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take, roughly.")] = 4.0,
+    hours: Annotated[float, typer.Option(min=0.1, help="Roughly how long a run may take.")] = 4.0,
     cross_fit: Annotated[
         bool,
         typer.Option(
             "--cross-fit",
-            help="Keep no part for a test: score every note by models that never saw it.",
+            help="Hold out no test set; score every note with models that never saw it.",
         ),
     ] = False,
     force: Annotated[
@@ -43,8 +43,7 @@ def init(
 ) -> None:
     """Look at a corpus and at this machine, and write a commented recipe that fits both.
 
-    Without a test set a part of the notes is kept for it, by patient, and written beside the
-    recipe.
+    Without a test set, a part of the notes is held out by patient and written beside the recipe.
     """
     from notesmith.init.choices import in_hours, in_time
     from notesmith.init.compose import in_words
@@ -80,8 +79,8 @@ def init(
     line(f"Recipe: {begun.recipe}; every choice in it says why")
     if begun.composed.config.hub:
         line(
-            f"Fetches: {begun.composed.config.lm.model} from the model hub, once, when it is run; "
-            "no text"
+            f"Fetches: {begun.composed.config.lm.model} from the model hub, once, at the first "
+            "run; no text leaves"
         )
     seconds = begun.composed.seconds
     if seconds is not None:

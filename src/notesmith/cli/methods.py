@@ -15,12 +15,13 @@ def methods(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Markdown file; methods.md of the run if absent. BibTeX beside it."
+            metavar="FILE",
+            help="Markdown file, with BibTeX beside it; methods.md of the run if not given.",
         ),
     ] = None,
     source: Annotated[str, typer.Option(help="Source corpus, its version and agreement.")] = "",
 ) -> None:
-    """Write methods, BibTeX and a TRIPOD-LLM draft of what is in results.json."""
+    """Write a draft of methods, BibTeX and TRIPOD-LLM from results.json."""
     from notesmith.experiment.folder import is_run
     from notesmith.files.write import must_be_new
     from notesmith.report.methods import PaperFacts

@@ -24,7 +24,9 @@ def plan(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for arms."),
+        typer.Option(
+            "--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for one arm; repeatable."
+        ),
     ] = None,
     arms: Annotated[
         str, typer.Option(help="Comma-separated arms to keep, the comparator among them.")
@@ -32,23 +34,23 @@ def plan(
     probe: Annotated[
         bool,
         typer.Option(
-            "--probe/--no-probe", help="Measure speeds for about a minute, if none are stored."
+            "--probe/--no-probe", help="Measure speeds for about a minute if none are stored."
         ),
     ] = True,
     again: Annotated[
-        bool, typer.Option("--again", help="Measure, though speeds are stored.")
+        bool, typer.Option("--again", help="Measure speeds even if some are stored.")
     ] = False,
     hub: Annotated[
         bool,
-        typer.Option("--hub", help="Plan for notesmith run --hub; a plan itself fetches nothing."),
+        typer.Option("--hub", help="Plan for notesmith run --hub; planning fetches nothing."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a run takes and can show, before it; exit code 1 if it cannot succeed.
+    """Say what a run will take and can show; exit code 1 if it cannot succeed.
 
-    Time and memory by stage, the smallest gain that the test set shows, what leaves the machine
-    (nothing, as a rule), and what is written where. Nothing is computed and the test set stays
-    sealed.
+    The output gives time and memory by stage, the smallest gain that the test set can show, what
+    leaves the machine (normally nothing), and what is written where. No cell is computed, and the
+    test set stays sealed.
     """
     from notesmith.experiment.recipes import load_recipe
     from notesmith.forecast.forecast import forecast_run
@@ -109,7 +111,7 @@ def show(found: Forecast, console: Screen) -> None:
 
 
 def _leaving(found: Forecast) -> Iterator[str]:
-    """What leaves the machine, a line each."""
+    """What leaves the machine, one line for each."""
     fetched = [f"{model.hub_id} ({model.field})" for model in found.hub if not model.here]
     if fetched:
         yield (

@@ -40,27 +40,28 @@ def predict(
     options: ReadingConfig,
     text_field: Annotated[
         str | None,
-        typer.Option(help="Field or column of the text, where other programs wrote the notes."),
+        typer.Option(help="Field or column of the text, in notes that another program wrote."),
     ] = None,
     id_field: Annotated[
-        str | None, typer.Option(help="Field or column of the note's id, likewise.")
+        str | None, typer.Option(help="Field or column of the id, in notes of another program.")
     ] = None,
     thresholds: Annotated[
         list[str] | None,
         typer.Option(
             "--threshold",
             metavar="LABEL=T",
-            help="Score from which mentions of a label count, 0 to 1; repeatable.",
+            help="Least score (0 to 1) at which mentions of a label count; repeatable.",
         ),
     ] = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Write each mention's score as attribute score=0.9312.")
     ] = False,
 ) -> None:
-    """Find entities. The texts stay as they are; labels that the input has are not looked at.
+    """Find entities in documents or plain texts.
 
-    Texts, JSON lines (.gz and .xz too) and Parquet are read and written as a stream. After a kill
-    the same command goes on where it stopped.
+    The texts stay as they are, and labels of the input are ignored. Texts, JSON lines (.gz and .xz
+    too) and Parquet are read and written as a stream. After a kill the same command goes on where
+    it stopped.
     """
     from notesmith.cli.process import keep_few_kernels
 
@@ -135,7 +136,7 @@ def parse_thresholds(values: Sequence[str]) -> dict[str, float]:
 
 
 def _key(model: Path, digest: str, thresholds: Sequence[str], scores: bool) -> str:
-    """What tells this work from any other: notes, weights, decision, version."""
+    """A hash of what makes the output: notes, weights, thresholds and version."""
     from notesmith import __version__
     from notesmith.files.checksums import hash_file
 

@@ -41,11 +41,11 @@ def prepare() -> None:
 
 
 def keep_few_kernels() -> None:
-    """Bound the memory of long predictions; to be called before PyTorch is loaded.
+    """Limit the memory of long predictions. Call this before PyTorch is loaded.
 
-    Every batch has a size of its own, for which oneDNN makes kernels and keeps a thousand of them,
-    and PyTorch's layer above it as many again: 1.8 GiB in 100,000 notes. Training takes another 4%
-    of time with so few, hence not for all.
+    Almost every batch has a size of its own. By default oneDNN keeps kernels for a thousand sizes,
+    and PyTorch's layer above it as many again: 1.8 GiB in 100,000 notes. This keeps 64. Training
+    would take 4% longer with so few, so only predictions call this.
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, "64")

@@ -1,4 +1,4 @@
-"""What a run shows while it works: one line that moves in a terminal, a line a cell elsewhere."""
+"""The display of a run: one updating line in a terminal, one line for each cell elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Display:
             self._live.stop()
 
     def on_cell(self, event: CellEvent) -> None:
-        """A cell starts or is done."""
+        """Show that a cell starts or is done."""
         self._event = event
         if event.kind == "start":
             self._printed = time.monotonic()
@@ -60,7 +60,7 @@ class Display:
             self.console.print(line)
 
     def on_progress(self, progress: Progress) -> None:
-        """Work inside a cell goes on."""
+        """Show how far the work inside a cell is."""
         now = time.monotonic()
         if self._live is None and now - self._printed < PLAIN_EVERY:
             return
@@ -111,7 +111,7 @@ def duration(seconds: float) -> str:
 def time_left(eta: float, n_untimed: int) -> str:
     """``about 3 min 20 s``; ``more than`` while ``eta`` seconds leave out ``n_untimed`` cells.
 
-    Empty where that says nothing: the first cells of a run are quick, and others are not.
+    Returns "" while the known part is too short to tell: the first cells of a run are quick.
     """
     if not n_untimed:
         return f"about {duration(eta)}" if eta else ""
@@ -119,7 +119,7 @@ def time_left(eta: float, n_untimed: int) -> str:
 
 
 def print_preview(result: RunResult) -> None:
-    """Print what a preview is good for; its scores are noise and not shown."""
+    """Print that every stage ran and where the examples are; scores of a preview are not shown."""
     if result.report is None or result.n_left:
         print_outcome(result)
         return
@@ -133,7 +133,7 @@ def print_preview(result: RunResult) -> None:
 
 
 def print_outcome(result: RunResult) -> None:
-    """Print what the run says and advises, where its report is, and what is left."""
+    """Print the verdict's headline and advice, where the report is, and how many cells are left."""
     console = Screen(highlight=False, soft_wrap=True)
     if result.results is not None:
         verdict = result.results.verdict

@@ -19,14 +19,14 @@ from notesmith.errors import ConfigError
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); found out if not given."),
+    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); recognised if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,
     typer.Option(
         "--label-map",
         metavar="OLD=NEW",
-        help="Rename a label; OLD= drops it, *=NEW is for all others. May be repeated.",
+        help="Rename a label; OLD= drops it, *=NEW renames all others; repeatable.",
     ),
 ]
 Problems = Annotated[
@@ -35,7 +35,7 @@ Problems = Annotated[
 ]
 Scheme = Annotated[
     Literal["iob1", "iob2", "bioes"] | None,
-    typer.Option("--tags", help="Tag scheme of CoNLL; found out if not given."),
+    typer.Option("--tags", help="Tag scheme of CoNLL; recognised if not given."),
 ]
 Metadata = Annotated[
     Path | None,
@@ -50,23 +50,24 @@ PatientFrom = Annotated[
     ),
 ]
 TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
-TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL, -1 the last.")]
+TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL; -1 is the last.")]
 Layer = Annotated[
-    str | None, typer.Option(help="INCEpTION's layer of mentions; found out if not given.")
+    str | None, typer.Option(help="INCEpTION's layer of mentions; recognised if not given.")
 ]
 Feature = Annotated[
-    str | None, typer.Option(help="Feature of the layer that is the label; 'label', else 'value'.")
+    str | None,
+    typer.Option(help="Feature of the layer that is the label; 'label' or 'value' if not given."),
 ]
 Annotator = Annotated[
     str | None,
-    typer.Option(help="Whose labels, where a file has those of several (Label Studio, Prodigy)."),
+    typer.Option(help="Annotator to read, where a file has several (Label Studio, Prodigy)."),
 ]
 Predictions = Annotated[
     bool, typer.Option("--predictions", help="Read machine-made labels (Label Studio).")
 ]
 Tasks = Annotated[
     Path | None,
-    typer.Option(help="File with the texts where labels stand without them (Label Studio)."),
+    typer.Option(help="File with the texts, where labels come without them (Label Studio)."),
 ]
 TextKey = Annotated[
     str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")

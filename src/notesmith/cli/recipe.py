@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
-    """The packaged recipes that begin so; where there is none a shell completes names of files."""
+    """Packaged recipes that begin with ``incomplete``; if there are none, shells complete files."""
     from notesmith.experiment.packaged import packaged_recipes
 
     return [found for found in packaged_recipes().items() if found[0].startswith(incomplete)]
@@ -27,7 +27,7 @@ class ListsRecipes(TyperCommand):
     """A command whose help ends with the packaged recipes."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help; the recipes are looked up for it alone."""
+        """Write the help, with the packaged recipes at its end."""
         recipes = (f"  {name}: {what}" for name, what in complete_recipe(""))
         self.epilog = "\n".join(("Packaged recipes:", *recipes))
         super().format_help(ctx, formatter)

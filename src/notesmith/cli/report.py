@@ -14,11 +14,11 @@ def report(
         float | None,
         typer.Option(
             metavar="MINUTES",
-            help="What one note takes an annotator: worth is then given in hours too.",
+            help="Minutes an annotator needs for one note; worth is then given in hours too.",
         ),
     ] = None,
 ) -> None:
-    """Write results.json, report.html and methods.md of what is finished, computing nothing."""
+    """Write results.json, report.html and methods.md from what is finished; compute nothing."""
     from notesmith.cli.progress import print_outcome
     from notesmith.experiment.run import write_results
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from notesmith.synthesis.reward.results import DocumentRewards
 
 _WHAT = {
-    "agreement": "labels of names gold lacks agree with the model, both ways",
-    "novelty": "1 less the largest share of the context that stands in one gold unit",
-    "diversity": "1 less the largest share of the context that stands in another document",
+    "agreement": "how far labels and model agree, both ways, on names that gold lacks",
+    "novelty": "1 minus the largest share of the context that occurs in one gold unit",
+    "diversity": "1 minus the largest share of the context that occurs in another document",
 }
 
 
@@ -29,30 +29,30 @@ def reward(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled documents, any format.")],
     options: ReadingConfig,
     gold: Annotated[
-        Path | None, typer.Option("--gold", help="Gold documents that these are compared with.")
+        Path | None, typer.Option("--gold", help="Gold documents to compare FILE with.")
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", help="Student that judges labels; best one blind to FILE."),
+        typer.Option("--model", help="Student that judges labels, ideally not trained on FILE."),
     ] = None,
     user: Annotated[
         list[str] | None,
         typer.Option(
             "--user",
             metavar="WHERE:FUNCTION",
-            help="Own reward: module:function or file.py:function; repeatable.",
+            help="Reward of your own, as module:function or file.py:function; repeatable.",
         ),
     ] = None,
     unit: Annotated[
         Unit,
-        typer.Option(help="What is scored: FILE and gold are cut into these."),
+        typer.Option(help="Unit to score; FILE and gold are cut into such units."),
     ] = "document",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score labelled documents as the generator's are in training, and explain each part.
+    """Score labelled documents as the generator's text is scored in training; explain each part.
 
-    Parts that need a request, or something that was not given, are left out, and said to be.
-    Prints ids and numbers, never text.
+    Parts that need a request are skipped, and so are parts that need gold or a model when none is
+    given; the output says so. Ids and numbers are printed, never text.
     """
     from notesmith.config import FilterConfig, RewardConfig
     from notesmith.synthesis.reward.function import RewardModel

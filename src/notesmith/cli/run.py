@@ -18,47 +18,51 @@ def run(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for arms."),
+        typer.Option(
+            "--set", metavar="A.B=VALUE", help="Change a value; arm.NAME.… for one arm; repeatable."
+        ),
     ] = None,
     arms: Annotated[
         str, typer.Option(help="Comma-separated arms to keep, the comparator among them.")
     ] = "",
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=A,B", help="Run a part: stage=, arm=, size= or replicate=."),
+        typer.Option(metavar="FIELD=A,B", help="Run only a part: stage=, arm=, size=, replicate=."),
     ] = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop between cells once this time is over.")
+        float | None, typer.Option(min=0, help="Stop between two cells once this time is over.")
     ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="A few documents through every stage.")
+        bool, typer.Option("--preview", help="Take a few documents through every stage.")
     ] = False,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep the weights of every replicate.")
     ] = False,
     another_opening: Annotated[
         str,
-        typer.Option(metavar="REASON", help="Open a test set once more for another plan; counted."),
+        typer.Option(
+            metavar="REASON", help="Open a test set again for another plan; the opening is counted."
+        ),
     ] = "",
     send_text_to: Annotated[
         str,
         typer.Option(
             metavar="HOST",
             help="Consent to send prompts with labelled text to the host of sample.server, which "
-            "is not this machine; recorded in the run folder and told in the report.",
+            "is not this machine. The run folder records it and the report states it.",
         ),
     ] = "",
     hub: Annotated[
         bool,
-        typer.Option("--hub", help="May fetch the models that the recipe names from a model hub."),
+        typer.Option("--hub", help="Allow fetching the recipe's models from a model hub."),
     ] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Cells to compute side by side, in a process each.")
+        int, typer.Option(min=1, help="Cells to compute side by side, each in its own process.")
     ] = 1,
 ) -> None:
-    """Run a recipe: corpus, generator, made text, students, scores, report. Goes on where it was.
+    """Run a recipe: corpus, generator, made text, students, scores, report.
 
-    Stop it with Ctrl-C or a kill at any moment; the same command goes on.
+    You can stop it with Ctrl-C or a kill at any moment. The same command then goes on where it was.
     """
     from notesmith.cli.progress import Display, print_outcome, print_preview
     from notesmith.experiment.recipes import load_recipe

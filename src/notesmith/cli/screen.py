@@ -1,8 +1,8 @@
 """The edge to the terminal: every line, table and JSON value that a command prints passes here.
 
-Names of files, labels and ids come from outside. They are shown as they stand, as no markup of
-rich's, and what would move a cursor, colour a terminal, end a line or turn it around is shown by a
-sign of its own.
+Names of files, labels and ids come from outside. They are shown as they are and never read as
+rich's markup. Characters that would move a cursor, colour a terminal, end a line or turn it around
+are each shown by a visible sign.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from notesmith.marked import one_line
 
 
 class Screen(Console):
-    """A console that prints strings as they stand; styles are given beside them, never inside."""
+    """A console that prints strings as they are; styles are given beside them, never inside."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return ``text`` as rich text; rich calls this for every string, cells of tables too."""

@@ -17,11 +17,11 @@ def show(
     path: Annotated[Path, typer.Argument(help="Corpus file or folder.")],
     options: ReadingConfig,
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="Only the document of this id; repeatable.")
+        list[str] | None, typer.Option("--id", help="Show the document with this id; repeatable.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Documents shown at most; 0 for all.")] = 5,
+    limit: Annotated[int, typer.Option(min=0, help="Most documents to show; 0 for all.")] = 5,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page here. It holds note text.")
+        Path | None, typer.Option(help="HTML page to write. It holds note text.")
     ] = None,
 ) -> None:
     """Show documents with their entities in colour."""

@@ -13,7 +13,7 @@ from notesmith.cli.screen import Screen
 def status(
     folder: Annotated[Path, typer.Argument(help="Run folder.")],
 ) -> None:
-    """Show finished and missing cells of a run by stage, with an estimate of the time left."""
+    """Show finished and missing cells of a run by stage, and estimate the time left."""
     from rich.table import Table
 
     from notesmith.cli.progress import time_left

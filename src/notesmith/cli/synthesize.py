@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @reads_documents()
 def synthesize(
-    gold: Annotated[Path, typer.Argument(help="File or folder of labelled documents, all used.")],
+    gold: Annotated[
+        Path, typer.Argument(help="File or folder of labelled documents; all are used.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE.jsonl", help="File to write kept text to.")
     ],
@@ -30,7 +32,7 @@ def synthesize(
     hours: Annotated[
         float | None,
         typer.Option(
-            min=0.02, help="Learn as much and ask for as much text as this time allows here."
+            min=0.02, help="Learn as much, and write as much text, as this time allows here."
         ),
     ] = None,
     rl: Annotated[
@@ -40,44 +42,44 @@ def synthesize(
         list[Path] | None,
         typer.Option(
             "--held-out",
-            help="Documents that made text may not repeat: dev, test, text made earlier; "
-            "repeatable.",
+            help="Documents that made text must not repeat, such as dev, test or text made "
+            "earlier; repeatable.",
         ),
     ] = None,
     save_generator: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to make for the tuned generator, to write more another day. It may know "
+            help="Folder to make for the tuned generator, which can write more later. It may know "
             "parts of the notes by heart: guard it as you guard them."
         ),
     ] = None,
     generator: Annotated[
         Path | None,
-        typer.Option(help="Folder of a saved generator, which writes; give another --seed too."),
+        typer.Option(help="Saved generator that writes the text; also give another --seed."),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Root of all seeds; another one gives other text.")
     ] = 13,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="Change a setting of the recipe."),
+        typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; repeatable."),
     ] = None,
     preview: Annotated[
         bool,
         typer.Option(
-            "--preview", help="A few documents and steps: shows that it works, not how well."
+            "--preview", help="Use a few documents and steps, to see that all works, not how well."
         ),
     ] = False,
     hub: Annotated[
-        bool, typer.Option("--hub", help="May fetch the models that are named from a model hub.")
+        bool, typer.Option("--hub", help="Allow fetching the named models from a model hub.")
     ] = False,
 ) -> None:
     """Make labelled text: tune a language model on GOLD, let it write, keep what passes filters.
 
-    Beside made.jsonl stand made.dropped.jsonl (what was dropped, and why), made.html (examples),
-    made.md (a dataset card) and made.work (what an interrupted run goes on from; it can be deleted
-    once all is written). All but the card hold note text. Stop it at any moment; the same command
-    goes on.
+    With --out made.jsonl it also writes made.dropped.jsonl (what was dropped, and why), made.html
+    (examples), made.md (a dataset card) and made.work (the state from which an interrupted run goes
+    on; it can be deleted once all is written). All but the card hold note text. You can stop it at
+    any moment; the same command goes on.
     """
     from notesmith.cli.progress import Display
     from notesmith.workflows.synthesize import synthesize as run
@@ -140,7 +142,7 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         )
     if is_preview:
         console.print(
-            "Preview: a few steps of learning. The text says nothing of what is possible."
+            "Preview: after so few steps of learning the text does not show what is possible."
         )
     console.print(f"Kept text: {files.kept}; dropped, with reasons: {files.dropped}")
     console.print(f"Look at it: {files.page}; dataset card: {files.card}")
@@ -153,7 +155,7 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         console.print("Next: the same command without --preview")
         return
     if not summary.kept:
-        console.print("Nothing was kept: the reasons say what to change, with --set or --hours.")
+        console.print("Nothing was kept. The reasons show what to change with --set or --hours.")
         return
     student = files.kept.with_name("model")
     words = [
@@ -166,4 +168,4 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         str(student),
     ]
     console.print(f"Next: {shlex.join(words)}")
-    console.print("Whether it helps, notesmith run shows: the sealed comparison with and without.")
+    console.print("Whether it helps: notesmith run compares students with and without made text.")

@@ -36,10 +36,10 @@ def thresholds(
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a model at thresholds of the mention's score, by label, and name the best.
+    """Score a model at several thresholds of a mention's score, by label, and name the best.
 
     Scores are strict. The marked line of a label has the best F1 among those that reach --precision
-    and --recall; its F1 flatters, for it was chosen on these notes.
+    and --recall. That F1 is too favourable, because the threshold was chosen on these notes.
     """
     from notesmith.ner.student import load_student
     from notesmith.ner.sweep import Wanted, sweep_thresholds
@@ -63,7 +63,7 @@ def thresholds(
         say(f"notesmith predict … {' '.join(chosen)}")
     for label, point in found.chosen.items():
         if point is None:
-            say(f"{label}: no threshold reaches what is asked for", err=True)
+            say(f"{label}: no threshold reaches this precision and recall", err=True)
 
 
 def _print(label: str, points: tuple[Point, ...], chosen: Point | None) -> None:

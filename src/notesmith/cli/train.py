@@ -35,13 +35,13 @@ def train(
         str, typer.Option(help="Comma-separated labels to learn; those of CORPUS if not given.")
     ] = "",
     hub: Annotated[
-        bool, typer.Option("--hub", help="May fetch the encoder from a model hub.")
+        bool, typer.Option("--hub", help="Allow fetching the encoder from a model hub.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of head, order and dropout.")] = 13,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of new weights, order and dropout.")] = 13,
 ) -> None:
     """Train the student: an encoder with a tagging head, saved as a folder transformers can load.
 
-    Every setting is in the table ner of a recipe, for example: --set ner.steps=600.
+    Settings are those of the table ner of a recipe, for example --set ner.steps=600.
     """
     config = student_config(changes or ())
     if out.exists():
@@ -108,7 +108,7 @@ def student_config(changes: Sequence[str]) -> NerConfig:
 
 @contextmanager
 def moving_line() -> Iterator[OnProgress]:
-    """Show the state of one stage: a line that moves in a terminal, a line a minute elsewhere."""
+    """Show the state of one stage: one updating line in a terminal, a line a minute elsewhere."""
     from notesmith.cli.progress import PLAIN_EVERY, describe
 
     console = Screen(stderr=True, highlight=False)

@@ -1,4 +1,4 @@
-"""What a stage measures: text-free numbers of a cell, written and read by the same class."""
+"""The text-free numbers that a stage measures in a cell, written and read by the same class."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _BY_ENGINE = {"stage", "seed", "seconds", "peak_memory_bytes"}
 
 
 class Metrics(Record):
-    """What cells of every stage have; a stage adds in a class of its own what it measures.
+    """The numbers of cells of every stage; the class of a stage adds what only it measures.
 
-    A class states again, without a default, what its stage always measures: a cell that lacks it
-    is then an error, as is one with a value that the class does not know.
+    A stage's class declares again, without a default, each number that its stage always measures. A
+    cell that lacks such a number is then an error, and so is one with a value that the class does
+    not know.
 
     Attributes:
-        stage: of the cell; this, seed, seconds and peak are filled in by the engine.
-        seed: of the cell.
-        seconds: of all the work, with loading and writing.
-        peak_memory_bytes: resident memory at its highest.
-        tokens: that a model sampled or was trained on.
-        lm: the language model, where the stage loads the base model.
+        stage: name of the cell's stage. The engine fills in stage, seed, seconds and peak.
+        seed: seed of the cell.
+        seconds: time of all the work, including loading and writing.
+        peak_memory_bytes: largest resident memory.
+        tokens: number of tokens that a model sampled or was trained on.
+        lm: the language model, if the stage loads the base model.
         encoder: the encoder of the student that was trained.
         corpus: counts of train where gold is drawn or divided, and of the documents scored.
     """
@@ -50,17 +51,17 @@ class Metrics(Record):
 
     @property
     def working_seconds(self) -> float:
-        """Seconds in which the tokens were sampled or trained on."""
+        """Seconds spent on sampling ``tokens`` or training on them."""
         return self.seconds
 
     def write(self, folder: Path) -> None:
-        """Write what was measured into the folder of a cell."""
+        """Write the numbers into the folder of a cell."""
         values = self.model_dump(exclude_unset=True)
         atomic_write_text(folder / METRICS, json.dumps(values, indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what was measured from the folder of a finished cell.
+        """Read the numbers from the folder of a finished cell.
 
         Raises:
             StageError: a value is missing, unknown or of another type than this version writes.

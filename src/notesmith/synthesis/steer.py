@@ -1,7 +1,8 @@
-"""Steered requests: so many texts with a label, so many with each listed concept, and what came.
+"""Steered requests: numbers of texts for a label or for a listed concept, and their coverage.
 
-A concept is a name that the user lists under a label. Each of its texts takes as its pattern a gold
-unit that holds the label, and one mention of it becomes the concept. All else is as in gold.
+A concept is a name that the user lists under a label. Each text for it takes as its pattern a gold
+unit that holds the label, and the concept replaces one mention of this label. The rest of the
+pattern is as in gold.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """How many texts are to be asked for: ``quota`` by label, ``concepts`` by (label, concept).
+    """How many texts to ask for: ``quota`` by label, ``concepts`` by (label, concept).
 
     Texts that ask for a concept count towards the quota of its label.
     """
@@ -47,10 +48,10 @@ class Steering:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What is decided of a request before its names are drawn.
+    """The part of a request that is decided before its names are drawn.
 
-    ``pattern`` is the number of its gold unit. ``names`` are the concepts that are asked for, by
-    the place of the unit's mention; mentions of the labels in ``without`` are left out.
+    ``pattern`` is the index of its gold unit. ``names`` maps the index of a mention of the unit to
+    the concept that replaces it. Mentions of the labels in ``without`` are left out.
     """
 
     pattern: int
@@ -60,10 +61,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What became of the texts that asked for one concept, or with ``concept`` "" for a label.
+    """Counts of the texts that asked for one concept, or for a label if ``concept`` is "".
 
-    ``asked`` counts these texts; ``kept`` those of them that were kept and hold a labelled mention
-    of it; ``missing`` those that hold none, kept or not. The rest were dropped for other reasons.
+    ``asked`` counts these texts. ``kept`` counts those that were kept and hold a labelled mention
+    of the concept. ``missing`` counts those that hold none, whether kept or not. The rest were
+    dropped for other reasons.
     """
 
     label: str
@@ -74,9 +76,9 @@ class Coverage:
 
 
 def steering_of(config: SteeringConfig, concepts: Mapping[str, Sequence[str]]) -> Steering:
-    """The numbers of texts that ``config`` and the listed ``concepts``, by label, come to.
+    """The numbers of texts that follow from ``config`` and the listed ``concepts`` of each label.
 
-    Names that differ in case or white space alone are one concept, spelt as the first.
+    Names that differ in case or white space alone are one concept, with the first spelling.
 
     Raises:
         ConfigError: a list is empty, or the concepts of a label need more texts than its quota.
@@ -110,14 +112,18 @@ def slots_of(
 ) -> list[Slot]:
     """Plan at least ``n`` requests: first those for concepts, then for quotas, then the rest.
 
-    A label whose quota is full is left out of later requests; patterns without it come first. A
-    label that no pattern holds cannot be asked for: its concepts and its quota are skipped.
+    A label whose quota is full is left out of later requests, and patterns without it are
+    preferred. A label that no pattern holds cannot be asked for; its concepts and its quota are
+    skipped with a warning.
 
     Args:
         mentions: the (label, mention) pairs of each gold unit that may be a pattern, in order.
-        steering: the numbers.
-        n: requests in all; there are more where concepts and quotas need more.
-        seed: of patterns, places and order.
+        steering: numbers of texts by label and concept.
+        n: number of requests; there are more if concepts and quotas need more.
+        seed: seed of the patterns, the mentions replaced and the order of requests.
+
+    Returns:
+        The planned requests in random order.
     """
     rng = np.random.default_rng([seed, 5])
     held = [frozenset(label for label, _ in unit) for unit in mentions]
@@ -133,7 +139,7 @@ def slots_of(
     slots: list[Slot] = []
 
     def next_pattern(label: str, full: frozenset[str]) -> int:
-        """The next unit that holds ``label`` ("": any), before all one without a full label."""
+        """The next unit that holds ``label`` ("": any), preferably one without a full label."""
         queue = queues.setdefault((label, full), [])
         if not queue:
             fitting = [i for i, own in enumerate(held) if not label or label in own]
@@ -169,12 +175,12 @@ def coverage_of(
     kept: Sequence[Document],
     steering: Steering,
 ) -> list[Coverage]:
-    """A row for each label with a quota, then for each concept, in the order of ``steering``.
+    """One row for each label with a quota, then for each concept, in the order of ``steering``.
 
     Args:
-        candidates: what the generator wrote, a candidate a request.
-        kept: the documents of those that the filters kept.
-        steering: what was asked for.
+        candidates: what the generator wrote, one candidate for each request.
+        kept: documents of the candidates that the filters kept.
+        steering: numbers of texts that were asked for.
     """
     ids = {doc.id for doc in kept}
     n: dict[str, Counter[Pair]] = {name: Counter() for name in ("asked", "kept", "missing")}
@@ -198,6 +204,6 @@ def coverage_of(
 
 
 def _with_labels(pairs: Iterable[Pair]) -> frozenset[Pair]:
-    """``pairs``, and each label with no name."""
+    """``pairs``, and for each of their labels the pair of it with an empty name."""
     found = set(pairs)
     return frozenset(found | {(label, "") for label, _ in found})

@@ -1,5 +1,5 @@
-"""One system from labelled documents to kept text, by one command or function.
+"""Workflows: one command or function takes labelled documents to kept text.
 
-Each is thin: it chooses settings for the documents that it is given, lets ``experiment`` compute
-the cells, and writes what came of it beside one another.
+Each workflow is thin. It chooses settings for the documents that it is given, lets ``experiment``
+compute the cells, and writes the output and the files that belong to it.
 """

@@ -1,9 +1,9 @@
-"""What a workflow writes beside its output, and the rules for what stands there already.
+"""The files that a workflow writes beside its output, and the rules for files that exist already.
 
 ``made.jsonl`` has beside it ``made.dropped.jsonl``, ``made.html``, ``made.md`` and the folder
-``made.work`` with unfinished and finished cells. The folder's marker says with which settings the
-work was begun, and what was written: other settings are refused, a file that was changed since is
-left alone, and nothing but what the marker lists is ever replaced.
+``made.work`` with unfinished and finished cells. The folder's marker records the settings with
+which the work was begun, and the files that were written. Other settings are refused. A file that
+was changed since is left alone. Only files that the marker lists are ever replaced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The paths of an output and of what stands beside it."""
+    """The paths of an output and of the files beside it."""
 
     kept: Path
     dropped: Path
@@ -67,20 +67,21 @@ class Beside:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that are written at the end."""
+        """The files that are written at the end, the kept text last."""
         return (self.dropped, self.page, self.card, self.kept)
 
     @property
     def store(self) -> CellStore:
-        """The cells."""
+        """The store of the cells in the work folder."""
         return CellStore(self.work / CELLS)
 
 
 class Begun(Config):
     """The marker of a work folder.
 
-    ``settings`` is what was asked for, ``chosen`` what the workflow made of it for this machine,
-    ``written`` the SHA-256 of each file by name once it is known, ``summary`` counts without text.
+    ``settings`` are those asked for, and ``chosen`` those that the workflow chose for this machine.
+    ``written`` is the SHA-256 of each file by name once it is known. ``summary`` holds counts
+    without text.
     """
 
     version: Literal[1] = 1
@@ -94,11 +95,11 @@ class Begun(Config):
 
 @contextmanager
 def working_beside(beside: Beside) -> Iterator[Begun | None]:
-    """Hold the work folder for this process; gives its marker, None where nothing was begun.
+    """Lock the work folder for this process; yields its marker, or None if nothing was begun.
 
     Raises:
-        FileError: the output is there and nothing says that it is of this command, or something
-            else stands in the place of the work folder.
+        FileError: the output exists and no marker says that this command wrote it, or something
+            else is in the place of the work folder.
         StageError: another process works there.
     """
     if not refuse_odd(beside.work, folder=True):
@@ -116,16 +117,16 @@ def working_beside(beside: Beside) -> Iterator[Begun | None]:
 
 
 def begin(beside: Beside, begun: Begun) -> Begun:
-    """Write the marker, before anything else is."""
+    """Write the marker before anything else is written; returns it."""
     atomic_write_text(beside.work / MARKER, dumps_checked(begun.model_dump(mode="json")))
     return begun
 
 
 def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str, Any]) -> None:
-    """Refuse settings that are not those that the work was begun with.
+    """Refuse settings that differ from those with which the work was begun.
 
     Raises:
-        ConfigError: some differ; it names them.
+        ConfigError: some settings differ; the message names them.
     """
     if begun.kind != kind:
         raise ConfigError(
@@ -137,25 +138,25 @@ def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str,
         more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
         raise ConfigError(
             f"{beside.kept}: was begun with other settings ({', '.join(other[:_SHOWN])}{more}); "
-            "name another file with --out, or use the settings of then"
+            "name another file with --out, or use the earlier settings"
         )
 
 
 def is_finished(beside: Beside, begun: Begun) -> bool:
-    """Whether every file is there as it was written.
+    """Whether every file exists and is as it was written.
 
     Raises:
-        FileError: one was changed since.
+        FileError: a file was changed since.
     """
     found = [_is_as_written(path, begun) for path in beside.files]
     return bool(begun.written) and all(found)
 
 
 def publish(beside: Beside, begun: Begun, contents: Mapping[Path, str]) -> Begun:
-    """Write the files, each whole or not at all, ``kept`` last; gives the marker that lists them.
+    """Write the files, each whole or not at all, ``kept`` last; returns the marker that lists them.
 
     Raises:
-        FileError: one of them is there and is not as this command wrote it.
+        FileError: one of them exists and is not as this command wrote it.
     """
     data = {path: contents[path].encode("utf-8") for path in beside.files}
     hashes = {path.name: hashlib.sha256(data[path]).hexdigest() for path in beside.files}
@@ -170,7 +171,7 @@ def publish(beside: Beside, begun: Begun, contents: Mapping[Path, str]) -> Begun
 
 
 def _is_as_written(path: Path, begun: Begun) -> bool:
-    """Whether ``path`` is there with the content that the marker has; False where nothing is."""
+    """Whether ``path`` exists with the content that the marker records; False if it is absent."""
     try:
         data = read_regular(path)
     except FileNotFoundError:

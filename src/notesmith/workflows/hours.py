@@ -1,4 +1,4 @@
-"""How much learning and text fits into the hours there are, by speeds of this machine."""
+"""How much learning and text fits into the given hours, by the speeds of this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SLACK = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Texts asked for, and passes of fine-tuning, that take ``seconds``."""
+    """Numbers of texts and of passes of fine-tuning that together take ``seconds``."""
 
     units: int
     epochs: float
@@ -48,7 +48,10 @@ class Fitted:
 
 
 def known_speeds(config: RecipeConfig, outside: Fingerprints) -> Speeds:
-    """Speeds that a probe measured here before, or this project's figures of another machine."""
+    """Speeds that a probe measured here before, or else the project's figures of another machine.
+
+    On a GPU that was not measured no speed is known.
+    """
     machine = resources()
     stored = stored_speeds(home() / "probes", probe_key(config, outside, machine))
     if stored is not None and stored.lm is not None:
@@ -80,7 +83,10 @@ def measured_speeds(
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Seconds of each cell by key, as far as speeds are known; ``origin`` says whose speeds."""
+    """Expected seconds of each cell by key, None where a speed is unknown.
+
+    ``origin`` says where the speeds come from.
+    """
 
     seconds: Mapping[str, float | None]
     origin: Origin
@@ -89,19 +95,19 @@ class Expected:
     def of(
         cls, config: RecipeConfig, docs: Sequence[Document], target: Cell, speeds: Speeds
     ) -> Expected:
-        """Of ``target`` and all below it."""
+        """The expected seconds of ``target`` and of all cells that it needs."""
         facts = CorpusStats(train_stats(docs, config), {})
         times = {c.key: seconds_of(c.amount(facts), speeds) for c in target.walk()}
         return cls(times, speeds.origin)
 
     @property
     def total(self) -> float | None:
-        """Of all; None where one is unknown."""
+        """Seconds of all cells together; None if one is unknown."""
         known = [seconds for seconds in self.seconds.values() if seconds is not None]
         return sum(known) if len(known) == len(self.seconds) else None
 
     def telling(self, on_cell: OnCell, target: Cell, store: CellStore) -> OnCell:
-        """``on_cell``, told what the cells that are left are expected to take."""
+        """A function that calls ``on_cell`` with the expected time of the cells that are left."""
 
         def tell(event: CellEvent) -> None:
             left = [cell for cell in target.walk() if store.state(cell) != "done"]
@@ -120,18 +126,18 @@ def fit(
     *,
     units: int | None = None,
 ) -> Fitted:
-    """Find the number of texts that fits; fine-tuning is cut where it would take most of the time.
+    """Find how many texts fit into ``hours``; fine-tuning is cut if it would take most of the time.
 
     Args:
-        config: the settings, with as much learning as is worth having.
+        config: the settings, with as much learning as is useful.
         docs: gold.
         target: builds the cell that is wanted.
         speeds: of this machine.
-        hours: the time there is.
-        units: texts asked for, where their number is given: then the learning alone is fitted.
+        hours: the time that is available.
+        units: number of texts, if it is given; only the learning is then fitted.
 
     Raises:
-        ConfigError: the learning alone takes longer.
+        ConfigError: the time is too short for what comes before the text.
         StageError: a speed is unknown.
     """
 
@@ -167,7 +173,7 @@ def fit(
 
 
 def with_chosen(config: RecipeConfig, units: int, epochs: float) -> RecipeConfig:
-    """``config`` with so many texts and passes."""
+    """``config`` with ``units`` texts and ``epochs`` passes of fine-tuning."""
     synthesize = config.synthesize.model_copy(update={"units": units, "units_per_gold": None})
     tuned = config.sft.model_copy(update={"epochs": epochs})
     return config.model_copy(update={"synthesize": synthesize, "sft": tuned})

@@ -1,4 +1,4 @@
-"""What a workflow is given: documents as values or files, what is held out, a saved generator."""
+"""The input of a workflow: documents as values or files, held-out documents, a saved generator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Documents = Path | str | Sequence[Document]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was given: documents, where they are, what is held out, and the generator."""
+    """The input: documents, where they are, what is held out, and the generator."""
 
     place: Beside
     docs: Sequence[Document]
@@ -47,7 +47,14 @@ class Request:
         generator: Path | None,
         seed: int,
     ) -> Request:
-        """Read what was given, and check that it goes together."""
+        """Read the input, and check that its parts fit together.
+
+        Raises:
+            ConfigError: the generator writes other labels or would repeat its first text, the
+                output lies in a folder that is read, or the documents hold a test set.
+            CorpusError: documents cannot be read, or none has a mention.
+            ModelError: ``generator`` is not a saved generator.
+        """
         texts: dict[Path, str] = {}
 
         def path_of(value: Documents) -> Path:
@@ -78,12 +85,12 @@ class Request:
 
     @property
     def is_of_other_gold(self) -> bool:
-        """Whether the generator was tuned on other documents than are given."""
+        """Whether the generator was tuned on documents other than those given."""
         return self.about is not None and self.about.gold != hash_of(self.docs)
 
     @property
     def n_held_out(self) -> int:
-        """Files of documents that made text may not repeat."""
+        """Number of files of documents that made text must not repeat."""
         return len(self.paths) - 1
 
     def _fitting(self, folder: Path) -> Generator:
@@ -96,15 +103,15 @@ class Request:
             )
         if self.seed == about.seed:
             raise ConfigError(
-                f"--seed {self.seed}: with it the generator wrote its first text, and would write "
-                f"the same again; give another, such as --seed {self.seed + 1}"
+                f"--seed {self.seed}: the generator wrote its first text with this seed and would "
+                f"write the same again; give another, such as --seed {self.seed + 1}"
             )
         return about
 
     def settings(
         self, config: RecipeConfig, *, n: int | None, hours: float | None
     ) -> dict[str, Any]:
-        """All that decides the result, for the marker."""
+        """Everything that determines the result, for the marker."""
         values = config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         values["corpus"].pop("train")
         values.pop("hub", None)
@@ -135,7 +142,7 @@ class Request:
 
 
 def hash_of(docs: Sequence[Document]) -> str:
-    """A hash of documents, whatever file they came from."""
+    """A hash of the documents' content, independent of the file they came from."""
     return hashlib.sha256("".join(map(dumps, docs)).encode()).hexdigest()
 
 
@@ -146,7 +153,7 @@ def _hash(path: Path, texts: Mapping[Path, str]) -> str:
 
 
 def _refuse_inside(documents: Path, place: Beside) -> None:
-    """Refuse to write among documents that are read: the next call would read what was made."""
+    """Refuse an output inside the folder that is read: the next call would read made text."""
     if documents.is_dir() and place.kept.resolve().is_relative_to(documents.resolve()):
         raise ConfigError(
             f"{place.kept}: lies in the folder that is read, {documents}; name a file elsewhere "
@@ -155,7 +162,7 @@ def _refuse_inside(documents: Path, place: Beside) -> None:
 
 
 def _refuse_parts(documents: Path) -> None:
-    """Refuse to learn from a test set that lies beside train."""
+    """Refuse a folder that holds train and test: the test set would be learnt from."""
     parts = find_splits(documents)
     if {"train", "test"} <= parts.keys():
         raise ConfigError(

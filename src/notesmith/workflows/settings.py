@@ -1,4 +1,4 @@
-"""The settings of a workflow: chosen for the documents as ``init`` does, changed by the user."""
+"""The settings of a workflow, chosen for the documents as ``init`` does and changed by the user."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ARM = filtered.SOURCE.name
 # A few minutes of fine-tuning on two cores; the settings were tuned on 950 of longer sentences.
 ENOUGH_EXAMPLES = 800
 MOST_TEXTS = 1500
-# They are decided by the documents that are given, and by what is left out of a workflow.
+# The documents determine these settings, or a workflow does not use them.
 _NOT_HERE = re.compile(r"\s*(draws|evaluate|corpus\.(train|dev|test))\b")
 
 
@@ -41,27 +41,27 @@ def synthesis_settings(
     generator: Generator | None = None,
     changes: Sequence[str] = (),
 ) -> RecipeConfig:
-    """The recipe of which ``synthesize`` computes one cell: what the generator's filter keeps.
+    """The recipe of which ``synthesize`` computes one cell: what the filter keeps of the text.
 
     Args:
         docs: all gold.
-        train: where they are.
-        reading: how they were read.
+        train: path of ``docs``.
+        reading: how ``docs`` were read.
         seed: root of all seeds.
-        n: texts asked for; chosen if not given.
+        n: number of texts to ask for; chosen if None.
         rl: whether the generator learns from rewards after fine-tuning.
         hub: whether models may be fetched.
-        learns_all: pass over all of gold, however much there is.
-        generator: one that was tuned before, whose settings then hold.
-        changes: ``a.b=VALUE`` each, as in a recipe.
+        learns_all: whether fine-tuning passes over all of gold, however much there is.
+        generator: a generator that was tuned before; its settings then apply.
+        changes: changes of the form ``a.b=VALUE``, as in a recipe.
 
     Raises:
-        ConfigError: a change is wrong, or does not go with the others.
+        ConfigError: a change is wrong, or contradicts the other settings.
     """
     for change in changes:
         if _NOT_HERE.match(change):
             raise ConfigError(
-                f"--set {change.partition('=')[0]}: decides nothing here, where all of GOLD is "
+                f"--set {change.partition('=')[0]}: has no effect here, because all of GOLD is "
                 "used once; notesmith run draws and compares"
             )
     if rl and generator is not None:
@@ -88,13 +88,13 @@ def synthesis_settings(
     config = recipe_of(values, "synthesize", changes=changes)
     if generator is not None and (changed := _unlike(tables_of(config), generator.tables)):
         raise ConfigError(
-            f"{changed}: the generator was tuned with another value, and writes by that alone"
+            f"{changed}: the generator was tuned with another value and needs that; leave it out"
         )
     return config
 
 
 def units_in(docs: Sequence[Document], config: RecipeConfig) -> int:
-    """Units of gold, as the generator writes them."""
+    """Number of units in gold, cut as the generator writes them."""
     sft = config.sft
     return sum(len(split(d, sft.unit, passage_sentences=sft.passage_sentences)) for d in docs)
 
@@ -116,7 +116,7 @@ def _chosen(docs: Sequence[Document]) -> dict[str, Any]:
 
 
 def _learning(n_units: int, copies: int, *, learns_all: bool) -> dict[str, Any]:
-    """Passes over gold and its copies: all of it, or as many examples as are known to be enough."""
+    """Settings of fine-tuning: one pass over gold, or as many examples as are known to suffice."""
     if learns_all:
         return {"epochs": 1.0}
     if n_units >= ENOUGH_EXAMPLES:
@@ -134,7 +134,7 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
 
 
 def _unlike(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
-    """The first setting that may not differ and does; empty where none does."""
+    """The first setting that differs and must not; empty if there is none."""
     return next(
         (
             f"{table}.{name}"

@@ -1,4 +1,4 @@
-"""What a synthesis gave, in numbers without text, and the card and page that say so."""
+"""The result of a synthesis in numbers without text, and the dataset card made from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from notesmith.results import Finished, Machine, MadeText, Results
 
 
 class LabelCount(Config):
-    """Mentions of a label: requested, of those missing, and in all kept text."""
+    """Numbers of mentions of a label: requested, requested but missing, and in all kept text."""
 
     label: str
     requested: int
@@ -32,9 +32,10 @@ class LabelCount(Config):
 class Summary(Config):
     """Counts of a synthesis.
 
-    ``requested`` and ``missing`` count mentions in all texts, those that were dropped too;
-    ``new_names`` are distinct mentions in kept text that gold lacks. ``steered`` are numbers of
-    listed concepts and quotas, by label. ``seconds`` are those of computing.
+    ``asked``, ``kept`` and ``dropped`` count texts. In ``labels``, requested and missing mentions
+    are counted in all texts, including dropped ones. ``new_names`` counts distinct mentions in kept
+    text that gold lacks. ``steered`` holds the numbers for listed concepts and quotas, by label.
+    ``seconds`` is the computing time.
     """
 
     asked: int
@@ -50,7 +51,7 @@ class Summary(Config):
 
 
 def summary_of(target: Cell, store: CellStore) -> Summary:
-    """The counts of a finished filter's cell and of what it reads."""
+    """The counts of a finished cell of the filter and of the cells that it reads."""
     sampled = target.inputs["candidates"]
     measured = store.metrics_of(filtered.STAGE, target)
     assert measured is not None, target.title
@@ -97,7 +98,7 @@ def card_of(
     created: str,
     n_held_out: int,
 ) -> str:
-    """The dataset card of made text of which nothing was scored."""
+    """The dataset card of made text on which no student was scored."""
     gold = load_docs(store.folder(target.inputs["gold"]))
     found = [m for cell in target.walk() if (m := store.metrics(cell))]
     lm = next((m.lm for m in found if m.lm is not None), None)

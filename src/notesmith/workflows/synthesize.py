@@ -1,7 +1,7 @@
-"""Synthesis by one call: labelled documents in, kept and dropped text out, resumable at any moment.
+"""Synthesis by one call, from labelled documents to kept and dropped text; it can be resumed.
 
-It computes one cell of ``experiment``, the generator's filter on all of gold, with the cells that
-this needs, and writes what came of it.
+It computes one cell of ``experiment`` (the filter on the text of a generator of all gold) with the
+cells that this one needs, and writes the result.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Synthesized:
-    """Kept documents, and dropped ones each with a reason and what it repeats; counts of both.
+    """Kept documents, dropped ones with reason and match, and counts of both.
 
-    ``files`` are None where no output was named. ``n_computed`` is 0 where all was there already.
+    ``files`` is None if no output was named. ``n_computed`` is 0 if all cells were finished before.
     ``seconds`` is the time of this call.
     """
 
@@ -68,7 +68,7 @@ class Synthesized:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Texts by what became of them: ``kept``, and each reason, the most frequent first."""
+        """Numbers of texts: ``kept``, then each reason for a drop, the most frequent first."""
         return {"kept": self.summary.kept, **self.summary.dropped}
 
 
@@ -92,36 +92,36 @@ def synthesize(
     on_cell: OnCell = unheard,
     tell: Told = lambda what: None,
 ) -> Synthesized:
-    """Make labelled text from ``gold``: tune a language model on it, let it write, filter.
+    """Make labelled text from ``gold``: tune a language model on it, let it write, filter the text.
 
-    The same call goes on where an earlier one was stopped, and does nothing where one was finished.
+    The same call goes on where an earlier one was stopped, and computes nothing if one finished.
 
     Args:
         gold: labelled documents, or the file or folder that holds them.
-        out: the file to write, ending in ``.jsonl``; what else is written stands beside it. Without
-            it nothing is left on the disk.
-        n: texts asked for; about two thirds are kept.
-        hours: ask for as much text as this time allows on this machine, and learn as much.
-        rl: after fine-tuning the generator learns from rewards.
-        held_out: documents (or files of such) that made text may not repeat: dev, test, text that
-            was made earlier.
-        generator: folder of a generator that was saved; nothing is tuned then.
-        save_generator: folder to make for the generator. It may have learnt parts of gold by
-            heart: guard it as the notes.
+        out: the file to write, ending in ``.jsonl``. Other files are written beside it. If None,
+            nothing is left on the disk.
+        n: number of texts to ask for; about two thirds are kept.
+        hours: the time to use on this machine; it determines how much is learnt and written.
+        rl: whether the generator learns from rewards after fine-tuning.
+        held_out: documents (or files of documents) that made text must not repeat, such as dev,
+            test, or text made earlier.
+        generator: folder of a saved generator; nothing is tuned then.
+        save_generator: folder to make for the generator. It may know parts of gold by heart:
+            guard it as you guard the notes.
         seed: root of all seeds; another one gives other text.
-        changes: ``a.b=VALUE`` each, fields of a recipe.
+        changes: changes of the form ``a.b=VALUE``, as in a recipe.
         reading: how files of documents are read.
-        is_preview: a few documents and steps, to see that everything works.
-        hub: models may be fetched from a model hub.
-        instead: functions in the place of stages' own, by name: for tests.
-        on_progress: told about work inside a cell.
-        on_cell: told when a cell starts and is done.
-        tell: told what is going to be done.
+        is_preview: use a few documents and steps, to see that everything works.
+        hub: whether models may be fetched from a model hub.
+        instead: functions that replace those of stages, by name; for tests.
+        on_progress: called about work inside a cell.
+        on_cell: called when a cell starts and when it is done.
+        tell: called with a line about what is going to be done.
 
     Raises:
-        ConfigError: options or settings are wrong, or the output was begun with other ones.
+        ConfigError: options or settings are wrong, or differ from those of the existing output.
         CorpusError: documents cannot be read, or none has a mention.
-        FileError: something of the user's stands in the place of a file to write.
+        FileError: something of the user's is in the place of a file to write.
         ModelError: a model is not on this machine, or the generator does not fit.
         StageError: a stage cannot do its work, or another process works on the same output.
     """
@@ -156,8 +156,8 @@ def synthesize(
         settings = request.settings(config, n=n, hours=hours)
         if request.is_of_other_gold:
             tell(
-                "the generator was tuned on other documents than these: name those with "
-                "--held-out, or text that repeats them is not found"
+                "the generator was tuned on documents other than these; name those with "
+                "--held-out, or text that repeats them is not detected"
             )
         with places.working_beside(place) as begun:
             if begun is None:
@@ -242,7 +242,7 @@ def _fitted(
 
 
 def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> str:
-    """What is going to be done, in a line."""
+    """One line about what is going to be done."""
     n_units = units_in(request.docs, config)
     line = (
         f"gold: {plural(config.draws.sizes[0], 'document')}, {plural(n_units, config.sft.unit)}; "
@@ -261,10 +261,10 @@ def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> 
 def _publish(
     place: Beside, begun: Begun, config: RecipeConfig, target: Cell, n_held_out: int
 ) -> Begun:
-    """Write all that stands beside one another from the finished cells."""
+    """Write the output and the files beside it from the finished cells."""
     store, folder = place.store, place.store.folder(target)
     summary = summary_of(target, store)
-    # The filter knows no more of what is held out than that it is repeated.
+    # The filter records that held-out text was repeated, and nothing of that text.
     dropped = [
         replace(d, match="held-out text") if d.match == HELD_OUT else d
         for d in files.load_dropped(folder)
@@ -302,7 +302,7 @@ def _save(
 
 
 def _is_saved(folder: Path, model: Cell) -> bool:
-    """Whether the tuned ``model`` was saved there; anything else there is refused."""
+    """Whether the tuned ``model`` is saved in ``folder``; any other content is refused."""
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if not (folder / ABOUT).exists() or read_generator(folder).model != model.key:
@@ -312,7 +312,7 @@ def _is_saved(folder: Path, model: Cell) -> bool:
 
 @contextmanager
 def _place(out: Path | str | None, *, is_preview: bool) -> Iterator[Beside]:
-    """Beside ``out``, or in a folder that goes at the end."""
+    """The paths beside ``out``, or those in a folder that is deleted at the end."""
     if out is not None:
         yield Beside.of(Path(out), is_preview=is_preview)
         return

@@ -1,7 +1,7 @@
-"""The processes that train one model together: who draws what, who writes, what all go by.
+"""The processes that train one model together: how they share work, gather results and decide.
 
-``accelerate launch`` or ``torchrun`` starts them, one a GPU; without a launcher there is one. An
-error in one ends all: the launcher sees to it.
+``accelerate launch`` or ``torchrun`` starts them, one for each GPU. Without a launcher there is one
+process. If one fails, the launcher ends all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PATIENCE = timedelta(hours=12)
 class Processes:
     """This process's ``index`` among the ``n`` that train a model; the main one has index 0.
 
-    All must call the same methods in the same order.
+    All processes must call the same methods in the same order.
     """
 
     index: int
@@ -37,10 +37,10 @@ class Processes:
 
     @classmethod
     def at(cls, device: torch.device) -> Processes:
-        """Those that train on ``device`` and its likes; the first call connects them.
+        """The processes that train on devices of this kind; the first call connects them.
 
         Raises:
-            MissingExtraError: accelerate is absent.
+            MissingExtraError: accelerate is not installed.
         """
         accelerate = require("accelerate", "models")
         state = accelerate.PartialState(cpu=device.type == "cpu", timeout=_PATIENCE)
@@ -52,20 +52,20 @@ class Processes:
         return self.index == 0
 
     def share(self, n: int) -> range:
-        """Which of ``n`` things this process is to do."""
+        """The indices of the ``n`` items that this process works on."""
         return range(n * self.index // self.n, n * (self.index + 1) // self.n)
 
     def gathered(self, own: Sequence[T]) -> list[T]:
-        """What all processes have, in their order."""
+        """The items of all processes, in the order of the processes."""
         from accelerate.utils import gather_object
 
         return list(gather_object(list(own)))
 
     def from_main(self, make: Callable[[], T]) -> T:
-        """What ``make`` returns in the main process, the only one to call it.
+        """What ``make`` returns in the main process, the only one that calls it.
 
-        What decides how training goes on comes from here: computed by each process, it could
-        differ in the last digit, and they would part.
+        Use it for values that decide how training goes on. If each process computed such a value,
+        the values could differ in the last digit, and the processes would take different paths.
         """
         from accelerate.utils import broadcast_object_list
 
@@ -73,14 +73,14 @@ class Processes:
         return found[0]
 
     def equalise(self, parameters: Sequence[Tensor]) -> None:
-        """Give ``parameters`` the main process's values."""
+        """Set ``parameters`` to the values of the main process."""
         from accelerate.utils import broadcast
 
         if self.n > 1:
             broadcast([parameter.data for parameter in parameters])
 
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Give each parameter the sum of its gradients in all processes."""
+        """Set the gradient of each parameter to its sum over all processes."""
         from accelerate.utils import reduce
 
         for parameter in parameters if self.n > 1 else ():
@@ -97,14 +97,14 @@ class Processes:
         return found
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this."""
         from accelerate import PartialState
 
         PartialState().wait_for_everyone()
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let the main process run the block before the others do, and all go on together."""
+        """Let the main process run the block before the others; all go on together afterwards."""
         if not self.is_main:
             self.wait()
         yield
@@ -114,7 +114,7 @@ class Processes:
 
     @contextmanager
     def folder(self, path: Path) -> Iterator[Path | None]:
-        """``atomic_folder`` in the main process; the others get None, and wait for the folder."""
+        """``atomic_folder`` in the main process; the others get None and wait for the folder."""
         if self.is_main:
             with atomic_folder(path) as temp:
                 yield temp
