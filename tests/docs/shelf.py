@@ -177,6 +177,7 @@ SHELF: dict[str, Maker] = {
     "model": student,
     "student": student,
     "models/our-bert": tiny_encoder,
+    "recipes/attributes.toml": partial(shutil.copyfile, ROOT / "recipes" / "attributes.toml"),
     "rare-diseases.txt": lambda path: path.write_text("gout\nsarcoidosis\n"),
     "models/base": partial(save_tiny, "gemma3"),
     "src/notesmith/demo": partial(shutil.copytree, demo_corpus_path()),
