@@ -79,7 +79,7 @@ def run_probe(
     labels = labels_of(docs)
     make_folder(scratch)
     try:
-        tell("measuring the student on this machine (once; --no-probe leaves it out)")
+        tell("measuring the student on this machine, which is done once")
         clock = _Clock(0 if machine.gpu else machine.threads)
         student = _student(config, some, labels, scratch, seed, clock)
         lm = None
