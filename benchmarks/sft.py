@@ -82,6 +82,8 @@ def train_trl(lm, examples, config, folder):  # noqa: ANN001, ANN201
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
+    from notesmith.lm.training.loop import multiplies_bf16
+
     clock = Clock()
 
     class Ticker(TrainerCallback):
@@ -98,7 +100,7 @@ def train_trl(lm, examples, config, folder):  # noqa: ANN001, ANN201
             num_train_epochs=1,
             per_device_train_batch_size=config.batch_size,
             gradient_checkpointing=False,
-            bf16=True,
+            bf16=multiplies_bf16(lm),
             use_cpu=True,
             report_to=[],
             disable_tqdm=True,
