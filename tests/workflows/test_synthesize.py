@@ -257,6 +257,7 @@ def test_a_preview_has_files_of_its_own(notes, tmp_path):
         ({"changes": ["arm.gold.amount=2"]}, "arm.gold.amount"),
         ({"changes": ["sft.epoch=1"]}, "sft.epoch"),
         ({"is_preview": True, "hours": 1.0}, "preview"),
+        ({"hours": float("inf")}, "--hours inf"),
         ({"rl": True, "generator": "x"}, "x: no saved generator"),
     ],
 )

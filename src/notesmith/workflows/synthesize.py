@@ -6,6 +6,7 @@ cells that this one needs, and writes the result.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -128,6 +129,8 @@ def synthesize(
     started = time.monotonic()
     if is_preview and (hours or save_generator):
         raise ConfigError("a preview saves no generator and takes no hours; leave them out")
+    if hours is not None and not math.isfinite(hours):
+        raise ConfigError(f"--hours {hours:g}: give a number of hours")
     if generator and save_generator:
         raise ConfigError(f"{generator} is saved already; leave out --save-generator")
     with _place(out, is_preview=is_preview) as place:
