@@ -254,6 +254,7 @@ def test_a_preview_has_files_of_its_own(notes, tmp_path):
         ({"changes": ["draws.sizes=[5]"]}, "draws.sizes"),
         ({"changes": ["corpus.test=demo:test"]}, "corpus.test"),
         ({"changes": ['arm.synthetic.made=["replaced"]']}, "arm.synthetic.made"),
+        ({"changes": ["arm.synthetic.tuned=false"]}, "arm.synthetic.tuned"),
         ({"changes": ["arm.gold.amount=2"]}, "arm.gold.amount"),
         ({"changes": ["sft.epoch=1"]}, "sft.epoch"),
         ({"is_preview": True, "hours": 1.0}, "preview"),
