@@ -126,7 +126,7 @@ def test_a_preview_shows_no_scores(tmp_path, capsys, n_left):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_display_says_a_line_a_cell(terminal):
-    console = Console(record=True, force_terminal=terminal, width=100)
+    console = Console(record=True, force_terminal=terminal, width=40)
     cell = Cell(ner.STAGE, NerConfig(), arm="gold", size=50, replicate=0)
     with Display(console) as display:
         display.on_progress(Progress("ner", 0, 1, "steps"))

@@ -186,6 +186,22 @@ def test_nothing_is_trained_over_an_existing_folder(folder: Path) -> None:
     assert isinstance(done.exception, FileError) and "exists already" in str(done.exception)
 
 
+def test_a_folder_with_a_test_set_is_learnt_from_with_a_warning(
+    folder: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for i, part in enumerate(("train", "test")):
+        write_corpus([replace(DOC, id=str(i))], parts / f"{part}.jsonl")
+    options = ("--set", f"ner.encoder={folder / 'encoder'}", "--set", "ner.steps=1")
+    said = "the student learns from train, test together, so scores on any of these mean nothing; "
+    said += f"name {parts / 'train.jsonl'} to leave the others out"
+    done = run("train", parts, "--out", tmp_path / "both", *options)
+    assert done.exit_code == 0 and said in done.output
+    done = run("train", parts / "train.jsonl", "--out", tmp_path / "one", *options)
+    assert done.exit_code == 0 and "together" not in done.output
+
+
 def test_a_folder_without_a_model_is_an_error(folder: Path) -> None:
     done = run("predict", folder / "encoder", folder / "gold.jsonl", "--out", folder / "o3.jsonl")
     assert isinstance(done.exception, ModelError)

@@ -99,3 +99,10 @@ def test_two_entries_for_one_part_are_an_error(tmp_path):
     (tmp_path / "train.jsonl").touch()
     with pytest.raises(CorpusError, match=r"train and train\.jsonl could both be train"):
         find_splits(tmp_path)
+
+
+def test_notes_of_brat_are_no_parts(tmp_path):
+    for name in ("latest-1", "latest-2", "device-1", "training-1"):
+        (tmp_path / f"{name}.txt").write_text("Note.")
+        (tmp_path / f"{name}.ann").write_text("")
+    assert find_splits(tmp_path) == {}

@@ -160,6 +160,16 @@ def test_other_settings_are_refused_by_name(notes, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_other_settings_are_taken_while_nothing_was_computed(notes, tmp_path, monkeypatch):
+    out = tmp_path / "made.jsonl"
+    monkeypatch.setattr(hours, "measured_speeds", lambda *arguments, **options: SPEEDS)
+    with pytest.raises(ConfigError, match="too little"):
+        make(notes, out, hours=0.0001)
+    assert make(notes, out, hours=0.5).n_computed == 5
+    with pytest.raises(ConfigError, match=r"other settings \(hours"):
+        make(notes, out, hours=0.6)
+
+
 def test_documents_as_values_leave_nothing_behind(notes, tmp_path):
     docs = read_corpus(notes).docs
     before = sorted(tmp_path.rglob("*"))
@@ -230,7 +240,9 @@ def test_two_commands_at_once_are_refused(notes, tmp_path):
 
 
 def test_a_preview_has_files_of_its_own(notes, tmp_path):
-    result = make(notes, tmp_path / "made.jsonl", is_preview=True)
+    told = []
+    result = make(notes, tmp_path / "made.jsonl", is_preview=True, tell=told.append)
+    assert told[0].startswith("gold: 8 documents of 14; asks for")
     assert sorted(p.name for p in tmp_path.glob("made*"))[0] == "made-preview.dropped.jsonl"
     assert result.summary.asked == 8
     assert make(notes, tmp_path / "made.jsonl").summary.asked == 14
@@ -241,8 +253,12 @@ def test_a_preview_has_files_of_its_own(notes, tmp_path):
     [
         ({"changes": ["draws.sizes=[5]"]}, "draws.sizes"),
         ({"changes": ["corpus.test=demo:test"]}, "corpus.test"),
+        ({"changes": ['arm.synthetic.made=["replaced"]']}, "arm.synthetic.made"),
+        ({"changes": ["arm.synthetic.tuned=false"]}, "arm.synthetic.tuned"),
+        ({"changes": ["arm.gold.amount=2"]}, "arm.gold.amount"),
         ({"changes": ["sft.epoch=1"]}, "sft.epoch"),
         ({"is_preview": True, "hours": 1.0}, "preview"),
+        ({"hours": float("inf")}, "--hours inf"),
         ({"rl": True, "generator": "x"}, "x: no saved generator"),
     ],
 )
@@ -349,6 +365,17 @@ def test_a_saved_generator_writes_other_text_another_day(tiny, tmp_path, monkeyp
     assert result.summary.asked == 6 and texts[0] != texts[1]
     third = run(tmp_path / "third.jsonl", seed=15, **same)
     assert {d.text for d in third.kept} != {d.text for d in result.kept} or not third.kept
+
+
+def test_the_card_says_that_the_generator_is_of_other_documents(tiny, tmp_path):
+    folder, _, _ = tiny
+    other = [note("train", i) for i in range(20, 26)]
+    out = tmp_path / "more.jsonl"
+    synthesize(other, out, n=2, seed=14, generator=folder / "generator")
+    card = (tmp_path / "more.md").read_text()
+    assert "tuned on 8 gold documents" in card and "train: 6 documents" in card
+    assert "tuned before, on documents other than those given" in card
+    assert "compared with the documents given alone" in card
 
 
 def test_a_generator_is_a_model_folder_with_a_warning(tiny):

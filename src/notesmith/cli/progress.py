@@ -57,7 +57,7 @@ class Display:
             self._show(None)
         else:
             line = f"{_place(event)} {event.cell.title}: {duration(event.seconds)}"
-            self.console.print(line)
+            self.console.print(line, soft_wrap=True)
 
     def on_progress(self, progress: Progress) -> None:
         """Show how far the work inside a cell is."""
@@ -78,7 +78,7 @@ class Display:
         if self._live is not None:
             self._live.update(Text(one_line(line), no_wrap=True, overflow="ellipsis"))
         elif progress is not None:
-            self.console.print(line)
+            self.console.print(line, soft_wrap=True)
 
 
 def describe(progress: Progress) -> str:
@@ -144,7 +144,8 @@ def print_outcome(result: RunResult) -> None:
     if result.report is not None:
         console.print(f"Report: {result.report}")
     if result.n_left:
-        console.print(f"{result.n_left} cells are left; the same command goes on.")
+        left = "1 cell is" if result.n_left == 1 else f"{result.n_left:,} cells are"
+        console.print(f"{left} left; the same command goes on.")
 
 
 def _place(event: CellEvent) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import NerConfig, ReadingConfig
-from notesmith.errors import ConfigError, FileError
+from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.progress import OnProgress, Progress
 
 
@@ -43,11 +43,22 @@ def train(
 
     Settings are those of the table ner of a recipe, for example --set ner.steps=600.
     """
+    from notesmith.corpus.splits import find_splits
+
     config = student_config(changes or ())
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
 
     gold = read_saying(corpus, options)
+    parts: Mapping[str, Path] = {}
+    with suppress(CorpusError):  # names that could be parts of two kinds
+        parts = find_splits(corpus)
+    if {"train", "test"} <= parts.keys():
+        say(
+            f"{corpus}: the student learns from {', '.join(parts)} together, so scores on any of "
+            f"these mean nothing; name {parts['train']} to leave the others out",
+            err=True,
+        )
     of_made = options.model_copy(update={"format": None})
     extra = [doc for path in made or () for doc in read_saying(path, of_made)]
     from notesmith.ner.encoder import have_encoder

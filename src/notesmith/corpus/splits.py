@@ -141,6 +141,8 @@ def find_splits(path: Path) -> dict[str, Path]:
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or entry.suffix in {".md", ".json", ".ann"}:
             continue
+        if entry.suffix == ".txt" and entry.with_suffix(".ann").exists():
+            continue  # a note of brat, whatever its id is
         match = _PART.search(entry.name)
         if match is None:
             continue

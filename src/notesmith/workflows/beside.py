@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from notesmith.config import Config
 from notesmith.errors import ConfigError, FileError
+from notesmith.experiment.contents import list_files
 from notesmith.experiment.folder import CELLS, LOCK
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.store import CellStore
@@ -120,6 +121,11 @@ def begin(beside: Beside, begun: Begun) -> Begun:
     """Write the marker before anything else is written; returns it."""
     atomic_write_text(beside.work / MARKER, dumps_checked(begun.model_dump(mode="json")))
     return begun
+
+
+def holds_work(beside: Beside, begun: Begun) -> bool:
+    """Whether anything was computed or written; if not, other settings lose nothing."""
+    return bool(begun.written) or bool(list_files(beside.work / CELLS))
 
 
 def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str, Any]) -> None:

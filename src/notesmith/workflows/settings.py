@@ -25,7 +25,9 @@ ARM = filtered.SOURCE.name
 ENOUGH_EXAMPLES = 800
 MOST_TEXTS = 1500
 # The documents determine these settings, or a workflow does not use them.
-_NOT_HERE = re.compile(r"\s*(draws|evaluate|corpus\.(train|dev|test))\b")
+_NOT_HERE = re.compile(
+    r"\s*(draws|evaluate|corpus\.(train|dev|test)|arm\.gold|arm\.[^.=]+\.(name|made|sizes|tuned))\b"
+)
 
 
 def synthesis_settings(
@@ -61,8 +63,8 @@ def synthesis_settings(
     for change in changes:
         if _NOT_HERE.match(change):
             raise ConfigError(
-                f"--set {change.partition('=')[0]}: has no effect here, because all of GOLD is "
-                "used once; notesmith run draws and compares"
+                f"--set {change.partition('=')[0]}: cannot be set here: one generator is tuned "
+                "on all of GOLD and writes; notesmith run draws and compares"
             )
     if rl and generator is not None:
         raise ConfigError("--rl tunes a generator; leave it out with --generator")

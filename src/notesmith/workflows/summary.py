@@ -17,7 +17,13 @@ from notesmith.filters.candidate import Candidate
 from notesmith.filters.rules import asked_and_marked
 from notesmith.findings import Deciding, LearningCurve, Power
 from notesmith.report.card import CardFacts, dataset_card
+from notesmith.report.words import plural
 from notesmith.results import Finished, Machine, MadeText, Results
+
+_OTHER_GOLD = (
+    "The model was tuned before, on documents other than those given. Text that repeats one of "
+    "those it was tuned on is not detected, unless they were held out."
+)
 
 
 class LabelCount(Config):
@@ -97,19 +103,29 @@ def card_of(
     *,
     created: str,
     n_held_out: int,
+    tuned_on: int | None = None,
+    is_of_other_gold: bool = False,
 ) -> str:
-    """The dataset card of made text on which no student was scored."""
+    """The dataset card of made text on which no student was scored.
+
+    ``tuned_on`` is the number of documents that a saved generator was tuned on, and
+    ``is_of_other_gold`` whether they were other documents than these.
+    """
     gold = load_docs(store.folder(target.inputs["gold"]))
     found = [m for cell in target.walk() if (m := store.metrics(cell))]
     lm = next((m.lm for m in found if m.lm is not None), None)
     rewarded = any(cell.stage == rl.STAGE for cell in target.walk())
-    compared = (
-        f"Text that repeats one of the documents of {n_held_out} files that were held out was "
-        "dropped."
-        if n_held_out
-        else "No document was held out: the text was compared with the documents that the model "
-        "was tuned on, and may repeat those of a test set by chance."
-    )
+    n_tuned_on = len(gold) if tuned_on is None else tuned_on
+    if n_held_out:
+        files = plural(n_held_out, "file")
+        compared = f"Text that repeats a document that was held out ({files}) was dropped."
+    elif is_of_other_gold:
+        compared = "No document was held out: the text was compared with the documents given alone."
+    else:
+        compared = (
+            "No document was held out: the text was compared with the documents that the model was "
+            "tuned on, and may repeat those of a test set by chance."
+        )
     results = Results(
         split="",
         comparator="",
@@ -123,6 +139,7 @@ def card_of(
         deciding=Deciding(split="", reason="", n_documents=0, n_test_documents=0),
         notices=(
             compared,
+            *((_OTHER_GOLD,) if is_of_other_gold else ()),
             *(("The model learnt from rewards after fine-tuning.",) if rewarded else ()),
         ),
         arms=(),
@@ -135,7 +152,7 @@ def card_of(
         corpus={"train": describe(gold)},
         made=(
             MadeText(
-                size=len(gold),
+                size=n_tuned_on,
                 replicate=0,
                 asked=summary.asked,
                 kept=summary.kept,

@@ -6,6 +6,7 @@ cells that this one needs, and writes the result.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -128,6 +129,8 @@ def synthesize(
     started = time.monotonic()
     if is_preview and (hours or save_generator):
         raise ConfigError("a preview saves no generator and takes no hours; leave them out")
+    if hours is not None and not math.isfinite(hours):
+        raise ConfigError(f"--hours {hours:g}: give a number of hours")
     if generator and save_generator:
         raise ConfigError(f"{generator} is saved already; leave out --save-generator")
     with _place(out, is_preview=is_preview) as place:
@@ -160,7 +163,7 @@ def synthesize(
                 "--held-out, or text that repeats them is not detected"
             )
         with places.working_beside(place) as begun:
-            if begun is None:
+            if begun is None or not places.holds_work(place, begun):
                 created = datetime.now(tz=UTC).date().isoformat()
                 begun = places.begin(place, Begun(kind=KIND, created=created, settings=settings))
             places.refuse_other(place, begun, KIND, settings)
@@ -193,7 +196,7 @@ def synthesize(
                 on_cell=on_cell,
             )
             if not is_finished:
-                begun = _publish(place, begun, config, target, request.n_held_out)
+                begun = _publish(place, begun, config, target, request)
             if save is not None and not is_saved:
                 _save(save, config, sampled, place.store, request)
             dropped = files.dropped_of(place.dropped.read_text(encoding="utf-8"))
@@ -243,11 +246,13 @@ def _fitted(
 
 def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> str:
     """One line about what is going to be done."""
-    n_units = units_in(request.docs, config)
-    line = (
-        f"gold: {plural(config.draws.sizes[0], 'document')}, {plural(n_units, config.sft.unit)}; "
-        f"asks for {plural(config.synthesize.units, 'text')}"
-    )
+    n_drawn, n_all = config.draws.sizes[0], len(request.docs)
+    line = f"gold: {plural(n_drawn, 'document')}"
+    if n_drawn < n_all:
+        line += f" of {n_all:,}"
+    else:
+        line += f", {plural(units_in(request.docs, config), config.sft.unit)}"
+    line += f"; asks for {plural(config.synthesize.units, 'text')}"
     if request.generator is None:
         epochs = config.sft.epochs
         line += f" after {epochs:g} {'pass' if epochs == 1 else 'passes'} of fine-tuning"
@@ -259,7 +264,7 @@ def _told(request: Request, config: RecipeConfig, expected: timing.Expected) -> 
 
 
 def _publish(
-    place: Beside, begun: Begun, config: RecipeConfig, target: Cell, n_held_out: int
+    place: Beside, begun: Begun, config: RecipeConfig, target: Cell, request: Request
 ) -> Begun:
     """Write the output and the files beside it from the finished cells."""
     store, folder = place.store, place.store.folder(target)
@@ -276,7 +281,14 @@ def _publish(
             examples_in(target, store), beside=place.card.name, called="The dataset card"
         ),
         place.card: card_of(
-            config, target, store, summary, created=begun.created, n_held_out=n_held_out
+            config,
+            target,
+            store,
+            summary,
+            created=begun.created,
+            n_held_out=request.n_held_out,
+            tuned_on=request.about.n_documents if request.about else None,
+            is_of_other_gold=request.is_of_other_gold,
         ),
     }
     begun = begun.model_copy(update={"summary": summary.model_dump(mode="json")})
