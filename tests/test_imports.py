@@ -15,7 +15,7 @@ ORDER = (
     "errors home allocator processors rules findings files marked document segments markup metrics "
     "progress config overlap results corpus models lm ner filters augmentation annotation "
     "synthesis evaluate privacy pages report review experiment forecast init workflows "
-    "integrations cli"
+    "integrations cli __main__"
 ).split()
 # None of a group imports another of it, at any distance.
 APART = (("augmentation", "annotation", "synthesis"), ("report", "review"))
