@@ -27,7 +27,7 @@ types: env
 	$(BIN)/mypy
 
 test: env
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Everything that tests/faults does to the project, at full size, and its table (docs/reliability.md).
 faults: env
