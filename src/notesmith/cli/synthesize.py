@@ -27,7 +27,7 @@ def synthesize(
     options: ReadingConfig,
     n: Annotated[
         int | None,
-        typer.Option("--n", min=1, help="Texts to ask for; about two thirds of them are kept."),
+        typer.Option("--n", min=1, help="Texts to ask for; filters keep a part of them."),
     ] = None,
     hours: Annotated[
         float | None,

@@ -101,7 +101,7 @@ def synthesize(
         gold: labelled documents, or the file or folder that holds them.
         out: the file to write, ending in ``.jsonl``. Other files are written beside it. If None,
             nothing is left on the disk.
-        n: number of texts to ask for; about two thirds are kept.
+        n: number of texts to ask for; filters keep a part of them.
         hours: the time to use on this machine; it determines how much is learnt and written.
         rl: whether the generator learns from rewards after fine-tuning.
         held_out: documents (or files of documents) that made text must not repeat, such as dev,

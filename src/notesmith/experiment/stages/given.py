@@ -19,7 +19,7 @@ from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
 from notesmith.experiment.metrics import Metrics
-from notesmith.files.checksums import dumps_checked, loads_checked
+from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
 from notesmith.files.write import atomic_folder, make_folder, read_regular, write_part
 from notesmith.lm.folder import Card
 from notesmith.models.door import check_folder
@@ -115,7 +115,7 @@ def read_generator(folder: Path) -> Generator:
     check_folder(folder)
     try:
         value = loads_checked(read_regular(folder / ABOUT)) or {}
-        value.pop("checksum", None)
+        value.pop(CHECKSUM, None)
         found = Generator.model_validate(value)
         NameSet.from_json(found.names)
     except (FileError, ValidationError, KeyError, TypeError, AttributeError) as error:
