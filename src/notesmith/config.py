@@ -102,6 +102,18 @@ class ReadingConfig(Config):
         default=None,
         description="field of a task that holds the text (label-studio); found if absent",
     )
+    documents: Literal["marked", "file", "sentence"] | None = Field(
+        default=None,
+        description="what is a document (conll): as marked in the file, the whole file, or a "
+        "sentence; found if absent",
+    )
+    encoding: str = Field(default="utf-8", description="encoding of text files without a BOM")
+    ignore: tuple[str, ...] = Field(
+        default=(), description="files of a folder to leave out: names or patterns with '*'"
+    )
+    without_mentions: bool = Field(
+        default=False, description="a corpus in which no document has a mention is meant so"
+    )
 
 
 class CorpusConfig(ReadingConfig):

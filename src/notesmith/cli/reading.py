@@ -72,6 +72,20 @@ Tasks = Annotated[
 TextKey = Annotated[
     str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
 ]
+Documents = Annotated[
+    Literal["marked", "file", "sentence"] | None,
+    typer.Option(help="What is a document in CoNLL: as marked, each file, or each sentence."),
+]
+Encoding = Annotated[str, typer.Option(help="Encoding of text files, such as cp1252.")]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN", help="Files of a folder to leave out, such as '*.log'; repeatable."
+    ),
+]
+WithoutMentions = Annotated[
+    bool, typer.Option("--without-mentions", help="The corpus is meant to have no mention.")
+]
 
 READING: dict[str, Any] = {
     "format": Format,
@@ -86,6 +100,10 @@ READING: dict[str, Any] = {
     "predictions": Predictions,
     "tasks": Tasks,
     "text_key": TextKey,
+    "documents": Documents,
+    "encoding": Encoding,
+    "ignore": Ignore,
+    "without_mentions": WithoutMentions,
 }
 """The annotation of each option by the name of its parameter: a field of ``ReadingConfig``."""
 
@@ -100,7 +118,7 @@ def reads_documents(
     """
     fields = ReadingConfig.model_fields
     reading = {
-        name: (annotation, None if name == "label_map" else fields[name].default)
+        name: (annotation, None if name in ("label_map", "ignore") else fields[name].default)
         for name, annotation in READING.items()
         if name not in without
     }
@@ -120,6 +138,8 @@ def reads_documents(
             asked = {name: values.pop(name) for name in reading}
             if "label_map" in asked:
                 asked["label_map"] = parse_label_map(asked["label_map"])
+            if "ignore" in asked:
+                asked["ignore"] = tuple(asked["ignore"] or ())
             if asked["tasks"] is not None:
                 asked["tasks"] = str(asked["tasks"])
             command(**values, options=ReadingConfig(**asked))

@@ -20,10 +20,13 @@ class Tally:
     """Counts of what reading collapsed, folded or dropped.
 
     ``counts`` is part of the result. ``note`` is for what is harmless and worth knowing,
-    ``drop`` for what is wrong: it raises unless ``on_problem`` is ``count``.
+    ``drop`` for a record that is wrong: it raises unless ``on_problem`` is ``count``. ``mask`` does
+    the same for a mention that cannot be read in a document that can: the caller then masks its
+    stretch, for the mention is unknown, not absent. ``encoding`` is that of text files.
     """
 
     on_problem: OnProblem = "raise"
+    encoding: str = "utf-8"
     counts: Counter[str] = field(default_factory=Counter)
     raised: CorpusError | None = None
 
@@ -38,6 +41,13 @@ class Tally:
             self.raised = error
             raise error
         self.counts[f"dropped: {what}"] += 1
+
+    def mask(self, what: str, error: CorpusError) -> None:
+        """Raise ``error``, or count ``what`` as masked: the caller masks the stretch."""
+        if self.on_problem == "raise":
+            self.raised = error
+            raise error
+        self.counts[f"masked: {what}"] += 1
 
     @contextmanager
     def dropping(self, what: str, where: str) -> Iterator[None]:
