@@ -21,8 +21,20 @@ def export(
     """
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
+    from functools import partial
+
     from notesmith.ner.model import load_ner
     from notesmith.ner.onnx_export import export_onnx
+    from notesmith.ner.votes import members_of, write_votes
 
-    difference = export_onnx(load_ner(model), out)
-    say(f"{out}: ONNX, tag probabilities within {difference:.1g} of the model's own")
+    differences: list[float] = []
+
+    def write(member: Path, folder: Path) -> None:
+        differences.append(export_onnx(load_ner(member), folder))
+
+    if members := members_of(model):
+        write_votes(out, [partial(write, member) for member in members])
+    else:
+        write(model, out)
+    kind = f"ONNX, {len(members)} students that vote" if members else "ONNX"
+    say(f"{out}: {kind}, tag probabilities within {max(differences):.1g} of the model's own")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from notesmith.ner.onnx_export import export_onnx
     from notesmith.ner.student import Student, load_student
     from notesmith.ner.train import NerResult, train_ner
+    from notesmith.ner.votes import Votes, load_votes
 
 __all__ = [
     "Committee",
@@ -22,10 +23,12 @@ __all__ = [
     "NerModel",
     "NerResult",
     "Student",
+    "Votes",
     "WordScores",
     "export_onnx",
     "load_ner",
     "load_student",
+    "load_votes",
     "train_committee",
     "train_ner",
 ]
@@ -42,6 +45,8 @@ _HOME = {
     "load_student": "student",
     "NerResult": "train",
     "train_ner": "train",
+    "Votes": "votes",
+    "load_votes": "votes",
 }
 
 

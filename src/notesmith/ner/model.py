@@ -180,6 +180,11 @@ def load_ner(folder: Path | str) -> NerModel:
     """
     folder = Path(folder)
     settings = read_settings(folder)
+    if settings.votes:
+        raise ModelError(
+            f"{folder}: holds {settings.votes} students that vote; load it with load_student, or "
+            "name the folder of one of them"
+        )
     if settings.onnx is not None:
         raise ModelError(
             f"{folder}: exported to ONNX, to predict alone; load it with load_student, or name the "

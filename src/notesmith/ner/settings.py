@@ -31,13 +31,17 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a student's folder says of it; ``onnx`` where it is an export."""
+    """What a student's folder says of it; ``onnx`` where it is an export.
+
+    ``votes`` is the number of students that stand in folders of their own and vote; 0 for one.
+    """
 
     labels: tuple[str, ...]
     encoder: str
     config: NerConfig
     onnx: Export | None = None
     attributes: tuple[Attribute, ...] = ()
+    votes: int = 0
 
 
 def read_settings(folder: Path) -> Settings:
@@ -60,6 +64,7 @@ def read_settings(folder: Path) -> Settings:
             attributes=tuple(
                 Attribute(str(a["name"]), tuple(a["values"])) for a in values.get("attributes", ())
             ),
+            votes=int(values.get("votes", 0)),
         )
         schema = values["schema"]
     except FileNotFoundError as error:
@@ -91,6 +96,8 @@ def write_settings(settings: Settings, folder: Path) -> None:
     }
     if settings.attributes:
         values = {**values, "attributes": [asdict(a) for a in settings.attributes]}
+    if settings.votes:
+        values = {**values, "votes": settings.votes}
     if settings.onnx is not None:
         onnx = {"pad": settings.onnx.pad, "max_positions": settings.onnx.max_positions}
         values = {**values, "onnx": onnx}

@@ -1,4 +1,4 @@
-"""A trained student as those see it who only predict: from weights, or exported to ONNX."""
+"""A trained student as those see it who only predict: weights, an export to ONNX, or votes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Protocol
 from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.models.manifest import check_manifest, strangers
+from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import PLAIN, Decision, WordScores
 from notesmith.ner.settings import read_settings
 from notesmith.progress import OnProgress, silent
 
 
 class Student(Protocol):
-    """What labels documents: ``NerModel`` and ``OnnxModel``."""
+    """What labels documents: ``NerModel``, ``OnnxModel`` and ``Votes``."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -25,6 +26,10 @@ class Student(Protocol):
     @property
     def name(self) -> str:
         """The encoder that it was trained from."""
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The attributes of mentions that it has learnt."""
 
     def predict(
         self,
@@ -37,7 +42,11 @@ class Student(Protocol):
         """Label ``docs``: same ids and texts, flat entities with exact offsets."""
 
     def predict_scores(
-        self, docs: Sequence[Document], *, on_progress: OnProgress = silent
+        self,
+        docs: Sequence[Document],
+        *,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
     ) -> list[WordScores]:
         """Tag probabilities of every word."""
 
@@ -67,14 +76,19 @@ def copy_student(folder: Path, target: Path) -> None:
 
 
 def load_student(folder: Path | str) -> Student:
-    """Load a folder of ``NerModel.save`` or ``export_onnx``; the latter needs no torch.
+    """Load a folder of ``NerModel.save``, ``Votes.save`` or an export, which needs no torch.
 
     Raises:
         ModelError: the folder is not a student of this project or cannot be read.
         MissingExtraError: what runs it is not installed.
     """
     folder = Path(folder)
-    if read_settings(folder).onnx is not None:
+    settings = read_settings(folder)
+    if settings.votes:
+        from notesmith.ner.votes import load_votes
+
+        return load_votes(folder)
+    if settings.onnx is not None:
         from notesmith.ner.onnx_model import load_onnx
 
         return load_onnx(folder)
