@@ -252,9 +252,16 @@ class UnitConfig(Config):
 class SftConfig(UnitConfig):
     """Supervised fine-tuning on gold units."""
 
+    min_words: Count = Field(
+        default=4, description="shorter units, such as headings, are not learnt from"
+    )
     epochs: float = Field(default=2.0, gt=0, description="passes over the examples at most")
     batch_size: Positive = Field(default=16, description="examples a step")
-    learning_rate: float = Field(default=5e-5, gt=0, description="peak rate of AdamW")
+    learning_rate: float = Field(
+        default=5e-5,
+        gt=0,
+        description="peak rate of AdamW; if absent, that of the preset, where it has one",
+    )
     warmup_ratio: Ratio = Field(default=0.05, description="share of the steps that warm up")
     lora_rank: Count = Field(default=0, description="rank of LoRA; 0 trains all weights")
     dev_ratio: Ratio = Field(
