@@ -7,8 +7,9 @@ user does. No region is ever read on a text that may be another's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,16 @@ def find_texts(path: Path, tasks: Sequence[Task], text_key: str | None) -> Texts
     else:
         tags = {tag: frozenset({tag}) for tag in by_tag}
     if text_key is not None:
-        return _asked(path, tasks, by_tag, text_key)
+        asked, mine = _asked(path, tasks, by_tag, text_key)
+        read = frozenset[str]().union(*(tags[tag] for tag in mine))
+        unread = frozenset[str]().union(*(tags[tag] for tag in by_tag.keys() - mine))
+        return Texts({asked: read}, unread)
     if not by_tag:
         return Texts({_only_field(path, tasks): frozenset()})
     named = _names(tasks)
     found: dict[str, frozenset[str]] = {}
     for tag, regions in by_tag.items():
-        field = tag if tag in named else _field(regions, is_only=len(by_tag) == 1)
+        field = _field(tag, regions, named, is_only=len(by_tag) == 1)
         if field is None:
             raise _unknown(path, tag if len(by_tag) > 1 else None, _fields(regions))
         found[field] = found.get(field, frozenset()) | tags[tag]
@@ -84,31 +88,31 @@ def find_texts(path: Path, tasks: Sequence[Task], text_key: str | None) -> Texts
 
 def _asked(
     path: Path, tasks: Sequence[Task], by_tag: Mapping[str, Regions], text_key: str
-) -> Texts:
-    """The one text that the user named; regions on others are not read."""
+) -> tuple[str, set[str]]:
+    """The one field that the user named, and the tags that show it."""
     tag, is_pair, field = text_key.partition("=")
-    if not is_pair or any(text_key in task.data for task in tasks):
-        field, mine, named = text_key, set(by_tag), _names(tasks)
-        if len(by_tag) > 1:
-            mine = {
-                tag
-                for tag, regions in by_tag.items()
-                if (tag if tag in named else _field(regions, is_only=False)) == field
-            }
-    elif tag in by_tag:
-        mine = {tag}
-    else:
-        known = ", ".join(map(shown_name, sorted(by_tag))) or "none"
-        raise ConfigError(
-            f"{path}: --text-key: no region lies on {shown_name(tag)}, but on {known}"
-        )
-    if by_tag and not mine:
-        known = ", ".join(map(shown_name, sorted(by_tag)))
+    shown = ", ".join(map(shown_name, sorted(by_tag))) or "none"
+    if is_pair and not any(text_key in task.data for task in tasks):
+        if tag not in by_tag:
+            raise ConfigError(
+                f"{path}: --text-key: no region lies on {shown_name(tag)}; tags with regions: "
+                f"{shown}"
+            )
+        return field, {tag}
+    if len(by_tag) < 2:
+        return text_key, set(by_tag)
+    named = _names(tasks)
+    mine = {
+        tag
+        for tag, regions in by_tag.items()
+        if _field(tag, regions, named, is_only=False) == text_key
+    }
+    if not mine:
         raise CorpusError(
-            f"{path}: regions lie on several texts ({known}), and none is known to be that of "
-            f"field {shown_name(field)}; name both with --text-key TAG={shown_name(field)}"
+            f"{path}: regions lie on several texts ({shown}), and none is known to be that of "
+            f"field {shown_name(text_key)}; name both with --text-key TAG={shown_name(text_key)}"
         )
-    return Texts({field: frozenset(mine)}, frozenset(by_tag) - mine)
+    return text_key, mine
 
 
 def _only_field(path: Path, tasks: Sequence[Task]) -> str:
@@ -140,31 +144,39 @@ def _names(tasks: Sequence[Task]) -> set[str]:
     }
 
 
-def _field(regions: Regions, *, is_only: bool) -> str | None:
-    """The field that a tag of another name shows, None where that cannot be told.
+def _field(tag: str, regions: Regions, named: Set[str], *, is_only: bool) -> str | None:
+    """The field that ``tag`` shows, None where that cannot be told.
 
-    Of several tags, each needs regions with their texts.
+    That is the one of its name, unless the regions' texts stand in another only. Of several tags,
+    each of another name needs regions with their texts.
     """
+    told = [(task, x["value"]) for task, x in regions if written(x["value"]) is not None]
+    if tag in named and (not told or _n_fitting(tag, told, at_most=1)):
+        return tag
     fields = _fields(regions)
     if is_only and len(fields) == 1:
         return fields.pop()
-    told = [(task, x["value"]) for task, x in regions if written(x["value"]) is not None]
     asked = told or ([(task, x["value"]) for task, x in regions] if is_only else [])
-    fitting = {
-        field: sum(
-            bool(readings(task.data[field], value))
-            for task, value in asked
-            if isinstance(task.data.get(field), str)
-        )
-        for field in fields
-    }
+    fitting = {field: _n_fitting(field, asked) for field in fields}
     most = max(fitting.values(), default=0)
     best = [field for field in fitting if fitting[field] == most]
     if 2 * most <= len(asked):
-        return None
+        return tag if tag in named else None
     if told and TEXT in best:  # Another field may be a copy of the text.
         return TEXT
     return best[0] if len(best) == 1 else None
+
+
+def _n_fitting(
+    field: str, values: Iterable[tuple[Task, Mapping[str, Any]]], *, at_most: int | None = None
+) -> int:
+    """How many regions fit into a field, by their offsets and texts."""
+    fitting = (
+        1
+        for task, value in values
+        if isinstance(text := task.data.get(field), str) and readings(text, value)
+    )
+    return sum(islice(fitting, at_most))
 
 
 def _unknown(path: Path, tag: str | None, fields: set[str]) -> CorpusError:
