@@ -157,6 +157,16 @@ def test_a_document_with_regions_on_no_plain_text_is_refused(tmp_path, kind, pla
     assert tally.counts == {"dropped: document": 1}
 
 
+def test_a_region_that_names_no_type_is_told_by_its_labels(tmp_path):
+    bare = region(3, 13)
+    del bare["type"]
+    (doc,) = read(put(tmp_path, [task(annotation(bare))]))
+    assert doc.mentions() == ["chest pain"]
+    bare["value"]["paragraphlabels"] = bare["value"].pop("labels")
+    with pytest.raises(CorpusError, match="a region of type paragraphlabels lies on"):
+        read(put(tmp_path, [task(annotation(bare))]))
+
+
 def test_paragraphs_are_named_even_where_no_field_is_text(tmp_path):
     """Paragraphs: a region has the number of the turn and offsets in it."""
     turn = {"author": "Patient", "text": "I take aspirin."}

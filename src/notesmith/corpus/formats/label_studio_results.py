@@ -21,7 +21,7 @@ from notesmith.corpus.formats.label_studio_offsets import (
     readings,
     written,
 )
-from notesmith.corpus.formats.label_studio_tasks import LABELS
+from notesmith.corpus.formats.label_studio_tasks import LABELS, kind_of
 from notesmith.corpus.formats.label_studio_texts import tag_of
 from notesmith.corpus.formats.label_studio_write import CONCEPT, SCORE
 from notesmith.corpus.problems import Tally
@@ -47,8 +47,8 @@ def refuse_other_regions(results: Sequence[Any], plain: Set[str]) -> None:
         CorpusError: a region is on HTML, on paragraphs, or may stand for mentions otherwise.
     """
     for i, result in enumerate(results):
-        kind = result.get("type") if isinstance(result, dict) else None
-        if not isinstance(kind, str) or not kind.endswith(LABELS):
+        kind = kind_of(result)
+        if kind is None or not kind.endswith(LABELS):
             continue
         value = result.get("value")
         is_markup = kind in _MARKUP or (isinstance(value, dict) and "startOffset" in value)
@@ -298,7 +298,7 @@ def _rank(result: object) -> int:
     """Regions, and what may be one, before what is said of them; relations last."""
     if not isinstance(result, dict):
         return 0
-    return {LABELS: 0, "relation": 2}.get(str(result.get("type")), 1)
+    return {LABELS: 0, "relation": 2}.get(kind_of(result) or "", 1)
 
 
 def _id_of(result: Mapping[str, Any]) -> str | None:

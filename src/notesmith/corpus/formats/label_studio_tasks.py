@@ -85,10 +85,20 @@ class Task:
         for answer in self.answers:
             for result in answer.results:
                 value = result.get("value") if isinstance(result, dict) else None
-                if not isinstance(value, dict) or result.get("type") != LABELS:
+                if not isinstance(value, dict) or kind_of(result) != LABELS:
                     continue
                 if is_whole(value.get("start")) and is_whole(value.get("end")):
                     yield result
+
+
+def kind_of(result: object) -> str | None:
+    """The type of a result; of one that names none, the field that holds its labels."""
+    if not isinstance(result, dict):
+        return None
+    kind, value = result.get("type"), result.get("value")
+    if kind is None and isinstance(value, dict):
+        kind = next((key for key in value if key.endswith(LABELS)), None)
+    return kind if isinstance(kind, str) else None
 
 
 def read_tasks(path: Path, tally: Tally, *, of_models: bool) -> list[Task]:
