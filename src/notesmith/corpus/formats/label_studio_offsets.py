@@ -6,7 +6,7 @@ line ends, other programs that make annotations count it as one. A region with i
 only one way ends inside the text and outside of a surrogate pair. ``value.text`` is the text as
 displayed: a line end is a backslash and an ``n``, runs of spaces may be one.
 Sources: HumanSignal/label-studio, ``web/libs/editor/src/utils/selection-tools.js``
-(``charsToCodePoints``) and ``web/libs/editor/src/tags/object/RichText/model.jsx``.
+(``charsToCodePoints``) and ``web/libs/editor/src/tags/object/Text.js`` (``\r\n`` is two symbols).
 """
 
 from __future__ import annotations
