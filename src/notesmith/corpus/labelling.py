@@ -8,6 +8,7 @@ a value.
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import os
 import re
@@ -15,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -205,7 +205,8 @@ def _finish(output: Output) -> Counter[str]:
         output.part.unlink()
     elif output.is_note_nlp:
         system = f"notesmith {__version__}"
-        lost = note_nlp.write_stream(_read(output.part), output.path, system, datetime.now())
+        now = datetime.datetime.now()
+        lost = note_nlp.write_stream(_read(output.part), output.path, system, now)
         output.part.unlink()
     else:
         os.replace(output.part, output.path)
