@@ -354,6 +354,8 @@ def test_predictions_are_read_when_asked(tmp_path):
     path = put(tmp_path, [task(predictions=[made])])
     with pytest.raises(CorpusError, match=r"holds predictions only; read those \(--predictions\)"):
         read(path)
+    with pytest.raises(CorpusError, match="holds annotations only; leave out --predictions"):
+        read(put(tmp_path, [task(annotation())], "human.json"), predictions=True)
     (doc,) = read(path, predictions=True)
     assert doc.provenance == Provenance("silver", model="m1")
     assert doc.entities == (Entity("r1", "A", ((3, 13),), ("score=0.5",)),)

@@ -143,8 +143,9 @@ def _choose(export: _Export, annotator: str | None) -> _Chosen:
             # The order of the file decides between those changed at the same time.
             chosen.append((task, sorted(pool, key=lambda x: x.changed)))
     if not chosen and any(task.n_others for task in export.tasks):
-        held = "annotations" if export.of_models else "predictions"
-        raise CorpusError(f"{export.path}: holds {held} only; read those (--predictions)")
+        if export.of_models:
+            raise CorpusError(f"{export.path}: holds annotations only; leave out --predictions")
+        raise CorpusError(f"{export.path}: holds predictions only; read those (--predictions)")
     return chosen
 
 
