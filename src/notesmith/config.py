@@ -100,7 +100,8 @@ class ReadingConfig(Config):
     )
     text_key: str | None = Field(
         default=None,
-        description="field of a task that holds the text (label-studio); found if absent",
+        description="field of a task that holds the text, or TAG=FIELD to read one of several "
+        "(label-studio); found if absent",
     )
     documents: Literal["marked", "file", "sentence"] | None = Field(
         default=None,

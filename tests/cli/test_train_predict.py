@@ -12,7 +12,7 @@ from notesmith.cli.app import app
 from notesmith.cli.train import student_config
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity, Provenance
-from notesmith.errors import ConfigError, FileError, ModelError, StageError
+from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
 from notesmith.ner import load_ner
 from notesmith.ner.decode import score_of
 
@@ -50,6 +50,21 @@ def test_predicts_plain_texts(folder: Path) -> None:
     assert docs["n2"].text == "line one\r\nline two"
     assert [e.mention(TEXT) for e in docs["ward/n1"].entities] == ["fever"]
     assert docs["n2"].provenance.kind == "silver"
+
+
+def test_rows_of_note_nlp_need_integers_as_ids(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.note_nlp.csv"
+    done = run("predict", folder / "model", folder / "gold.jsonl", "--out", out)
+    assert isinstance(done.exception, CorpusError)
+    assert "doc 'a': NOTE_NLP needs an integer as note_id" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+    write_corpus([replace(DOC, id="471")], tmp_path / "n.jsonl")
+    done = run("predict", folder / "model", tmp_path / "n.jsonl", "--out", out)
+    assert done.exit_code == 0, done.output
+    [head, row] = out.read_text().splitlines()
+    assert head.startswith("note_nlp_id,note_id,section_concept_id,snippet,offset,lexical_variant")
+    assert row.startswith("1,471,0,Patient denies fever.,15,fever,0,0,notesmith ")
+    assert row.endswith(",Y,,label=Problem")
 
 
 def test_attributes_are_learnt_and_predicted(folder: Path, tmp_path: Path) -> None:

@@ -35,7 +35,12 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="File to write: .parquet, or any other for JSON lines.")
+        Path,
+        typer.Option(
+            "--out",
+            help="File to write: .parquet, .csv for rows of OMOP's table NOTE_NLP, any other for "
+            "JSON lines.",
+        ),
     ],
     options: ReadingConfig,
     text_field: Annotated[
@@ -66,6 +71,7 @@ def predict(
     from notesmith.cli.process import keep_few_kernels
 
     keep_few_kernels()
+    from notesmith.corpus.formats import note_nlp
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.corpus.labelling import Output, label_notes
     from notesmith.corpus.notes import find_notes, survey
@@ -75,7 +81,7 @@ def predict(
     from notesmith.ner.student import load_student
 
     decision = Decision(parse_thresholds(thresholds or ()), scores)
-    Output(out, "", ())
+    is_note_nlp = Output(out, "", ()).is_note_nlp
     if scores and out.suffix.lower() == ".parquet":
         raise ConfigError("--scores: Parquet has no place for them; end --out in .jsonl")
     if out.exists() and source.exists() and out.samefile(source):
@@ -83,6 +89,8 @@ def predict(
     must_be_new(out)
     fields = NoteFields(text_field, id_field)
     notes = find_notes(source, options, fields=fields)
+    if is_note_nlp:
+        notes = note_nlp.with_integer_ids(notes)
     student = load_student(model)
     decision.check(student.labels)
     with moving_line() as on_progress:

@@ -70,7 +70,12 @@ Tasks = Annotated[
     typer.Option(help="File with the texts, where labels come without them (Label Studio)."),
 ]
 TextKey = Annotated[
-    str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Field of a task that holds the text, or TAG=FIELD to read one of several "
+        "(Label Studio).",
+    ),
 ]
 Documents = Annotated[
     Literal["marked", "file", "sentence"] | None,

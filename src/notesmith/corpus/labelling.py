@@ -1,12 +1,14 @@
 """Label notes as a stream: a chunk at a time, written as it goes, resumed after a kill.
 
 What is done stands beside the output as a hidden file of JSON lines, ``.NAME.KEY.part``; at the end
-it takes the output's name (or is turned into Parquet). The key is that of the notes and of what
-labels them, so a part is continued only by the work that began it. Who labels is a value.
+it takes the output's name (or is turned into Parquet or rows of NOTE_NLP). The key is that of the
+notes and of what labels them, so a part is continued only by the work that began it. Who labels is
+a value.
 """
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import os
 import re
@@ -19,7 +21,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from notesmith.corpus.formats import jsonl, parquet
+from notesmith import __version__
+from notesmith.corpus.formats import jsonl, note_nlp, parquet
 from notesmith.corpus.notes import Digest, Notes, Survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
@@ -36,7 +39,7 @@ CHUNK_CHARS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where labelled notes go: Parquet if ``path`` ends so, else JSON lines.
+    """Where labelled notes go: Parquet or NOTE_NLP (``.csv``) if ``path`` ends so, else JSON lines.
 
     ``key`` names the work (it begins the part's name), ``labels`` are all that may be given.
     """
@@ -48,7 +51,7 @@ class Output:
     def __post_init__(self) -> None:
         if self.path.suffix.lower() in (".gz", ".xz"):
             raise ConfigError(
-                f"{self.path}: output is not compressed; end it in .jsonl or .parquet"
+                f"{self.path}: output is not compressed; end it in .jsonl, .parquet or .csv"
             )
         if self.path.is_dir():
             raise FileError(f"{self.path}: is a folder; name a file")
@@ -57,6 +60,11 @@ class Output:
     def is_parquet(self) -> bool:
         """Whether Parquet is asked for."""
         return self.path.suffix.lower() == parquet.SUFFIX
+
+    @property
+    def is_note_nlp(self) -> bool:
+        """Whether rows of NOTE_NLP are asked for."""
+        return self.path.suffix.lower() == note_nlp.SUFFIX
 
     @property
     def part(self) -> Path:
@@ -194,6 +202,11 @@ def _finish(output: Output) -> Counter[str]:
     lost: Counter[str] = Counter()
     if output.is_parquet:
         lost = parquet.write_stream(_read(output.part), output.path, output.labels)
+        output.part.unlink()
+    elif output.is_note_nlp:
+        system = f"notesmith {__version__}"
+        now = datetime.datetime.now()
+        lost = note_nlp.write_stream(_read(output.part), output.path, system, now)
         output.part.unlink()
     else:
         os.replace(output.part, output.path)
