@@ -370,7 +370,7 @@ INTERRUPTED = """
 import signal
 # A shell's background jobs ignore the interrupt, and so does what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import notesmith.corpus.formats.brat as brat
+import notesmith.corpus.formats.brat_write as brat
 write, written = brat.write_part, []
 def interrupted(path, text):
     write(path, text)

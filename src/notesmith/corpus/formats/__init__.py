@@ -10,6 +10,7 @@ from pathlib import Path
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
     brat,
+    brat_write,
     conll,
     docbin,
     gliner,
@@ -99,7 +100,7 @@ FORMATS: Mapping[str, Format] = {
             "brat",
             lambda source: brat.claims(source.path),
             lambda source, tally: brat.read(source.path, source.stem, tally, alone=source.alone),
-            brat.write,
+            brat_write.write,
             is_folder=True,
         ),
         Format(
