@@ -179,7 +179,7 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
         ({}, {"feature": {"dtype": "int64", "_type": "Value"}, "_type": "List"}, "cast it to a"),
         ({}, {"feature": {"names": [1], "_type": "ClassLabel"}}, "names of ner_tags are no list"),
         ({}, {"feature": {"names": ["O", "PER"]}}, "tag name PER is not O, B-LABEL, I-LABEL"),
-        ({}, {"feature": {"names": ["O", "B-two words"]}}, "rename the ClassLabel's names"),
+        ({}, {"feature": {"names": ["O", "B-two|words"]}}, "rename the ClassLabel's names"),
         (
             {},
             {"feature": {"names": ["O", "B-P"]}},

@@ -105,9 +105,14 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "conll",
-            lambda source: source.path.suffix.lower() in conll.SUFFIXES,
+            lambda source: conll.claims(source.path, source.head, conll.columns_of(source.options)),
             lambda source, tally: conll.read(
-                source.path, source.stem, tally, columns=conll.columns_of(source.options)
+                source.path,
+                source.stem,
+                tally,
+                columns=conll.columns_of(source.options),
+                documents=source.options.documents,
+                alone=source.alone,
             ),
             conll.write,
         ),

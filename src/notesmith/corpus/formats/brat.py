@@ -94,7 +94,7 @@ class _Reading:
     doc_id: str
     note: NoteText
     tally: Tally
-    counting: Counting = Counting()
+    counting: Counting = field(default_factory=Counting)
     unread: list[Unread] = field(default_factory=list)
     entities: dict[str, Entity] = field(default_factory=dict)
     triggers: dict[str, str] = field(default_factory=dict)

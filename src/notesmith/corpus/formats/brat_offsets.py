@@ -37,9 +37,9 @@ class Written:
     text: str
 
     def placed(self, text: str, spans: Sequence[Span]) -> tuple[Span, ...] | None:
-        """``spans`` as they stand, or sorted, whichever gives this mention's text; white space apart.
+        """``spans`` as they stand or sorted, where they give this mention's text; None if neither.
 
-        None if neither does.
+        White space may differ.
         """
         if any(not start <= end <= len(text) for start, end in spans):
             return None
