@@ -45,6 +45,10 @@ _PARTS = frozenset(
 )
 _MOST_PARTS = 8
 _COLUMNS = Columns()
+_SAID = {
+    "file": "files read as one document each (--documents)",
+    "sentence": "sentences read as documents (--documents)",
+}
 _NOTATIONS = {
     "underscore": "files with tags such as B_LABEL",
     "suffix": "files with tags such as LABEL-B",
@@ -124,7 +128,8 @@ def read(
             tally.note(f"files with {scheme.upper()} tags")
         if table.notation in _NOTATIONS:
             tally.note(_NOTATIONS[table.notation])
-        tally.note("files read as one document each (--documents)", unit == "file")
+        if unit in _SAID:
+            tally.note(_SAID[unit], len(drafts))
         for draft in drafts:
             where = f"{path}: {shown_doc(draft.id)}"
             with tally.dropping("document", where):
