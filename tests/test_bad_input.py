@@ -82,24 +82,24 @@ FILES = {
     "a cut-off PubTator line": (
         *("c.pubtator", PUBTATOR[:-12].encode()),
         "c.pubtator:8: doc '2': a mention line has 6 filled columns; is the file cut off?",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "an offset past the end": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t0\t600").encode()),
         "c.pubtator:8: doc '2': 'T1' [0, 600) is past end 36; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "offsets of another text": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t3\t9").encode()),
         "c.pubtator:8: doc '2': 'T1' [3, 9): the mention column differs from the text "
         "there; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "overlapping CoNLL tags": (
         *("c.conll", f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\n".encode()),
         "c.conll:3: doc 'c-2': the tag is not O, B-LABEL, I-LABEL …; this format holds one flat "
         "tag a token (overlapping mentions need brat or jsonl)",
-        "1 dropped: line",
+        "1 dropped: sentence with an unreadable line",
     ),
     "a tag that continues nothing": (
         *("c.conll", f"{NAME}\tO\nfever\tI-Sign\nand\tO\ncough\tB-Sign\n\n".encode()),
