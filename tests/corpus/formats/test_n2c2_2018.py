@@ -42,7 +42,7 @@ def test_reads_overlaps_split_mentions_and_relations_in_any_order(tmp_path):
     assert [(ent.id, ent.label, ent.mention(TEXT)) for ent in doc.entities] == [
         ("T1", "Drug", "vancomycin"),
         ("T2", "Strength", "1 g"),
-        ("T3", "Reason", "MRSA bacteremia"),
+        ("T3", "Reason", "MRSA\nbacteremia"),
         ("T4", "ADE", "rash"),
         ("T5", "Drug", "vancomycin"),
         ("T6", "Drug", "prednisone"),

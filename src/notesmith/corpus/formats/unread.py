@@ -18,12 +18,13 @@ class Unread:
 
 
 def masks(
-    text: str, unread: Iterable[Unread], entities: Sequence[Entity]
+    text: str, unread: Iterable[Unread], entities: Sequence[Entity], *, any_case: bool = False
 ) -> tuple[Span, ...] | None:
     """Ranges of ``text`` where the mentions ``unread`` may stand, sorted and disjoint.
 
     They are the offsets of each, and every place where its text stands and none of the
-    ``entities`` that could be read; white space may differ. None if one of them may stand anywhere.
+    ``entities`` that could be read; white space may differ, and ``any_case`` too. None if one of
+    them may stand anywhere.
     """
     known = [span for ent in entities for span in ent.spans]
     found: list[Span] = []
@@ -32,7 +33,7 @@ def masks(
         places = [(start, end) for start, end in spans if 0 <= start < end]
         places += [
             (start, end)
-            for start, end in _places(text, mention.written)
+            for start, end in _places(text, mention.written, re.IGNORECASE if any_case else 0)
             if not any(start < e and s < end for s, e in known)
         ]
         if not places:
@@ -41,7 +42,7 @@ def masks(
     return _union(found)
 
 
-def _places(text: str, written: str) -> list[Span]:
+def _places(text: str, written: str, flags: int) -> list[Span]:
     words = written.split()
     if not words:
         return []
@@ -49,7 +50,7 @@ def _places(text: str, written: str) -> list[Span]:
     # Latin words stand alone; scripts without spaces have no such borders.
     before = r"(?<![A-Za-z0-9])" if re.match(r"[A-Za-z0-9]", words[0]) else ""
     after = r"(?![A-Za-z0-9])" if re.search(r"[A-Za-z0-9]\Z", words[-1]) else ""
-    return [match.span() for match in re.finditer(before + pattern + after, text)]
+    return [match.span() for match in re.finditer(before + pattern + after, text, flags)]
 
 
 def _union(spans: Iterable[Span]) -> tuple[Span, ...]:
