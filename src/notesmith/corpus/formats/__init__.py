@@ -56,10 +56,11 @@ def _tasks(source: Source) -> Path | None:
 class Format:
     """How one format is recognised, read and written.
 
-    ``claims`` looks at name and beginning of a file. ``read`` gives its documents (None: the format
-    is written only). ``write`` puts
-    documents to a path (a file, or a folder where ``is_folder``) and returns counts of what the
-    format cannot hold. ``suffix`` is that of its files where it is not the name.
+    ``claims`` looks at name and beginning of a file: whether it holds what only this format has.
+    ``read`` gives its documents (None: the format is written only). ``write`` puts documents to a
+    path (a file, or a folder where ``is_folder``) and returns counts of what the format cannot
+    hold. ``suffix`` is that of its files where it is not the name. ``companions`` are names or
+    patterns of files that its tools keep beside the notes and that hold no labels.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Format:
     suffix: str = ""
     read_each: Callable[[Source, Tally], Mapping[str, list[Document]]] | None = None
     read_truth: Callable[[Source, Tally], Iterable[Document]] | None = None
+    companions: tuple[str, ...] = ()
 
     def path(self, folder: Path, name: str) -> Path:
         """Where a corpus of this ``name`` is written in ``folder``."""
@@ -101,6 +103,7 @@ FORMATS: Mapping[str, Format] = {
             lambda source, tally: brat.read(source.path, source.stem, tally, alone=source.alone),
             brat.write,
             is_folder=True,
+            companions=("*.conf",),
         ),
         Format(
             "conll",
@@ -109,6 +112,7 @@ FORMATS: Mapping[str, Format] = {
                 source.path, source.stem, tally, columns=conll.columns_of(source.options)
             ),
             conll.write,
+            companions=("labels.txt",),
         ),
         Format(
             "pubtator",
@@ -135,6 +139,7 @@ FORMATS: Mapping[str, Format] = {
             read_truth=lambda source, tally: label_studio.read_truth(
                 source.path, tally, tasks=_tasks(source), text_key=source.options.text_key
             ),
+            companions=("*labeling-config.xml",),
         ),
         Format(
             "prodigy",
@@ -174,6 +179,11 @@ FORMATS: Mapping[str, Format] = {
             ),
             uima_write.write,
             is_folder=True,
+            # Those of an export of INCEpTION, which holds every document once more as imported.
+            companions=(
+                *("TypeSystem.xml", "INITIAL_CAS.*", "exportedproject*.json", "event.log", "*.ser"),
+                "source/*",
+            ),
         ),
         Format(
             "docbin",
@@ -187,6 +197,7 @@ FORMATS: Mapping[str, Format] = {
             lambda source: parquet.claims(source.path),
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
+            companions=("_SUCCESS", "_metadata", "_common_metadata", "dataset_info*.json"),
         ),
         Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )
