@@ -35,11 +35,12 @@ class Tally:
     ``drop`` for a record that is wrong: it raises unless ``on_problem`` is ``count``. ``mask`` does
     the same for a mention that cannot be read in a document that can: the caller then masks its
     stretch, for the mention is unknown, not absent. ``encoding`` is that of text files without a
-    byte order mark.
+    byte order mark; ``has_option`` says that the user can name another.
     """
 
     on_problem: OnProblem = "raise"
     encoding: str = "utf-8"
+    has_option: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     raised: CorpusError | None = None
 
@@ -56,7 +57,7 @@ class Tally:
             raise ConfigError(
                 f"encoding {options.encoding!r} is not known; name one such as cp1252 or utf-16-le"
             ) from error
-        return cls(options.on_problem, options.encoding)
+        return cls(options.on_problem, options.encoding, has_option=True)
 
     def note(self, what: str, n: int = 1) -> None:
         """Count something that needs no decision."""
@@ -117,7 +118,7 @@ def read_text(path: Path, tally: Tally) -> str | None:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        tally.drop(f"file that is not {_name(encoding)}", _undecodable(path, line, error, encoding))
+        tally.drop(f"file that is not {_name(encoding)}", _undecodable(path, line, error, tally))
         return None
     if _name(encoding) != "UTF-8" and encoding == tally.encoding and not data.isascii():
         tally.note(f"files read as {encoding} that could also be UTF-8", _is_utf8(data))
@@ -155,7 +156,7 @@ def iter_lines(path: Path, tally: Tally, *, whole: bool = True) -> Iterator[Line
             text: str | None = data.decode(encoding)
         except UnicodeDecodeError as error:
             what = f"line that is not {_name(encoding)}"
-            tally.drop(what, _undecodable(path, number, error, encoding))
+            tally.drop(what, _undecodable(path, number, error, tally))
             text = None
         yield Line(number, text, ended)
     if is_wide:
@@ -167,7 +168,7 @@ def _wide_lines(path: Path, data: bytes, encoding: str, tally: Tally) -> Iterato
     try:
         lines = data.decode(encoding).removeprefix(_BOM).split("\n")
     except UnicodeDecodeError as error:
-        tally.drop(f"file that is not {_name(encoding)}", _undecodable(path, 1, error, encoding))
+        tally.drop(f"file that is not {_name(encoding)}", _undecodable(path, 1, error, tally))
         return
     last = lines.pop()
     for number, text in enumerate(lines, 1):
@@ -189,12 +190,10 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _undecodable(path: Path, line: int, error: UnicodeDecodeError, encoding: str) -> CorpusError:
-    name = _name(encoding)
-    remedy = (
-        "name the encoding of the files, such as --encoding cp1252 (corpus.encoding in a recipe), "
-        "or convert them to UTF-8"
-        if name == "UTF-8"
-        else "name another with --encoding (corpus.encoding in a recipe)"
+def _undecodable(path: Path, line: int, error: UnicodeDecodeError, tally: Tally) -> CorpusError:
+    remedy = "convert the file to UTF-8 first"
+    if tally.has_option:
+        remedy = "name its encoding, such as --encoding cp1252 (corpus.encoding in a recipe)"
+    return CorpusError(
+        f"{path}:{line}: byte {error.start} is not {_name(error.encoding)}; {remedy}"
     )
-    return CorpusError(f"{path}:{line}: byte {error.start} is not {name}; {remedy}")
