@@ -34,7 +34,9 @@ def test_every_format_reads_what_it_writes(tmp_path, name):
 def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
     write_corpus([DOC], tmp_path / "a.jsonl")
     write_corpus([DOC], tmp_path / "b", format="brat")
-    with pytest.raises(CorpusError, match=r"several formats: jsonl \(1 files\), brat \(2 files\)"):
+    with pytest.raises(
+        CorpusError, match=r"several formats: jsonl \(1 file\), brat \(2 files in b\)"
+    ):
         read_corpus(tmp_path)
     with pytest.raises(CorpusError, match=r"--format jsonl"):
         read_corpus(tmp_path)

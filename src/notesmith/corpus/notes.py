@@ -42,7 +42,9 @@ _READERS = {"jsonl": jsonl.read_notes, "parquet": parquet_notes.read_notes}
 _REPORT_EVERY = 1000
 # Formats that keep their labels in a file beside the text, and what such files are called.
 _BESIDE = frozenset({"brat", "i2b2-2010"})
-_LABEL_FILES = ("*.ann", "*.con", "*.ast", "*.rel", "*.conf")
+_LABEL_FILES = ("*.ann", "*.con", "*.ast", "*.rel")
+_CLOSE_MARK = "</>"
+_TABLES = "; a table of notes is read as Parquet or JSON lines (--text-field)"
 # A title and an abstract of one id.
 _PUBTATOR = re.compile(r"\s*([^|\s]+)\|t\|[^\n]*\n\1\|a\|")
 _HEADER_ID = re.compile(r"^id:[ \t]*(\S[^\r\n]*?)[ \t]*\r?$", re.MULTILINE)
@@ -77,7 +79,7 @@ def find_notes(
         sources = find_sources(path, options, counts)
         if sources and all(_may_be_lines(source) for source in sources):
             return _stream(sources, "jsonl", NoteFields(), counts)
-    found = recognise(path, options, names=(_TEXT, *READABLE))
+    found = recognise(path, options, names=(_TEXT, *READABLE), hint=_TABLES)
     name = found.format.name
     if name in _READERS:
         return _stream(found.sources, name, NoteFields(), found.counts)
@@ -143,17 +145,21 @@ def _holds_texts(path: Path, options: ReadingConfig) -> bool:
     """
     fit: set[str] | None = None
     sure: set[str] = set()
+    any_mark = False
     for file in _text_files(path, options):
         source = source_of(file, path, options)
         found = set(fitting(source))
         certain = {name for name in found if _is_certain(name, source)}
         sure = certain if fit is None else sure & certain
         fit = found if fit is None else fit & found
+        any_mark |= _CLOSE_MARK in source.head
         if not fit:
             return True
     if fit is None or sure:
         return False
-    if other := sorted(fit - _BESIDE):
+    # A header and a line of dashes, and no mark behind them, are a note as a hospital writes it.
+    unlike = _BESIDE if any_mark else _BESIDE | {"inline"}
+    if other := sorted(fit - unlike):
         raise CorpusError(
             f"{path}: could be plain text or {other[0]}; name one with --format text or --format "
             f"{other[0]}"
@@ -226,7 +232,7 @@ def _check_texts(folder: Path, options: ReadingConfig, counts: Counter[str]) -> 
         if file.suffix.lower() not in _TEXT_SUFFIXES:
             if any(fnmatchcase(file.name, pattern) for pattern in _LABEL_FILES):
                 counts["files of labels beside the texts, not read"] += 1
-            else:
+            elif not fnmatchcase(file.name, "*.conf"):
                 others.append(file)
             continue
         if file.parent != home:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,6 +47,7 @@ def recognise(
     *,
     beside: Sequence[Path] = (),
     names: Sequence[str] = READABLE,
+    hint: str = "",
 ) -> Recognised:
     """The files below ``path`` to read, in the format that is named or the one that they fit.
 
@@ -54,7 +55,8 @@ def recognise(
         path: a file, or a folder that is searched with its subfolders.
         options: how files become documents.
         beside: files that the caller reads in another way, such as a table of metadata.
-        names: the formats that a message lists.
+        names: the formats that a message lists where none is recognised.
+        hint: what follows them.
 
     Raises:
         CorpusError: nothing is there, no format or several fit, or a file would not be read.
@@ -70,7 +72,8 @@ def recognise(
     if options.format is not None:
         fmt = format_named(options.format)
         return _of_format(path, fmt, sources, counts)
-    return _by_content(path, sources, counts, names)
+    ways = f"formats are {', '.join(names)} (--format){hint}"
+    return _by_content(path, sources, counts, ways)
 
 
 def format_named(name: str) -> Format:
@@ -98,16 +101,18 @@ def find_sources(path: Path, options: ReadingConfig, counts: Counter[str]) -> li
         return [source_of(path, path, options)]
     found: list[Source] = []
     for file in walk(path, options, counts):
-        if file.suffix.lower() in _NOT_NOTES or _is_about(file):
+        if _holds_no_notes(file):
             counts["files passed over that hold no notes, such as README.md"] += 1
         else:
             found.append(source_of(file, path, options))
     return found
 
 
-def _is_about(file: Path) -> bool:
+def _holds_no_notes(file: Path) -> bool:
     """Whether the name says that the file is about the corpus, such as ``LICENSE``."""
-    return file.stem.lower() in _NOT_NOTE_STEMS and file.suffix.lower() in ("", ".txt", ".text")
+    suffix = file.suffix.lower()
+    is_about = file.stem.lower() in _NOT_NOTE_STEMS and suffix in ("", ".txt", ".text")
+    return is_about or suffix in _NOT_NOTES
 
 
 def walk(folder: Path, options: ReadingConfig, counts: Counter[str]) -> Iterator[Path]:
@@ -194,23 +199,15 @@ def _of_format(path: Path, fmt: Format, sources: list[Source], counts: Counter[s
     return Recognised(fmt, chosen, counts)
 
 
-def _by_content(
-    path: Path, sources: list[Source], counts: Counter[str], names: Sequence[str]
-) -> Recognised:
+def _by_content(path: Path, sources: list[Source], counts: Counter[str], ways: str) -> Recognised:
     """The one format that every file fits which fits any."""
     fits = [(source, fitting(source)) for source in sources]
     known = [(source, found) for source, found in fits if found]
     if not known:
-        raise _not_recognised(path, sources, names)
+        raise _not_recognised(path, sources, ways)
     common = [name for name in FORMATS if all(name in found for _, found in known)]
     if not common:
-        n_files = Counter(name for _, found in known for name in found)
-        listed = ", ".join(f"{name} ({n_files[name]} files)" for name in FORMATS if n_files[name])
-        first = next(name for name in FORMATS if n_files[name])
-        raise CorpusError(
-            f"{path}: several formats: {listed}; name one with --format {first}, leave others out "
-            "with --ignore, or give a subfolder"
-        )
+        raise _several(path, known)
     if len(common) > 1:
         raise CorpusError(
             f"{known[0][0].path}: fits {' and '.join(common)}; name one with --format {common[0]} "
@@ -219,6 +216,39 @@ def _by_content(
     fmt = FORMATS[common[0]]
     refuse_unread(path, [source.path for source, found in fits if not found], fmt)
     return Recognised(fmt, [source for source, _ in known], counts)
+
+
+def _several(path: Path, known: list[tuple[Source, list[str]]]) -> CorpusError:
+    listed: list[str] = []
+    for name in FORMATS:
+        files = [source.path.relative_to(path) for source, found in known if name in found]
+        if files:
+            places = {file.parts[0] if len(file.parts) > 1 else "" for file in files}
+            folder = places.pop() if len(places) == 1 else ""
+            n = f"{len(files)} files" if len(files) > 1 else "1 file"
+            listed.append(f"{name} ({n}{f' in {folder}' if folder else ''})")
+    return CorpusError(
+        f"{path}: several formats: {', '.join(listed)}; give the path of one, name one with "
+        f"--format {listed[0].split()[0]}, or leave files out with --ignore"
+    )
+
+
+def refuse_beside(path: Path, parts: Iterable[Path], options: ReadingConfig) -> None:
+    """Refuse files of the folder ``path`` that stand beside ``parts``, which alone are read.
+
+    Raises:
+        CorpusError: there is one that could hold notes.
+    """
+    parts = tuple(parts)
+    allowed = [pattern for fmt in FORMATS.values() for pattern in fmt.companions]
+    others = [
+        file
+        for file in walk(path, options, Counter())
+        if not {file, *file.parents}.intersection(parts)
+        and not _holds_no_notes(file)
+        and not _matches(file.relative_to(path), allowed)
+    ]
+    refuse_unread(path, others, hint=f"its parts are {', '.join(p.name for p in parts)}; ")
 
 
 def refuse_unread(
@@ -257,8 +287,7 @@ def _quoted(pattern: str) -> str:
     return "'" + pattern.replace("'", r"'\''") + "'"
 
 
-def _not_recognised(path: Path, sources: list[Source], names: Sequence[str]) -> CorpusError:
-    ways = f"formats are {', '.join(names)} (--format)"
+def _not_recognised(path: Path, sources: list[Source], ways: str) -> CorpusError:
     if not sources:
         return CorpusError(f"{path}: empty; {ways}")
     first = sources[0]
