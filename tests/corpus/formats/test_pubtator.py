@@ -72,7 +72,7 @@ def docs(draw):
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.pubtator"
     lost = write_corpus(documents, path, format="pubtator")
-    found = read_corpus(path, ReadingConfig(format="pubtator")).docs
+    found = read_corpus(path, ReadingConfig(format="pubtator"), expect_mentions=False).docs
     # Where the title ends is found again only if it was known.
     assert [(d.id, d.text, d.entities, d.concept_relations) for d in found] == [
         (d.id, d.text, d.entities, d.concept_relations) for d in documents
@@ -219,7 +219,8 @@ def test_pipes_spaces_and_empty_parts_of_the_text(tmp_path, title, abstract, men
 
 @pytest.mark.parametrize("line", ["11\t7\tCID\n", "a second line of the abstract\n"])
 def test_a_line_that_may_be_anything_leaves_its_document_out(tmp_path, line):
-    path = put(tmp_path, f"{ONE}{line}\n{TWO}")
+    two = f"{TWO}12\t0\t7\tNothing\tX\tD1\n"
+    path = put(tmp_path, f"{ONE}{line}\n{two}")
     with pytest.raises(CorpusError, match=r"c\.txt:8: doc '11': neither text, mention nor rel"):
         read_corpus(path)
     read = read_corpus(path, ReadingConfig(on_problem="count"))
@@ -246,7 +247,10 @@ def test_not_utf8_drops_the_document_only(tmp_path):
     path.write_bytes(ONE.replace("A man", "A m\xe9n").encode("latin-1") + b"\n" + TWO.encode())
     with pytest.raises(CorpusError, match=r"c\.txt:2: byte \d+ is not UTF-8"):
         read_corpus(path)
-    assert [d.id for d in read_corpus(path, ReadingConfig(on_problem="count")).docs] == ["12"]
+    assert [
+        d.id
+        for d in read_corpus(path, ReadingConfig(on_problem="count"), expect_mentions=False).docs
+    ] == ["12"]
 
 
 def test_ids_and_labels_that_break_the_columns_are_refused(tmp_path):

@@ -76,13 +76,18 @@ def claims(path: Path, head: str, *, unlabelled: bool = False) -> bool:
         return not head.strip() or head.lstrip("\ufeff\r\n ").startswith('c="')
     return path.suffix == ".txt" and (
         unlabelled
-        or _other(path, ".con") is not None
+        or has_concepts(path)
         or _holds_concepts(path.parent, path.parent.stat().st_mtime_ns)
         or (
             path.parent.name == _FOLDERS[".txt"][0]
             and any((path.parent.parent / name).is_dir() for name in _FOLDERS[".con"])
         )
     )
+
+
+def has_concepts(path: Path) -> bool:
+    """Whether the concept file of the text ``path`` is there."""
+    return _other(path, ".con") is not None
 
 
 @lru_cache(maxsize=16)
