@@ -82,24 +82,27 @@ FILES = {
     "a cut-off PubTator line": (
         *("c.pubtator", PUBTATOR[:-12].encode()),
         "c.pubtator:8: doc '2': a mention line has 6 filled columns; is the file cut off?",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "an offset past the end": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t0\t600").encode()),
         "c.pubtator:8: doc '2': 'T1' [0, 600) is past end 36; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "offsets of another text": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t3\t9").encode()),
         "c.pubtator:8: doc '2': 'T1' [3, 9): the mention column differs from the text "
         "there; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "overlapping CoNLL tags": (
-        *("c.conll", f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\n".encode()),
+        *(
+            "c.conll",
+            f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\ncough\tB-Sign\n".encode(),
+        ),
         "c.conll:3: doc 'c-2': the tag is not O, B-LABEL, I-LABEL …; this format holds one flat "
         "tag a token (overlapping mentions need brat or jsonl)",
-        "1 dropped: line",
+        "1 dropped: sentence with an unreadable line",
     ),
     "a tag that continues nothing": (
         *("c.conll", f"{NAME}\tO\nfever\tI-Sign\nand\tO\ncough\tB-Sign\n\n".encode()),
@@ -108,22 +111,23 @@ FILES = {
         "1 ill-formed tags read as the nearest legal ones",
     ),
     "invalid UTF-8": (
-        *("c.jsonl", line(id="b") + line().replace(b"fever", b"f\xe9ver")),
-        "c.jsonl:2: byte 52 is not UTF-8; convert the file to UTF-8 first",
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line().replace(b"fever", b"f\xe9ver")),
+        "c.jsonl:2: byte 52 is not UTF-8; name its encoding, such as --encoding cp1252 "
+        "(corpus.encoding in a recipe)",
         "1 dropped: line that is not UTF-8",
     ),
     "a cut-off JSON line": (
-        *("c.jsonl", line(id="b") + line()[:-9]),
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line()[:-9]),
         "c.jsonl:2: not JSON (Unterminated string starting at, column 34); is it cut off?",
         "1 dropped: record",
     ),
     "a JSON record of another shape": (
-        *("c.jsonl", line(id="b") + line(entities=NAME)),
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line(entities=NAME)),
         "c.jsonl:2: doc 'a': 'entities' must be a list",
         "1 dropped: record",
     ),
     "one id twice": (
-        *("c.jsonl", line() + line(entities=[ENTITY])),
+        *("c.jsonl", line(entities=[ENTITY]) + line()),
         "c.jsonl: doc 'a' stands twice with different content; rename or remove one",
         "1 dropped: second record of an id",
     ),
@@ -251,7 +255,9 @@ def test_cards_of_a_damaged_run(place, one_line, content, message):
     ],
 )
 def test_a_full_disk_leaves_what_was_there(place, monkeypatch, one_line, command):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     (place / "out.jsonl").write_text("old")
 
     def full(descriptor):
@@ -282,7 +288,9 @@ def test_a_full_disk_leaves_what_was_there(place, monkeypatch, one_line, command
     ],
 )
 def test_what_is_there_is_never_written_over(place, one_line, command):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     (place / "mine.jsonl").write_text("mine")
     (place / "mine").mkdir()
     (place / "mine" / "notes.txt").write_text("mine")
@@ -293,7 +301,7 @@ def test_what_is_there_is_never_written_over(place, one_line, command):
 
 
 def test_a_path_that_cannot_be(place, one_line, notesmith):
-    (place / "gold.jsonl").write_bytes(line())
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     long = "x" * 300
     assert one_line("corpus", "stats", long) == f"{long}: File name too long; name another path"
     said = one_line("show", "gold.jsonl", "--html", "gold.jsonl/page.html")
@@ -370,7 +378,7 @@ INTERRUPTED = """
 import signal
 # A shell's background jobs ignore the interrupt, and so does what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import notesmith.corpus.formats.brat as brat
+import notesmith.corpus.formats.brat_write as brat
 write, written = brat.write_part, []
 def interrupted(path, text):
     write(path, text)
@@ -390,7 +398,9 @@ brat.write_part = interrupted
     ],
 )
 def test_an_interrupted_command_leaves_nothing_under_the_name(place, name, code, said):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     convert = ("corpus", "convert", "gold.jsonl", "out", "--to", "brat")
     done = script(INTERRUPTED.format(signal=int(signal.Signals[name])), *convert)
     assert (done.returncode, done.stderr) == (code, said)

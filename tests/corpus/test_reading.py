@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -35,12 +34,17 @@ def test_every_format_reads_what_it_writes(tmp_path, name):
 def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
     write_corpus([DOC], tmp_path / "a.jsonl")
     write_corpus([DOC], tmp_path / "b", format="brat")
-    with pytest.raises(CorpusError, match=r"several formats: jsonl \(1 files\), brat \(2 files\)"):
+    with pytest.raises(
+        CorpusError, match=r"several formats: jsonl \(1 file\), brat \(2 files in b\)"
+    ):
         read_corpus(tmp_path)
     with pytest.raises(CorpusError, match=r"--format jsonl"):
         read_corpus(tmp_path)
     read = read_corpus(tmp_path, ReadingConfig(format="jsonl"))
-    assert ([d.id for d in read.docs], read.counts) == (["n1"], {"files passed over": 2})
+    assert ([d.id for d in read.docs], read.counts) == (
+        ["n1"],
+        {"files of other formats passed over": 2},
+    )
     with pytest.raises(CorpusError, match="holds no conll files"):
         read_corpus(tmp_path, ReadingConfig(format="conll"))
 
@@ -68,16 +72,6 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
         read_corpus(path)
     with pytest.raises(CorpusError, match="cannot be read"):
         read_corpus(tmp_path)
-
-
-def test_hidden_and_side_files_are_passed_over(tmp_path):
-    write_corpus([DOC], tmp_path / "a.jsonl")
-    for name in ("README.md", "LICENSE", "SOURCE.txt", ".notes.jsonl", "stats.json"):
-        (tmp_path / name).write_text("{")
-    os.mkdir(tmp_path / ".cache")
-    (tmp_path / ".cache" / "b.jsonl").write_text("{")
-    # JSON may be a corpus: what is none is counted.
-    assert read_corpus(tmp_path).counts == {"files passed over": 1}
 
 
 def test_one_id_in_two_files(tmp_path):
@@ -108,6 +102,29 @@ def test_label_map_keeps_labels_it_does_not_name():
     tally = Tally()
     assert relabel(DOC, {"Sign": "Problem"}, tally).labels == {"Problem", "Disease", "Body"}
     assert tally.counts == {}
+
+
+def test_a_corpus_without_any_mention_is_an_error_unless_it_is_meant_so(tmp_path):
+    write_corpus([Document("a", "No fever."), Document("b", "x")], tmp_path / "a.jsonl")
+    with pytest.raises(CorpusError) as raised:
+        read_corpus(tmp_path / "a.jsonl")
+    assert str(raised.value) == (
+        f"{tmp_path / 'a.jsonl'}: none of 2 documents has a mention (read as jsonl); name the "
+        "labelled files, or give --without-mentions if they are meant so "
+        "(corpus.without_mentions in a recipe)"
+    )
+    for options, expected in (
+        (ReadingConfig(without_mentions=True), True),
+        (ReadingConfig(), False),
+    ):
+        read = read_corpus(tmp_path / "a.jsonl", options, expect_mentions=expected)
+        assert len(read.docs) == 2
+
+
+def test_a_label_map_that_leaves_no_mention(tmp_path):
+    write_corpus([DOC], tmp_path / "a.jsonl")
+    with pytest.raises(CorpusError, match="the label map leaves none of 3 mentions; correct"):
+        read_corpus(tmp_path, ReadingConfig(label_map={"*": ""}))
 
 
 def test_label_map_through_read_corpus(tmp_path):
@@ -174,7 +191,7 @@ def test_a_format_that_is_written_only_says_so(tmp_path):
 
 def test_the_patient_is_told_by_the_id_unless_it_is_known(tmp_path):
     docs = [
-        Document("P01-clinic-3", "a"),
+        Document("P01-clinic-3", "a", (Entity("T1", "Sign", ((0, 1),)),)),
         Document("P02-ward", "b", metadata={"patient": "known"}),
         Document("loose", "c"),
     ]

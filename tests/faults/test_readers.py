@@ -190,7 +190,7 @@ def make_zip(folder):
 def streamed(**fields):
     def read(path, on_problem):
         notes = find_notes(path, fields=NoteFields(**fields) if fields else None)
-        survey(notes, on_problem=on_problem)
+        survey(notes, ReadingConfig(on_problem=on_problem))
         return list(notes(Tally(on_problem)))
 
     return read

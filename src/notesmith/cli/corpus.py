@@ -16,6 +16,7 @@ from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import FORMATS
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
+from notesmith.corpus.recognition import refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError, FileError
@@ -162,6 +163,8 @@ def read_splits(
         for path in paths:
             name = path.stem if path.is_file() else path.resolve().name
             places[name if name not in places else str(path)] = path
+    else:
+        refuse_beside(paths[0], places.values(), options)
     return {
         name: read_corpus(path, options, metadata=metadata, patient_from=patient_from)
         for name, path in places.items()

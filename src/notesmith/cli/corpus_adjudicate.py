@@ -66,7 +66,7 @@ def adjudicate(
         prefer=prefer,
         truth=read.truth,
         mask=undecided == "mask",
-        tally=Tally(options.on_problem),
+        tally=Tally.of(options),
     )
     write_corpus(made.docs, out)
     if as_json:

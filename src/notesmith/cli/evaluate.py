@@ -54,8 +54,9 @@ def evaluate(
     """
     from notesmith.evaluate.predictions import compare, rate
 
-    docs, ours = read_saying(gold, options), read_saying(predicted, options)
-    theirs = None if second is None else read_saying(second, options)
+    docs = read_saying(gold, options)
+    ours = read_saying(predicted, options, expect_mentions=False)
+    theirs = None if second is None else read_saying(second, options, expect_mentions=False)
     train = None if seen is None else read_saying(seen, options)
     if second is None or theirs is None:
         rated = rate(docs, ours, train=train, resamples=resamples, confidence=confidence, seed=seed)

@@ -30,8 +30,8 @@ def predict(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Corpus of any format, .txt file(s) (--format text), JSON lines or "
-            "Parquet of plain notes.",
+            help="Plain texts (.txt, .text; --format text), JSON lines or Parquet of plain notes, "
+            "or a corpus of any format.",
         ),
     ],
     out: Annotated[
@@ -64,9 +64,10 @@ def predict(
 ) -> None:
     """Find entities in documents or plain texts.
 
-    The texts stay as they are, and labels of the input are ignored. Texts, JSON lines (.gz and .xz
-    too) and Parquet are read and written as a stream. After a kill the same command goes on where
-    it stopped.
+    Every note of a folder is labelled, or the command fails and names the files that it would not
+    read. The texts stay as they are, and labels of the input are ignored. Texts, JSON lines (.gz
+    and .xz too) and Parquet are read and written as a stream. After a kill the same command goes on
+    where it stopped.
     """
     from notesmith.cli.process import keep_few_kernels
 
@@ -94,7 +95,7 @@ def predict(
     student = load_student(model)
     decision.check(student.labels)
     with moving_line() as on_progress:
-        found = survey(notes, on_problem=options.on_problem, on_progress=on_progress)
+        found = survey(notes, options, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):
             if label not in student.labels:
                 known = f"{n} of label {shown_name(label)}, which the model does not know"

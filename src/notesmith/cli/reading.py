@@ -157,9 +157,14 @@ def reads_documents(
     return decorate
 
 
-def read_saying(path: Path, options: ReadingConfig) -> list[Document]:
-    """The documents of ``path``; what reading dropped or noticed is printed to stderr."""
-    found = read_corpus(path, options)
+def read_saying(
+    path: Path, options: ReadingConfig, *, expect_mentions: bool = True
+) -> list[Document]:
+    """The documents of ``path``; what reading dropped or noticed is printed to stderr.
+
+    ``expect_mentions`` is as in ``read_corpus``.
+    """
+    found = read_corpus(path, options, expect_mentions=expect_mentions)
     for what, n in found.counts.items():
         say(f"{path.name}: {n} {what}", err=True)
     return found.docs

@@ -103,7 +103,7 @@ def label_notes(
     n_docs = n_entities = n_resumed = n_chars = chars_before = 0
     with explained(output.path), _part(output) as part:
         resuming = True
-        for chunk in chunks(notes(Tally(found.on_problem))):
+        for chunk in chunks(notes(Tally.of(found.options))):
             for doc in chunk:
                 digest.add(doc)
             labelled = _done(part, chunk) if resuming else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus.reading import read_corpus, write_corpus
+from notesmith.corpus.recognition import refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
@@ -84,6 +85,8 @@ def init_recipe(
     """
     notes = out.parent / f"{out.stem}-notes"
     given = _given(corpus, dev, test)
+    if given["train"] != corpus:
+        refuse_beside(corpus, given.values(), reading)
     if cross_fit and set(given) != {"train"}:
         raise ConfigError("cross-fit scores the corpus itself: leave out --dev and --test")
     divide = "test" not in given

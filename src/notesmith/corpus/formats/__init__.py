@@ -10,6 +10,7 @@ from pathlib import Path
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
     brat,
+    brat_write,
     conll,
     docbin,
     gliner,
@@ -56,10 +57,11 @@ def _tasks(source: Source) -> Path | None:
 class Format:
     """How one format is recognised, read and written.
 
-    ``claims`` looks at name and beginning of a file. ``read`` gives its documents (None: the format
-    is written only). ``write`` puts
-    documents to a path (a file, or a folder where ``is_folder``) and returns counts of what the
-    format cannot hold. ``suffix`` is that of its files where it is not the name.
+    ``claims`` looks at name and beginning of a file: whether it holds what only this format has.
+    ``read`` gives its documents (None: the format is written only). ``write`` puts documents to a
+    path (a file, or a folder where ``is_folder``) and returns counts of what the format cannot
+    hold. ``suffix`` is that of its files where it is not the name. ``companions`` are names or
+    patterns of files that its tools keep beside the notes and that hold no labels.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Format:
     suffix: str = ""
     read_each: Callable[[Source, Tally], Mapping[str, list[Document]]] | None = None
     read_truth: Callable[[Source, Tally], Iterable[Document]] | None = None
+    companions: tuple[str, ...] = ()
 
     def path(self, folder: Path, name: str) -> Path:
         """Where a corpus of this ``name`` is written in ``folder``."""
@@ -99,16 +102,23 @@ FORMATS: Mapping[str, Format] = {
             "brat",
             lambda source: brat.claims(source.path),
             lambda source, tally: brat.read(source.path, source.stem, tally, alone=source.alone),
-            brat.write,
+            brat_write.write,
             is_folder=True,
+            companions=("*.conf",),
         ),
         Format(
             "conll",
-            lambda source: source.path.suffix.lower() in conll.SUFFIXES,
+            lambda source: conll.claims(source.path, source.head, conll.columns_of(source.options)),
             lambda source, tally: conll.read(
-                source.path, source.stem, tally, columns=conll.columns_of(source.options)
+                source.path,
+                source.stem,
+                tally,
+                columns=conll.columns_of(source.options),
+                documents=source.options.documents,
+                alone=source.alone,
             ),
             conll.write,
+            companions=("labels.txt",),
         ),
         Format(
             "pubtator",
@@ -135,6 +145,7 @@ FORMATS: Mapping[str, Format] = {
             read_truth=lambda source, tally: label_studio.read_truth(
                 source.path, tally, tasks=_tasks(source), text_key=source.options.text_key
             ),
+            companions=("*labeling-config.xml",),
         ),
         Format(
             "prodigy",
@@ -174,6 +185,11 @@ FORMATS: Mapping[str, Format] = {
             ),
             uima_write.write,
             is_folder=True,
+            # Those of an export of INCEpTION, which holds every document once more as imported.
+            companions=(
+                *("TypeSystem.xml", "INITIAL_CAS.*", "exportedproject*.json", "event.log", "*.ser"),
+                "source/*",
+            ),
         ),
         Format(
             "docbin",
@@ -187,6 +203,7 @@ FORMATS: Mapping[str, Format] = {
             lambda source: parquet.claims(source.path),
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
+            companions=("_SUCCESS", "_metadata", "_common_metadata", "dataset_info*.json"),
         ),
         Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )
