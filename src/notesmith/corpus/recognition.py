@@ -248,7 +248,8 @@ def refuse_beside(path: Path, parts: Iterable[Path], options: ReadingConfig) -> 
         and not _holds_no_notes(file)
         and not _matches(file.relative_to(path), allowed)
     ]
-    refuse_unread(path, others, hint=f"its parts are {', '.join(p.name for p in parts)}; ")
+    names = ", ".join(part.name for part in parts)
+    refuse_unread(path, others, hint=f"its parts are {names}; name the paths that you mean, or ")
 
 
 def refuse_unread(
