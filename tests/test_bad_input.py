@@ -190,7 +190,7 @@ def test_predictions_may_hold_no_mention_and_gold_may_not(place, notesmith, one_
     assert code == 0, said
     said = one_line("evaluate", "none.jsonl", "gold.jsonl")
     assert said.startswith("none.jsonl: the one document has no mention (read as jsonl); name the")
-    for command in (["corpus", "check"], ["corpus", "stats"], ["init"], ["train", "--out", "m"]):
+    for command in (["corpus", "check"], ["corpus", "stats"], ["train", "--out", "m"]):
         assert one_line(*command, "none.jsonl") == said
     code, said, _ = notesmith("corpus", "stats", "none.jsonl", "--without-mentions")
     assert code == 0, said
