@@ -183,6 +183,19 @@ def test_predictions_for_other_documents(place, one_line, other, message):
     assert one_line("evaluate", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
 
 
+def test_predictions_may_hold_no_mention_and_gold_may_not(place, notesmith, one_line):
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
+    (place / "none.jsonl").write_bytes(line())
+    code, said, _ = notesmith("evaluate", "gold.jsonl", "none.jsonl", "--json")
+    assert code == 0, said
+    said = one_line("evaluate", "none.jsonl", "gold.jsonl")
+    assert said.startswith("none.jsonl: the one document has no mention (read as jsonl); name the")
+    for command in (["corpus", "check"], ["corpus", "stats"], ["train", "--out", "m"]):
+        assert one_line(*command, "none.jsonl") == said
+    code, said, _ = notesmith("corpus", "stats", "none.jsonl", "--without-mentions")
+    assert code == 0, said
+
+
 RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "test.jsonl"\n[[arm]]\nname = "gold"\n'
 TERMS = ("--set", "synthesize.names.term_lists.Sign=names.txt", "--set")
 RECIPES = [

@@ -12,7 +12,7 @@ import pytest
 from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, CorpusRead, read_corpus, recognition, write_corpus
 from notesmith.corpus.formats import Source
-from notesmith.corpus.recognition import appearance
+from notesmith.corpus.recognition import appearance, refuse_beside
 from notesmith.document import Document, Entity
 from notesmith.errors import CorpusError
 
@@ -87,6 +87,19 @@ def test_a_link_to_a_folder_is_refused_rather_than_passed_over(tmp_path: Path) -
     with pytest.raises(CorpusError, match=r"more: is a link to a folder, .* --ignore 'more'"):
         read(tmp_path / "c")
     assert len(read(tmp_path / "c", ignore=("more",)).docs) == 1
+
+
+def test_files_beside_the_parts_of_a_corpus_are_refused(tmp_path: Path) -> None:
+    parts = [tmp_path / "train.jsonl", tmp_path / "test"]
+    write_corpus([DOC], parts[0])
+    write_corpus([DOC], parts[1], format="brat")
+    tree(tmp_path, README__md="x", labels__txt="Sign\n")
+    refuse_beside(tmp_path, parts, ReadingConfig())
+    write_corpus([DOC], tmp_path / "extra.jsonl")
+    said = "1 file would not be read: extra.jsonl; its parts are train.jsonl, test; name the paths"
+    with pytest.raises(CorpusError, match=said):
+        refuse_beside(tmp_path, parts, ReadingConfig())
+    refuse_beside(tmp_path, parts, ReadingConfig(ignore=("extra*",)))
 
 
 def test_the_format_is_the_one_that_every_file_fits(tmp_path: Path) -> None:

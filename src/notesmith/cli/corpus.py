@@ -16,7 +16,7 @@ from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import FORMATS
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
-from notesmith.corpus.recognition import refuse_beside
+from notesmith.corpus.recognition import matches, refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError, FileError
@@ -158,6 +158,7 @@ def read_splits(
 ) -> dict[str, CorpusRead]:
     """The parts of a corpus by name: those of one folder, otherwise one for each path."""
     places = find_splits(paths[0]) if len(paths) == 1 else {}
+    places = {n: p for n, p in places.items() if not matches(Path(p.name), options.ignore)}
     if len(places) < 2:
         places = {}
         for path in paths:

@@ -126,7 +126,7 @@ def walk(folder: Path, options: ReadingConfig, counts: Counter[str]) -> Iterator
         raise unreadable(Path(error.filename), error) from error
 
     def is_ignored(file: Path) -> bool:
-        return _matches(file.relative_to(folder), options.ignore)
+        return matches(file.relative_to(folder), options.ignore)
 
     for root, folders, names in os.walk(folder, onerror=refuse):
         here = Path(root)
@@ -246,9 +246,10 @@ def refuse_beside(path: Path, parts: Iterable[Path], options: ReadingConfig) -> 
         for file in walk(path, options, Counter())
         if not {file, *file.parents}.intersection(parts)
         and not _holds_no_notes(file)
-        and not _matches(file.relative_to(path), allowed)
+        and not matches(file.relative_to(path), allowed)
     ]
-    refuse_unread(path, others, hint=f"its parts are {', '.join(p.name for p in parts)}; ")
+    names = ", ".join(part.name for part in parts)
+    refuse_unread(path, others, hint=f"its parts are {names}; name the paths that you mean, or ")
 
 
 def refuse_unread(
@@ -263,7 +264,7 @@ def refuse_unread(
     """
     places = [file.relative_to(path) for file in files]
     if fmt is not None:
-        places = [place for place in places if not _matches(place, fmt.companions)]
+        places = [place for place in places if not matches(place, fmt.companions)]
     if not places:
         return
     shown = ", ".join(place.as_posix() for place in places[:_MOST_NAMES])
@@ -278,7 +279,7 @@ def refuse_unread(
     )
 
 
-def _matches(place: Path, patterns: Sequence[str]) -> bool:
+def matches(place: Path, patterns: Sequence[str]) -> bool:
     """Whether a pattern fits a path below the folder that is read, or its last part."""
     return any(fnmatchcase(place.as_posix(), p) or fnmatchcase(place.name, p) for p in patterns)
 

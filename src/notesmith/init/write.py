@@ -95,7 +95,13 @@ def init_recipe(
     docs: dict[str, list[Document]] = {}
     found_format = ""
     for split, path in given.items():
-        found = read_corpus(path, reading, metadata=metadata, patient_from=patient_from)
+        found = read_corpus(
+            path,
+            reading,
+            metadata=metadata,
+            patient_from=patient_from,
+            expect_mentions=split != "train",  # refused below, whatever the options say
+        )
         docs[split], found_format = found.docs, found.format
         counts.update(found.counts)
     seen = look(docs["train"])

@@ -72,7 +72,9 @@ class Request:
         for path in (paths["train"], *others):
             _refuse_inside(path, place)
         if isinstance(documents, Path | str):
-            docs: Sequence[Document] = read_corpus(paths["train"], reading).docs
+            docs: Sequence[Document] = read_corpus(
+                paths["train"], reading, expect_mentions=False
+            ).docs
         else:
             docs, reading = list(documents), ReadingConfig()
         if not any(doc.entities for doc in docs):
