@@ -9,6 +9,9 @@ from pathlib import Path
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
+    bioc,
+    bioc_files,
+    bioc_write,
     brat,
     conll,
     docbin,
@@ -115,6 +118,22 @@ FORMATS: Mapping[str, Format] = {
             lambda source: pubtator.claims(source.head),
             lambda source, tally: pubtator.read(source.path, tally),
             pubtator.write,
+        ),
+        Format(
+            "bioc-xml",
+            lambda source: bioc_files.claims_xml(source.head),
+            lambda source, tally: bioc.read_xml(source.path, tally, feature=source.options.feature),
+            bioc_write.write_xml,
+            suffix=".xml",
+        ),
+        Format(
+            "bioc-json",
+            lambda source: bioc_files.claims_json(source.path, source.head),
+            lambda source, tally: bioc.read_json(
+                source.path, tally, feature=source.options.feature
+            ),
+            bioc_write.write_json,
+            suffix=".json",
         ),
         Format(
             "label-studio",
