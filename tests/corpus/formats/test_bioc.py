@@ -220,7 +220,7 @@ def test_a_wrong_annotation_is_an_error_or_masked(tmp_path):
         read_corpus(path)
     read = read_corpus(path, ReadingConfig(on_problem="count"))
     # Where it may be: at its offsets, or where its text stands.
-    assert read.docs[0].masked == ((0, 4), (3, 7))
+    assert read.docs[0].masked == ((0, 7),)
     assert read.docs[0].mentions() == ["gout"]
     assert read.counts == {"masked: mention": 1}
 
@@ -231,6 +231,12 @@ def test_a_document_is_dropped_where_nothing_tells_what_to_mask(tmp_path):
         read_corpus(path)
     with pytest.raises(CorpusError, match="no documents"):
         read_corpus(path, ReadingConfig(on_problem="count"))
+
+
+def test_a_wrong_offset_masks_where_the_text_stands(tmp_path):
+    path = put(tmp_path, xml(passage(0, "No pain.", mention("1", 90, "pain"))))
+    (doc,) = read_corpus(path, ReadingConfig(on_problem="count")).docs
+    assert doc.masked == ((3, 7),)
 
 
 def test_the_label_is_the_infon_type_or_the_one_named(tmp_path):

@@ -25,6 +25,8 @@ from notesmith.corpus.formats import (
     parquet,
     prodigy,
     pubtator,
+    table_files,
+    tables,
     uima,
     uima_write,
 )
@@ -107,7 +109,10 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "conll",
-            lambda source: source.path.suffix.lower() in conll.SUFFIXES,
+            lambda source: (
+                source.path.suffix.lower() in conll.SUFFIXES
+                and not table_files.is_mentions(source.head)
+            ),
             lambda source, tally: conll.read(
                 source.path, source.stem, tally, columns=conll.columns_of(source.options)
             ),
@@ -206,6 +211,20 @@ FORMATS: Mapping[str, Format] = {
             lambda source: parquet.claims(source.path),
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
+        ),
+        Format(
+            "table",
+            lambda source: tables.claims(source.path, source.root, source.head, alone=source.alone),
+            lambda source, tally: tables.read(
+                source.path,
+                source.root,
+                tally,
+                tasks=_tasks(source),
+                label=source.options.feature,
+                alone=source.alone,
+            ),
+            tables.write,
+            is_folder=True,
         ),
         Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )

@@ -33,8 +33,15 @@ from notesmith.corpus.formats.bioc_records import (
     place,
     way_of,
 )
-from notesmith.corpus.formats.bioc_text import UNITS, Layout, Way, is_spelt_in_ascii
+from notesmith.corpus.formats.bioc_text import (
+    UNITS,
+    Layout,
+    Way,
+    differs_in_space,
+    is_spelt_in_ascii,
+)
 from notesmith.corpus.formats.json_values import listed, plain_fields
+from notesmith.corpus.formats.unread import Unread, masks
 from notesmith.corpus.problems import Tally
 from notesmith.document import ConceptRelation, Document, Entity, Relation, Section, Span
 from notesmith.errors import CorpusError, OffsetError, shown_id, shown_name
@@ -55,8 +62,10 @@ _NOTED = frozenset(
 )
 _RELATION_LABELS = (LABEL, "relation", "relationtype")
 _CONCEPT_PAIRS = (("entity1", "entity2"), ("role1", "role2"), ("concept1", "concept2"))
-NO_CONCEPT = frozenset({"", "-", "-1", "none", "null"})
-_VARIANT = re.compile(r"(?:^|:)[cgmnpr]\|")  # tmVar's ids hold the sign that divides ids.
+_NO_CONCEPT = frozenset({"", "-", "-1", "none", "null"})
+_VARIANT = re.compile(
+    r"(?:^|:)[cgmnpr]\|[A-Za-z]+\|"
+)  # tmVar's ids hold the sign that divides ids.
 _NUMBERED = re.compile(r"identifier [0-9]+")
 
 
@@ -101,8 +110,8 @@ class _Reading:
     tally: Tally
     feature: str | None
     entities: dict[str, Entity] = field(default_factory=dict)
-    masked: list[Span] = field(default_factory=list)
-    unread: set[str] = field(default_factory=set)
+    unread: list[Unread] = field(default_factory=list)
+    unread_ids: set[str] = field(default_factory=set)
     repeated: set[str] = field(default_factory=set)
     concepts: list[ConceptRelation] = field(default_factory=list)
     relations: dict[str, Relation] = field(default_factory=dict)
@@ -116,8 +125,11 @@ class _Reading:
             try:
                 self._annotation(ann, layout)
             except CorpusError as error:
-                if not self._masks(ann, layout, type(error)(f"{ann.where}: {error}")):
-                    return
+                self.tally.mask("mention", type(error)(f"{ann.where}: {error}"))
+                self._unread(ann, layout)
+        masked = masks(layout.text, self.unread, tuple(self.entities.values()))
+        if masked is None:
+            raise CorpusError("an annotation may stand anywhere in the text; correct it")
         for where, record in self.doc.relations:
             with self.tally.dropping("relation", where):
                 self._relation(record)
@@ -130,7 +142,7 @@ class _Reading:
             relations=tuple(self.relations.values()),
             concept_relations=tuple(self.concepts),
             sections=self._sections(layout),
-            masked=tuple(self.masked),
+            masked=masked,
             metadata=plain_fields(infons, self.tally),
         )
         yield doc if own is None else _with_own(doc, own)
@@ -167,7 +179,7 @@ class _Reading:
         """The annotation's id, or a number of our own where that is absent or taken."""
         value = ann.record.get("id")
         named = str(value) if isinstance(value, str | int) and value is not True else ""
-        if named and named not in self.entities and named not in self.unread:
+        if named and named not in self.entities and named not in self.unread_ids:
             return named
         if named:
             self.repeated.add(named)
@@ -190,10 +202,13 @@ class _Reading:
                 )
             self.tally.note("annotations without a text (offsets not checked)")
         elif not agrees_at(text, spans, ann.text):
-            found = " ".join(text[start:end] for start, end in spans)
-            if not is_spelt_in_ascii(found, ann.text):
+            found = [text[start:end] for start, end in spans]
+            if differs_in_space(found, ann.text):
+                self.tally.note("annotation texts that differ in white space (offsets kept)")
+            elif is_spelt_in_ascii(" ".join(found), ann.text):
+                self.tally.note("annotation texts that spell other letters in ASCII (offsets kept)")
+            else:
                 raise OffsetError(f"{place}: its text differs from the text there; correct one")
-            self.tally.note("annotation texts that spell other letters in ASCII (offsets kept)")
 
     def _entity(self, ent_id: str, spans: tuple[Span, ...], infons: Mapping[str, Any]) -> Entity:
         at = next((key for key in infons if key == self.feature), None)
@@ -216,7 +231,7 @@ class _Reading:
                 continue
             if name in _CONCEPTS or _NUMBERED.fullmatch(key):
                 is_one = _NUMBERED.fullmatch(key) is not None
-                found = _concepts(value, is_one=is_one)
+                found = concepts_of(value, is_one=is_one)
                 # Tools repeat in a second infon what the first says.
                 concepts += [c for c in found if is_one or not concepts or c not in concepts]
             elif name in _NOTED:
@@ -225,22 +240,14 @@ class _Reading:
                 attributes += [f"{key}={v}" if v else key for v in _values(value)]
         return Entity(ent_id, labels[0], spans, tuple(attributes), tuple(concepts))
 
-    def _masks(self, ann: Annotation, layout: Layout, error: CorpusError) -> bool:
-        """Mask where the mention may be; False, with the document dropped, if that is unknown."""
+    def _unread(self, ann: Annotation, layout: Layout) -> None:
+        """Keep where an annotation that cannot be read may stand, for it is unknown, not absent."""
         try:
-            spans = list(ann.spans(layout, self.way) or ())
+            spans = ann.spans(layout, self.way) or ()
         except CorpusError:
-            spans = []
-        written = ann.text.strip()
-        if written:
-            spans += [m.span() for m in re.finditer(re.escape(written), layout.text)]
-        if not spans:
-            self.tally.drop("document", error)
-            return False
-        self.tally.mask("mention", error)
-        self.masked += sorted(set(spans) - set(self.masked))
-        self.unread.add(str(ann.record.get("id")))
-        return True
+            spans = ()
+        self.unread.append(Unread(spans, ann.text))
+        self.unread_ids.add(str(ann.record.get("id")))
 
     def _relation(self, record: Record) -> None:
         infons = dict(infons_of(record))
@@ -248,12 +255,12 @@ class _Reading:
         refs = [str(node.get("refid")) for node in nodes]
         at = next((key for key in infons if _plain_key(key) in _RELATION_LABELS), None)
         label = str(infons.pop(at)).strip() if at else ""
-        known = {*self.entities, *self.unread}
+        known = {*self.entities, *self.unread_ids}
         pair = _concept_pair(infons)
         if nodes and set(refs) <= known:
             if set(refs) & self.repeated:
                 raise CorpusError("a relation names an id that stands twice; number one anew")
-            if set(refs) & self.unread:
+            if set(refs) & self.unread_ids:
                 self.tally.note("relations of masked mentions left out")
             elif len(refs) != 2:
                 self.tally.note("relations of other than two mentions left out")
@@ -301,7 +308,7 @@ def _values(value: Any) -> list[str]:
     return found
 
 
-def _concepts(value: Any, *, is_one: bool) -> list[str]:
+def concepts_of(value: Any, *, is_one: bool = False) -> list[str]:
     """The concept ids of an infon, which may divide several by ``|``, ``,`` or ``;``."""
     texts = [str(v) for v in listed(value) if isinstance(v, str | int) and not isinstance(v, bool)]
     if is_one:
@@ -309,7 +316,7 @@ def _concepts(value: Any, *, is_one: bool) -> list[str]:
     found: list[str] = []
     for part in (part for text in texts for part in re.split("[;,]", text)):
         found += [part] if _VARIANT.search(part) else part.split("|")
-    return [part.strip() for part in found if part.strip().lower() not in NO_CONCEPT]
+    return [part.strip() for part in found if part.strip().lower() not in _NO_CONCEPT]
 
 
 def _concept_pair(infons: Mapping[str, Any]) -> tuple[str, str] | None:

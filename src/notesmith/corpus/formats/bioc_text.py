@@ -20,6 +20,7 @@ from notesmith.document import Span
 Unit = Literal["code points", "bytes of UTF-8", "units of UTF-16"]
 UNITS: tuple[Unit, ...] = ("code points", "bytes of UTF-8", "units of UTF-16")
 _LONGEST_GAP = 1000
+_ELLIPSIS = re.compile(r"\s*\[?(?:\.\.\.|…)\]?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +104,22 @@ def _borders(text: str, unit: Unit) -> Sequence[int]:
 
 
 def agree(found: Sequence[str], whole: str, written: str) -> bool:
-    """Whether an annotation's text is that at its locations, white space aside.
+    """Whether an annotation's text is that at its locations; runs of white space are as one space.
 
     Args:
         found: the text at each location.
         whole: the text from the first location to the last.
         written: the text in the file, which may be either, or have ``...`` between locations.
     """
-    joined = _bare("".join(found))
-    if not _bare(written):
-        return written in (" ".join(found), whole)
-    if _bare(written) in (joined, _bare(whole)):
+    joined = _spaced(" ".join(found))
+    if _spaced(written) in (joined, _spaced("".join(found)), _spaced(whole)):
         return True
-    return len(found) > 1 and _bare(re.sub(r"\[?(?:\.\.\.|…)\]?", "", written)) == joined
+    return len(found) > 1 and _spaced(_ELLIPSIS.sub(" ", written)) == joined
+
+
+def differs_in_space(found: Sequence[str], written: str) -> bool:
+    """Whether an annotation's text is that at its locations, but for any white space."""
+    return "".join("".join(found).split()) == "".join(written.split())
 
 
 def is_spelt_in_ascii(found: str, written: str) -> bool:
@@ -128,5 +132,5 @@ def is_spelt_in_ascii(found: str, written: str) -> bool:
     )
 
 
-def _bare(string: str) -> str:
-    return "".join(string.split())
+def _spaced(string: str) -> str:
+    return re.sub(r"\s+", " ", string)

@@ -21,10 +21,10 @@ from notesmith.corpus.formats.bioc import (
     HEAD,
     LABEL,
     MEMBER,
-    NO_CONCEPT,
     OWN,
     TAIL,
     comes_back,
+    concepts_of,
 )
 from notesmith.corpus.formats.bioc_files import Record
 from notesmith.corpus.formats.json_values import listed
@@ -33,7 +33,6 @@ from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_DIVIDES = re.compile(r"[|,;]|^\s|\s$")
 _OWN_FIELDS = ("masked", "provenance")
 
 
@@ -144,10 +143,11 @@ def _passage(cut: Section, text: str) -> Record:
 
 def _annotation(ent: Entity, text: str, lost: Counter[str]) -> Record:
     infons: dict[str, Any] = {LABEL: ent.label}
-    if any(_DIVIDES.search(c) or c.lower() in NO_CONCEPT for c in ent.normalized):
+    joined = "|".join(ent.normalized)
+    if concepts_of(joined) != list(ent.normalized):
         infons |= {f"{CONCEPT} {n}": concept for n, concept in enumerate(ent.normalized, 1)}
     elif ent.normalized:
-        infons[CONCEPT] = "|".join(ent.normalized)
+        infons[CONCEPT] = joined
     for attribute in ent.attributes:
         name, sign, value = attribute.partition("=")
         if comes_back(name, value, is_flag=not sign):

@@ -60,7 +60,7 @@ def read(
     """Read the document of an XMI, JSON or zip file.
 
     Args:
-        path: the file; a ``TypeSystem.xml`` stands beside an XMI file.
+        path: the file; a ``TypeSystem.xml`` stands beside an XMI file, or its types are inferred.
         stem: the id of a document that names none.
         tally: counts what is left out.
         layer: the type whose annotations are mentions; the one of ``LAYERS`` that occurs if None.
@@ -70,7 +70,7 @@ def read(
         MissingExtraError: dkpro-cassis is absent.
     """
     with tally.dropping("file", str(path)):
-        for cas in open_cas(path):
+        for cas in open_cas(path, tally):
             doc_id, annotator = _identity(path, stem, cas)
             where = f"{path}: {shown_doc(doc_id)}"
             with tally.dropping("document", where):
