@@ -9,6 +9,7 @@ relation (``Governor`` and ``Dependent``).
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
@@ -50,9 +51,10 @@ def with_inferred_types(data: bytes, cassis: Any) -> tuple[bytes, Any]:
         raise CorpusError("no TypeSystem.xml beside it; INCEpTION exports it in the same zip")
     ids = {element.get(f"{_XMI}id") for element in root.iterchildren("*")}
     types = cassis.TypeSystem()
-    for name, elements in by_type.items():
-        if name != _BUILT_IN:
-            _add_type(types, name, elements, ids)
+    with warnings.catch_warnings(action="ignore"):  # Of names that cassis changes for itself.
+        for name, elements in by_type.items():
+            if name != _BUILT_IN:
+                _add_type(types, name, elements, ids)
     return etree.tostring(root), types
 
 
