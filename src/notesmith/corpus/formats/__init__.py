@@ -28,6 +28,7 @@ from notesmith.corpus.formats import (
     table_files,
     tables,
     uima,
+    uima_webanno,
     uima_write,
 )
 from notesmith.corpus.problems import Tally
@@ -112,6 +113,7 @@ FORMATS: Mapping[str, Format] = {
             lambda source: (
                 source.path.suffix.lower() in conll.SUFFIXES
                 and not table_files.is_mentions(source.head)
+                and not uima_webanno.claims(source.path, source.head)
             ),
             lambda source, tally: conll.read(
                 source.path, source.stem, tally, columns=conll.columns_of(source.options)

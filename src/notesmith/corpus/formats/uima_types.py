@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from notesmith.errors import CorpusError
+from notesmith.errors import CorpusError, shown_name
 
 _XMI = "{http://www.omg.org/XMI}"
 _CAS = "{http:///uima/cas.ecore}"
@@ -56,6 +56,12 @@ def with_inferred_types(data: bytes, cassis: Any) -> tuple[bytes, Any]:
             if name != _BUILT_IN:
                 _add_type(types, name, elements, ids)
     return etree.tostring(root), types
+
+
+def shown_layer(name: str) -> str:
+    """A layer for a message; its name is longer than others, and each part is checked alone."""
+    parts = name.split(".")
+    return name if all(shown_name(part) == part for part in parts) else shown_name(name)
 
 
 def _type_name(tag: str) -> str | None:
