@@ -28,12 +28,11 @@ from notesmith.corpus.formats.bioc import (
 )
 from notesmith.corpus.formats.bioc_files import Record
 from notesmith.corpus.formats.json_values import listed
-from notesmith.document import Document, Entity, Section
+from notesmith.document import Document, Entity, Provenance, Section
 from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_OWN_FIELDS = ("masked", "provenance")
 
 
 def write_xml(docs: Sequence[Document], path: Path) -> Counter[str]:
@@ -76,7 +75,8 @@ def _record(doc: Document, text: str, lost: Counter[str]) -> Record:
         written += [ent.id for ent in here]
     order = [ent.id for ent in doc.entities]
     record = jsonl.to_record(doc)
-    own: Record = {name: record[name] for name in _OWN_FIELDS if name in record}
+    own: Record = {"masked": record["masked"]} if doc.masked else {}
+    own |= {"provenance": record["provenance"]} if doc.provenance != Provenance() else {}
     own |= {"order": order} if order != written else {}
     own |= {"sections": record["sections"]} if sections != doc.sections else {}
     infons = {
