@@ -75,7 +75,8 @@ class ReadingConfig(Config):
     )
     layer: str | None = Field(default=None, description="layer of mentions (uima); found if absent")
     feature: str | None = Field(
-        default=None, description="feature of the layer that is the label (uima); found if absent"
+        default=None,
+        description="feature, infon or column of the label (uima, bioc, table); found if absent",
     )
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"

@@ -56,7 +56,7 @@ Layer = Annotated[
 ]
 Feature = Annotated[
     str | None,
-    typer.Option(help="Feature of the layer that is the label; 'label' or 'value' if not given."),
+    typer.Option(help="Feature (INCEpTION), infon (BioC) or column (tables) that is the label."),
 ]
 Annotator = Annotated[
     str | None,

@@ -354,12 +354,22 @@ def test_bad_types_are_one_line(tmp_path, types, message):
     assert read(path, "count")[1] == {"dropped: file": 1}
 
 
-def test_no_types_beside_it_is_an_error(tmp_path):
+def test_types_are_inferred_where_none_are_beside_it(tmp_path):
     path = put(tmp_path)
     (tmp_path / "TypeSystem.xml").rename(tmp_path / "typesystem.xml")
     assert read(path)[0][0].entities == ENTITIES
     (tmp_path / "typesystem.xml").unlink()
+    (doc,), counts = read(path)
+    # What refers to another annotation cannot be told from a number, but for a relation's ends.
+    assert (doc.entities, doc.relations, doc.text) == (ENTITIES, (RELATION,), TEXT)
+    assert counts["files without TypeSystem.xml, their types inferred"] == 1
+    with pytest.raises(CorpusError, match=r"no layer 'x'; name one .*: custom\.Span \(2\)"):
+        read(path, layer="x")
+    path.write_text(re.sub("begin=", "b=", XMI))
     with pytest.raises(CorpusError, match=r"no TypeSystem\.xml beside it; INCEpTION exports it in"):
+        read(path)
+    path.write_text(XMI.replace("certainty=", "class-of="))
+    with pytest.raises(CorpusError, match="a feature's name is no identifier"):
         read(path)
     with pytest.raises(CorpusError, match="cannot be read"):
         read(tmp_path / "none.xmi")
@@ -397,7 +407,6 @@ def test_a_file_cut_off_anywhere_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"a.xmi": XMI}, r"holds 0 TypeSystem\.xml, not one"),
         ({"a.xmi": XMI, "TypeSystem.xml": "", "b/TypeSystem.xml": ""}, r"2 TypeSystem\.xml"),
         ({"TypeSystem.xml": "", "a.txt": ""}, r"holds no \.xmi"),
     ],

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
+    bioc,
+    bioc_files,
+    bioc_write,
     brat,
     brat_write,
     conll,
@@ -23,7 +26,10 @@ from notesmith.corpus.formats import (
     parquet,
     prodigy,
     pubtator,
+    table_files,
+    tables,
     uima,
+    uima_webanno,
     uima_write,
 )
 from notesmith.corpus.problems import Tally
@@ -108,7 +114,10 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "conll",
-            lambda source: conll.claims(source.path, source.head, conll.columns_of(source.options)),
+            lambda source: (
+                conll.claims(source.path, source.head, conll.columns_of(source.options))
+                and not table_files.is_mentions(source.head)
+            ),
             lambda source, tally: conll.read(
                 source.path,
                 source.stem,
@@ -125,6 +134,22 @@ FORMATS: Mapping[str, Format] = {
             lambda source: pubtator.claims(source.head),
             lambda source, tally: pubtator.read(source.path, tally),
             pubtator.write,
+        ),
+        Format(
+            "bioc-xml",
+            lambda source: bioc_files.claims_xml(source.head),
+            lambda source, tally: bioc.read_xml(source.path, tally, feature=source.options.feature),
+            bioc_write.write_xml,
+            suffix=".xml",
+        ),
+        Format(
+            "bioc-json",
+            lambda source: bioc_files.claims_json(source.path, source.head),
+            lambda source, tally: bioc.read_json(
+                source.path, tally, feature=source.options.feature
+            ),
+            bioc_write.write_json,
+            suffix=".json",
         ),
         Format(
             "label-studio",
@@ -204,6 +229,20 @@ FORMATS: Mapping[str, Format] = {
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
             companions=("_SUCCESS", "_metadata", "_common_metadata", "dataset_info*.json"),
+        ),
+        Format(
+            "table",
+            lambda source: tables.claims(source.path, source.root, source.head, alone=source.alone),
+            lambda source, tally: tables.read(
+                source.path,
+                source.root,
+                tally,
+                tasks=_tasks(source),
+                label=source.options.feature,
+                alone=source.alone,
+            ),
+            tables.write,
+            is_folder=True,
         ),
         Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
     )

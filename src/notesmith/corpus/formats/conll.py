@@ -67,7 +67,7 @@ def claims(path: Path, head: str, columns: Columns = _COLUMNS) -> bool:
     if suffix in SUFFIXES:
         return True
     if suffix == ".tsv":
-        return head.startswith(WEBANNO) or half_tagged(head)
+        return half_tagged(head) and not head.startswith(WEBANNO)
     return suffix == ".txt" and looks_tagged(head, columns)
 
 

@@ -138,7 +138,7 @@ def read_table(lines: Iterable[Line], columns: Columns) -> Table:
     lines = list(lines)
     if lines and (lines[0].text or "").startswith(WEBANNO):
         raise CorpusError(
-            "WebAnno TSV, not CoNLL; export it from INCEpTION as UIMA CAS XMI or JSON, or as CoNLL"
+            "WebAnno TSV, not CoNLL; end its name in .tsv, and it is read in the format uima"
         )
     parts, n_comments = _divided(lines)
     is_numbered = columns.token == 0 and _is_numbered(parts)
