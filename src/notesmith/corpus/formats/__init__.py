@@ -13,18 +13,23 @@ from notesmith.corpus.formats import (
     conll,
     docbin,
     gliner,
+    hf_tokens,
     i2b2_2010,
     i2b2_xml,
     inline,
     jsonl,
     label_studio,
     label_studio_write,
+    offsets,
     parquet,
     prodigy,
+    prodigy_write,
     pubtator,
+    spacy_tuples,
     uima,
     uima_write,
 )
+from notesmith.corpus.formats.json_records import LINES, layout_of_file
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 
@@ -82,8 +87,8 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "jsonl",
             lambda source: (
-                source.path.name.endswith(jsonl.SUFFIXES)
-                and not prodigy.claims(source.path, source.head)
+                source.path.name.lower().endswith(LINES)
+                and layout_of_file(source.path) in ("jsonl", None)
             ),
             lambda source, tally: jsonl.read(source.path, tally),
             jsonl.write,
@@ -138,11 +143,11 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "prodigy",
-            lambda source: prodigy.claims(source.path, source.head),
+            lambda source: layout_of_file(source.path) == "prodigy",
             lambda source, tally: prodigy.read(
                 source.path, source.stem, tally, annotator=source.options.annotator
             ),
-            prodigy.write,
+            prodigy_write.write,
             suffix=".jsonl",
             read_each=lambda source, tally: prodigy.read_each(source.path, source.stem, tally),
         ),
@@ -188,7 +193,43 @@ FORMATS: Mapping[str, Format] = {
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
         ),
-        Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
+        Format(
+            "doccano",
+            lambda source: layout_of_file(source.path) == "doccano",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write_doccano,
+            suffix=".jsonl",
+        ),
+        Format(
+            "offsets",
+            lambda source: layout_of_file(source.path) == "offsets",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "spacy-tuples",
+            lambda source: layout_of_file(source.path) == "spacy-tuples",
+            lambda source, tally: spacy_tuples.read(source.path, source.stem, tally),
+            spacy_tuples.write,
+            suffix=".json",
+        ),
+        Format(
+            "hf-tokens",
+            lambda source: layout_of_file(source.path) == "hf-tokens",
+            lambda source, tally: hf_tokens.read(
+                source.path, source.stem, tally, scheme=source.options.tags
+            ),
+            hf_tokens.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "gliner",
+            lambda source: layout_of_file(source.path) == "gliner",
+            lambda source, tally: gliner.read(source.path, source.stem, tally),
+            gliner.write,
+            suffix=".json",
+        ),
     )
 }
 READABLE = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
