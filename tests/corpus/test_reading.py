@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, demo_corpus_path, read_corpus, write_corpus
 from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.problems import Tally
-from notesmith.corpus.reading import relabel
+from notesmith.corpus.reading import reader_of, relabel
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError, FileError
 
@@ -29,7 +30,9 @@ def test_every_format_reads_what_it_writes(tmp_path, name):
     target = FORMATS[name].path(tmp_path, "c")
     write_corpus([doc], target, format=name)
     (back,) = read_corpus(target).docs
-    assert (back.id, back.text, back.entities) == (doc.id, doc.text, doc.entities)
+    # These two name no document.
+    doc_id = "c-1" if name in ("gliner", "spacy-tuples") else doc.id
+    assert (back.id, back.text, back.entities) == (doc_id, doc.text, doc.entities)
 
 
 def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
@@ -166,10 +169,9 @@ def test_the_examples_of_the_formats_page_are_read(tmp_path):
     assert doc.mentions() == ["chest pain", "metoprolol", "25 mg", "palpitations"]
 
 
-def test_a_format_that_is_written_only_says_so(tmp_path):
-    write_corpus([DOC], tmp_path / "c.json", format="gliner")
+def test_a_format_that_is_written_only_says_so():
     with pytest.raises(ConfigError, match="'gliner' is written only"):
-        read_corpus(tmp_path / "c.json", ReadingConfig(format="gliner"))
+        reader_of(replace(FORMATS["gliner"], read=None))
 
 
 def test_the_patient_is_told_by_the_id_unless_it_is_known(tmp_path):

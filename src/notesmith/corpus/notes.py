@@ -70,7 +70,10 @@ def find_notes(
         if len(kinds) > 1 and format is None:
             raise CorpusError(f"{path}: several formats: jsonl, parquet; name one with --format")
         name = format or kinds.pop()
-        chosen = [s for s in sources if FORMATS[name].claims(s) or len(sources) == 1]
+        # Of JSON lines any will do: other fields are left out.
+        chosen = [
+            s for s in sources if (s.path.suffix.lower() == ".parquet") is (name == "parquet")
+        ]
     else:
         fmt, chosen = choose_format(path, sources, format)
         name = fmt.name

@@ -132,10 +132,9 @@ def _first(path: Path) -> list[Any]:
 
 
 def _first_of_text(text: str) -> list[Any]:
-    lines = text.split("\n", _FIRST)[:_FIRST]
-    alone = [value for value in map(_parsed, lines) if value is not None]
-    if len(alone) > 1:
-        return alone
+    if _holds_lines(text):
+        lines = text.split("\n", _FIRST)[:_FIRST]
+        return [value for value in map(_parsed, lines) if value is not None]
     if (value := _parsed(text)) is not None:
         return _items(value)[:_FIRST]
     try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from notesmith.corpus.formats.json_records import WRITE_THEM, layout_of, unread_field
+from notesmith.corpus.formats.json_records import LINES, WRITE_THEM, layout_of, unread_field
 from notesmith.corpus.formats.json_values import NoteFields, check_text, check_values, parse_json
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
@@ -29,7 +29,7 @@ from notesmith.errors import CorpusError, shown_doc, shown_name
 from notesmith.files.write import atomic_write_text
 
 SCHEMA = 1
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
+SUFFIXES = LINES
 
 
 def read(path: Path, tally: Tally) -> Iterator[Document]:

@@ -46,10 +46,11 @@ _NOTED = {
     "comments": "comments left out",
     "cats": "labels of whole texts left out",
 }
+_DIVISIONS = frozenset({"tokens", "sents"})  # Of the text, in spaCy's Doc.to_json.
 _KNOWN = frozenset({"text", "data", "meta", "relations", *_NOTED})
 # Names that a record's own fields have, or by which another layout would be recognised.
 _TAKEN = _KNOWN | frozenset(
-    "schema id doc_id label labels entities spans ents tokens tokenized_text answer "
+    "schema id doc_id label labels entities spans ents tokens sents tokenized_text answer "
     "username annotation_id".split()
 )
 
@@ -117,7 +118,7 @@ def _document(
     relations = _relations(left.pop("relations", None) or [], mentions)
     for field, what in _NOTED.items():
         tally.note(what, bool(left.pop(field, None)))
-    unread = unread_field(left, frozenset())
+    unread = unread_field(left, _DIVISIONS)
     if unread is not None:
         raise CorpusError(
             f"mentions are read from {name!r}, but {shown_name(unread)!r} holds some too; "

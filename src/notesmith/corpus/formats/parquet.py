@@ -242,8 +242,11 @@ def _token(number: int, text: str, tag: str) -> iob.Token:
 
 def layout(table: Table, row: int, tokens: Sequence[str]) -> tuple[str, list[Span]]:
     """The text and where its tokens stand."""
-    cells = [table.value(name, row) for name in ("text", "offsets", "spaces")]
-    return placed(tokens, *cells)
+    offsets, spaces = (
+        None if table.value(name, row) is None else table.values(name, row)
+        for name in ("offsets", "spaces")
+    )
+    return placed(tokens, table.value("text", row), offsets, spaces)
 
 
 def placed(

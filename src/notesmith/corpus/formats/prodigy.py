@@ -139,12 +139,12 @@ def _line(record: Record, tally: Tally) -> _Line | None:
         raise CorpusError(f"the line has the layout of {layout}; put it in a file of its own")
     check_text(fields["text"])
     check_values(fields)
-    answer, view = fields.get("answer", "accept"), fields.get("_view_id")
+    answer, view = fields.get("answer", "accept"), _view(fields)
     if answer is not None and answer not in _ANSWERS:
         raise CorpusError(f"'answer' must be one of {', '.join(_ANSWERS)}")
     is_partial = _is_partial(fields)
     why = ""
-    if isinstance(view, str) and view in _OTHER:
+    if view in _OTHER:
         why = f"view {view} marks no mentions"
     elif answer != "accept":
         why = "no answer" if answer is None else f"answer {answer}"
@@ -161,9 +161,15 @@ def _line(record: Record, tally: Tally) -> _Line | None:
     return _Line(record.where, record.number, fields, fields["text"], str(who), is_partial)
 
 
+def _view(fields: Mapping[str, Any]) -> str:
+    """The interface in which the line was answered; empty if it names none."""
+    view = fields.get("_view_id")
+    return view if isinstance(view, str) else ""
+
+
 def _is_partial(fields: Mapping[str, Any]) -> bool:
     """Whether the line is a question about one span: by its interface, or by a model's score."""
-    if fields.get("_is_binary") is True or fields.get("_view_id") in _BINARY:
+    if fields.get("_is_binary") is True or _view(fields) in _BINARY:
         return True
     meta = fields.get("meta")
     scored = isinstance(meta, dict) and "score" in meta
@@ -208,7 +214,7 @@ def _documents(lines: Sequence[_Line], ids: Mapping[int, str], tally: Tally) -> 
             where = f"{line.where}: {shown_doc(doc_id)}"
             with tally.dropping("document", where):
                 doc = _document(line, doc_id, where, tally)
-                nests = line.fields.get("_view_id") == "spans_manual"
+                nests = _view(line.fields) == "spans_manual"
                 tasks.append(Task(line.where, doc, line.is_partial, nests))
         if len(tasks) == len(group):
             yield joined_tasks(tasks, tally)
