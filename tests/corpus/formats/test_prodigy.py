@@ -300,6 +300,135 @@ def test_our_own_lines_are_not_claimed(tmp_path):
     assert layout_of_file(tmp_path / "own.jsonl") == "jsonl"
 
 
+TOKENS = [
+    {"text": text, "start": start, "end": start + len(text), "id": i, "ws": i < 3}
+    for i, (text, start) in enumerate(
+        [("Cough", 0), ("since", 6), ("taking", 12), ("ramipril", 19)]
+    )
+]
+COUGH = {"start": 0, "end": 5, "token_start": 0, "token_end": 0, "label": "Problem"}
+RAMIPRIL = {"start": 19, "end": 27, "token_start": 3, "token_end": 3, "label": "Drug"}
+REACTION = {"start": 0, "end": 27, "token_start": 0, "token_end": 3, "label": "ADR"}
+
+
+def task(view, *spans, number=1, **fields):
+    """A line of db-out: https://prodi.gy/docs/api-interfaces, and hashes as in api-loaders."""
+    return {
+        "text": "Cough since taking ramipril",
+        "_input_hash": 5,
+        "_task_hash": number,
+        "_view_id": view,
+        "tokens": TOKENS,
+        "spans": list(spans),
+        "answer": "accept",
+        **fields,
+    }
+
+
+def found(doc):
+    return [(ent.label, ent.start, ent.end) for ent in doc.entities]
+
+
+PROBLEM, DRUG, ADR = ("Problem", 0, 5), ("Drug", 19, 27), ("ADR", 0, 27)
+
+
+@pytest.mark.parametrize(
+    ("lines", "mentions", "counted"),
+    [
+        (
+            [task("ner_manual", COUGH), task("ner_manual", COUGH, number=2)],
+            [PROBLEM],
+            "identical tasks of one text merged",
+        ),
+        (
+            [task("ner_manual", COUGH), task("ner_manual", COUGH, RAMIPRIL, number=2)],
+            [PROBLEM, DRUG],
+            "tasks of one text joined",
+        ),
+        (
+            [task("ner_manual", COUGH), task("spans_manual", RAMIPRIL, REACTION, number=2)],
+            [PROBLEM, DRUG, ADR],
+            "tasks of one text joined",
+        ),
+        (
+            [task("ner_manual", COUGH), {**task("choice", number=2), "accept": ["ADR"]}],
+            [PROBLEM],
+            "lines left out: view choice marks no mentions",
+        ),
+        (
+            [task("ner", RAMIPRIL, number=2), task("ner_manual", COUGH)],
+            [PROBLEM],
+            "answers to questions about one span left out (their text is annotated by hand)",
+        ),
+    ],
+)
+def test_tasks_of_one_text_are_one_document(tmp_path, lines, mentions, counted):
+    tally = Tally()
+    (doc,) = read(put(tmp_path, *lines), tally)
+    assert (found(doc), doc.masked) == (mentions, ())
+    assert tally.counts == {counted: 1}
+
+
+def test_tasks_of_one_text_that_contradict_each_other(tmp_path):
+    path = put(tmp_path, task("ner_manual", COUGH), task("ner_manual", REACTION, RAMIPRIL))
+    with pytest.raises(CorpusError, match=r"2: doc '5': \[0, 27\) overlaps \[0, 5\) of another"):
+        read(path)
+    tally = Tally("count")
+    (doc,) = read(path, tally)
+    assert (found(doc), doc.masked) == ([DRUG], ((0, 27),))
+    assert tally.counts["masked: mention"] == 1
+
+
+def test_relations_of_joined_tasks_keep_their_ends(tmp_path):
+    link = {"head": 3, "child": 0, "label": "causes"}
+    lines = [
+        task("ner_manual", COUGH),
+        task("relations", RAMIPRIL, COUGH, number=2, relations=[link]),
+    ]
+    (doc,) = read(put(tmp_path, *lines))
+    assert found(doc) == [PROBLEM, DRUG]
+    assert doc.relations == (Relation("R1", "causes", "T2", "T1"),)
+
+
+def test_a_question_about_one_span_leaves_the_rest_of_its_text_unknown(tmp_path):
+    """ner.teach: https://support.prodi.gy/t/ner-train-number-of-examples/641."""
+    tally = Tally()
+    lines = [task("ner", RAMIPRIL), task("ner", COUGH, number=2, answer="reject")]
+    (doc,) = read(put(tmp_path, *lines), tally)
+    assert (found(doc), doc.masked) == ([DRUG], ((0, 19),))
+    assert tally.counts == {
+        "lines left out: answer reject to a question about one span": 1,
+        "texts of which only single spans were asked for (the rest is masked)": 1,
+    }
+    old = {"text": "No rash.", "spans": PLAIN["spans"], "answer": "accept", "meta": {"score": 0.5}}
+    (doc,) = read(put(tmp_path, old))
+    assert doc.masked == ((0, 3), (7, 8))
+    (doc,) = read(put(tmp_path, MANUAL | {"_is_binary": True, "_view_id": "blocks"}))
+    assert doc.masked == ((0, 7), (17, 18))
+    with pytest.raises(CorpusError, match=r"every line is left out .answer reject to a question"):
+        read(put(tmp_path, task("ner", COUGH, answer="reject")))
+
+
+def test_spans_by_tokens_alone_or_not_accepted(tmp_path):
+    by_tokens = {"token_start": 2, "token_end": 3, "label": "Drug"}
+    lines = task("ner_manual", by_tokens, COUGH | {"answer": "reject"})
+    tally = Tally()
+    (doc,) = read(put(tmp_path, lines), tally)
+    assert (found(doc), doc.masked) == ([("Drug", 12, 27)], ((0, 5),))
+    assert tally.counts == {"spans that were not accepted masked": 1}
+    path = put(tmp_path, task("ner_manual", by_tokens | {"token_end": 9}))
+    with pytest.raises(CorpusError, match=r"spans\[0\]: start and end must be whole numbers"):
+        read(path)
+    assert read(path, Tally("count")) == []
+
+
+def test_mentions_in_a_further_field_are_an_error(tmp_path):
+    with pytest.raises(CorpusError, match="from 'spans', but 'entities' holds some too"):
+        read(put(tmp_path, task("ner_manual", entities=[[0, 5, "Problem"]])))
+    versions = [{"spans": [COUGH], "_session_id": "a"}]
+    assert len(read(put(tmp_path, task("review", COUGH, versions=versions)))) == 1
+
+
 @st.composite
 def docs(draw):
     text = draw(texts)
