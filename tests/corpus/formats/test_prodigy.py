@@ -351,6 +351,14 @@ PROBLEM, DRUG, ADR = ("Problem", 0, 5), ("Drug", 19, 27), ("ADR", 0, 27)
             "tasks of one text joined",
         ),
         (
+            [
+                task("ner_manual", COUGH),
+                task("spans_manual", COUGH, REACTION | {"label": "Problem"}, number=2),
+            ],
+            [PROBLEM, ("Problem", 0, 27)],
+            "tasks of one text joined",
+        ),
+        (
             [task("ner_manual", COUGH), {**task("choice", number=2), "accept": ["ADR"]}],
             [PROBLEM],
             "lines left out: view choice marks no mentions",

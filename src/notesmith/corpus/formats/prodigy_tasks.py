@@ -7,7 +7,7 @@ are only answers to questions about single spans, the rest of the text is masked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from notesmith.corpus.formats.mentions import joined
@@ -30,10 +30,8 @@ class Task:
     nests: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Mention:
-    entity: Entity
-    task: Task
+_Key = tuple[str, tuple[Span, ...]]
+"""Label and place of a mention: the same in whichever task."""
 
 
 def joined_tasks(tasks: Sequence[Task], tally: Tally) -> Document:
@@ -62,25 +60,22 @@ def _union(tasks: Sequence[Task], tally: Tally) -> Document:
         "identical tasks of one text merged" if len(said) == 1 else "tasks of one text joined",
         len(tasks) - 1,
     )
-    found: dict[tuple[str, tuple[Span, ...]], _Mention] = {}
-    now: dict[tuple[int, str], tuple[str, tuple[Span, ...]]] = {}
-    clashing: set[tuple[str, tuple[Span, ...]]] = set()
+    found: dict[_Key, Entity] = {}
+    said_by: dict[_Key, set[int]] = {}
+    now: dict[tuple[int, str], _Key] = {}
     for n, task in enumerate(tasks):
-        new: list[_Mention] = []
         for ent in task.doc.entities:
             key = now[n, ent.id] = ent.label, ent.spans
-            if key in found:
-                continue
-            mention = _Mention(ent, task)
-            new.append(mention)
-            for other in found.values():
-                if _clash(mention, other):
-                    tally.mask("mention", _clash_error(mention, other))
-                    clashing |= {key, (other.entity.label, other.entity.spans)}
-        found |= {(x.entity.label, x.entity.spans): x for x in new}
+            found.setdefault(key, ent)
+            said_by.setdefault(key, set()).add(n)
+    clashing: set[_Key] = set()
+    for one, other in _clashes(found, said_by, tasks):
+        where = tasks[min(said_by[one])].where, tasks[min(said_by[other])].where
+        tally.mask("mention", _clash_error(first.id, (found[one], found[other]), where))
+        clashing |= {one, other}
     kept = [key for key in found if key not in clashing]
     ids = {key: f"T{i}" for i, key in enumerate(kept, 1)}
-    entities = tuple(replace(found[key].entity, id=ids[key]) for key in kept)
+    entities = tuple(replace(found[key], id=ids[key]) for key in kept)
     links: dict[tuple[str, str, str], None] = {}
     for n, task in enumerate(tasks):
         for rel in task.doc.relations:
@@ -103,20 +98,28 @@ def _union(tasks: Sequence[Task], tally: Tally) -> Document:
     )
 
 
-def _clash(one: _Mention, other: _Mention) -> bool:
-    """Whether two mentions of different tasks overlap where they may not."""
-    if one.entity.start >= other.entity.end or other.entity.start >= one.entity.end:
-        return False
-    may_nest = one.task.nests or other.task.nests
-    return not (may_nest and one.entity.label != other.entity.label)
+def _clashes(
+    found: Mapping[_Key, Entity], said_by: Mapping[_Key, set[int]], tasks: Sequence[Task]
+) -> Iterator[tuple[_Key, _Key]]:
+    """Mentions that overlap, no task marks both, and the interfaces do not allow for it."""
+    open_ones: list[_Key] = []
+    for key in sorted(found, key=lambda key: found[key].start):
+        open_ones = [other for other in open_ones if found[other].end > found[key].start]
+        for other in open_ones:
+            may_nest = any(tasks[n].nests for n in said_by[key] | said_by[other])
+            if said_by[key].isdisjoint(said_by[other]) and not (may_nest and key[0] != other[0]):
+                # The later task is the one to look at.
+                later = min(said_by[key]) > min(said_by[other])
+                yield (key, other) if later else (other, key)
+        open_ones.append(key)
 
 
-def _clash_error(one: _Mention, other: _Mention) -> CorpusError:
-    here, there = ((x.entity.start, x.entity.end) for x in (one, other))
+def _clash_error(doc_id: str, pair: tuple[Entity, Entity], where: tuple[str, str]) -> CorpusError:
+    one, other = pair
     return CorpusError(
-        f"{one.task.where}: {shown_doc(one.task.doc.id)}: [{here[0]}, {here[1]}) overlaps "
-        f"[{there[0]}, {there[1]}) of another task of this text ({other.task.where}); keep one "
-        "of the two lines"
+        f"{where[0]}: {shown_doc(doc_id)}: [{one.start}, {one.end}) overlaps "
+        f"[{other.start}, {other.end}) of another task of this text ({where[1]}); keep one of the "
+        "two lines"
     )
 
 
