@@ -68,8 +68,8 @@ def test_other_columns_are_left_out_by_name_or_kept(tmp_path):
     assert tally.counts == {
         "files with IOB2 tags": 1,
         "nested metadata fields left out": 1,
-        "records whose field chunk_tags was left out": 1,
-        "records whose field pos_tags was left out": 1,
+        "records whose field 'chunk_tags' was left out": 1,
+        "records whose field 'pos_tags' was left out": 1,
     }
 
 

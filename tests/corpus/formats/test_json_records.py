@@ -133,7 +133,9 @@ def test_labels_in_a_field_that_no_layout_has_are_an_error_that_names_it(tmp_pat
     """Such as doccano-transformer's ``annotations``, DataTurks', Comprehend's."""
     path = lines(tmp_path / "c.jsonl", {"id": 1, "text": TEXT, **fields})
     (name,) = fields
-    with pytest.raises(CorpusError, match=f"the layout of {name} is not one that is read") as error:
+    with pytest.raises(
+        CorpusError, match=f"the layout of '{name}' is not one that is read"
+    ) as error:
         read_corpus(path)
     assert str(error.value).startswith(f"{path}:1: no 'schema'")
     assert '"spans": [{"start"' in str(error.value)

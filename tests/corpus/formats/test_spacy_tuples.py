@@ -72,7 +72,7 @@ def test_groups_of_spans_and_further_fields(tmp_path):
     ("notes", "message"),
     [
         ({"cats": {"order": 1.0}}, "no list 'entities'; write the mentions there"),
-        ({"ents": [[6, 14, "Drug"]]}, r"no list 'entities' \(ents is not read\)"),
+        ({"ents": [[6, 14, "Drug"]]}, r"no list 'entities' \('ents' is not read\)"),
         ({"entities": None}, "no list 'entities'"),
         ({"entities": ["O", "U-Drug"]}, "entities are tags, one a token"),
         ({"entities": [[6, 14]]}, r"entities\[0\]: a mention must be \[start, end, label\]"),

@@ -18,11 +18,17 @@ from typing import Any
 
 from notesmith.corpus.formats import conll, iob, parquet
 from notesmith.corpus.formats.iob import TagScheme
-from notesmith.corpus.formats.json_records import TAG_FIELDS, Record, iter_records, layout_of
+from notesmith.corpus.formats.json_records import (
+    TAG_FIELDS,
+    Record,
+    iter_records,
+    layout_of,
+    shown_field,
+)
 from notesmith.corpus.formats.json_values import check_values, is_whole, plain_fields, take_id
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError, shown_doc, shown_name
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 _KNOWN = frozenset({"tokens", "text", "offsets", "spaces"})
@@ -103,7 +109,7 @@ def _row(record: Record, fields: dict[str, Any], doc_id: str, tally: Tally) -> _
         )
     for other in fields.keys() - _KNOWN:
         if isinstance(fields[other], list):
-            tally.note(f"records whose field {shown_name(other)} was left out")
+            tally.note(f"records whose field {shown_field(other)} was left out")
             del fields[other]
     tokens = [_token(at, *pair) for at, pair in enumerate(zip(texts, tags, strict=True))]
     text, offsets = parquet.placed(

@@ -31,6 +31,7 @@ TAG_FIELDS = ("ner_tags", "tags", "ner", "labels")
 WRITE_THEM = 'write them as "spans": [{"start": 0, "end": 4, "label": "Drug"}]'
 
 _PRODIGY = frozenset("_input_hash _task_hash _view_id _is_binary _session_id _annotator_id".split())
+_FIELD = re.compile(r"[a-z][A-Za-z0-9_]{0,39}")
 _FIRST = 20
 _DEPTH = 4
 _BEGIN = re.compile(r"start|begin|offset|from", re.IGNORECASE)
@@ -234,6 +235,12 @@ def unread_field(fields: Mapping[str, Any], known: frozenset[str]) -> str | None
         ),
         None,
     )
+
+
+def shown_field(name: str) -> str:
+    """``name`` quoted if it looks like a field's; in a mangled line a name may stand there."""
+    known = name.casefold() in (*MENTION_FIELDS, "annotations", "mentions")
+    return repr(name) if known or _FIELD.fullmatch(name) else "(not shown)"
 
 
 def _holds_mentions(value: object, depth: int = _DEPTH) -> bool:

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from notesmith.corpus.formats.json_records import LINES, WRITE_THEM, layout_of, unread_field
+from notesmith.corpus.formats.json_records import (
+    LINES,
+    WRITE_THEM,
+    layout_of,
+    shown_field,
+    unread_field,
+)
 from notesmith.corpus.formats.json_values import NoteFields, check_text, check_values, parse_json
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
@@ -25,7 +31,7 @@ from notesmith.document import (
     Section,
     Span,
 )
-from notesmith.errors import CorpusError, shown_doc, shown_name
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 SCHEMA = 1
@@ -191,7 +197,7 @@ def _other_layout(record: dict[str, Any]) -> str:
         )
     unread = unread_field(record, frozenset())
     if unread is not None:
-        return f", and the layout of {shown_name(unread)} is not one that is read; {WRITE_THEM}"
+        return f", and the layout of {shown_field(unread)} is not one that is read; {WRITE_THEM}"
     return f" and no field of mentions; where there are some, {WRITE_THEM}"
 
 

@@ -23,6 +23,7 @@ from notesmith.corpus.formats.json_records import (
     iter_records,
     layout_of,
     mention_field,
+    shown_field,
     text_of,
     unread_field,
 )
@@ -38,7 +39,7 @@ from notesmith.corpus.formats.json_values import (
 from notesmith.corpus.formats.mentions import Mentions
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Relation
-from notesmith.errors import CorpusError, shown_doc, shown_name
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 _NOTED = {
@@ -88,7 +89,7 @@ def _field(record: Record, before: str | None) -> str:
         )
     if name is None:
         unread = unread_field(fields, _KNOWN)
-        held = "" if unread is None else f" ({shown_name(unread)} is not one that is read)"
+        held = "" if unread is None else f" ({shown_field(unread)} is not one that is read)"
         raise CorpusError(f"no field of mentions{held}; {WRITE_THEM}")
     return name
 
@@ -121,7 +122,7 @@ def _document(
     unread = unread_field(left, _DIVISIONS)
     if unread is not None:
         raise CorpusError(
-            f"mentions are read from {name!r}, but {shown_name(unread)!r} holds some too; "
+            f"mentions are read from {name!r}, but {shown_field(unread)} holds some too; "
             "remove one of the two fields"
         )
     who = left.pop("username", None)

@@ -26,6 +26,7 @@ from notesmith.corpus.formats.json_records import (
     iter_records,
     layout_of,
     mention_field,
+    shown_field,
     unread_field,
 )
 from notesmith.corpus.formats.json_values import (
@@ -252,7 +253,7 @@ def _document(line: _Line, doc_id: str, where: str, tally: Tally) -> Document:
     unread = unread_field(others, frozenset({"versions"}))
     if unread is not None:
         raise CorpusError(
-            f"mentions are read from 'spans', but {shown_name(unread)!r} holds some too; "
+            f"mentions are read from 'spans', but {shown_field(unread)} holds some too; "
             "remove one of the two fields"
         )
     tally.note("further fields of lines left out", len(others))

@@ -15,12 +15,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from notesmith.corpus.formats.json_records import Record, iter_records, layout_of, unread_field
+from notesmith.corpus.formats.json_records import (
+    Record,
+    iter_records,
+    layout_of,
+    shown_field,
+    unread_field,
+)
 from notesmith.corpus.formats.json_values import check_text, check_values, count_unheld
 from notesmith.corpus.formats.mentions import Mentions
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity
-from notesmith.errors import CorpusError, shown_doc, shown_name
+from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 _GROUP = "sc"
@@ -54,14 +60,14 @@ def _document(record: Record, name: str, where: str, tally: Tally) -> Document:
         raise CorpusError("'spans' must be an object with a list for each group")
     if not groups and not isinstance(entities, list):
         unread = unread_field(notes, _KNOWN)
-        held = "" if unread is None else f" ({shown_name(unread)} is not read)"
+        held = "" if unread is None else f" ({shown_field(unread)} is not read)"
         raise CorpusError(f"no list 'entities'{held}; write the mentions there")
     mentions = Mentions(text, where, tally)
     mentions.add_all("entities", entities or [])
     for group, items in groups.items():
         # Mentions that do not overlap stand in both.
         outer = [[*ent.spans[0], ent.label] for ent in mentions.entities]
-        mentions.add_all(f"spans.{shown_name(group)}", [x for x in items if x not in outer])
+        mentions.add_all(f"spans[{shown_field(group)}]", [x for x in items if x not in outer])
     tally.note("labels of whole texts left out", bool(notes.get("cats")))
     tally.note("further fields of annotations left out", len(notes.keys() - _KNOWN))
     return Document(name, text, tuple(mentions.entities), masked=mentions.unknown())
