@@ -41,6 +41,17 @@ def line(**fields):
     return json.dumps({**GOOD, **fields}).encode() + b"\n"
 
 
+def foreign(**fields):
+    return json.dumps({"id": "a1", "text": GOOD["text"], **fields}).encode() + b"\n"
+
+
+def tagged(tags):
+    return (
+        json.dumps({"id": "a1", "tokens": [NAME, "has", "fever"], "ner_tags": tags}).encode()
+        + b"\n"
+    )
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty folder to work in."""
@@ -126,6 +137,31 @@ FILES = {
         "c.jsonl:2: doc 'a': 'entities' must be a list",
         "1 dropped: record",
     ),
+    "labels in a JSON field that no layout has": (
+        *("c.jsonl", line(id="b") + foreign(annotations=[{"start": 17, "end": 22, "tag": "S"}])),
+        "c.jsonl:2: no 'schema', and the layout of 'annotations' is not one that is read; write "
+        'them as "spans": [{"start": 0, "end": 4, "label": "Drug"}]',
+        "1 dropped: record",
+    ),
+    "JSON lines of two layouts": (
+        *("c.jsonl", line(id="b") + foreign(label=[[17, 22, "Sign"]])),
+        "c.jsonl:2: no 'schema', and the record has the layout of doccano; put such records in a "
+        "file of their own",
+        "1 dropped: record",
+    ),
+    "a JSON mention past the end": (
+        *("c.jsonl", foreign(spans=[{"start": 17, "end": 99, "label": "Sign"}])),
+        "c.jsonl:1: doc 'a1': spans[0]: [17, 99) is past end 23; correct the offsets (code "
+        "points, end exclusive)",
+        "1 masked: mention",
+    ),
+    "tags that are numbers": (
+        *("c.jsonl", tagged(["O", "O", "B-Sign"]) + tagged([0, 0, 1])),
+        "c.jsonl:2: doc 'a1': 'ner_tags' holds numbers, and JSON does not name them; write their "
+        "names (B-LABEL …), or write Parquet with datasets (to_parquet), which keeps the names of "
+        "a ClassLabel",
+        "1 dropped: document",
+    ),
     "one id twice": (
         *("c.jsonl", line(entities=[ENTITY]) + line()),
         "c.jsonl: doc 'a' stands twice with different content; rename or remove one",
@@ -157,7 +193,7 @@ def test_commands_that_only_read_say_the_same(command, place, one_line):
 def test_an_empty_corpus(place, one_line):
     (place / "empty").mkdir()
     (place / "none.jsonl").write_bytes(b"\n")
-    formats = ", ".join(fmt.name for fmt in FORMATS.values() if fmt.read)
+    formats = ", ".join(FORMATS)
     said = f"empty: empty; formats are {formats} (--format)"
     assert one_line("corpus", "stats", "empty") == said
     nothing = "none.jsonl: no documents in format jsonl; name another path"

@@ -22,13 +22,15 @@ DOC = Document(
 )
 
 
-@pytest.mark.parametrize("name", [fmt.name for fmt in FORMATS.values() if fmt.read])
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_format_reads_what_it_writes(tmp_path, name):
     doc = Document("n1", "Weak left arm", (Entity("T1", "Sign", ((0, 4),)),))
     target = FORMATS[name].path(tmp_path, "c")
     write_corpus([doc], target, format=name)
     (back,) = read_corpus(target).docs
-    assert (back.id, back.text, back.entities) == (doc.id, doc.text, doc.entities)
+    # These two name no document.
+    doc_id = "c-1" if name in ("gliner", "spacy-tuples") else doc.id
+    assert (back.id, back.text, back.entities) == (doc_id, doc.text, doc.entities)
 
 
 def test_mixed_formats_are_listed_with_the_option_to_name(tmp_path):
@@ -181,12 +183,6 @@ def test_the_examples_of_the_formats_page_are_read(tmp_path):
     (tmp_path / "a.txt").write_text("id: n017" + page.split("```\nid: n017")[1].split("```")[0])
     doc = read_corpus(tmp_path / "a.txt").docs[0]
     assert doc.mentions() == ["chest pain", "metoprolol", "25 mg", "palpitations"]
-
-
-def test_a_format_that_is_written_only_says_so(tmp_path):
-    write_corpus([DOC], tmp_path / "c.json", format="gliner")
-    with pytest.raises(ConfigError, match="'gliner' is written only"):
-        read_corpus(tmp_path / "c.json", ReadingConfig(format="gliner"))
 
 
 def test_the_patient_is_told_by_the_id_unless_it_is_known(tmp_path):

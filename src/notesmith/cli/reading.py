@@ -12,14 +12,14 @@ import typer
 
 from notesmith.cli.screen import say
 from notesmith.config import ReadingConfig
-from notesmith.corpus.formats import READABLE
+from notesmith.corpus.formats import NAMES
 from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); recognised if not given."),
+    typer.Option("--format", help=f"Format read ({', '.join(NAMES)}); recognised if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,

@@ -15,7 +15,7 @@ from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.formats.json_values import UNKNOWN
 from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
 from notesmith.corpus.problems import Tally
-from notesmith.corpus.reading import collapse, prepare, reader_of
+from notesmith.corpus.reading import collapse, prepare
 from notesmith.corpus.recognition import recognise
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, shown_name
@@ -145,6 +145,6 @@ def _readings(
         for who, docs in fmt.read_each(source, tally).items():
             yield from ((name if who == UNKNOWN else who, doc) for doc in docs)
         return
-    for doc in reader_of(fmt)(source, tally):
+    for doc in fmt.read(source, tally):
         said = doc.metadata.get(ANNOTATOR)
         yield (said if isinstance(said, str) and said else name), doc

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from notesmith.config import ReadingConfig
-from notesmith.corpus.formats import FORMATS, READABLE, Source, i2b2_2010, jsonl, parquet_notes
+from notesmith.corpus.formats import FORMATS, NAMES, Source, i2b2_2010, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.corpus.reading import CorpusRead, read_corpus
@@ -79,7 +79,7 @@ def find_notes(
         sources = find_sources(path, options, counts)
         if sources and all(_may_be_lines(source) for source in sources):
             return _stream(sources, "jsonl", NoteFields(), counts)
-    found = recognise(path, options, names=(_TEXT, *READABLE), hint=_TABLES)
+    found = recognise(path, options, names=(_TEXT, *NAMES), hint=_TABLES)
     name = found.format.name
     if name in _READERS:
         return _stream(found.sources, name, NoteFields(), found.counts)

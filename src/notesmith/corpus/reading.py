@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.recognition import format_named, recognise
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError, shown_doc
+from notesmith.errors import CorpusError, shown_doc
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +115,10 @@ def write_corpus(
     return {what: n for what, n in sorted(lost.items()) if n}
 
 
-def reader_of(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
-    """What reads a file of the format.
-
-    Raises:
-        ConfigError: the format is written only.
-    """
-    if fmt.read is None:
-        raise ConfigError(f"format {fmt.name!r} is written only; read what it was made from")
-    return fmt.read
-
-
 def _collapse(fmt: Format, sources: list[Source], tally: Tally) -> list[Document]:
     """Read all sources; records with one id and the same content become one."""
     docs: dict[str, Document] = {}
-    read = reader_of(fmt)
+    read = fmt.read
     for source in sources:
         for doc in read(source, tally):
             collapse(doc, docs, source.path, tally)

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from notesmith.config import ReadingConfig
-from notesmith.corpus.formats import FORMATS, READABLE, Format, Source
+from notesmith.corpus.formats import FORMATS, NAMES, Format, Source
 from notesmith.corpus.problems import encoding_of
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.files.read import LINE_BYTES, MIB, read_head, unreadable
@@ -46,7 +46,7 @@ def recognise(
     options: ReadingConfig,
     *,
     beside: Sequence[Path] = (),
-    names: Sequence[str] = READABLE,
+    names: Sequence[str] = NAMES,
     hint: str = "",
 ) -> Recognised:
     """The files below ``path`` to read, in the format that is named or the one that they fit.

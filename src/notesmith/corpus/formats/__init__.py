@@ -17,21 +17,25 @@ from notesmith.corpus.formats import (
     conll,
     docbin,
     gliner,
+    hf_tokens,
     i2b2_2010,
     i2b2_xml,
     inline,
     jsonl,
     label_studio,
     label_studio_write,
+    offsets,
     parquet,
     prodigy,
+    prodigy_write,
     pubtator,
+    spacy_tuples,
     table_files,
     tables,
     uima,
-    uima_webanno,
     uima_write,
 )
+from notesmith.corpus.formats.json_records import LINES, layout_of_file
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 
@@ -72,7 +76,7 @@ class Format:
 
     name: str
     claims: Callable[[Source], bool]
-    read: Callable[[Source, Tally], Iterable[Document]] | None
+    read: Callable[[Source, Tally], Iterable[Document]]
     write: Callable[[Sequence[Document], Path], Counter[str]]
     is_folder: bool = False
     suffix: str = ""
@@ -91,8 +95,8 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "jsonl",
             lambda source: (
-                source.path.name.endswith(jsonl.SUFFIXES)
-                and not prodigy.claims(source.path, source.head)
+                source.path.name.lower().endswith(LINES)
+                and layout_of_file(source.path) in ("jsonl", None)
             ),
             lambda source, tally: jsonl.read(source.path, tally),
             jsonl.write,
@@ -174,11 +178,11 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             "prodigy",
-            lambda source: prodigy.claims(source.path, source.head),
+            lambda source: layout_of_file(source.path) == "prodigy",
             lambda source, tally: prodigy.read(
                 source.path, source.stem, tally, annotator=source.options.annotator
             ),
-            prodigy.write,
+            prodigy_write.write,
             suffix=".jsonl",
             read_each=lambda source, tally: prodigy.read_each(source.path, source.stem, tally),
         ),
@@ -244,8 +248,44 @@ FORMATS: Mapping[str, Format] = {
             tables.write,
             is_folder=True,
         ),
-        Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
+        Format(
+            "doccano",
+            lambda source: layout_of_file(source.path) == "doccano",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write_doccano,
+            suffix=".jsonl",
+        ),
+        Format(
+            "offsets",
+            lambda source: layout_of_file(source.path) == "offsets",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "spacy-tuples",
+            lambda source: layout_of_file(source.path) == "spacy-tuples",
+            lambda source, tally: spacy_tuples.read(source.path, source.stem, tally),
+            spacy_tuples.write,
+            suffix=".json",
+        ),
+        Format(
+            "hf-tokens",
+            lambda source: layout_of_file(source.path) == "hf-tokens",
+            lambda source, tally: hf_tokens.read(
+                source.path, source.stem, tally, scheme=source.options.tags
+            ),
+            hf_tokens.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "gliner",
+            lambda source: layout_of_file(source.path) == "gliner",
+            lambda source, tally: gliner.read(source.path, source.stem, tally),
+            gliner.write,
+            suffix=".json",
+        ),
     )
 }
-READABLE = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
-"""Names of the formats that are read; the others are written only."""
+NAMES = tuple(FORMATS)
+"""Names of the formats; each is read and written."""
