@@ -19,7 +19,7 @@ from notesmith.ner.decode import (
     mention_score,
     score_of,
 )
-from notesmith.ner.words import Run, tag_runs, to_entities
+from notesmith.words import Run, tag_runs, to_entities
 
 LABELS = ("Drug", "Problem")
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
-from notesmith.ner.words import IGNORED, best_tags, tag_names, tag_words, to_entities, words
+from notesmith.ner.decode import best_tags
+from notesmith.words import IGNORED, tag_names, tag_words, to_entities, words
 
 LABELS = ("Drug", "Problem")
 
