@@ -26,8 +26,11 @@ _IN_WORDS: dict[Reason, str] = {
     "inside_word": "beginning or ending inside a word",
     "no_word": "white space alone",
 }
-# Labels of one layer may overlap in this share of the rarer one's mentions.
-_FEW = 0.01
+# Overlaps that a layer may hold: this share of the mentions of the label that joins it, or of all.
+_FEW_OF_LABEL = 0.01
+_FEW_OF_ALL = 0.001
+# Points of F1 that layers must gain to be worth a second student.
+_WORTH = 0.5
 
 Layers = tuple[tuple[str, ...], ...]
 
@@ -59,10 +62,12 @@ class Ceiling:
         return self.n_mentions > 0 and self.f1 < ENOUGH
 
     @property
-    def why(self) -> str:
-        """The mentions that cannot be found, in words."""
+    def sentence(self) -> str:
+        """The best score and what it leaves out, in words."""
         reasons = ", ".join(f"{n:,} {_IN_WORDS[reason]}" for reason, n in self.lost.items())
-        return f"{self.score.fn:,} of {self.n_mentions:,} mentions: {reasons}"
+        many = f"{self.score.fn:,} of {self.n_mentions:,} mentions"
+        missed = f" (out of reach: {many}; {reasons})" if self.lost else ""
+        return f"A student that tags every word right scores {self.f1:.1f} strict F1{missed}."
 
     def to_record(self) -> dict[str, Any]:
         """JSON values, scores in points of 100."""
@@ -118,21 +123,62 @@ def find_layers(docs: Sequence[Document]) -> Layers:
     """Group the labels so that mentions of one group hardly overlap: a student for each group.
 
     Greedy colouring: the most frequent labels first, each into the group with which it overlaps
-    least, or into a new one where more than a hundredth of its mentions would overlap.
+    least, or into a new one where more than a few would overlap.
     """
     counts = Counter(ent.label for doc in docs for ent in doc.entities)
     overlaps: Counter[tuple[str, str]] = Counter()
     for doc in docs:
         overlaps.update(_overlaps(doc))
+    few = _FEW_OF_ALL * counts.total()
     layers: list[list[str]] = []
     for label in sorted(counts, key=lambda name: (-counts[name], name)):
         shared = [sum(overlaps[_pair(label, other)] for other in layer) for layer in layers]
         best = min(range(len(layers)), key=shared.__getitem__, default=None)
-        if best is None or shared[best] > _FEW * counts[label]:
+        if best is None or shared[best] > max(few, _FEW_OF_LABEL * counts[label]):
             layers.append([label])
         else:
             layers[best].append(label)
     return tuple(tuple(layer) for layer in layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Layered:
+    """Groups of labels, a student for each, and the ceiling of their mentions together."""
+
+    layers: Layers
+    ceiling: Ceiling
+
+
+def better_layers(docs: Sequence[Document], found: Ceiling) -> Layered | None:
+    """Layers whose ceiling is well above ``found``, that of one student; None if there are none."""
+    if "nested" not in found.lost and "crossing" not in found.lost:
+        return None
+    layers = find_layers(docs)
+    together = ceiling(docs, layers)
+    return Layered(layers, together) if together.f1 >= found.f1 + _WORTH else None
+
+
+def remedies(found: Ceiling, layered: Layered | None) -> list[str]:
+    """What can be done about a low ceiling, a sentence without a full stop each."""
+    said: list[str] = []
+    if layered is not None:
+        said.append(
+            f"train {len(layered.layers)} students, each on labels that do not overlap, and put "
+            f"their mentions together (at most {layered.ceiling.f1:.1f}); or merge labels that "
+            "mean nearly the same with a label map"
+        )
+    elif found.lost.keys() & {"nested", "crossing"}:
+        said.append(
+            "drop the inner or the outer of overlapping mentions in your annotation tool, or give "
+            "one of them a label of its own"
+        )
+    if "discontinuous" in found.lost:
+        said.append("mark the whole stretch of a discontinuous mention, or each part by itself")
+    if "inside_word" in found.lost:
+        said.append("mark whole words, where notesmith corpus check says 'cuts a word'")
+    if not said:
+        said.append("correct the mentions that hold white space alone")
+    return said
 
 
 def _overlaps(doc: Document) -> Counter[tuple[str, str]]:

@@ -66,6 +66,12 @@ def words(text: str, *, grid: int = GRID) -> list[Span]:
     return [match.span() for match in pattern.finditer(text)]
 
 
+def word_around(spans: Sequence[Span], offset: int) -> Span | None:
+    """That of the words ``spans`` inside which ``offset`` lies; None where it cuts none."""
+    at = bisect_left(spans, (offset,))
+    return spans[at - 1] if at > 0 and offset < spans[at - 1][1] else None
+
+
 def without_format(word: str) -> str:
     """``word`` without those format characters that do not shape its letters."""
     return "".join(char for char in word if not _is_format(char))
