@@ -206,7 +206,7 @@ def label_maps(layers: Layers) -> Iterator[str]:
     labels = [label for layer in layers for label in layer]
     for layer in layers:
         others = [label for label in labels if label not in layer]
-        if len(others) <= len(layer):
+        if len(others) <= len(layer) + 1:
             pairs = [f"{label}=" for label in others]
         else:
             pairs = [*(f"{label}={label}" for label in layer), "*="]

@@ -101,12 +101,12 @@ def predict(
         key = _key(model, found.digest, thresholds or (), scores, keep)
         labels = tuple(dict.fromkeys((*student.labels, *(found.labels if keep else ()))))
         output = Output(out, key, labels)
-        label = partial(student.predict, decision=decision)
+        find = partial(student.predict, decision=decision)
         try:
             done = label_notes(
                 notes,
                 found,
-                keeping(label) if keep else label,
+                keeping(find) if keep else find,
                 output,
                 on_progress=on_progress,
             )
