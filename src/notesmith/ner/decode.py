@@ -20,6 +20,7 @@ from notesmith.words import Run, tag_runs, to_entities
 SCORE = "score="
 """Beginning of the attribute that carries a mention's score, as in ``score=0.9312``."""
 _TINY = 1e-12
+_GOES_ON = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,17 @@ def word_rows(docs: Sequence[Sequence[Span]], width: int) -> list[NDArray[np.flo
     return [np.zeros((len(words), width), np.float32) for words in docs]
 
 
-def surely_outside(docs: Sequence[Sequence[Span]], n_tags: int) -> list[NDArray[np.float32]]:
-    """Tag probabilities before any window is read: what no window holds is O."""
+def unread(docs: Sequence[Sequence[Span]], n_tags: int) -> list[NDArray[np.float32]]:
+    """Tag probabilities before any window is read: those of words that no window holds.
+
+    Such a word (a control character) begins no mention. It is O unless the words around it make it
+    far likelier that a mention goes on over it: ``_GOES_ON`` to 1 for each label.
+    """
     tables = word_rows(docs, n_tags)
+    row = np.zeros(n_tags, np.float32)
+    row[0], row[2::2] = 1, _GOES_ON
     for rows in tables:
-        rows[:, 0] = 1
+        rows[:] = row / row.sum()
     return tables
 
 

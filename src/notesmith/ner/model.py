@@ -26,7 +26,7 @@ from notesmith.ner.decode import (
     Decision,
     WordScores,
     label_documents,
-    surely_outside,
+    unread,
     word_rows,
 )
 from notesmith.ner.encoder import Encoder, autocast, max_positions, open_encoder
@@ -105,11 +105,11 @@ class NerModel:
     ) -> list[WordScores]:
         """Tag probabilities of every word, and the logits of attributes where some were learnt.
 
-        A word that the tokenizer drops (a control character) is surely O.
+        A word that the tokenizer drops (a control character) has those of ``unread``.
         """
         limit = max_positions(self.model)
         encoded = encode(docs, self.tokenizer, self.config, max_positions=limit, grid=self.grid)
-        probabilities = surely_outside(encoded.words, len(self.tags))
+        probabilities = unread(encoded.words, len(self.tags))
         head = self.attribute_head
         classes = word_rows(encoded.words, head.out_features) if head is not None else None
         for window, probs, logits in self._run(encoded, batch_tokens, on_progress):

@@ -21,7 +21,7 @@ from notesmith.ner.decode import (
     Decision,
     WordScores,
     label_documents,
-    surely_outside,
+    unread,
     word_rows,
 )
 from notesmith.ner.settings import Export, read_settings
@@ -84,10 +84,10 @@ class OnnxModel:
         batch_tokens: int = 4096,
         on_progress: OnProgress = silent,
     ) -> list[WordScores]:
-        """Tag probabilities of every word; one that the tokenizer drops is surely O."""
+        """Tag probabilities of every word; for one that the tokenizer drops see ``unread``."""
         limit = self.export.max_positions
         encoded = encode(docs, self.tokenizer, self.config, max_positions=limit, grid=self.grid)
-        probabilities = surely_outside(encoded.words, len(self.tags))
+        probabilities = unread(encoded.words, len(self.tags))
         n_classes = sum(a.n_classes for a in self.attributes)
         classes = word_rows(encoded.words, n_classes)
         for window, found in self._run(encoded, batch_tokens, on_progress):
