@@ -155,3 +155,15 @@ def test_cut_moves_masks_and_sections_and_names_the_part():
     assert part.id == "n:5-11"
     assert part.masked == ((0, 5),)
     assert part.sections == (Section("HPI", 0, 6),)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("头痛加重。否认胸痛！服药？？止痛", ["头痛加重。", "否认胸痛！", "服药？？", "止痛"]),
+        ("他说“头痛。”走了。", ["他说“头痛。”", "走了。"]),
+        ("रोगी को बुखार है। दवा दी।", ["रोगी को बुखार है।", "दवा दी।"]),
+    ],
+)
+def test_sentences_of_other_scripts(text, found):
+    assert strings(text, sentences(text)) == found

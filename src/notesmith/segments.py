@@ -22,8 +22,14 @@ _ABBREVIATIONS = frozenset(
 )
 # White space is matched from its first character and never again from its second: a long run of it
 # takes no longer for that.
-_BREAK = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+|(?<!\s)(?:\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z])))"
+_LINES = r"(?<!\s)(?:\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z])))"
+_BREAK = re.compile(rf"(?<=[.!?])[\"')\]]*\s+|{_LINES}")
+# The same with the full stops of other scripts: before white space (Devanagari, Myanmar, Khmer,
+# Tibetan, Ethiopic), and of Chinese and Japanese, which put none behind them.
+_CLOSERS = "」』”’）】》"
+_BREAK_IN_ANY_SCRIPT = re.compile(
+    rf"(?<=[.!?।॥။។།።])[\"')\]]*\s+|{_LINES}|"
+    rf"(?<=[。！？｡])(?![。！？｡{_CLOSERS}])|(?<=[。！？｡][{_CLOSERS}])(?![{_CLOSERS}])"
 )
 # An abbreviation is shorter: where the last word begins before, it is none.
 _LONGEST_WORD = 64
@@ -41,7 +47,8 @@ def sentences(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     start = 0
-    for match in _BREAK.finditer(text):
+    pattern = _BREAK if text.isascii() else _BREAK_IN_ANY_SCRIPT
+    for match in pattern.finditer(text):
         if _is_end(text, start, match):
             _append(text, start, match.start(), spans)
             start = match.end()

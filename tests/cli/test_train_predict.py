@@ -83,6 +83,20 @@ def test_attributes_are_learnt_and_predicted(folder: Path, tmp_path: Path) -> No
     assert [[e.attributes for e in ents] for ents in found] == [[("negated",)], [()]]
 
 
+def test_mentions_of_another_student_are_kept(folder: Path, tmp_path: Path) -> None:
+    body = Entity("T1", "Person", ((0, 7),))
+    write_corpus([Document("a", TEXT, (body,))], tmp_path / "found-1.jsonl")
+    out = tmp_path / "found-2.jsonl"
+    done = run("predict", folder / "model", tmp_path / "found-1.jsonl", "--out", out, "--keep")
+    assert done.exit_code == 0, done.output
+    assert "does not know" not in done.output
+    (doc,) = read_corpus(out).docs
+    assert [(e.id, e.label, e.mention(TEXT)) for e in doc.entities] == [
+        ("T1", "Person", "Patient"),
+        ("T2", "Problem", "fever"),
+    ]
+
+
 def test_predicts_a_corpus_and_counts_labels_it_does_not_know(folder: Path) -> None:
     strange = Document("x", "aspirin", (Entity("T1", "Drug", ((0, 7),)),))
     write_corpus([DOC, strange], folder / "other.jsonl")

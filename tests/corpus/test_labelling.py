@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from notesmith.corpus import labelling, read_corpus
-from notesmith.corpus.labelling import Labelled, Output, chunks, label_notes
+from notesmith.corpus.labelling import Labelled, Output, chunks, keeping, label_notes
 from notesmith.corpus.notes import survey
 from notesmith.corpus.problems import Tally
-from notesmith.document import Document, Entity
+from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.progress import Progress
 
@@ -65,6 +65,20 @@ def test_order_and_documents_are_kept(tmp_path: Path) -> None:
     assert [(d.id, d.text) for d in docs] == [(d.id, d.text) for d in DOCS]
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
     assert not hidden(tmp_path)
+
+
+def test_mentions_of_the_notes_are_kept_and_others_added() -> None:
+    has = (Entity("T1", "Drug", ((5, 6),)), Entity("T3", "Note", ((0, 4),)))
+    rel = Relation("R1", "of", "T1", "T3")
+    doc = Document("n", "note 1 twice", has, (rel,))
+
+    def label(docs: Sequence[Document]) -> list[Document]:
+        ents = [Entity("T1", "Note", ((0, 4),)), Entity("T2", "Time", ((7, 12),))]
+        return [d.with_entities(ents) for d in docs]
+
+    (found,) = keeping(label)([doc])
+    assert found.entities == (*has, Entity("T2", "Time", ((7, 12),)))
+    assert found.relations == (rel,)
 
 
 def test_chunks_close_at_a_number_of_notes_or_characters(monkeypatch: pytest.MonkeyPatch) -> None:

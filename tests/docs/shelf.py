@@ -143,6 +143,16 @@ def corrected(path: Path) -> None:
     write_corpus(docs, path, format="label-studio")
 
 
+def roles(path: Path) -> None:
+    """Notes in which names of body parts lie inside those of problems."""
+    text = "Left ankle fracture since May {}."
+    spans = {"Problem": (0, 19), "Site": (0, 10), "Time": (20, 29)}
+    ents = tuple(Entity(f"T{i}", x, (at,)) for i, (x, at) in enumerate(spans.items()))
+    docs = [Document(f"n{i}", text.format(i), ents) for i in range(12)]
+    write_corpus(docs[:8], path / "train.jsonl")
+    write_corpus(docs[8:], path / "test.jsonl")
+
+
 def run_of(recipe: str) -> Maker:
     return lambda path: invoke(["run", recipe, "--out", str(path)])
 
@@ -203,6 +213,10 @@ for _docs, _names in (
 
 OF_PAGE: dict[str, dict[str, Maker]] = {
     "docs/how-to/several-annotators.md": {"export.json": of_two},
+    "docs/how-to/nested-mentions.md": {
+        "roles/train.jsonl": lambda path: roles(path.parent),
+        "roles/test.jsonl": lambda path: roles(path.parent),
+    },
     "docs/how-to/doubtful-gold.md": {"gold.jsonl": with_an_error, "export.json": corrected},
 }
 

@@ -51,6 +51,22 @@ def test_evaluate_scores_strict_and_unseen(files):
     assert found["n_documents"] == 20
 
 
+def test_finds_in_masked_text_are_left_out_and_counted(files, tmp_path):
+    gold = [replace(doc(i, "Disease"), masked=((5, 15),)) for i in range(20)]
+    write_corpus(gold, tmp_path / "masked.jsonl")
+    arguments = ("evaluate", str(tmp_path / "masked.jsonl"), files["full"])
+    found = json.loads(call(*arguments, "--seen", files["train"], "--json"))
+    for row in (*found["views"], *found["labels"]):
+        tp = 0 if row["part"] == "unseen" else 20
+        assert (row["tp"], row["fp"], row["fn"]) == (tp, 0, 0)
+    said = "0 gold mentions and 20 predictions touch masked text"
+    assert any(notice.startswith(said) for notice in found["notices"])
+    assert said in " ".join(call(*arguments).split())
+    compared = " ".join(call(*arguments, files["half"]).split())
+    assert "20 first predictions touch masked text" in compared
+    assert "second predictions" not in compared
+
+
 def test_evaluate_without_training_data_says_nothing_of_unseen(files):
     output = call("evaluate", files["gold"], files["half"])
     assert "unseen" not in output

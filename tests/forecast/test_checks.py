@@ -43,6 +43,27 @@ def test_draws_of_all_documents_and_few_replicates_are_noted():
     assert said[1].startswith("2 replicates: the verdict will be a demonstration")
 
 
+def test_mentions_that_no_tags_can_hold():
+    text = "Left ankle fracture"
+    ents = (Entity("T1", "Sign", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))
+    (problem,) = checks.of_ceiling("test", [Document("a", text, ents)])
+    assert problem.what == (
+        "test: A student that tags every word right scores 66.7 strict F1 (out of reach: 1 of 2 "
+        "mentions; 1 nested in a longer one or on the same words)"
+    )
+    assert problem.remedy.startswith("train 2 students, each on labels that do not overlap")
+    assert not problem.fatal
+    assert not list(checks.of_ceiling("test", [Document("a", text, ents[:1])]))
+
+
+def test_a_corpus_of_which_nothing_can_be_tagged_cannot_succeed():
+    (problem,) = checks.of_ceiling(
+        "test", [Document("a", "Chestpain", (Entity("T1", "Sign", ((5, 9),)),))]
+    )
+    assert problem.fatal and "scores 0.0 strict F1" in problem.what
+    assert problem.remedy.startswith("mark whole words")
+
+
 def test_attributes_that_train_lacks():
     ent = Entity("T1", "Sign", ((0, 5),), ("negated",))
     train = [Document("a", "Cough.", (ent,))]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
+from notesmith.ceiling import Ceiling, Layered, better_layers, ceiling, label_maps, remedies
 from notesmith.cli.corpus import AsJson, read_splits
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
 from notesmith.corpus.reading import CorpusRead
-from notesmith.errors import ConfigError, FileError
+from notesmith.corpus.splits import find_splits
+from notesmith.errors import ConfigError, CorpusError, FileError
 
 _SHOWN = 20
 
@@ -74,16 +78,23 @@ def check(
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
     if committee:
-        found = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
-        result = CheckResult([*result.findings, *found])
+        doubts = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
+        result = CheckResult([*result.findings, *doubts])
+    every = [doc for docs in splits.values() for doc in docs]
+    found = ceiling(every)
+    layered = better_layers(every, found) if found.is_low else None
     if as_json:
         record = {
             "counts": result.counts,
+            "ceiling": _ceiling_record(found, layered),
             "findings": [finding.to_record() for finding in result.findings],
         }
         say_json(record)
     else:
-        _print_findings(Screen(), result, None if all_findings else _SHOWN)
+        console = Screen(soft_wrap=True)
+        _print_findings(console, result, None if all_findings else _SHOWN)
+        for line in _ceiling_lines(found, layered, paths[0]):
+            console.print(line, highlight=False)
     if doubtful is not None:
         _write_doubtful(corpora, result, doubtful, tool)
     if result.n_serious:
@@ -135,6 +146,37 @@ def _write_doubtful(
     written: Literal["label-studio", "brat", "uima"] = "uima" if tool == "inception" else tool
     write_for_correction(docs, path, tool=written, labels=labels_of(every))
     say(f"{path}: {len(docs)} of {len(every)} documents for {tool} (holds note text)", err=True)
+
+
+def _ceiling_record(found: Ceiling, layered: Layered | None) -> dict[str, Any]:
+    record = found.to_record()
+    if layered is not None:
+        record |= {"layers": layered.layers, "f1_of_layers": round(layered.ceiling.f1, 2)}
+    return record
+
+
+def _ceiling_lines(found: Ceiling, layered: Layered | None, corpus: Path) -> Iterator[str]:
+    """The best score that there can be and, where it is low, why and what to do."""
+    if not found.n_mentions:
+        yield "ceiling: no mention is labelled, so there is nothing to score."
+        return
+    yield f"ceiling: {found.sentence}"
+    if not found.is_low:
+        return
+    for remedy in remedies(found, layered):
+        yield f"  remedy: {remedy}."
+    if layered is None:
+        return
+    with suppress(CorpusError):  # names that could be parts of two kinds
+        corpus = find_splits(corpus).get("train", corpus)
+    students = [f"student-{i}" for i in range(1, len(layered.layers) + 1)]
+    for student, options in zip(students, label_maps(layered.layers), strict=True):
+        yield f"    notesmith train {corpus} --out {student} {options}"
+    notes = "NOTES"
+    for i, student in enumerate(students):
+        keep = " --keep" if i else ""
+        yield f"    notesmith predict {student} {notes} --out found-{i + 1}.jsonl{keep}"
+        notes = f"found-{i + 1}.jsonl"
 
 
 def _print_findings(console: Screen, result: CheckResult, shown: int | None) -> None:

@@ -92,6 +92,8 @@ def init(
             "--only arm=gold,replacement, which takes minutes a draw"
         )
         first = " --only arm=gold,replacement"
+    if begun.ceiling.is_low:
+        line(f"Note: {begun.ceiling.sentence} notesmith corpus check {corpus} says what to do.")
     line("Which of the three systems fits these notes (docs/which-system.md):")
     for each in begun.advice:
         line(f"      {each.words}")

@@ -15,8 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from time import perf_counter
 from typing import IO
@@ -127,6 +127,33 @@ def label_notes(
         os.fsync(part.fileno())
         lost = _finish(output)
     return Labelled(n_docs, n_entities, n_resumed, lost)
+
+
+def keeping(label: Label) -> Label:
+    """``label``, with the mentions and relations that notes carry kept beside those it finds.
+
+    A mention that stands there already, with the same label, is not added again.
+    """
+
+    def both(docs: Sequence[Document]) -> list[Document]:
+        return [_joined(doc, found) for doc, found in zip(docs, label(docs), strict=True)]
+
+    return both
+
+
+def _joined(doc: Document, found: Document) -> Document:
+    have = {(ent.label, ent.spans) for ent in doc.entities}
+    ids = {ent.id for ent in doc.entities}
+    free = (name for i in count(1) if (name := f"T{i}") not in ids)
+    added = tuple(
+        replace(ent, id=next(free)) for ent in found.entities if (ent.label, ent.spans) not in have
+    )
+    return replace(
+        found,
+        entities=doc.entities + added,
+        relations=doc.relations,
+        concept_relations=doc.concept_relations,
+    )
 
 
 def chunks(docs: Iterable[Document]) -> Iterator[list[Document]]:

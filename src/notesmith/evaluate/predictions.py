@@ -24,6 +24,7 @@ from notesmith.evaluate.bootstrap import (
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.phrases import points
 from notesmith.evaluate.scores import CellScores, View, score_cell
+from notesmith.metrics import count_unscored
 from notesmith.rules import CONFIDENCE
 
 CANNOT_SHOW = (
@@ -177,6 +178,19 @@ def _trained_on(gold: Sequence[Document], train: Sequence[Document] | None) -> t
     )
 
 
+def _unscored(
+    gold: Sequence[Document], predicted: Sequence[Document], which: str = ""
+) -> tuple[str, ...]:
+    """What must be said where mentions touch text that gold masks."""
+    n = count_unscored(gold, predicted)
+    if not n:
+        return ()
+    return (
+        f"{n.gold} gold mentions and {n.predicted} {which}predictions touch masked text, whose "
+        "labels are unknown: they are not scored.",
+    )
+
+
 def rate(
     gold: Sequence[Document],
     predicted: Sequence[Document],
@@ -239,7 +253,11 @@ def rate(
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,
-        notices=(*_trained_on(gold, train), *_notices([cell], labels)),
+        notices=(
+            *_trained_on(gold, train),
+            *_unscored(gold, predicted),
+            *_notices([cell], labels),
+        ),
     )
 
 
@@ -306,7 +324,12 @@ def compare(
         n_documents=ours.n_documents,
         n_groups=len(set(ours.groups)),
         confidence=confidence,
-        notices=(*_trained_on(gold, train), *_notices([ours, theirs], found)),
+        notices=(
+            *_trained_on(gold, train),
+            *_unscored(gold, first, "first "),
+            *_unscored(gold, second, "second "),
+            *_notices([ours, theirs], found),
+        ),
     )
 
 

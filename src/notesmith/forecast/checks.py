@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from notesmith.ceiling import better_layers, ceiling, remedies
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
@@ -199,6 +200,19 @@ def of_repeats(
     """Documents that stand on both sides, which the run refuses."""
     if wrong := stands_in_train(split, held_out, train):
         yield Problem(wrong, "take them out of one")
+
+
+def of_ceiling(split: str, docs: Sequence[Document]) -> Iterator[Problem]:
+    """A score that no student can pass, since its tags cannot hold some of the mentions."""
+    found = ceiling(docs)
+    if not found.is_low:
+        return
+    layered = better_layers(docs, found)
+    yield Problem(
+        f"{split}: {found.sentence.removesuffix('.')}",
+        f"{'; '.join(remedies(found, layered))} (notesmith corpus check says more)",
+        fatal=found.score.tp == 0,
+    )
 
 
 def of_units(config: RecipeConfig, train: TrainStats, tokens_per_word: float) -> Iterator[Problem]:

@@ -79,13 +79,19 @@ def _read(
         try:
             corpus = read(path, config.corpus)
         except CorpusError as error:
-            said = "mend the record, or corpus.on_problem = 'count' drops and counts such ones"
+            said = (
+                "mend the record, or corpus.on_problem = 'count': a document that cannot be read "
+                "is then left out, and a mention that cannot be read is masked, neither trained on "
+                "nor scored; both are counted"
+            )
             problems.append(Problem(f"{split}: {error}", said))
             continue
         found[split] = corpus.docs
-        if dropped := {k: n for k, n in corpus.counts.items() if "dropped" in k}:
+        bad = [(k, n) for k, n in corpus.counts.items() if k.startswith(("dropped", "masked"))]
+        if bad:
+            said = ", ".join(f"{n:,} {what}" for what, n in bad)
             problems.append(
-                Problem(f"{split}: {dropped} while reading", "look at the files", fatal=False)
+                Problem(f"{split}: while reading, {said}", "look at the files", fatal=False)
             )
     return found
 
@@ -99,6 +105,9 @@ def _of_corpora(
         return
     yield from checks.of_draws(config, corpus["train"])
     yield from checks.of_attributes(config, docs["train"])
+    scored = scored_split(config)
+    scored = scored if scored in docs else "train"
+    yield from checks.of_ceiling(scored, docs[scored])
     for split in ("dev", "test"):
         if split in corpus:
             yield from checks.of_held_out(split, corpus[split], corpus["train"])

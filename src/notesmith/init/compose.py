@@ -248,13 +248,7 @@ class _Parts:
             "No patients are named: each document counts as one (--metadata, --patient-from). "
         )
         language = f"The language looks like {self.seen.language}. " if self.seen.language else ""
-        overlapping = counts.n_nested + counts.n_crossing
-        nested = (
-            f"{counts.n_discontinuous} discontinuous and {overlapping} nested or crossing "
-            "mentions: the student tags flat ones, and misses these. "
-            if counts.n_discontinuous + overlapping
-            else ""
-        )
+        nested = f"{self.seen.ceiling.sentence} " if self.seen.ceiling.is_low else ""
         relations = sum(counts.relations.values()) + sum(counts.concept_relations.values())
         related = f"{relations:,} relations: a run does not use them. " if relations else ""
         marked = ", ".join(dict.fromkeys(map(attribute_name, counts.attributes)))

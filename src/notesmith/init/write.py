@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from notesmith.ceiling import Ceiling
 from notesmith.config import ReadingConfig
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.corpus.recognition import refuse_beside
@@ -34,7 +35,8 @@ _WRITTEN = ".notesmith-init.json"
 class InitResult:
     """The recipe's file, the folder of divided notes if one was made, and what was noticed.
 
-    ``advice`` says of each of the three systems whether these notes call for it.
+    ``advice`` says of each of the three systems whether these notes call for it. ``ceiling`` is the
+    best score that one student can reach on them.
     """
 
     recipe: Path
@@ -43,6 +45,7 @@ class InitResult:
     n_documents: Mapping[str, int]
     counts: Mapping[str, int]
     advice: tuple[Advice, ...]
+    ceiling: Ceiling
 
 
 def init_recipe(
@@ -153,6 +156,7 @@ def init_recipe(
         {split: len(docs[split]) for split in order},
         dict(+counts),
         advise(seen),
+        seen.ceiling,
     )
 
 

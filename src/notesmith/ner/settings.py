@@ -12,6 +12,7 @@ from notesmith.config import NerConfig
 from notesmith.errors import ModelError
 from notesmith.models.manifest import OURS
 from notesmith.ner.attributes import Attribute
+from notesmith.words import GRID
 
 SETTINGS_FILE = OURS
 SCHEMA = 1
@@ -31,13 +32,17 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a student's folder says of it; ``onnx`` where it is an export."""
+    """What a student's folder says of it; ``onnx`` where it is an export.
+
+    ``grid`` is the version of the rules that make words (see ``words``): that of its training.
+    """
 
     labels: tuple[str, ...]
     encoder: str
     config: NerConfig
     onnx: Export | None = None
     attributes: tuple[Attribute, ...] = ()
+    grid: int = GRID
 
 
 def read_settings(folder: Path) -> Settings:
@@ -60,6 +65,7 @@ def read_settings(folder: Path) -> Settings:
             attributes=tuple(
                 Attribute(str(a["name"]), tuple(a["values"])) for a in values.get("attributes", ())
             ),
+            grid=int(values.get("grid", 1)),
         )
         schema = values["schema"]
     except FileNotFoundError as error:
@@ -78,6 +84,11 @@ def read_settings(folder: Path) -> Settings:
         raise ModelError(
             f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
         )
+    if not 1 <= settings.grid <= GRID:
+        raise ModelError(
+            f"{path}: word grid {settings.grid} is not one of 1 to {GRID}; use the version it was "
+            "made by"
+        )
     return settings
 
 
@@ -88,6 +99,7 @@ def write_settings(settings: Settings, folder: Path) -> None:
         "labels": list(settings.labels),
         "encoder": settings.encoder,
         "ner": settings.config.model_dump(mode="json", exclude_none=True),
+        "grid": settings.grid,
     }
     if settings.attributes:
         values = {**values, "attributes": [asdict(a) for a in settings.attributes]}

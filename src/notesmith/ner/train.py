@@ -23,8 +23,8 @@ from notesmith.ner.encoder import autocast, load_encoder, max_positions
 from notesmith.ner.integrate import plan_batches
 from notesmith.ner.model import NerModel
 from notesmith.ner.windows import Window, encode
-from notesmith.ner.words import IGNORED
 from notesmith.progress import OnProgress, Progress, silent
+from notesmith.words import IGNORED
 
 _log = logging.getLogger(__name__)
 _HISTORY_EVERY = 25

@@ -34,6 +34,7 @@ from notesmith.experiment.stages.common import (
 from notesmith.experiment.stages.gold import not_out_of_draw, out_of_draw_seed, sampled
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import OUT_OF_DRAW
+from notesmith.metrics import count_unscored
 from notesmith.results import CorpusCounts
 
 _READ_SECONDS = 0.003
@@ -73,11 +74,16 @@ class Settings(Config):
 
 
 class Measured(Metrics):
-    """Strict F1 in points on the documents of a split, and how many these are."""
+    """Strict F1 in points on the documents of a split, and how many these are.
+
+    Mentions that touch masked text are not scored: ``unscored_gold`` and ``unscored_predictions``.
+    """
 
     split: str
     f1: float
     corpus: CorpusCounts
+    unscored_gold: int = 0
+    unscored_predictions: int = 0
 
 
 class Pooled(Measured):
@@ -199,13 +205,21 @@ def run(work: Work[Settings], predict: Predict = _predict) -> Measured:
         doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
     }
     atomic_write_text(work.out / PREDICTIONS, json.dumps(spans))
-    return Measured(split=split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
+    unscored = count_unscored(docs, predicted)
+    return Measured(
+        split=split,
+        f1=round(100 * scores.f1, 3),
+        corpus=describe(docs),
+        unscored_gold=unscored.gold,
+        unscored_predictions=unscored.predicted,
+    )
 
 
 def pool(work: Work[NoConfig]) -> Pooled:
     """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
     folders = list(texts_of(work.inputs).values())
     found = [load_scores(folder) for folder in folders]
+    measured = [Measured.read(folder) for folder in folders]
     scores = add_students(found)
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
@@ -213,7 +227,9 @@ def pool(work: Work[NoConfig]) -> Pooled:
         split=scores.split,
         f1=round(100 * scores.f1, 3),
         f1_of_students=tuple(round(100 * cell.f1, 3) for cell in found),
-        corpus=Measured.read(folders[0]).corpus,
+        corpus=measured[0].corpus,
+        unscored_gold=measured[0].unscored_gold,
+        unscored_predictions=sum(one.unscored_predictions for one in measured),
     )
 
 
@@ -221,10 +237,12 @@ def gather(work: Work[NoConfig]) -> Measured:
     """Put the scores of the folds together: one over all documents."""
     docs = gold_in(work)
     folds: list[tuple[list[str], CellScores]] = []
+    measured: list[Measured] = []
     predicted: dict[str, Any] = {}
     for folder in texts_of(work.inputs).values():
         spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
         folds.append((list(spans), load_scores(folder)))
+        measured.append(Measured.read(folder))
         predicted |= spans
     scores = replace(
         join_folds(docs, folds),
@@ -235,7 +253,13 @@ def gather(work: Work[NoConfig]) -> Measured:
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     in_order = {doc.id: predicted[doc.id] for doc in docs}
     atomic_write_text(work.out / PREDICTIONS, json.dumps(in_order))
-    return Measured(split=scores.split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
+    return Measured(
+        split=scores.split,
+        f1=round(100 * scores.f1, 3),
+        corpus=describe(docs),
+        unscored_gold=sum(one.unscored_gold for one in measured),
+        unscored_predictions=sum(one.unscored_predictions for one in measured),
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
@@ -253,7 +277,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "score",
-    version=1,
+    version=2,
     config=Settings,
     metrics=Measured,
     run=run,
