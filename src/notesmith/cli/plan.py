@@ -90,6 +90,8 @@ def show(found: Forecast, console: Screen) -> None:
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
             f"{facts.n_mentions:,} mentions of {labels}"
         )
+    for sentence in found.left_out:
+        line(f"  {sentence}")
     if found.stages:
         console.print(_table(found))
     line(_time(found))

@@ -72,7 +72,8 @@ class StageForecast:
 class Forecast:
     """What ``notesmith plan`` has to say; sizes in bytes, times in seconds, None for unknown.
 
-    ``sends_to`` is the host of a server elsewhere that would be sent prompts.
+    ``sends_to`` is the host of a server elsewhere that would be sent prompts. ``left_out`` are
+    sentences on documents that stand in two parts.
     """
 
     recipe: str
@@ -89,6 +90,7 @@ class Forecast:
     written: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...]
     sends_to: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -119,6 +121,7 @@ class Forecast:
                 }
                 for name, facts in self.corpus.items()
             },
+            "left_out": list(self.left_out),
             "stages": [
                 {
                     "stage": stage.stage,
@@ -232,6 +235,7 @@ def forecast_run(
         written=_written(folder, config, hub),
         problems=tuple(problems),
         sends_to=checks.sends_to(config),
+        left_out=opened.left_out,
     )
 
 
