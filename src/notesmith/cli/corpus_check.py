@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,10 @@ from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead
+from notesmith.corpus.splits import part_named
+from notesmith.document import Document
 from notesmith.errors import ConfigError, FileError
 
 _SHOWN = 20
@@ -76,18 +80,32 @@ def check(
     if committee:
         found = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
         result = CheckResult([*result.findings, *found])
+    apart = keep_apart(_by_part(splits), may_empty=True)
     if as_json:
         record = {
             "counts": result.counts,
+            "left_out": {name: dict(one.counts) for name, one in apart.left_out.items()},
             "findings": [finding.to_record() for finding in result.findings],
         }
         say_json(record)
     else:
-        _print_findings(Screen(), result, None if all_findings else _SHOWN)
+        console = Screen(highlight=False, soft_wrap=True)
+        _print_findings(console, result, None if all_findings else _SHOWN)
+        for sentence in apart.sentences:
+            console.print(f"In init, plan and run: {sentence}")
+        for name in apart.emptied:
+            console.print(f"Nothing of {name} is left for them: name other documents (serious)")
     if doubtful is not None:
         _write_doubtful(corpora, result, doubtful, tool)
-    if result.n_serious:
+    if result.n_serious or apart.emptied:
         raise typer.Exit(1)
+
+
+def _by_part(splits: Mapping[str, list[Document]]) -> dict[str, list[Document]]:
+    """Documents by the parts that the names of files say, where each part stands once."""
+    named = {name: part_named(name) or name for name in splits}
+    once = len(set(named.values())) == len(named)
+    return {named[name] if once else name: docs for name, docs in splits.items()}
 
 
 def _ask_committee(

@@ -38,6 +38,11 @@ class Apart:
     left_out: dict[str, Unrepeated]
 
     @property
+    def emptied(self) -> list[str]:
+        """Parts of which nothing is left."""
+        return [name for name, found in self.left_out.items() if not found.kept]
+
+    @property
     def sentences(self) -> list[str]:
         """What was left out and why, a sentence for each part and cause."""
         return [
@@ -80,14 +85,15 @@ def without_repeats(docs: Sequence[Document], *others: Iterable[Document]) -> Un
     return found
 
 
-def keep_apart(docs: Mapping[str, Sequence[Document]]) -> Apart:
+def keep_apart(docs: Mapping[str, Sequence[Document]], *, may_empty: bool = False) -> Apart:
     """Leave out of train what stands in dev or test, and out of dev what stands in test.
 
     Args:
         docs: documents by part; parts of other names are left as they are, and are not looked at.
+        may_empty: a part may lose all its documents.
 
     Raises:
-        CorpusError: nothing is left of a part.
+        CorpusError: nothing is left of a part, and that may not be.
     """
     kept = {name: list(part) for name, part in docs.items()}
     left_out: dict[str, Unrepeated] = {}
@@ -98,7 +104,7 @@ def keep_apart(docs: Mapping[str, Sequence[Document]]) -> Apart:
         found = without_repeats(kept[name], *(kept[other] for other in others))
         if not found.dropped:
             continue
-        if not found.kept:
+        if not found.kept and not may_empty:
             causes = " and ".join(f"{n} by {what}" for what, n in sorted(found.counts.items()))
             raise CorpusError(
                 f"all {_counted(len(found.dropped))} of {name} stand in {_after(name, kept)} too "

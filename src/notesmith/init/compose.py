@@ -65,13 +65,17 @@ class Composed:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user gave, as the recipe will name it, and why; ``how`` reads the files."""
+    """What the user gave, as the recipe will name it, and why; ``how`` reads the files.
+
+    ``kind`` is empty where the user gave none.
+    """
 
     name: str
     paths: Mapping[str, str]
     why_paths: str
     how: Mapping[str, Any]
     source: str
+    kind: str = ""
 
 
 def compose(
@@ -101,7 +105,11 @@ def compose(
     n_train = len(docs["train"])
     lm = choices.choose_lm(machine, hub=hub)
     parts = _Parts(seen, given, machine, lm, cross_fit)
-    tries = choices.cross_fit_tries(n_train) if cross_fit else choices.tries(n_train)
+    tries = (
+        choices.cross_fit_tries(n_train)
+        if cross_fit
+        else choices.tries(n_train, choices.scale_of(seen))
+    )
     for draws in tries:
         size, n_replicates = draws.size, draws.n
         config = parts.config(size, n_train, n_replicates, rewarded=False)
@@ -147,7 +155,7 @@ class _Parts:
         self.encoder = choices.choose_encoder(seen)
         self.lora = choices.choose_lora(lm.value, machine)
         self.tuning = choices.tuning(len(seen.labels))
-        self.kind = choices.choose_kind(seen)
+        self.kind = choices.choose_kind(seen, given.kind)
         self.max_new_tokens = 256 if self.unit.value == "sentence" else 320
 
     def steps(self, size: int) -> Choice:
@@ -294,7 +302,7 @@ class _Parts:
             + "[corpus]\n"
             + "".join(text.assign(split, path) for split, path in self.given.paths.items())
             + how
-            + text.table("", [Line("kind", self.kind)])
+            + text.table("", [Line("kind" if self.kind.value else "", self.kind)])
             + "\n"
             + text.descriptions(self.seen.labels)
         )
@@ -306,6 +314,9 @@ class _Parts:
         fits = choices.in_time(seconds, hours)
         given = choices.in_hours(hours)
         why_size = choices.why_size(size, n_train, n, hours, fits=fits)
+        if choices.scale_of(self.seen) != 1:
+            per = self.seen.counts.n_sentences / max(1, self.seen.counts.n_documents)
+            why_size += f". Sizes go by the work, as a document has {per:.0f} sentences"
         why_n = "a difference's noise falls with their number; fewer than five are no claim"
         if self.cross_fit:
             why_size = "all documents, divided into folds"
