@@ -8,7 +8,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attribute_name
-from notesmith.experiment.cost import CorpusStats
+from notesmith.experiment.cost import CorpusStats, TrainStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.stages import filtered, rivals
@@ -110,14 +110,16 @@ def compose(
         if cross_fit
         else choices.tries(n_train, choices.scale_of(seen))
     )
+    # How train is cut is the same for all sizes, and takes long where it is large.
+    of_train = train_stats(docs["train"], parts.config(n_train, n_train, 1, rewarded=False))
     for draws in tries:
         size, n_replicates = draws.size, draws.n
         config = parts.config(size, n_train, n_replicates, rewarded=False)
-        seconds = _estimate(config, docs, machine, speeds)
+        seconds = _estimate(config, docs, of_train, machine, speeds)
         if choices.in_time(seconds, hours):
             break
     with_rewards = parts.config(size, n_train, n_replicates, rewarded=True)
-    longer = _estimate(with_rewards, docs, machine, speeds)
+    longer = _estimate(with_rewards, docs, of_train, machine, speeds)
     rewarded = bool(machine.gpu) if longer is None else longer <= 3600 * hours
     if rewarded:
         config, seconds = with_rewards, longer
@@ -128,6 +130,7 @@ def compose(
 def _estimate(
     config: RecipeConfig,
     docs: Mapping[str, Sequence[Document]],
+    of_train: TrainStats,
     machine: Resources,
     speeds: Speeds | None,
 ) -> float | None:
@@ -138,9 +141,7 @@ def _estimate(
     plan = make_plan(
         config, Fingerprints(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
-    return total_seconds(
-        plan.cells, CorpusStats(train_stats(docs["train"], config), held_out), speeds
-    )
+    return total_seconds(plan.cells, CorpusStats(of_train, held_out), speeds)
 
 
 class _Parts:
