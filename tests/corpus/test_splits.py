@@ -115,6 +115,7 @@ def test_notes_of_brat_are_no_parts(tmp_path):
         ("train.conll", "train"),
         ("NCBItrainset_corpus.txt", "train"),
         ("CDR_DevelopmentSet.PubTator.txt", "dev"),
+        ("NCBIdevelopset_corpus.txt", "dev"),
         ("validation-00000-of-00001.parquet", "dev"),
         ("val", "dev"),
         ("TESTset", "test"),
@@ -136,6 +137,12 @@ def test_marked_notes_whose_names_hold_a_part_are_no_parts(tmp_path):
     for name in ("latest-1.txt", "latest-2.txt", "trainee-1.txt", "protest-1.txt"):
         (tmp_path / name).write_text("id: n1\n---\nNote.")
     assert find_splits(tmp_path) == {}
+    for name in ("stress-test-1.txt", "stress-test-2.txt"):
+        (tmp_path / name).write_text("id: n1\n---\nNote.")
+    assert find_splits(tmp_path) == {}
+    (tmp_path / "train.txt").write_text("id: n1\n---\nNote.")
+    with pytest.raises(CorpusError, match=r"stress-test-1\.txt and stress-test-2\.txt could both"):
+        find_splits(tmp_path)
 
 
 def test_notes_of_one_text_and_no_patient_stay_together():

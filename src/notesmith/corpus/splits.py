@@ -22,7 +22,7 @@ _PART_OF = {
     word + end: part
     for part, words in {
         "train": ("train", "training"),
-        "dev": ("dev", "devel", "development", "val", "valid", "validation"),
+        "dev": ("dev", "devel", "develop", "development", "val", "valid", "validation"),
         "test": ("test", "testing"),
     }.items()
     for word in words
@@ -158,21 +158,22 @@ def find_splits(path: Path) -> dict[str, Path]:
     """
     if not path.is_dir():
         return {}
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or entry.suffix in {".md", ".json", ".ann"}:
             continue
         if entry.suffix == ".txt" and entry.with_suffix(".ann").exists():
             continue  # a note of brat, whatever its id is
-        part = part_named(entry.name)
-        if part is None:
-            continue
-        if part in found:
+        if (part := part_named(entry.name)) is not None:
+            found.setdefault(part, []).append(entry)
+    if all(len(same) > 1 and {p.suffix for p in same} == {".txt"} for same in found.values()):
+        return {}  # marked notes, numbered
+    for part, same in found.items():
+        if len(same) > 1:
             raise CorpusError(
-                f"{path}: {found[part].name} and {entry.name} could both be {part}; name the paths"
+                f"{path}: {same[0].name} and {same[1].name} could both be {part}; name the paths"
             )
-        found[part] = entry
-    return {part: found[part] for part in PARTS if part in found}
+    return {part: found[part][0] for part in PARTS if part in found}
 
 
 def part_named(name: str) -> str | None:
