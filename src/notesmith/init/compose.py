@@ -317,7 +317,7 @@ class _Parts:
         why_size = choices.why_size(size, n_train, n, hours, fits=fits)
         if choices.scale_of(self.seen) != 1:
             per = self.seen.counts.n_sentences / max(1, self.seen.counts.n_documents)
-            why_size += f". Sizes go by the work, as a document has {per:.0f} sentences"
+            why_size += f". Sizes go by the work, as a document has {per:.1f} sentences"
         why_n = "a difference's noise falls with their number; fewer than five are no claim"
         if self.cross_fit:
             why_size = "all documents, divided into folds"
