@@ -357,7 +357,10 @@ def test_a_path_that_cannot_be(place, one_line, notesmith):
     assert said == "gold.jsonl: is a file, a folder is needed; name another path"
     # Brackets are markup to the library that prints tables.
     (place / "[red]").mkdir()
-    assert one_line("status", "[red]") == "[red]: no run here (no recipe.toml)"
+    assert one_line("status", "[red]") == (
+        "[red]: no run here, around or below; notesmith run RECIPE makes runs/RECIPE, or the "
+        "folder that --out names"
+    )
     code, _, out = notesmith(
         "corpus", "split", "gold.jsonl", "p", "--by", "[/x]", "--dev=0", "--test=0"
     )

@@ -161,7 +161,7 @@ class DrawConfig(Config):
         default=(), description="more sizes at which only 'gold' is trained, for the learning curve"
     )
     dev_documents: Count = Field(
-        default=100, description="dev documents used, the first; 0 for all"
+        default=100, description="dev documents used, chosen by the seed; 0 for all"
     )
     test_documents: Count = Field(
         default=0, description="test documents used, the first; 0 for all"

@@ -17,7 +17,7 @@ def corpus(tmp_path):
     docs = [
         Document(
             f"n{i}",
-            "Secretgout today",
+            f"Secretgout today, note {i}.",
             (Entity("T1", "P", ((0, 10),), ("negated",)),),
             metadata={"patient": f"p{i % 5}", "kind": "letter"},
         )

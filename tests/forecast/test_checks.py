@@ -89,16 +89,6 @@ def test_labels_that_train_lacks():
     assert not problem.fatal and "corpus.label_map" in problem.remedy
 
 
-def test_patients_on_both_sides_are_noted_and_documents_refused():
-    both = SplitStats(1, 1, {"Sign": 1}, patients=frozenset({"p2", "p3"}))
-    assert notes(checks.of_held_out("test", both, TRAIN)) == [
-        "1 patients are in train and in test: scores measure memory too"
-    ]
-    docs = [Document("a", "One  text."), Document("b", "Another.")]
-    (problem,) = checks.of_repeats("test", [Document("c", "One text.")], docs)
-    assert problem.fatal and "'c'" in problem.what and "text" not in problem.remedy
-
-
 def test_nothing_to_score():
     assert fatal(checks.of_held_out("test", SplitStats(3, 9, {}), TRAIN)) == [
         "test holds no mention: nothing can be scored"

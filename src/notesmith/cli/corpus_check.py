@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,8 +16,10 @@ from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead
-from notesmith.corpus.splits import find_splits
+from notesmith.corpus.splits import find_splits, part_named
+from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
 
 _SHOWN = 20
@@ -80,25 +82,38 @@ def check(
     if committee:
         doubts = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
         result = CheckResult([*result.findings, *doubts])
+    apart = keep_apart(_by_part(splits), may_empty=True)
     every = [doc for docs in splits.values() for doc in docs]
     found = ceiling(every)
     layered = better_layers(every, found) if found.is_low else None
     if as_json:
         record = {
             "counts": result.counts,
+            "left_out": {name: dict(one.counts) for name, one in apart.left_out.items()},
             "ceiling": _ceiling_record(found, layered),
             "findings": [finding.to_record() for finding in result.findings],
         }
         say_json(record)
     else:
-        console = Screen(soft_wrap=True)
+        console = Screen(highlight=False, soft_wrap=True)
         _print_findings(console, result, None if all_findings else _SHOWN)
+        for sentence in apart.sentences:
+            console.print(f"In init, plan and run: {sentence}")
+        for name in apart.emptied:
+            console.print(f"Nothing of {name} is left for them: name other documents (serious)")
         for line in _ceiling_lines(found, layered, paths[0]):
-            console.print(line, highlight=False)
+            console.print(line)
     if doubtful is not None:
         _write_doubtful(corpora, result, doubtful, tool)
-    if result.n_serious:
+    if result.n_serious or apart.emptied:
         raise typer.Exit(1)
+
+
+def _by_part(splits: Mapping[str, list[Document]]) -> dict[str, list[Document]]:
+    """Documents by the parts that the names of files say, where each part stands once."""
+    named = {name: part_named(name) or name for name in splits}
+    once = len(set(named.values())) == len(named)
+    return {named[name] if once else name: docs for name, docs in splits.items()}
 
 
 def _ask_committee(

@@ -93,7 +93,8 @@ def prepare(
     if label_map:
         docs = [relabel(doc, label_map, tally) for doc in docs]
     if metadata is not None:
-        docs = add_metadata(docs, read_metadata(metadata), tally)
+        table = read_metadata(metadata, encoding=tally.encoding)
+        docs = add_metadata(docs, table, tally)
     if patient_from is not None:
         docs = add_patients(docs, patient_from, tally)
     return docs

@@ -16,7 +16,7 @@ from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
 from notesmith.experiment.cost import SplitStats, TrainStats
 from notesmith.experiment.folder import check_folder
-from notesmith.experiment.gate import Gate, stands_in_train
+from notesmith.experiment.gate import Gate
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
@@ -186,20 +186,6 @@ def of_held_out(split: str, held_out: SplitStats, train: SplitStats) -> Iterator
             "give both sides the same names with corpus.label_map, or drop a label with ''",
             fatal=share > _FEW,
         )
-    if shared := held_out.patients & train.patients:
-        yield Problem(
-            f"{len(shared)} patients are in train and in {split}: scores measure memory too",
-            "divide by patient: notesmith corpus split",
-            fatal=False,
-        )
-
-
-def of_repeats(
-    split: str, held_out: Sequence[Document], train: Sequence[Document]
-) -> Iterator[Problem]:
-    """Documents that stand on both sides, which the run refuses."""
-    if wrong := stands_in_train(split, held_out, train):
-        yield Problem(wrong, "take them out of one")
 
 
 def of_ceiling(split: str, docs: Sequence[Document]) -> Iterator[Problem]:

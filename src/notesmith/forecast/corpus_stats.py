@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.experiment.cost import SplitStats, TrainStats, UnitStats
-from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
+from notesmith.experiment.stages.gold import dev_seed, out_of_draw_seed, sampled
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
 from notesmith.segments import cut, split
@@ -42,8 +42,13 @@ def held_out_stats(
     train = docs.get("train", ())
     if evaluate.protocol == "cross-fit":
         return {OUT_OF_FOLD: split_stats(train, draws.sizes[0])}
-    most = {"dev": draws.dev_documents, "test": draws.test_documents}
-    found = {split: split_stats(docs[split], n) for split, n in most.items() if split in docs}
+    found: dict[str, SplitStats] = {}
+    if "dev" in docs:
+        n = draws.dev_documents or len(docs["dev"])
+        used = sampled(len(docs["dev"]), n, seed=dev_seed(draws.seed))
+        found["dev"] = split_stats([docs["dev"][i] for i in used])
+    if "test" in docs:
+        found["test"] = split_stats(docs["test"], draws.test_documents)
     seed = out_of_draw_seed(draws.seed)
     places = sampled(len(train), draws.out_of_draw_documents, seed=seed)
     if evaluate.split == "test" and places:

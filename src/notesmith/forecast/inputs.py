@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.parts import keep_apart
 from notesmith.document import Document
 from notesmith.errors import CorpusError, NotesmithError
 from notesmith.experiment.cost import SplitStats
@@ -22,10 +23,15 @@ from notesmith.forecast.corpus_stats import held_out_stats, split_stats
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Paths, documents and counts by split; the plan with its sources where it can be made."""
+    """Paths, documents and counts by split; the plan with its sources where it can be made.
+
+    Documents are those that the run uses; ``left_out`` are sentences on those that it does not, as
+    they stand in another part too.
+    """
 
     paths: Mapping[str, Path]
     docs: Mapping[str, Sequence[Document]]
+    left_out: tuple[str, ...]
     facts: Mapping[str, SplitStats]
     outside: Fingerprints | None
     plan: Plan | None
@@ -36,7 +42,7 @@ def open_recipe(config: RecipeConfig) -> Opened:
     """Read the corpora of ``config`` as a run does, check them, and expand the plan."""
     problems: list[Problem] = []
     paths = _paths(config, problems)
-    docs = _read(config, paths, problems)
+    docs, left_out = _apart(_read(config, paths, problems), problems)
     facts = {"train": split_stats(docs["train"])} if "train" in docs else {}
     facts |= held_out_stats(docs, config) if docs else {}
     problems += _of_corpora(config, docs, facts)
@@ -47,8 +53,10 @@ def open_recipe(config: RecipeConfig) -> Opened:
             outside = fingerprints_of(config, paths)
             plan = make_plan(config, outside)
         except NotesmithError as error:
-            problems.append(Problem(str(error), "correct the recipe"))
-    return Opened(paths, docs, facts, outside, plan, tuple(problems))
+            what = str(error).partition("; ")[0]
+            if not any(what in problem.what for problem in problems):
+                problems.append(Problem(str(error), "correct the recipe"))
+    return Opened(paths, docs, tuple(left_out), facts, outside, plan, tuple(problems))
 
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
@@ -96,6 +104,18 @@ def _read(
     return found
 
 
+def _apart(
+    docs: Mapping[str, Sequence[Document]], problems: list[Problem]
+) -> tuple[Mapping[str, Sequence[Document]], list[str]]:
+    try:
+        found = keep_apart(docs)
+    except CorpusError as error:
+        what, _, remedy = str(error).partition("; ")
+        problems.append(Problem(what, remedy))
+        return docs, []
+    return found.docs, found.sentences
+
+
 def _of_corpora(
     config: RecipeConfig,
     docs: Mapping[str, Sequence[Document]],
@@ -111,4 +131,3 @@ def _of_corpora(
     for split in ("dev", "test"):
         if split in corpus:
             yield from checks.of_held_out(split, corpus[split], corpus["train"])
-            yield from checks.of_repeats(split, docs[split], docs["train"])

@@ -28,10 +28,10 @@ from notesmith.experiment.stages.common import (
     describe,
     gold_in,
     load_scores,
-    read,
+    read_parts,
     texts_of,
 )
-from notesmith.experiment.stages.gold import not_out_of_draw, out_of_draw_seed, sampled
+from notesmith.experiment.stages.gold import dev_seed, not_out_of_draw, out_of_draw_seed, sampled
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.metrics import count_unscored
@@ -41,10 +41,10 @@ _READ_SECONDS = 0.003
 
 
 class ScoredDocuments(Config):
-    """The documents of a split that are scored: the first so many, or all if 0.
+    """The documents of a split that are scored: so many, or all if 0.
 
-    Out of draw it is a sample of train, ``chosen_by`` a seed. In cross-fit the documents are an
-    input, and nothing is read.
+    Of test these are the first. Of dev, and out of draw of train, it is a sample, ``chosen_by`` a
+    seed. In cross-fit the documents are an input, and nothing is read.
     """
 
     split: str
@@ -62,8 +62,12 @@ class ScoredDocuments(Config):
         if split == OUT_OF_DRAW:
             n, seed = draws.out_of_draw_documents, out_of_draw_seed(draws.seed)
             return cls(split=split, reading=reading, documents=n, chosen_by=seed)
-        n = draws.test_documents if split == "test" else draws.dev_documents
-        return cls(split=split, reading=reading, documents=n)
+        if split == "test":
+            return cls(split=split, reading=reading, documents=draws.test_documents)
+        n = draws.dev_documents
+        return cls(
+            split=split, reading=reading, documents=n, chosen_by=dev_seed(draws.seed) if n else None
+        )
 
 
 class Settings(Config):
@@ -121,7 +125,7 @@ def outside_of(draw: Draw, split: str) -> tuple[dict[str, Cell], dict[str, str]]
         return {"documents": draw.documents}, {}
     outside = draw.outside
     known = {"dev": outside.dev, "test": outside.test, OUT_OF_DRAW: outside.train}
-    return {}, {"documents": known[split]}
+    return {}, {"documents": known[split], **outside.of_part(split)}
 
 
 def gathered(
@@ -158,11 +162,15 @@ def open_documents(work: Work[Any], config: ScoredDocuments) -> Opened:
         # A fold: the plan is sealed all the same, before its first score.
         work.context.open_split(config.split)
         return Opened(files.load_docs(work.inputs["documents"]))
-    docs = read(work.context.open_split(config.split), config.reading).docs
+    name = "train" if config.split == OUT_OF_DRAW else config.split
+    paths = {**work.context.parts, name: work.context.open_split(config.split)}
+    docs = read_parts(paths, config.reading, first=name).docs[name]
     if config.chosen_by is None:
         return Opened(docs[: config.documents or None])
-    chosen = set(sampled(len(docs), config.documents, seed=config.chosen_by))
-    chosen -= not_out_of_draw(docs, gold_in(work))
+    places = sampled(len(docs), config.documents, seed=config.chosen_by)
+    if config.split != OUT_OF_DRAW:
+        return Opened([docs[i] for i in places])
+    chosen = set(places) - not_out_of_draw(docs, gold_in(work))
     return Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
 
 
@@ -266,7 +274,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """The student reads the documents; as many are out of draw as train has beside the draw."""
     split = facts.held_out.get(config.scored.split)
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
-    if config.scored.chosen_by is not None:
+    if config.scored.split == OUT_OF_DRAW:
         share = 1 - fold.share_of_train(cell, facts)
         n_documents, words = round(n_documents * share), round(words * share)
     if "documents" in cell.inputs:
