@@ -206,6 +206,7 @@ def cut(doc: Document, span: Span, *, doc_id: str | None = None) -> Document:
             for s, e in doc.masked
             if s < end and e > start
         ),
+        unknown=doc.unknown,
         provenance=replace(doc.provenance, parents=(doc.id,)),
         metadata=dict(doc.metadata),
     )

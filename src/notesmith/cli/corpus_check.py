@@ -14,6 +14,7 @@ from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
 from notesmith.corpus.reading import CorpusRead
+from notesmith.corpus.unknown import late_findings, revisit_findings
 from notesmith.errors import ConfigError, FileError
 
 _SHOWN = 20
@@ -73,6 +74,7 @@ def check(
     corpora = read_splits(paths, options, metadata, patient_from)
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
+    result = CheckResult([*result.findings, *late_findings(splits), *revisit_findings(splits)])
     if committee:
         found = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
         result = CheckResult([*result.findings, *found])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from notesmith.corpus.labelling import Output
 
 
-@reads_documents(without=("label_map",))
+@reads_documents(without=("label_map", "unknown"))
 def predict(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")

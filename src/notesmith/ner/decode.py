@@ -182,6 +182,7 @@ def label_documents(
             relations=(),
             concept_relations=(),
             masked=(),
+            unknown=(),
             provenance=Provenance("silver", (doc.id,), model, "ner"),
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.ner.attributes import Attribute, classes_to_learn
-from notesmith.ner.words import IGNORED, TaggedWords, tag_words, words
+from notesmith.ner.words import IGNORED, TaggedWords, tag_words, unknown_tags, words
 from notesmith.segments import split
 
 
@@ -37,7 +37,8 @@ class Window:
 
     ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
-    ``mentions`` are those whose attributes are learnt.
+    ``mentions`` are those whose attributes are learnt. ``unknown`` are the tags that words tagged O
+    may have as well (see ``Document.unknown``).
     """
 
     doc: int
@@ -46,6 +47,7 @@ class Window:
     pieces: tuple[Span, ...]
     tags: tuple[int, ...] = ()
     mentions: tuple[Mention, ...] = ()
+    unknown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -123,6 +125,7 @@ def encode(
                     pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
                     tags=tuple(tags[i][w] for w in word_index) if tags else (),
                     mentions=_inside(mentions[i], word_index) if mentions else (),
+                    unknown=unknown_tags(docs[i], labels) if labels is not None else (),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
