@@ -85,6 +85,7 @@ def predict(
     notes = find_notes(source, options, fields=fields)
     student = load_student(model)
     decision.check(student.labels)
+    Output(out, "", student.labels)
     with moving_line() as on_progress:
         found = survey(notes, on_problem=options.on_problem, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):

@@ -14,7 +14,8 @@ import typer
 from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import NerConfig, ReadingConfig
-from notesmith.errors import ConfigError, CorpusError, FileError
+from notesmith.document import labels_of
+from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress
 
 
@@ -65,6 +66,10 @@ def train(
     read_made = [read_counting(path, of_made) for path in made or ()]
     extra = [doc for each in read_made for doc in each.docs]
     check_named(options, [read, *read_made])
+    wanted = [name.strip() for name in labels.split(",") if name.strip()]
+    if absent := [name for name in wanted if name not in labels_of([*gold, *extra])]:
+        listed = ", ".join(map(shown_name, labels_of([*gold, *extra])))
+        raise ConfigError(f"--labels {absent[0]}: no document has this label; labels are {listed}")
     from notesmith.ner.encoder import have_encoder
     from notesmith.ner.integrate import count_made_elsewhere
     from notesmith.ner.train import train_ner
@@ -81,7 +86,7 @@ def train(
             gold,
             extra,
             config=config,
-            labels=[name.strip() for name in labels.split(",") if name.strip()] or None,
+            labels=wanted or None,
             seed=seed,
             on_progress=on_progress,
         )

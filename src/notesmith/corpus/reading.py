@@ -79,13 +79,14 @@ def check_named(options: ReadingConfig, read: Iterable[CorpusRead]) -> None:
     in_files = {label for each in read for label in each.labels_in_files}
     now = set(labels_of(doc for each in read for doc in each.docs))
     for what, named, have in (
-        ("label-map", options.label_map.keys() - {"*"}, in_files),
-        ("unknown", set(options.unknown), now),
+        ("label map", options.label_map.keys() - {"*"}, in_files),
+        ("list of unknown labels", set(options.unknown), now),
     ):
         if absent := sorted(named - have):
             listed = ", ".join(map(shown_name, sorted(have))) or "none"
             raise ConfigError(
-                f"--{what} {shown_name(absent[0])}: no document has this label; labels are {listed}"
+                f"the {what} names {shown_name(absent[0])}, which no document has; labels are "
+                f"{listed}"
             )
 
 

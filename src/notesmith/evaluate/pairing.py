@@ -43,15 +43,10 @@ def pair(
         which: how notices call the predictions, where there are several ("first ").
 
     Raises:
-        StageError: gold has no mention, a document has no partner, or a text differs.
+        StageError: there is no gold, a document has no partner, or a text differs.
     """
     if not gold:
         raise StageError("there is no document to score")
-    if not any(doc.entities for doc in gold):
-        raise StageError(
-            "gold has no mention, so nothing can be found or missed; name the annotated documents "
-            "first, then the predictions"
-        )
     notices: list[str] = []
     ids = {doc.id for doc in gold}
     if ids.isdisjoint(doc.id for doc in predicted) and _same_texts(gold, predicted):
@@ -87,17 +82,16 @@ def _unpaired(lacking: Sequence[Document], extra: Sequence[str], which: str) -> 
     said: list[str] = []
     if lacking:
         listed = _listed([doc.id for doc in lacking])
-        said.append(f"{_counted(len(lacking), 'document')} of gold without a prediction: {listed}")
+        n = _counted(len(lacking), "document")
+        said.append(f"the {which}predictions lack {n} of gold: {listed}")
     if extra:
-        said.append(
-            f"{_counted(len(extra), 'document')} of the {which}predictions that gold lacks: "
-            f"{_listed(extra)}"
-        )
-    remedy = "take them out of the predictions, or add them to gold"
+        n = _counted(len(extra), "document")
+        said.append(f"the {which}predictions have {n} that gold lacks: {_listed(extra)}")
+    remedy = "take what gold lacks out of the predictions, or add it to gold"
     if lacking:
-        remedy = "predict them too, or count their mentions as missed: --missing counts-as-empty"
+        remedy = "predict all, or count what is lacking as missed: --missing counts-as-empty"
         if extra:
-            remedy = "give both sides the same ids"
+            remedy = "give both sides the same documents, with the same ids"
     return f"{'; '.join(said)}; {remedy}"
 
 
@@ -121,7 +115,7 @@ def _notices(gold: Sequence[Document], predicted: Sequence[Document], which: str
         if twice:
             n = sum(twice.values())
             yield (
-                f"{_counted(n, 'mention')} of {of} repeated (same label and boundaries), in "
+                f"In {of}, {_counted(n, 'mention')} repeat another one's label and boundaries, in "
                 f"{_listed(list(twice))}: each counts once."
             )
     if not any(map(_n_overlapping, gold)):
@@ -129,9 +123,8 @@ def _notices(gold: Sequence[Document], predicted: Sequence[Document], which: str
         if overlapping:
             n = sum(overlapping.values())
             yield (
-                f"{_counted(n, 'predicted mention')} overlapping another, in "
-                f"{_listed(list(overlapping))}, and none of gold does: each is scored by itself, "
-                "so at most one of a pair is right."
+                f"In the {which}predictions, {_counted(n, 'mention')} overlap an earlier one, in "
+                f"{_listed(list(overlapping))}, and none of gold does: each is scored by itself."
             )
     loose = [
         (doc.id, ent.start, ent.end)
@@ -142,9 +135,9 @@ def _notices(gold: Sequence[Document], predicted: Sequence[Document], which: str
     if loose:
         name, start, end = loose[0]
         yield (
-            f"{_counted(len(loose), 'predicted mention')} with white space at an end, the first in "
-            f"{shown_doc(name)} [{start}, {end}), which gold does not have: strict counts that as "
-            "wrong."
+            f"In the {which}predictions, {_counted(len(loose), 'mention')} begin or end with white "
+            f"space, where gold has none; the first is {shown_doc(name)} [{start}, {end}). Strict "
+            "and boundary scores count them as wrong."
         )
 
 

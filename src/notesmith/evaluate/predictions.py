@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from notesmith.document import Document, parents_in
+from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
     Array,
     Metric,
@@ -162,25 +164,24 @@ def _notices(cells: Sequence[CellScores], parts: Iterable[Rating | Difference]) 
         for cell, which in zip(cells, _names(len(cells)), strict=True)
         if cell.predicts_nothing
     ]
-    few: list[str] = []
-    for row in parts:
-        if row.left_out_ratio == 1:
-            found.append(
-                f"{row.part}: gold has none, so every prediction of it is wrong and there is no "
-                "interval."
-            )
-            continue
-        if row.n_with < FEW_DOCUMENTS:
-            few.append(f"{row.part} ({row.n_with})")
-        if row.left_out_ratio:
-            found.append(
-                f"{row.part}: {row.left_out_ratio:.1%} of the resamples hold no gold mention and "
-                "are left out of its interval."
-            )
+    parts = list(parts)
+    absent = [row.part for row in parts if not row.n_with]
+    few = [f"{r.part} ({r.n_with})" for r in parts if 0 < r.n_with < FEW_DOCUMENTS]
+    left_out = [f"{r.part} {r.left_out_ratio:.1%}" for r in parts if 0 < r.left_out_ratio < 1]
+    if absent:
+        found.append(
+            f"Gold has no mention of {', '.join(absent)}: every prediction of such a label is "
+            "wrong."
+        )
     if few:
         found.append(
-            f"Too few documents of gold (fewer than {FEW_DOCUMENTS}) have these labels for an "
-            f"interval to be relied on: {', '.join(few)}."
+            f"Fewer than {FEW_DOCUMENTS} documents of gold have these labels, too few for an "
+            f"interval: {', '.join(few)}."
+        )
+    if left_out:
+        found.append(
+            "Resamples that hold no gold mention of a label are left out of its interval: "
+            f"{', '.join(left_out)}."
         )
     return tuple(found)
 
@@ -376,12 +377,17 @@ def _side(
     attributes: Sequence[str] | None = (),
 ) -> _Side:
     paired = pair(gold, predicted, missing=missing, which=which)
+    known = known_only(gold, paired.predicted)
+    if not any(doc.entities for doc in known.gold):
+        raise StageError(
+            "gold has no mention, so nothing can be found or missed; name the annotated documents "
+            "first, then the predictions"
+        )
     seen = [mention for doc in train or () for mention in doc.mentions()]
     cell = score_cell(
         gold, paired.predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
     )
-    unknown = known_only(gold, paired.predicted).sentences(which)
-    return _Side(cell, (*paired.notices, *unknown))
+    return _Side(cell, (*paired.notices, *known.sentences(which)))
 
 
 def _n_with(counts: Array) -> int:
@@ -398,56 +404,71 @@ def _labels_of_gold(cell: CellScores) -> list[str]:
     return [label for label in cell.strict if _n_with(cell.counts(label=label))]
 
 
-def _means(counts: Array, weights: Array, metric: Metric) -> Array:
-    """The mean of ``metric`` over the labels that a resample has; counts (labels, groups, 3)."""
-    totals = np.einsum("rg,lgk->rlk", weights, counts)
-    has = totals[..., 0] + totals[..., 2] > 0
-    means: Array = (metric(totals) * has).sum(axis=1) / np.maximum(has.sum(axis=1), 1)
-    return means
+@dataclass(frozen=True, slots=True)
+class _Macro:
+    """Means over labels of the scores of (resamples, labels, 3) counts."""
+
+    totals: Array
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Which resamples hold a gold mention of every label."""
+        return np.asarray((self.totals[..., 0] + self.totals[..., 2] > 0).all(axis=1))
+
+    def mean(self, metric: Metric) -> Array:
+        """One mean a resample."""
+        means: Array = metric(self.totals).mean(axis=1)
+        return means
+
+
+def _macros(cell: CellScores, weights: Array) -> tuple[_Macro, _Macro]:
+    """The macro scores of all documents once, and of the resamples, over the labels of gold."""
+    labels = [label for label in cell.strict if _n_with(cell.counts(label=label))]
+    counts = np.stack([pool_groups(cell.counts(label=label), cell.groups) for label in labels])
+    return _Macro(counts.sum(axis=1)[None]), _Macro(np.tensordot(weights, counts, axes=(1, 1)))
+
+
+def _n_with_all(cell: CellScores) -> int:
+    """How many groups have the rarest of gold's labels."""
+    counts = [pool_groups(cell.counts(label=label), cell.groups) for label in cell.strict]
+    return min(n for each in counts if (n := _n_with(each)))
+
+
+def _interval(draws: Array, complete: NDArray[np.bool_], confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws[complete] if complete.any() else draws, (tail, 1 - tail))
+    return _points(float(low)), _points(float(high))
 
 
 def _macro(cell: CellScores, weights: Array, confidence: float) -> Rating:
-    counts = _by_label(cell, _labels_of_gold(cell))
-    all_once = np.ones((1, counts.shape[1]))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(_means(counts, weights, f1), (tail, 1 - tail))
-    tp, fp, fn = counts.sum(axis=(0, 1))
-    p, r, f = (_points(float(_means(counts, all_once, m)[0])) for m in (precision, recall, f1))
-    return Rating(
-        "macro",
-        p,
-        r,
-        f,
-        _points(float(low)),
-        _points(float(high)),
-        tp=int(tp),
-        fp=int(fp),
-        fn=int(fn),
-        n_with=_n_with(counts.sum(axis=0)),
-    )
+    whole, resampled = _macros(cell, weights)
+    p, r, f = (_points(float(whole.mean(metric)[0])) for metric in (precision, recall, f1))
+    low, high = _interval(resampled.mean(f1), resampled.complete, confidence)
+    tp, fp, fn = map(int, whole.totals.sum(axis=(0, 1)))
+    left_out = 1 - float(resampled.complete.mean())
+    return Rating("macro", p, r, f, low, high, tp, fp, fn, left_out, _n_with_all(cell))
 
 
 def _macro_difference(
     first: CellScores, second: CellScores, weights: Array, confidence: float
 ) -> Difference:
-    labels = _labels_of_gold(first)
-    sides = [_by_label(cell, labels) for cell in (first, second)]
-    draws = _means(sides[1], weights, f1) - _means(sides[0], weights, f1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, (tail, 1 - tail))
-    all_once = np.ones((1, sides[0].shape[1]))
-    ours, theirs = (float(_means(counts, all_once, f1)[0]) for counts in sides)
-    p = two_sided_p(draws)
+    (ours, mine), (theirs, other) = (_macros(cell, weights) for cell in (first, second))
+    draws = other.mean(f1) - mine.mean(f1)
+    before, after = float(ours.mean(f1)[0]), float(theirs.mean(f1)[0])
+    low, high = _interval(draws, mine.complete, confidence)
+    p = two_sided_p(draws[mine.complete] if mine.complete.any() else draws)
+    left_out = 1 - float(mine.complete.mean())
     return Difference(
         "macro",
-        _points(ours),
-        _points(theirs),
-        _points(theirs - ours),
-        _points(float(low)),
-        _points(float(high)),
+        _points(before),
+        _points(after),
+        _points(after - before),
+        low,
+        high,
         p,
         p,
-        n_with=_n_with(sides[0].sum(axis=0)),
+        left_out,
+        _n_with_all(first),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.reading import check_named
 from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError, StageError, shown_id
 from notesmith.evaluate import seal as sealing
@@ -79,7 +80,11 @@ class Gate:
             SealError: the labels were opened for another plan, here or in another run folder, and
                 there is no reason to do so again; or the plan has other draws than it may have.
             StageError: a document stands in train and in what is held out.
+            ConfigError: the recipe names a label that no document has.
         """
+        corpus = self._config.corpus
+        if corpus.label_map or corpus.unknown:
+            check_named(corpus, [read(path, corpus) for path in self.paths.values()])
         if self._plan is None:
             _check_apart(self._read("train"), {"dev": self._read("dev")})
             return Earlier()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.reading import CorpusRead, check_named
 from notesmith.document import Document
-from notesmith.errors import CorpusError, NotesmithError
+from notesmith.errors import ConfigError, CorpusError, NotesmithError
 from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
@@ -75,6 +76,7 @@ def _read(
     config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
 ) -> dict[str, list[Document]]:
     found: dict[str, list[Document]] = {}
+    corpora: list[CorpusRead] = []
     for split, path in paths.items():
         try:
             corpus = read(path, config.corpus)
@@ -83,10 +85,16 @@ def _read(
             problems.append(Problem(f"{split}: {error}", said))
             continue
         found[split] = corpus.docs
+        corpora.append(corpus)
         if dropped := {k: n for k, n in corpus.counts.items() if "dropped" in k}:
             problems.append(
                 Problem(f"{split}: {dropped} while reading", "look at the files", fatal=False)
             )
+    try:
+        if len(corpora) == len(paths):
+            check_named(config.corpus, corpora)
+    except ConfigError as error:
+        problems.append(Problem(str(error), "correct corpus.label_map or corpus.unknown"))
     return found
 
 
