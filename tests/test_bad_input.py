@@ -168,7 +168,7 @@ def test_an_empty_corpus(place, one_line):
     ("other", "message"),
     [
         (
-            line(id="b2"),
+            line(id="b2", text="Other."),
             "the predictions lack 1 document of gold: 'a'; the predictions have 1 document that "
             "gold lacks: 'b2'; give both sides the same documents, with the same ids",
         ),
