@@ -150,7 +150,7 @@ def count_words(text):
 
 def test_a_long_sentence_is_cut_at_white_space_with_no_entity_cut():
     text = "a b  c d e f g h"
-    doc = Document("d", text, (Entity("T1", "L", ((3, 10),)), Entity("T2", "L", ((15, 16),))))
+    doc = Document("d", text, (Entity("T1", "L", ((2, 10),)), Entity("T2", "L", ((15, 16),))))
     assert strings(text, cut_long(doc, (0, 16), 2, count_words)) == ["a", "b  c d e", "f g", "h"]
     assert strings(text, cut_long(doc, (0, 16), 4, count_words)) == ["a", "b  c d e", "f g h"]
     assert cut_long(doc, (0, 16), 99, count_words) == [(0, 16)]
