@@ -15,7 +15,7 @@ from typing import Any
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.ner.attributes import Attribute, classes_to_learn
-from notesmith.ner.words import IGNORED, TaggedWords, tag_words, unknown_tags, words
+from notesmith.ner.words import IGNORED, TaggedWords, tag_words, words
 from notesmith.segments import split
 
 
@@ -125,7 +125,7 @@ def encode(
                     pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
                     tags=tuple(tags[i][w] for w in word_index) if tags else (),
                     mentions=_inside(mentions[i], word_index) if mentions else (),
-                    unknown=unknown_tags(docs[i], labels) if labels is not None else (),
+                    unknown=_unknown_tags(docs[i], labels or ()),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
@@ -197,6 +197,12 @@ def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tupl
     if following < len(spans):
         found.append(((spans[following][0], spans[-1][1]), list(range(following, len(spans)))))
     return found
+
+
+def _unknown_tags(doc: Document, labels: Sequence[str]) -> tuple[int, ...]:
+    """Tags (see ``tag_names``) of those of ``labels`` that are unknown in ``doc``."""
+    unknown = [i for i, label in enumerate(labels) if label in doc.unknown]
+    return tuple(tag for i in unknown for tag in (2 * i + 1, 2 * i + 2))
 
 
 def _known(tagged: TaggedWords, classes: Mapping[str, tuple[int, ...]]) -> list[Mention]:

@@ -87,16 +87,6 @@ def tag_words(doc: Document, spans: Sequence[Span], labels: Sequence[str]) -> Ta
     return TaggedWords(tuple(tags), +counts, tuple(placed))
 
 
-def unknown_tags(doc: Document, labels: Sequence[str]) -> tuple[int, ...]:
-    """Tags of those of ``labels`` that are unknown in ``doc``."""
-    return tuple(
-        tag
-        for i, label in enumerate(labels)
-        if label in doc.unknown
-        for tag in (2 * i + 1, 2 * i + 2)
-    )
-
-
 def best_tags(log_probs: NDArray[np.float32]) -> list[int]:
     """The most probable tag sequence in which ``I-x`` follows only ``B-x`` or ``I-x`` (Viterbi).
 
