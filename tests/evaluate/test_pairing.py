@@ -53,8 +53,8 @@ def test_a_document_without_a_prediction_may_count_as_empty():
     found = paired(*GOLD[1:], missing="counts-as-empty")
     assert found.predicted[0] == Document("n1", TEXT)
     assert found.notices == (
-        "1 document of gold without a prediction count as empty: 'n1'; all mentions of them, 2, "
-        "are missed.",
+        "The predictions lack 1 document of gold, counted as empty: 'n1'. Mentions missed for "
+        "that: 2.",
     )
     assert rate(GOLD, GOLD[1:], missing="counts-as-empty", resamples=100).views[0].fn == 2
 

@@ -116,18 +116,16 @@ def _show_ratings(found: Ratings, *, as_json: bool) -> None:
         for row, where in ((each.on_found, "found"), (each.end_to_end, "end to end"))
     ]
     strict, *others = found.views
-    views = (strict, found.macro, *others)
-    for rows in (views, found.labels, attributes):
+    for rows in ((strict, found.macro, *others), found.labels, attributes):
         for row in rows:
+            few = row not in found.views and row.n_with < FEW_DOCUMENTS
             counts = ("", "", "") if row is found.macro else (row.tp, row.fp, row.fn)
             table.add_row(
                 row.part,
                 f"{row.precision:.1f}",
                 f"{row.recall:.1f}",
                 f"{row.f1:.1f}",
-                "too few"
-                if rows is not views and row.n_with < FEW_DOCUMENTS
-                else f"{row.f1_low:.1f} to {row.f1_high:.1f}",
+                "too few" if few else f"{row.f1_low:.1f} to {row.f1_high:.1f}",
                 *map(str, counts),
                 style="bold" if row is strict else None,
             )
@@ -148,18 +146,16 @@ def _show_differences(found: Differences, names: tuple[str, str], *, as_json: bo
     table = _table(found, ("first F1", "second F1", "difference", "interval", "p"))
     table.caption = f"{table.caption}; p of the labels is adjusted by Holm"
     strict, *others = found.views
-    views = (strict, found.macro, *others)
-    for rows in (views, found.labels):
+    for rows in ((strict, found.macro, *others), found.labels):
         for row in rows:
+            few = row not in found.views and row.n_with < FEW_DOCUMENTS
             table.add_row(
                 row.part,
                 f"{row.f1_first:.1f}",
                 f"{row.f1_second:.1f}",
                 f"{row.delta:+.1f}",
-                "too few"
-                if rows is not views and row.n_with < FEW_DOCUMENTS
-                else f"{row.low:+.1f} to {row.high:+.1f}",
-                f"{row.p_holm:.2g}",
+                "too few" if few else f"{row.low:+.1f} to {row.high:+.1f}",
+                "" if few else f"{row.p_holm:.2g}",
                 style="bold" if row is found.strict else None,
             )
         table.add_section()

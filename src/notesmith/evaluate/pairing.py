@@ -64,8 +64,8 @@ def pair(
     if lacking:
         n = sum(len(doc.entities) for doc in lacking)
         notices.append(
-            f"{_counted(len(lacking), 'document')} of gold without a prediction count as empty: "
-            f"{_listed([doc.id for doc in lacking])}; all mentions of them, {n}, are missed."
+            f"The {which}predictions lack {_counted(len(lacking), 'document')} of gold, counted as "
+            f"empty: {_listed([doc.id for doc in lacking])}. Mentions missed for that: {n:,}."
         )
     found = tuple(by_id.get(doc.id) or Document(doc.id, doc.text) for doc in gold)
     for doc, own in zip(gold, found, strict=True):
