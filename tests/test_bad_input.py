@@ -207,8 +207,16 @@ def test_an_empty_corpus(place, one_line):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (line(id="b"), "1 documents without prediction, 1 without gold"),
-        (line(text="other"), "doc 'a': prediction is for another text"),
+        (
+            line(id="b2", text="Other."),
+            "the predictions lack 1 document of gold: 'a'; the predictions have 1 document that "
+            "gold lacks: 'b2'; give both sides the same documents, with the same ids",
+        ),
+        (
+            line(text="other"),
+            "doc 'a': the predictions have another text, which differs from offset 0 on (23 "
+            "characters in gold, 5 there); predict the text of gold as it is",
+        ),
         (b"", "other.jsonl: no documents in format jsonl; name another path"),
     ],
 )
@@ -216,6 +224,7 @@ def test_predictions_for_other_documents(place, one_line, other, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     (place / "other.jsonl").write_bytes(other)
     assert one_line("evaluate", "gold.jsonl", "other.jsonl") == message
+    message = message.replace("the predictions", "the second predictions")
     assert one_line("evaluate", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
 
 
@@ -230,6 +239,19 @@ def test_predictions_may_hold_no_mention_and_gold_may_not(place, notesmith, one_
         assert one_line(*command, "none.jsonl") == said
     code, said, _ = notesmith("corpus", "stats", "none.jsonl", "--without-mentions")
     assert code == 0, said
+
+
+def test_options_that_name_a_label_that_nothing_has(place, one_line):
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
+    message = "the label map names Sing, which no document has; labels are Sign"
+    mapped = ("--label-map", "Sing=Symptom")
+    assert one_line("corpus", "convert", "gold.jsonl", "out.jsonl", *mapped) == message
+    assert one_line("corpus", "stats", "gold.jsonl", *mapped) == message
+    assert one_line("evaluate", "gold.jsonl", "gold.jsonl", *mapped) == message
+    assert one_line("train", "gold.jsonl", "--out", "model", *mapped) == message
+    message = "the list of unknown labels names Sing, which no document has; labels are Sign"
+    assert one_line("corpus", "check", "gold.jsonl", "--unknown", "Sing") == message
+    assert not (place / "out.jsonl").exists()
 
 
 RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "test.jsonl"\n[[arm]]\nname = "gold"\n'
@@ -383,7 +405,7 @@ def test_students_of_bad_input(place, monkeypatch, notesmith):
     tiny_encoder(place / "encoder")
     train = ("train", "gold.jsonl", "--out", "model", *TRAIN)
     said = last_line(*train, "--labels", "Drug")
-    assert said == "doc 'a': label Sign is not among the model's: Drug"
+    assert said == "--labels Drug: no document has this label; labels are Sign"
     with monkeypatch.context() as full:
 
         def fail(descriptor):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity, Section
 from notesmith.errors import ConfigError
-from notesmith.segments import cut, join_over_entities, sections, sentences, split
+from notesmith.segments import cut, cut_long, join_over_entities, sections, sentences, split
 from tests.corpus.documents import entities, texts
 
 note_texts = st.lists(
@@ -142,6 +142,29 @@ def test_section_unit_uses_given_sections_first_and_falls_back_to_the_document()
 def test_a_long_unit_is_split_at_sentences_to_the_budget():
     doc = Document("n", "One two. Three four. Five six.")
     assert split(doc, "document", max_tokens=4) == [(0, 20), (21, 30)]
+
+
+def count_words(text):
+    return len(text.split())
+
+
+def test_a_long_sentence_is_cut_at_white_space_with_no_entity_cut():
+    text = "a b  c d e f g h"
+    doc = Document("d", text, (Entity("T1", "L", ((2, 10),)), Entity("T2", "L", ((15, 16),))))
+    assert strings(text, cut_long(doc, (0, 16), 2, count_words)) == ["a", "b  c d e", "f g", "h"]
+    assert strings(text, cut_long(doc, (0, 16), 4, count_words)) == ["a", "b  c d e", "f g h"]
+    assert cut_long(doc, (0, 16), 99, count_words) == [(0, 16)]
+
+
+@given(marked(), st.integers(1, 5))
+def test_cutting_loses_no_word_and_no_entity(doc, most):
+    for span in split(doc, "document"):
+        parts = cut_long(doc, span, most, count_words)
+        assert parts == sorted(parts)
+        assert " ".join(strings(doc.text, parts)).split() == doc.text[slice(*span)].split()
+        for ent in doc.entities:
+            holders = [s for s in parts if s[0] < ent.end and ent.start < s[1]]
+            assert all(s <= ent.start and ent.end <= e for s, e in holders)
 
 
 def test_unknown_unit_is_refused():

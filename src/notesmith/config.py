@@ -116,6 +116,11 @@ class ReadingConfig(Config):
     without_mentions: bool = Field(
         default=False, description="a corpus in which no document has a mention is meant so"
     )
+    unknown: tuple[str, ...] = Field(
+        default=(),
+        description="labels that a document without any mention of them may have unmarked: they "
+        "came into the guideline later",
+    )
 
 
 class CorpusConfig(ReadingConfig):

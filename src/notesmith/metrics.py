@@ -8,6 +8,7 @@ left out of every score.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -273,3 +274,46 @@ def _restricted(
         ]
 
     return score(keep(gold), keep(predicted))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Gold and predictions, without the mentions of labels that gold does not know.
+
+    ``n_documents`` and ``n_left_out`` count by label the documents in which it is unknown, and the
+    predictions left out there.
+    """
+
+    gold: list[Document]
+    predicted: list[Document]
+    n_documents: Counter[str]
+    n_left_out: Counter[str]
+
+    def sentences(self, which: str = "") -> list[str]:
+        """What was not scored, a sentence for each label."""
+        return [
+            f"{label}: unknown in {n} of {len(self.gold)} documents of gold and not scored there; "
+            f"{self.n_left_out[label]} of the {which}predictions are left out for that."
+            for label, n in sorted(self.n_documents.items())
+        ]
+
+
+def known_only(gold: Sequence[Document], predicted: Sequence[Document]) -> Known:
+    """Drop mentions of a document's unknown labels on both sides, paired by id (any order)."""
+    by_id = {doc.id: doc for doc in gold if doc.unknown}
+    left_out = Counter(
+        ent.label
+        for own in predicted
+        if own.id in by_id
+        for ent in own.entities
+        if ent.label in by_id[own.id].unknown
+    )
+
+    def kept(doc: Document) -> Document:
+        if doc.id not in by_id:
+            return doc
+        unknown = by_id[doc.id].unknown
+        return doc.with_entities(ent for ent in doc.entities if ent.label not in unknown)
+
+    counts = Counter(label for doc in by_id.values() for label in doc.unknown)
+    return Known(list(map(kept, gold)), list(map(kept, predicted)), counts, left_out)

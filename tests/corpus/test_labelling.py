@@ -226,3 +226,11 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] in ("resumed 10", "resumed 15")
     docs = read_corpus(tmp_path / "out.jsonl", expect_mentions=False).docs
     assert [(d.id, d.text) for d in docs] == [(d.id, d.text) for d in DOCS]
+
+
+def test_a_label_that_parquet_cannot_hold_is_refused_before_any_note_is_read(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="Parquet holds labels as tags"):
+        Output(tmp_path / "o.parquet", KEY, ("Drug", "Adverse Event"))
+    Output(tmp_path / "o.jsonl", KEY, ("Drug", "Adverse Event"))

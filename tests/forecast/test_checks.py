@@ -8,7 +8,7 @@ from notesmith.experiment.folder import LOCK, claim_folder
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.recipes import save_recipe
 from notesmith.forecast import checks
-from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats
+from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats, train_stats
 from notesmith.lm import offline
 from notesmith.lm.presets import OFFLINE_FREE
 from tests.experiment.doubles import tiny_recipe
@@ -106,6 +106,17 @@ def test_units_longer_than_the_windows(tmp_path):
     assert "about 165 tokens, the window of" in said[0].what
     assert said[1].what.startswith("50% of the units have more than sample.max_new_tokens = 60")
     assert not list(checks.of_units(recipe, TrainStats(TRAIN, UnitStats((9,), 5, 14), TRAIN), 1.5))
+    (said,) = checks.of_units(recipe, TrainStats(TRAIN, UnitStats((9,), 5, 14, 3), TRAIN), 1.5)
+    assert said.what.startswith("3 units have more tokens than fit") and not said.fatal
+
+
+def test_units_longer_than_a_third_of_the_window_are_counted_as_they_are_cut():
+    doc = Document("a", "word " * 200)
+    config = tiny_recipe(PATHS, sft={"max_unit_tokens": 50})
+    whole = train_stats([doc], config, tokens_per_word=1.0).written
+    assert (whole.lengths, whole.n_cut) == ((200,), 0)
+    cut = train_stats([doc], config, tokens_per_word=1.0, window=240).written
+    assert (cut.lengths, cut.n_cut) == ((80, 80, 40), 1)
 
 
 def test_what_is_not_installed(monkeypatch):

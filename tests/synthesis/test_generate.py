@@ -139,6 +139,18 @@ def test_hold_out_takes_at_least_one_and_never_all() -> None:
     assert hold_out(GOLD[:1], 0.5, 1) == frozenset()
 
 
+def test_units_that_the_window_cannot_hold_are_cut_and_counted(
+    lm: LanguageModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    ent = Entity("T1", "Problem", ((300, 316),))
+    doc = Document("a", "cough and fever " * 60, (ent,))
+    units = units_of([doc], SftConfig(), lm)
+    window = lm.model.config.get_text_config().max_position_embeddings
+    assert all(len(lm.encode(unit.text)) <= window // 3 for unit in units)
+    assert sum(len(unit.entities) for unit in units) == 1
+    assert "1 units too long for the model's window were cut at white space" in caplog.text
+
+
 def test_a_grounded_beginning_ends_between_words_and_outside_marks(lm: LanguageModel) -> None:
     marks = Marks.plain(LABELS)
     units = units_of(GOLD[:1], SftConfig(), lm)

@@ -24,7 +24,7 @@ from notesmith.files.write import must_be_new
 _SHOWN = 20
 
 
-@reads_documents(without=("annotator", "predictions"))
+@reads_documents(without=("annotator", "predictions", "unknown"))
 def adjudicate(
     paths: Paths,
     out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],

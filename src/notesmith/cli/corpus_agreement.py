@@ -34,7 +34,7 @@ Annotators = Annotated[
 ]
 
 
-@reads_documents(without=("annotator", "predictions"))
+@reads_documents(without=("annotator", "predictions", "unknown"))
 def agreement(
     paths: Paths,
     options: ReadingConfig,

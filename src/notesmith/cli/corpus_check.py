@@ -19,6 +19,7 @@ from notesmith.corpus.check import CheckResult, Finding, check_corpus
 from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead
 from notesmith.corpus.splits import find_splits, part_named
+from notesmith.corpus.unknown import late_findings, revisit_findings
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
 
@@ -79,6 +80,7 @@ def check(
     corpora = read_splits(paths, options, metadata, patient_from)
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
+    result = CheckResult([*result.findings, *late_findings(splits), *revisit_findings(splits)])
     if committee:
         doubts = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
         result = CheckResult([*result.findings, *doubts])

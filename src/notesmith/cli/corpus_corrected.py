@@ -13,7 +13,7 @@ from notesmith.cli.screen import Screen
 from notesmith.config import ReadingConfig
 from notesmith.corpus.corrected import HOLDING, merge_corrections
 from notesmith.corpus.problems import Tally
-from notesmith.corpus.reading import read_corpus, write_corpus
+from notesmith.corpus.reading import check_named, read_corpus, write_corpus
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 
@@ -23,7 +23,7 @@ _OF_GOLD = {
 }
 
 
-@reads_documents()
+@reads_documents(without=("unknown",))
 def corrected(
     gold: Annotated[Path, typer.Argument(help="The corpus as it was checked.")],
     corrections: Annotated[
@@ -54,6 +54,7 @@ def corrected(
     of_gold = ReadingConfig(**options.model_dump(include=_OF_GOLD))
     of_corrected = options.model_copy(update={"format": corrected_format, "label_map": {}})
     read = read_corpus(gold, of_gold, metadata=metadata, patient_from=patient_from)
+    check_named(of_gold, [read])
     found = read_corpus(corrections, of_corrected, expect_mentions=False)
     if found.format not in HOLDING:
         raise ConfigError(

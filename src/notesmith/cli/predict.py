@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from notesmith.corpus.labelling import Output
 
 
-@reads_documents(without=("label_map",))
+@reads_documents(without=("label_map", "unknown"))
 def predict(
     model: Annotated[
         Path, typer.Argument(help="Folder that notesmith train, run or export saved.")
@@ -98,6 +98,7 @@ def predict(
         notes = note_nlp.with_integer_ids(notes)
     student = load_student(model)
     decision.check(student.labels)
+    Output(out, "", student.labels)
     with moving_line() as on_progress:
         found = survey(notes, options, on_progress=on_progress)
         for label, n in sorted(found.labels.items()):

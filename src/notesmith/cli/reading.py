@@ -13,7 +13,7 @@ import typer
 from notesmith.cli.screen import say
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import NAMES
-from notesmith.corpus.reading import read_corpus
+from notesmith.corpus.reading import CorpusRead, check_named, read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 
@@ -91,6 +91,13 @@ Ignore = Annotated[
 WithoutMentions = Annotated[
     bool, typer.Option("--without-mentions", help="The corpus is meant to have no mention.")
 ]
+Unknown = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LABEL",
+        help="In documents without a mention of LABEL it is unknown, not absent; repeatable.",
+    ),
+]
 
 READING: dict[str, Any] = {
     "format": Format,
@@ -109,8 +116,11 @@ READING: dict[str, Any] = {
     "encoding": Encoding,
     "ignore": Ignore,
     "without_mentions": WithoutMentions,
+    "unknown": Unknown,
 }
 """The annotation of each option by the name of its parameter: a field of ``ReadingConfig``."""
+
+_LISTS = ("label_map", "ignore", "unknown")
 
 
 def reads_documents(
@@ -123,7 +133,7 @@ def reads_documents(
     """
     fields = ReadingConfig.model_fields
     reading = {
-        name: (annotation, None if name in ("label_map", "ignore") else fields[name].default)
+        name: (annotation, None if name in _LISTS else fields[name].default)
         for name, annotation in READING.items()
         if name not in without
     }
@@ -143,8 +153,9 @@ def reads_documents(
             asked = {name: values.pop(name) for name in reading}
             if "label_map" in asked:
                 asked["label_map"] = parse_label_map(asked["label_map"])
-            if "ignore" in asked:
-                asked["ignore"] = tuple(asked["ignore"] or ())
+            for name in ("ignore", "unknown"):
+                if name in asked:
+                    asked[name] = tuple(asked[name] or ())
             if asked["tasks"] is not None:
                 asked["tasks"] = str(asked["tasks"])
             command(**values, options=ReadingConfig(**asked))
@@ -163,11 +174,23 @@ def read_saying(
     """The documents of ``path``; what reading dropped or noticed is printed to stderr.
 
     ``expect_mentions`` is as in ``read_corpus``.
+
+    Raises:
+        ConfigError: ``options`` name a label that no document has.
     """
+    found = read_counting(path, options, expect_mentions=expect_mentions)
+    check_named(options, [found])
+    return found.docs
+
+
+def read_counting(
+    path: Path, options: ReadingConfig, *, expect_mentions: bool = True
+) -> CorpusRead:
+    """As ``read_saying``, for one of several corpora that ``check_named`` looks at together."""
     found = read_corpus(path, options, expect_mentions=expect_mentions)
     for what, n in found.counts.items():
         say(f"{path.name}: {n} {what}", err=True)
-    return found.docs
+    return found
 
 
 def parse_label_map(pairs: list[str] | None) -> dict[str, str]:

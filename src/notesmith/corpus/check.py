@@ -21,6 +21,8 @@ CheckName = Literal[
     "few mentions",
     "labelled elsewhere",
     "other label elsewhere",
+    "label may be added later",
+    "unlabelled where unknown",
     "committee denies",
     "committee marks",
     "committee sees other boundary",
@@ -45,6 +47,7 @@ DOUBTFUL: frozenset[CheckName] = frozenset(
     {
         "labelled elsewhere",
         "other label elsewhere",
+        "unlabelled where unknown",
         "committee denies",
         "committee marks",
         "committee sees other boundary",
@@ -155,7 +158,7 @@ def _rare_labels(splits: Mapping[str, Sequence[Document]], few: int) -> Iterator
 
 
 @dataclass(slots=True)
-class _Uses:
+class Uses:
     """How one string is used: labels of its mentions, and where it stands unlabelled."""
 
     labels: Counter[str]
@@ -163,19 +166,19 @@ class _Uses:
 
 
 def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[Finding]:
-    uses: dict[tuple[str, ...], _Uses] = {}
+    uses: dict[tuple[str, ...], Uses] = {}
     for docs in splits.values():
         for doc in docs:
             for ent in doc.entities:
-                key = _key(ent.mention(doc.text))
+                key = string_key(ent.mention(doc.text))
                 if key:
-                    uses.setdefault(key, _Uses(Counter(), [])).labels[ent.label] += 1
+                    uses.setdefault(key, Uses(Counter(), [])).labels[ent.label] += 1
     lengths: dict[str, set[int]] = defaultdict(set)
     for key in uses:
         lengths[key[0]].add(len(key))
     for split, docs in splits.items():
         for doc in docs:
-            _find_unlabelled(split, doc, uses, lengths)
+            find_unlabelled(split, doc, uses, lengths)
     for use in sorted(uses.values(), key=_unlabelled_ratio):
         n_labelled = use.labels.total()
         n_all = n_labelled + len(use.unlabelled)
@@ -189,11 +192,11 @@ def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[
     yield from _other_labels(splits, uses)
 
 
-def _unlabelled_ratio(use: _Uses) -> float:
+def _unlabelled_ratio(use: Uses) -> float:
     return len(use.unlabelled) / (use.labels.total() + len(use.unlabelled))
 
 
-def _key(mention: str) -> tuple[str, ...]:
+def string_key(mention: str) -> tuple[str, ...]:
     """Words of a mention, none of a mention of more than ``_LONG_WORDS``, which stands once."""
     key = _words(mention) if len(mention) <= _LONG_WORDS * _LONG_WORDS else ()
     return key if len(key) <= _LONG_WORDS else ()
@@ -207,12 +210,16 @@ def _words(text: str) -> tuple[str, ...]:
     )
 
 
-def _find_unlabelled(
+def find_unlabelled(
     split: str,
     doc: Document,
-    uses: Mapping[tuple[str, ...], _Uses],
+    uses: Mapping[tuple[str, ...], Uses],
     lengths: Mapping[str, set[int]],
 ) -> None:
+    """Add the places of ``doc`` outside its mentions where a string of ``uses`` stands.
+
+    ``lengths`` has the numbers of words of the strings by their first word.
+    """
     covered = bytearray(len(doc.text))
     end = 0
     for ent in sorted(doc.entities, key=lambda ent: ent.start):
@@ -236,13 +243,13 @@ def _find_unlabelled(
 
 
 def _other_labels(
-    splits: Mapping[str, Sequence[Document]], uses: Mapping[tuple[str, ...], _Uses]
+    splits: Mapping[str, Sequence[Document]], uses: Mapping[tuple[str, ...], Uses]
 ) -> Iterator[Finding]:
     """Mentions whose label is the rare one (a tenth or less) among the labels of their string."""
     for split, docs in splits.items():
         for doc in docs:
             for ent in doc.entities:
-                use = uses.get(_key(ent.mention(doc.text)))
+                use = uses.get(string_key(ent.mention(doc.text)))
                 if use is None:
                     continue
                 label, n = use.labels.most_common(1)[0]

@@ -53,6 +53,8 @@ class Output:
             raise ConfigError(
                 f"{self.path}: output is not compressed; end it in .jsonl, .parquet or .csv"
             )
+        if self.is_parquet:
+            parquet.check_labels(self.labels)
         if self.path.is_dir():
             raise FileError(f"{self.path}: is a folder; name a file")
 

@@ -11,17 +11,22 @@ from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.recognition import format_named, recognise
-from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError, shown_doc
+from notesmith.corpus.unknown import mark_unknown
+from notesmith.document import Document, Entity, Span, labels_of
+from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusRead:
-    """Documents in file order, and counts of what reading collapsed, skipped or dropped."""
+    """Documents in file order, and counts of what reading collapsed, skipped or dropped.
+
+    ``labels_in_files`` are those that a label map may name.
+    """
 
     docs: list[Document]
     counts: dict[str, int]
     format: str
+    labels_in_files: frozenset[str] = frozenset()
 
 
 def read_corpus(
@@ -55,13 +60,15 @@ def read_corpus(
     docs = _collapse(found.format, found.sources, tally)
     if not docs:
         raise CorpusError(f"{path}: no documents in format {found.format.name}; name another path")
+    labels = frozenset(labels_of(docs))
     n_before = sum(len(doc.entities) for doc in docs)
     docs = prepare(
         docs, tally, label_map=options.label_map, metadata=metadata, patient_from=patient_from
     )
     if expect_mentions and not options.without_mentions and not any(doc.entities for doc in docs):
         raise _without_mentions(path, len(docs), found.format, n_before)
-    return CorpusRead(docs, dict(sorted(tally.counts.items())), found.format.name)
+    docs = mark_unknown(docs, options.unknown, tally)
+    return CorpusRead(docs, dict(sorted(tally.counts.items())), found.format.name, labels)
 
 
 def _without_mentions(path: Path, n_docs: int, fmt: Format, n_before: int) -> CorpusError:
@@ -79,6 +86,27 @@ def _without_mentions(path: Path, n_docs: int, fmt: Format, n_before: int) -> Co
         f"{path}: {whose} (read as {fmt.name}); name the labelled files, or give "
         "--without-mentions if they are meant so (corpus.without_mentions in a recipe)"
     )
+
+
+def check_named(options: ReadingConfig, read: Iterable[CorpusRead]) -> None:
+    """See that the labels that ``options`` name stand in one of the corpora read with them.
+
+    Raises:
+        ConfigError: one does not; those that do are listed.
+    """
+    read = list(read)
+    in_files = {label for each in read for label in each.labels_in_files}
+    now = set(labels_of(doc for each in read for doc in each.docs))
+    for what, named, have in (
+        ("label map", options.label_map.keys() - {"*"}, in_files),
+        ("list of unknown labels", set(options.unknown), now),
+    ):
+        if absent := sorted(named - have):
+            listed = ", ".join(map(shown_name, sorted(have))) or "none"
+            raise ConfigError(
+                f"the {what} names {shown_name(absent[0])}, which no document has; labels are "
+                f"{listed}"
+            )
 
 
 def prepare(
@@ -112,7 +140,10 @@ def write_corpus(
         CorpusError: a document cannot be written in this format.
         FileError: the disk is full, or the place is taken.
     """
-    lost = format_named(format).write(list(docs), Path(path))
+    docs = list(docs)
+    lost = format_named(format).write(docs, Path(path))
+    if format != "jsonl":
+        lost["documents whose unknown labels were left out"] += sum(bool(d.unknown) for d in docs)
     return {what: n for what, n in sorted(lost.items()) if n}
 
 
@@ -160,7 +191,10 @@ def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Docume
         if rel.head in now and rel.tail in now
     )
     tally.note("relations left out by the label map", len(doc.relations) - len(relations))
-    return replace(doc, entities=tuple(kept), relations=relations)
+    unknown = (label_map.get(label, label if rest is None else rest) for label in doc.unknown)
+    return replace(
+        doc, entities=tuple(kept), relations=relations, unknown=tuple(filter(None, unknown))
+    )
 
 
 def demo_corpus_path() -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.reading import check_named
 from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError
 from notesmith.evaluate import seal as sealing
@@ -80,8 +81,10 @@ class Gate:
             SealError: the labels were opened for another plan, here or in another run folder, and
                 there is no reason to do so again; or the plan has other draws than it may have.
             CorpusError: nothing is left of a part without what stands in another.
+            ConfigError: the recipe names a label that no document has.
         """
         parts = read_parts(self.paths, self._config.corpus)
+        check_named(self._config.corpus, parts.reads.values())
         self._left_out = parts.apart.sentences
         if self._plan is None:
             return Earlier()

@@ -212,7 +212,14 @@ def of_units(config: RecipeConfig, train: TrainStats, tokens_per_word: float) ->
         yield Problem(
             f"the longest unit with its prompt has about {longest:,} tokens, the window of "
             f"{config.lm.model!r} {window:,}",
-            "sft.unit = 'sentence', a lower sft.max_unit_tokens, or another model",
+            "a model with a longer window, or fewer mentions in one unit",
+        )
+    if units.n_cut and tuned:
+        yield Problem(
+            f"{units.n_cut} units have more tokens than fit the window of {config.lm.model!r} with "
+            "their prompt: they are cut at white space",
+            "divide such text into sentences, or label shorter notes",
+            fatal=False,
         )
     room = config.sample.max_new_tokens
     cut_off = sum(n * tokens_per_word > room for n in units.lengths)

@@ -11,7 +11,7 @@ from notesmith.experiment.cost import SplitStats, TrainStats, UnitStats
 from notesmith.experiment.stages.gold import dev_seed, out_of_draw_seed, sampled
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
-from notesmith.segments import cut, split
+from notesmith.segments import UNITS_IN_WINDOW, cut, cut_long, split
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.prompt import mentions_of, prompt_of
 from notesmith.synthesis.requests import Request
@@ -61,21 +61,38 @@ def train_stats(
     config: RecipeConfig,
     *,
     tokens_per_word: float = USUAL_TOKENS_PER_WORD,
+    window: int | None = None,
 ) -> TrainStats:
-    """Count train as ``config`` cuts it; token budgets are guessed from words."""
+    """Count train as ``config`` cuts it; token budgets are guessed from words.
+
+    ``window`` is that of the language model, in tokens, where it is known.
+    """
+
+    def n_tokens(text: str) -> int:
+        return round(len(text.split()) * tokens_per_word)
+
+    most = window and window // UNITS_IN_WINDOW
     split_ = split_stats(docs)
     labels = sorted(split_.labels)
     sft, prompts = config.sft, PromptConfig.from_recipe(config)
     lengths: list[int] = []
-    prompt_words = longest = 0
+    prompt_words = longest = n_cut = 0
     for doc in docs:
         spans = split(
             doc,
             sft.unit,
             passage_sentences=sft.passage_sentences,
             max_tokens=sft.max_unit_tokens,
-            count_tokens=lambda text: round(len(text.split()) * tokens_per_word),
+            count_tokens=n_tokens,
         )
+        if most:
+            too_long = [span for span in spans if n_tokens(doc.text[slice(*span)]) > most]
+            n_cut += len(too_long)
+            spans = [
+                part
+                for span in spans
+                for part in (cut_long(doc, span, most, n_tokens) if span in too_long else [span])
+            ]
         for span in spans:
             unit = cut(doc, span)
             words = len(unit.text.split())
@@ -99,6 +116,6 @@ def train_stats(
     )
     return TrainStats(
         split_,
-        UnitStats(tuple(lengths), prompt_words, longest),
+        UnitStats(tuple(lengths), prompt_words, longest, n_cut),
         UnitStats(read, longest=max(read, default=0)),
     )

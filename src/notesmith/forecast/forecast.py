@@ -210,7 +210,12 @@ def forecast_run(
                 )
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
-        train_ = train_stats(opened.docs["train"], config, tokens_per_word=tokens)
+        train_ = train_stats(
+            opened.docs["train"],
+            config,
+            tokens_per_word=tokens,
+            window=checks.lm_window(config.lm.model),
+        )
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
         store = CellStore(folder / CELLS)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from notesmith.config import RecipeConfig
 from notesmith.corpus.parts import keep_apart
+from notesmith.corpus.reading import CorpusRead, check_named
 from notesmith.document import Document
-from notesmith.errors import CorpusError, NotesmithError
+from notesmith.errors import ConfigError, CorpusError, NotesmithError
 from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
@@ -83,6 +84,7 @@ def _read(
     config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
 ) -> dict[str, list[Document]]:
     found: dict[str, list[Document]] = {}
+    corpora: list[CorpusRead] = []
     for split, path in paths.items():
         try:
             corpus = read(path, config.corpus)
@@ -95,12 +97,18 @@ def _read(
             problems.append(Problem(f"{split}: {error}", said))
             continue
         found[split] = corpus.docs
+        corpora.append(corpus)
         bad = [(k, n) for k, n in corpus.counts.items() if k.startswith(("dropped", "masked"))]
         if bad:
             said = ", ".join(f"{n:,} {what}" for what, n in bad)
             problems.append(
                 Problem(f"{split}: while reading, {said}", "look at the files", fatal=False)
             )
+    try:
+        if len(corpora) == len(paths):
+            check_named(config.corpus, corpora)
+    except ConfigError as error:
+        problems.append(Problem(str(error), "correct corpus.label_map or corpus.unknown"))
     return found
 
 

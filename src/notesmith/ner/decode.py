@@ -215,6 +215,7 @@ def label_documents(
             relations=(),
             concept_relations=(),
             masked=(),
+            unknown=(),
             provenance=Provenance("silver", (doc.id,), model, "ner"),
         )
 

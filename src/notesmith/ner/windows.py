@@ -38,7 +38,8 @@ class Window:
 
     ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
-    ``mentions`` are those whose attributes are learnt.
+    ``mentions`` are those whose attributes are learnt. ``unknown`` are the tags that words tagged O
+    may have as well (see ``Document.unknown``).
     """
 
     doc: int
@@ -47,6 +48,7 @@ class Window:
     pieces: tuple[Span, ...]
     tags: tuple[int, ...] = ()
     mentions: tuple[Mention, ...] = ()
+    unknown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -130,6 +132,7 @@ def encode(
                     pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
                     tags=tuple(tags[i][w] for w in word_index) if tags else (),
                     mentions=_inside(mentions[i], word_index) if mentions else (),
+                    unknown=_unknown_tags(docs[i], labels or ()),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
@@ -201,6 +204,12 @@ def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tupl
     if following < len(spans):
         found.append(((spans[following][0], spans[-1][1]), list(range(following, len(spans)))))
     return found
+
+
+def _unknown_tags(doc: Document, labels: Sequence[str]) -> tuple[int, ...]:
+    """Tags (see ``tag_names``) of those of ``labels`` that are unknown in ``doc``."""
+    unknown = [i for i, label in enumerate(labels) if label in doc.unknown]
+    return tuple(tag for i in unknown for tag in (2 * i + 1, 2 * i + 2))
 
 
 def _known(tagged: TaggedWords, classes: Mapping[str, tuple[int, ...]]) -> list[Mention]:

@@ -122,6 +122,7 @@ def to_record(doc: Document) -> dict[str, Any]:
         ],
         "sections": [{"name": s.name, "start": s.start, "end": s.end} for s in doc.sections],
         "masked": [list(span) for span in doc.masked],
+        "unknown": list(doc.unknown),
         "provenance": _provenance_record(doc.provenance),
         "metadata": dict(doc.metadata),
     }
@@ -180,6 +181,7 @@ def from_record(record: object) -> Document:
         concept_relations=fields.each("concept_relations", _concept_relation),
         sections=fields.each("sections", _section),
         masked=_spans(fields.take("masked", list, []), fields.name),
+        unknown=fields.strings("unknown"),
         provenance=_provenance(fields.take("provenance", dict, {}), fields.name),
         metadata=fields.take("metadata", dict, {}),
     )

@@ -23,7 +23,7 @@ from notesmith.corpus.formats import conll, iob
 from notesmith.corpus.formats.parquet_bounds import check
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
+from notesmith.errors import ConfigError, CorpusError, OffsetError, shown_doc, shown_name
 from notesmith.files.read import Budget, read_bytes
 from notesmith.files.write import atomic_file
 
@@ -329,6 +329,19 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     """Write ``docs`` to one file, a row each; returns what the format cannot hold, counted."""
     labels = sorted({ent.label for doc in docs for ent in iob.flat(doc, Counter())})
     return write_stream(docs, path, labels)
+
+
+def check_labels(labels: Iterable[str]) -> None:
+    """See that every label can stand in a tag, before hours are spent on what cannot be written.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    if wrong := [label for label in labels if not iob.is_tag(f"B-{label}")]:
+        raise ConfigError(
+            f"Parquet holds labels as tags, and {shown_name(wrong[0])} cannot be in one (a label "
+            "with white space or one of | , ;); write .jsonl"
+        )
 
 
 def write_stream(docs: Iterable[Document], path: Path, labels: Sequence[str]) -> Counter[str]:

@@ -53,11 +53,11 @@ def read(path: Path, config: ReadingConfig) -> CorpusRead:
 class PartsRead:
     """Train, dev and test as they are used, each without what stands in the parts after it.
 
-    ``counts`` are of what reading each collapsed, skipped or dropped.
+    ``reads`` are the parts as they stand in their files.
     """
 
     apart: Apart
-    counts: dict[str, dict[str, int]]
+    reads: Mapping[str, CorpusRead]
 
     @property
     def docs(self) -> dict[str, list[Document]]:
@@ -86,7 +86,7 @@ def read_parts(
     named = [part for part in PARTS[PARTS.index(first) :] if part in paths]
     found = {part: read(paths[part], config) for part in named}
     apart = keep_apart({part: corpus.docs for part, corpus in found.items()})
-    return PartsRead(apart, {part: corpus.counts for part, corpus in found.items()})
+    return PartsRead(apart, found)
 
 
 def load_scores(folder: Path) -> CellScores:

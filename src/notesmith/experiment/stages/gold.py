@@ -72,7 +72,7 @@ def run(work: Work[Settings]) -> Measured:
     return Measured(
         corpus=describe(train),
         drawn=describe(docs),
-        reading=dict(parts.counts["train"]),
+        reading=dict(parts.reads["train"].counts),
         left_out=tuple(parts.apart.sentences),
     )
 
