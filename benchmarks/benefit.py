@@ -33,8 +33,9 @@ from notesmith.config import AugmentConfig, NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.document import Document
 from notesmith.metrics import score
-from notesmith.ner.words import IGNORED, best_tags, tag_words, to_entities, words
+from notesmith.ner.decode import best_tags
 from notesmith.segments import cut, split
+from notesmith.words import IGNORED, tag_words, to_entities, words
 
 LABEL = "Disease"
 ADMITTED = 0.3

@@ -23,12 +23,12 @@ from notesmith.document import Document
 from notesmith.errors import ModelError, StageError
 from notesmith.ner.batch import collate
 from notesmith.ner.crossfit import Committee, Made, train_committee
-from notesmith.ner.decode import WordScores, surely_outside, word_rows
+from notesmith.ner.decode import WordScores, unread, word_rows
 from notesmith.ner.encoder import autocast, max_positions
 from notesmith.ner.model import NerModel
 from notesmith.ner.windows import batches, encode
-from notesmith.ner.words import IGNORED, tag_words
 from notesmith.progress import OnProgress, silent
+from notesmith.words import IGNORED, tag_words
 
 Scope = Literal["head", "last-layer", "all"]
 Loss = Literal["soft-f1", "cross-entropy"]
@@ -54,7 +54,7 @@ def word_states(model: NerModel, docs: Sequence[Document]) -> list[WordStates]:
     A word that the tokenizer drops (a control character) is surely O and has a zero state.
     """
     encoded = encode(docs, model.tokenizer, model.config, max_positions=max_positions(model.model))
-    probabilities = surely_outside(encoded.words, len(model.tags))
+    probabilities = unread(encoded.words, len(model.tags))
     states = word_rows(encoded.words, int(model.model.config.hidden_size))
     device = next(model.model.parameters()).device
     model.model.eval()

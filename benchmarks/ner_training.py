@@ -74,8 +74,8 @@ def plain(docs: list[Document], config: NerConfig) -> dict[str, float]:
     )
 
     from notesmith.ner.encoder import locate_encoder
-    from notesmith.ner.words import tag_names, tag_words, words
     from notesmith.segments import cut, split
+    from notesmith.words import tag_names, tag_words, words
 
     labels = labels_of(docs)
     source = locate_encoder(config.encoder)

@@ -38,12 +38,12 @@ from notesmith.experiment.store import CellStore
 from notesmith.filters import Candidate
 from notesmith.home import home
 from notesmith.lm.rollout import Reward, Rollout
-from notesmith.ner.words import words
 from notesmith.synthesis import reward_of
 from notesmith.synthesis.generate import candidates_from, provenance_of
 from notesmith.synthesis.plan import GenerationPlan, plan_generation, units_of
 from notesmith.synthesis.prompt import completion_of
 from notesmith.synthesis.requests import Request
+from notesmith.words import words
 
 N_EACH = 4
 # Pieces of a text: plain, or (label, mention).

@@ -41,6 +41,17 @@ def line(**fields):
     return json.dumps({**GOOD, **fields}).encode() + b"\n"
 
 
+def foreign(**fields):
+    return json.dumps({"id": "a1", "text": GOOD["text"], **fields}).encode() + b"\n"
+
+
+def tagged(tags):
+    return (
+        json.dumps({"id": "a1", "tokens": [NAME, "has", "fever"], "ner_tags": tags}).encode()
+        + b"\n"
+    )
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """An empty folder to work in."""
@@ -82,24 +93,27 @@ FILES = {
     "a cut-off PubTator line": (
         *("c.pubtator", PUBTATOR[:-12].encode()),
         "c.pubtator:8: doc '2': a mention line has 6 filled columns; is the file cut off?",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "an offset past the end": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t0\t600").encode()),
         "c.pubtator:8: doc '2': 'T1' [0, 600) is past end 36; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "offsets of another text": (
         *("c.pubtator", PUBTATOR.replace("2\t0\t6", "2\t3\t9").encode()),
         "c.pubtator:8: doc '2': 'T1' [3, 9): the mention column differs from the text "
         "there; correct the offsets",
-        "1 dropped: mention",
+        "1 masked: mention",
     ),
     "overlapping CoNLL tags": (
-        *("c.conll", f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\n".encode()),
+        *(
+            "c.conll",
+            f"{NAME}\tO\n\nchest\tB-Sign|B-Body\npain\tI-Sign\n\ncough\tB-Sign\n".encode(),
+        ),
         "c.conll:3: doc 'c-2': the tag is not O, B-LABEL, I-LABEL …; this format holds one flat "
         "tag a token (overlapping mentions need brat or jsonl)",
-        "1 dropped: line",
+        "1 dropped: sentence with an unreadable line",
     ),
     "a tag that continues nothing": (
         *("c.conll", f"{NAME}\tO\nfever\tI-Sign\nand\tO\ncough\tB-Sign\n\n".encode()),
@@ -108,22 +122,48 @@ FILES = {
         "1 ill-formed tags read as the nearest legal ones",
     ),
     "invalid UTF-8": (
-        *("c.jsonl", line(id="b") + line().replace(b"fever", b"f\xe9ver")),
-        "c.jsonl:2: byte 52 is not UTF-8; convert the file to UTF-8 first",
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line().replace(b"fever", b"f\xe9ver")),
+        "c.jsonl:2: byte 52 is not UTF-8; name its encoding, such as --encoding cp1252 "
+        "(corpus.encoding in a recipe)",
         "1 dropped: line that is not UTF-8",
     ),
     "a cut-off JSON line": (
-        *("c.jsonl", line(id="b") + line()[:-9]),
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line()[:-9]),
         "c.jsonl:2: not JSON (Unterminated string starting at, column 34); is it cut off?",
         "1 dropped: record",
     ),
     "a JSON record of another shape": (
-        *("c.jsonl", line(id="b") + line(entities=NAME)),
+        *("c.jsonl", line(id="b", entities=[ENTITY]) + line(entities=NAME)),
         "c.jsonl:2: doc 'a': 'entities' must be a list",
         "1 dropped: record",
     ),
+    "labels in a JSON field that no layout has": (
+        *("c.jsonl", line(id="b") + foreign(annotations=[{"start": 17, "end": 22, "tag": "S"}])),
+        "c.jsonl:2: no 'schema', and the layout of 'annotations' is not one that is read; write "
+        'them as "spans": [{"start": 0, "end": 4, "label": "Drug"}]',
+        "1 dropped: record",
+    ),
+    "JSON lines of two layouts": (
+        *("c.jsonl", line(id="b") + foreign(label=[[17, 22, "Sign"]])),
+        "c.jsonl:2: no 'schema', and the record has the layout of doccano; put such records in a "
+        "file of their own",
+        "1 dropped: record",
+    ),
+    "a JSON mention past the end": (
+        *("c.jsonl", foreign(spans=[{"start": 17, "end": 99, "label": "Sign"}])),
+        "c.jsonl:1: doc 'a1': spans[0]: [17, 99) is past end 23; correct the offsets (code "
+        "points, end exclusive)",
+        "1 masked: mention",
+    ),
+    "tags that are numbers": (
+        *("c.jsonl", tagged(["O", "O", "B-Sign"]) + tagged([0, 0, 1])),
+        "c.jsonl:2: doc 'a1': 'ner_tags' holds numbers, and JSON does not name them; write their "
+        "names (B-LABEL …), or write Parquet with datasets (to_parquet), which keeps the names of "
+        "a ClassLabel",
+        "1 dropped: document",
+    ),
     "one id twice": (
-        *("c.jsonl", line() + line(entities=[ENTITY])),
+        *("c.jsonl", line(entities=[ENTITY]) + line()),
         "c.jsonl: doc 'a' stands twice with different content; rename or remove one",
         "1 dropped: second record of an id",
     ),
@@ -153,7 +193,7 @@ def test_commands_that_only_read_say_the_same(command, place, one_line):
 def test_an_empty_corpus(place, one_line):
     (place / "empty").mkdir()
     (place / "none.jsonl").write_bytes(b"\n")
-    formats = ", ".join(fmt.name for fmt in FORMATS.values() if fmt.read)
+    formats = ", ".join(FORMATS)
     said = f"empty: empty; formats are {formats} (--format)"
     assert one_line("corpus", "stats", "empty") == said
     nothing = "none.jsonl: no documents in format jsonl; name another path"
@@ -167,8 +207,16 @@ def test_an_empty_corpus(place, one_line):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (line(id="b"), "1 documents without prediction, 1 without gold"),
-        (line(text="other"), "doc 'a': prediction is for another text"),
+        (
+            line(id="b2", text="Other."),
+            "the predictions lack 1 document of gold: 'a'; the predictions have 1 document that "
+            "gold lacks: 'b2'; give both sides the same documents, with the same ids",
+        ),
+        (
+            line(text="other"),
+            "doc 'a': the predictions have another text, which differs from offset 0 on (23 "
+            "characters in gold, 5 there); predict the text of gold as it is",
+        ),
         (b"", "other.jsonl: no documents in format jsonl; name another path"),
     ],
 )
@@ -176,7 +224,34 @@ def test_predictions_for_other_documents(place, one_line, other, message):
     (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     (place / "other.jsonl").write_bytes(other)
     assert one_line("evaluate", "gold.jsonl", "other.jsonl") == message
+    message = message.replace("the predictions", "the second predictions")
     assert one_line("evaluate", "gold.jsonl", "gold.jsonl", "other.jsonl") == message
+
+
+def test_predictions_may_hold_no_mention_and_gold_may_not(place, notesmith, one_line):
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
+    (place / "none.jsonl").write_bytes(line())
+    code, said, _ = notesmith("evaluate", "gold.jsonl", "none.jsonl", "--json")
+    assert code == 0, said
+    said = one_line("evaluate", "none.jsonl", "gold.jsonl")
+    assert said.startswith("none.jsonl: the one document has no mention (read as jsonl); name the")
+    for command in (["corpus", "check"], ["corpus", "stats"], ["train", "--out", "m"]):
+        assert one_line(*command, "none.jsonl") == said
+    code, said, _ = notesmith("corpus", "stats", "none.jsonl", "--without-mentions")
+    assert code == 0, said
+
+
+def test_options_that_name_a_label_that_nothing_has(place, one_line):
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
+    message = "the label map names Sing, which no document has; labels are Sign"
+    mapped = ("--label-map", "Sing=Symptom")
+    assert one_line("corpus", "convert", "gold.jsonl", "out.jsonl", *mapped) == message
+    assert one_line("corpus", "stats", "gold.jsonl", *mapped) == message
+    assert one_line("evaluate", "gold.jsonl", "gold.jsonl", *mapped) == message
+    assert one_line("train", "gold.jsonl", "--out", "model", *mapped) == message
+    message = "the list of unknown labels names Sing, which no document has; labels are Sign"
+    assert one_line("corpus", "check", "gold.jsonl", "--unknown", "Sing") == message
+    assert not (place / "out.jsonl").exists()
 
 
 RECIPE = 'name = "x"\n[corpus]\ntrain = "gold.jsonl"\ntest = "test.jsonl"\n[[arm]]\nname = "gold"\n'
@@ -251,7 +326,9 @@ def test_cards_of_a_damaged_run(place, one_line, content, message):
     ],
 )
 def test_a_full_disk_leaves_what_was_there(place, monkeypatch, one_line, command):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     (place / "out.jsonl").write_text("old")
 
     def full(descriptor):
@@ -282,7 +359,9 @@ def test_a_full_disk_leaves_what_was_there(place, monkeypatch, one_line, command
     ],
 )
 def test_what_is_there_is_never_written_over(place, one_line, command):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     (place / "mine.jsonl").write_text("mine")
     (place / "mine").mkdir()
     (place / "mine" / "notes.txt").write_text("mine")
@@ -293,14 +372,17 @@ def test_what_is_there_is_never_written_over(place, one_line, command):
 
 
 def test_a_path_that_cannot_be(place, one_line, notesmith):
-    (place / "gold.jsonl").write_bytes(line())
+    (place / "gold.jsonl").write_bytes(line(entities=[ENTITY]))
     long = "x" * 300
     assert one_line("corpus", "stats", long) == f"{long}: File name too long; name another path"
     said = one_line("show", "gold.jsonl", "--html", "gold.jsonl/page.html")
     assert said == "gold.jsonl: is a file, a folder is needed; name another path"
     # Brackets are markup to the library that prints tables.
     (place / "[red]").mkdir()
-    assert one_line("status", "[red]") == "[red]: no run here (no recipe.toml)"
+    assert one_line("status", "[red]") == (
+        "[red]: no run here, around or below; notesmith run RECIPE makes runs/RECIPE, or the "
+        "folder that --out names"
+    )
     code, _, out = notesmith(
         "corpus", "split", "gold.jsonl", "p", "--by", "[/x]", "--dev=0", "--test=0"
     )
@@ -323,7 +405,7 @@ def test_students_of_bad_input(place, monkeypatch, notesmith):
     tiny_encoder(place / "encoder")
     train = ("train", "gold.jsonl", "--out", "model", *TRAIN)
     said = last_line(*train, "--labels", "Drug")
-    assert said == "doc 'a': label Sign is not among the model's: Drug"
+    assert said == "--labels Drug: no document has this label; labels are Sign"
     with monkeypatch.context() as full:
 
         def fail(descriptor):
@@ -370,7 +452,7 @@ INTERRUPTED = """
 import signal
 # A shell's background jobs ignore the interrupt, and so does what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import notesmith.corpus.formats.brat as brat
+import notesmith.corpus.formats.brat_write as brat
 write, written = brat.write_part, []
 def interrupted(path, text):
     write(path, text)
@@ -390,7 +472,9 @@ brat.write_part = interrupted
     ],
 )
 def test_an_interrupted_command_leaves_nothing_under_the_name(place, name, code, said):
-    (place / "gold.jsonl").write_bytes(b"".join(line(id=f"n{i}") for i in range(4)))
+    (place / "gold.jsonl").write_bytes(
+        b"".join(line(id=f"n{i}", entities=[ENTITY]) for i in range(4))
+    )
     convert = ("corpus", "convert", "gold.jsonl", "out", "--to", "brat")
     done = script(INTERRUPTED.format(signal=int(signal.Signals[name])), *convert)
     assert (done.returncode, done.stderr) == (code, said)

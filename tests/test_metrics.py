@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +8,8 @@ from notesmith.document import Document, Entity
 from notesmith.errors import StageError
 from notesmith.metrics import (
     PRFScore,
+    Unscored,
+    count_unscored,
     fold_mention,
     score,
     score_attributes,
@@ -177,3 +181,35 @@ def test_views_are_ordered_and_symmetric(gold, predicted):
     assert lenient[0] + lenient[1] == tp + fp
     assert lenient[0] + lenient[2] == tp + fn
     assert counts(gold, gold)[1:] == (0, 0)
+
+
+def test_what_touches_masked_text_is_not_scored():
+    # The shape of case 13-eval: gold knows nothing of [6, 16), so a find there is neither right
+    # nor wrong, and a mention that reaches into it is not missed.
+    gold = replace(
+        doc(("Disease", (0, 4)), ("Disease", (13, 32)), ("Drug", (37, 46))), masked=((6, 16),)
+    )
+    predicted = doc(("Disease", (0, 4)), ("Disease", (6, 12)), ("Other", (13, 23)))
+    for matching in ("strict", "overlap", "boundary"):
+        assert counts(gold, predicted, matching) == (1, 0, 1)
+    assert score_document(gold, predicted) == {
+        "Disease": PRFScore(1, 0, 0),
+        "Drug": PRFScore(0, 0, 1),
+    }
+    assert score_unseen([gold], [predicted], ["gout"]).micro == PRFScore(0, 0, 1)
+    assert score_seen([gold], [predicted], ["gout"]).micro == PRFScore(1, 0, 0)
+    assert count_unscored([gold], [predicted]) == Unscored(gold=1, predicted=2)
+    assert not count_unscored([predicted], [gold])
+
+
+def test_a_mention_that_ends_where_masked_text_begins_is_scored():
+    gold = replace(doc(("Disease", (0, 4))), masked=((4, 12), (20, 20)))
+    assert counts(gold, doc(("Disease", (0, 4)))) == (1, 0, 0)
+    parts = doc(("Disease", (0, 4), (13, 16)))
+    assert counts(gold, parts) == (0, 1, 1)  # it only reaches over
+
+
+def test_attributes_in_masked_text_are_not_scored():
+    ent = Entity("T1", "Disease", ((0, 4),), ("negated",))
+    gold = Document("d", TEXT, (ent,), masked=((0, 2),))
+    assert score_attributes([gold], [doc()], ["negated"])["negated"].end_to_end == (PRFScore(),)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity, Section
 from notesmith.errors import ConfigError
-from notesmith.segments import cut, join_over_entities, sections, sentences, split
+from notesmith.segments import cut, cut_long, join_over_entities, sections, sentences, split
 from tests.corpus.documents import entities, texts
 
 note_texts = st.lists(
@@ -144,6 +144,29 @@ def test_a_long_unit_is_split_at_sentences_to_the_budget():
     assert split(doc, "document", max_tokens=4) == [(0, 20), (21, 30)]
 
 
+def count_words(text):
+    return len(text.split())
+
+
+def test_a_long_sentence_is_cut_at_white_space_with_no_entity_cut():
+    text = "a b  c d e f g h"
+    doc = Document("d", text, (Entity("T1", "L", ((2, 10),)), Entity("T2", "L", ((15, 16),))))
+    assert strings(text, cut_long(doc, (0, 16), 2, count_words)) == ["a", "b  c d e", "f g", "h"]
+    assert strings(text, cut_long(doc, (0, 16), 4, count_words)) == ["a", "b  c d e", "f g h"]
+    assert cut_long(doc, (0, 16), 99, count_words) == [(0, 16)]
+
+
+@given(marked(), st.integers(1, 5))
+def test_cutting_loses_no_word_and_no_entity(doc, most):
+    for span in split(doc, "document"):
+        parts = cut_long(doc, span, most, count_words)
+        assert parts == sorted(parts)
+        assert " ".join(strings(doc.text, parts)).split() == doc.text[slice(*span)].split()
+        for ent in doc.entities:
+            holders = [s for s in parts if s[0] < ent.end and ent.start < s[1]]
+            assert all(s <= ent.start and ent.end <= e for s, e in holders)
+
+
 def test_unknown_unit_is_refused():
     with pytest.raises(ConfigError, match="'page'"):
         split(Document("n", "x"), "page")  # type: ignore[arg-type]
@@ -155,3 +178,15 @@ def test_cut_moves_masks_and_sections_and_names_the_part():
     assert part.id == "n:5-11"
     assert part.masked == ((0, 5),)
     assert part.sections == (Section("HPI", 0, 6),)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("头痛加重。否认胸痛！服药？？止痛", ["头痛加重。", "否认胸痛！", "服药？？", "止痛"]),
+        ("他说“头痛。”走了。", ["他说“头痛。”", "走了。"]),
+        ("रोगी को बुखार है। दवा दी।", ["रोगी को बुखार है।", "दवा दी।"]),
+    ],
+)
+def test_sentences_of_other_scripts(text, found):
+    assert strings(text, sentences(text)) == found

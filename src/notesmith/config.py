@@ -75,7 +75,8 @@ class ReadingConfig(Config):
     )
     layer: str | None = Field(default=None, description="layer of mentions (uima); found if absent")
     feature: str | None = Field(
-        default=None, description="feature of the layer that is the label (uima); found if absent"
+        default=None,
+        description="feature, infon or column of the label (uima, bioc, table); found if absent",
     )
     label_map: dict[str, str] = Field(
         default_factory=dict, description="label in the files to label used; '' drops; '*' the rest"
@@ -100,7 +101,8 @@ class ReadingConfig(Config):
     )
     text_key: str | None = Field(
         default=None,
-        description="field of a task that holds the text (label-studio); found if absent",
+        description="field of a task that holds the text, or TAG=FIELD to read one of several "
+        "(label-studio); found if absent",
     )
     documents: Literal["marked", "file", "sentence"] | None = Field(
         default=None,
@@ -113,6 +115,11 @@ class ReadingConfig(Config):
     )
     without_mentions: bool = Field(
         default=False, description="a corpus in which no document has a mention is meant so"
+    )
+    unknown: tuple[str, ...] = Field(
+        default=(),
+        description="labels that a document without any mention of them may have unmarked: they "
+        "came into the guideline later",
     )
 
 
@@ -159,7 +166,7 @@ class DrawConfig(Config):
         default=(), description="more sizes at which only 'gold' is trained, for the learning curve"
     )
     dev_documents: Count = Field(
-        default=100, description="dev documents used, the first; 0 for all"
+        default=100, description="dev documents used, chosen by the seed; 0 for all"
     )
     test_documents: Count = Field(
         default=0, description="test documents used, the first; 0 for all"
@@ -252,9 +259,16 @@ class UnitConfig(Config):
 class SftConfig(UnitConfig):
     """Supervised fine-tuning on gold units."""
 
+    min_words: Count = Field(
+        default=4, description="shorter units, such as headings, are not learnt from"
+    )
     epochs: float = Field(default=2.0, gt=0, description="passes over the examples at most")
     batch_size: Positive = Field(default=16, description="examples a step")
-    learning_rate: float = Field(default=5e-5, gt=0, description="peak rate of AdamW")
+    learning_rate: float = Field(
+        default=5e-5,
+        gt=0,
+        description="peak rate of AdamW; if absent, that of the preset, where it has one",
+    )
     warmup_ratio: Ratio = Field(default=0.05, description="share of the steps that warm up")
     lora_rank: Count = Field(default=0, description="rank of LoRA; 0 trains all weights")
     dev_ratio: Ratio = Field(

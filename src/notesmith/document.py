@@ -117,8 +117,10 @@ class Document:
     """One text with everything that is known about it.
 
     ``masked`` lists ranges whose labels are *unknown*: training leaves them out of the loss, so
-    they count neither as entity nor as O. ``metadata`` holds JSON values by name; ``patient`` and
-    ``kind`` are read by splits and prompts. Treat it as read-only.
+    they count neither as entity nor as O. ``unknown`` lists labels that nobody looked for here,
+    sorted: outside the entities a word may have one of them as well as none. ``metadata`` holds
+    JSON values by name; ``patient`` and ``kind`` are read by splits and prompts. Treat it as
+    read-only.
 
     Raises:
         OffsetError: a span, section or mask runs past the text.
@@ -132,6 +134,7 @@ class Document:
     concept_relations: tuple[ConceptRelation, ...] = ()
     sections: tuple[Section, ...] = ()
     masked: tuple[Span, ...] = ()
+    unknown: tuple[str, ...] = ()
     provenance: Provenance = Provenance()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -163,6 +166,8 @@ class Document:
         ]:
             if not 0 <= start <= end_ <= n:
                 raise OffsetError(f"{shown_doc(self.id)}: {what} [{start}, {end_}) is past end {n}")
+        if self.unknown:
+            object.__setattr__(self, "unknown", tuple(sorted(set(self.unknown))))
 
     @property
     def labels(self) -> set[str]:

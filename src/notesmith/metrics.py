@@ -2,15 +2,18 @@
 
 Strict micro-F1 counts a prediction as right when label and every boundary agree (seqeval strict,
 seqscore, CoNLL). Counts are kept per document so that intervals can be bootstrapped over documents.
+Where gold is masked its labels are unknown: gold mentions and predictions that touch such text are
+left out of every score.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from notesmith.document import Document, Span, attribute_name
+from notesmith.document import Document, Entity, Span, attribute_name
 from notesmith.errors import StageError, shown_doc
 
 Matching = Literal["strict", "overlap", "boundary"]
@@ -57,7 +60,8 @@ def score_document(
 
     ``strict``: label and all boundaries. ``boundary``: boundaries only, labels pooled under
     ``"*"``. ``overlap``: same label and at least one shared code point, each gold entity matched to
-    one prediction at most. An entity that stands twice counts once.
+    one prediction at most. An entity that stands twice counts once. Entities that touch what
+    ``gold`` masks are left out.
 
     Raises:
         StageError: the two documents differ in id or text.
@@ -65,11 +69,12 @@ def score_document(
     if gold.id != predicted.id or gold.text != predicted.text:
         raise StageError(f"{shown_doc(gold.id)}: prediction is for another text")
     pooled = matching == "boundary"
-    labels = {"*"} if pooled else gold.labels | predicted.labels
+    wanted, found = scored_entities(gold, gold), scored_entities(predicted, gold)
+    labels = {"*"} if pooled else {e.label for e in (*wanted, *found)}
     scores: dict[str, PRFScore] = {}
     for label in sorted(labels):
-        want = [e for e in gold.entities if pooled or e.label == label]
-        have = [e for e in predicted.entities if pooled or e.label == label]
+        want = [e for e in wanted if pooled or e.label == label]
+        have = [e for e in found if pooled or e.label == label]
         want_spans, have_spans = {e.spans for e in want}, {e.spans for e in have}
         if matching == "overlap":
             tp = _overlapping(want_spans, have_spans)
@@ -77,6 +82,42 @@ def score_document(
             tp = len(want_spans & have_spans)
         scores[label] = PRFScore(tp, len(have_spans) - tp, len(want_spans) - tp)
     return scores
+
+
+def scored_entities(doc: Document, gold: Document) -> tuple[Entity, ...]:
+    """The entities of ``doc`` that touch no masked range of ``gold``: those that are scored."""
+    if not gold.masked:
+        return doc.entities
+    return tuple(
+        ent
+        for ent in doc.entities
+        if not any(s < end and start < e for s, e in ent.spans for start, end in gold.masked)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """How many gold mentions and predictions touch masked text, and so are not scored."""
+
+    gold: int = 0
+    predicted: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.gold or self.predicted)
+
+
+def count_unscored(gold: Sequence[Document], predicted: Sequence[Document]) -> Unscored:
+    """Count what the scores of ``predicted`` against ``gold`` leave out; any order."""
+    by_id = {doc.id: doc for doc in predicted}
+    masked = [doc for doc in gold if doc.masked]
+
+    def n_out(doc: Document, of: Document) -> int:
+        return len(doc.entities) - len(scored_entities(doc, of))
+
+    return Unscored(
+        sum(n_out(doc, doc) for doc in masked),
+        sum(n_out(by_id[doc.id], doc) for doc in masked if doc.id in by_id),
+    )
 
 
 def _overlapping(want: set[Spans], have: set[Spans]) -> int:
@@ -164,7 +205,7 @@ def score_attributes(
     """
     score(gold, predicted)
     by_id = {doc.id: doc for doc in predicted}
-    rows = [(_values(doc), _values(by_id[doc.id])) for doc in gold]
+    rows = [(_values(doc, doc), _values(by_id[doc.id], doc)) for doc in gold]
     if names is None:
         names = {attribute_name(x) for want, _ in rows for own in want.values() for x in own}
     return {
@@ -179,9 +220,9 @@ def score_attributes(
 _Values = dict[tuple[Spans, str], set[str]]
 
 
-def _values(doc: Document) -> _Values:
+def _values(doc: Document, gold: Document) -> _Values:
     found: _Values = {}
-    for ent in doc.entities:
+    for ent in scored_entities(doc, gold):
         found.setdefault((ent.spans, ent.label), set()).update(ent.attributes)
     return found
 
@@ -233,3 +274,46 @@ def _restricted(
         ]
 
     return score(keep(gold), keep(predicted))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Gold and predictions, without the mentions of labels that gold does not know.
+
+    ``n_documents`` and ``n_left_out`` count by label the documents in which it is unknown, and the
+    predictions left out there.
+    """
+
+    gold: list[Document]
+    predicted: list[Document]
+    n_documents: Counter[str]
+    n_left_out: Counter[str]
+
+    def sentences(self, which: str = "") -> list[str]:
+        """What was not scored, a sentence for each label."""
+        return [
+            f"{label}: unknown in {n} of {len(self.gold)} documents of gold and not scored there; "
+            f"{self.n_left_out[label]} of the {which}predictions are left out for that."
+            for label, n in sorted(self.n_documents.items())
+        ]
+
+
+def known_only(gold: Sequence[Document], predicted: Sequence[Document]) -> Known:
+    """Drop mentions of a document's unknown labels on both sides, paired by id (any order)."""
+    by_id = {doc.id: doc for doc in gold if doc.unknown}
+    left_out = Counter(
+        ent.label
+        for own in predicted
+        if own.id in by_id
+        for ent in own.entities
+        if ent.label in by_id[own.id].unknown
+    )
+
+    def kept(doc: Document) -> Document:
+        if doc.id not in by_id:
+            return doc
+        unknown = by_id[doc.id].unknown
+        return doc.with_entities(ent for ent in doc.entities if ent.label not in unknown)
+
+    counts = Counter(label for doc in by_id.values() for label in doc.unknown)
+    return Known(list(map(kept, gold)), list(map(kept, predicted)), counts, left_out)

@@ -21,5 +21,8 @@ FEW_NOTES_RATIO = 0.1
 ENOUGH_RATIO = 0.5
 """Documents out of the draw decide where they are at least this share of the test documents."""
 
+FEW_DOCUMENTS = 10
+"""A label that fewer documents (or patients) of gold have is given no interval."""
+
 POWER = 0.8
 """Chance with which a difference that is called detectable is found."""

@@ -14,6 +14,9 @@ from typing import Literal
 from notesmith.document import Document, Section, Span
 from notesmith.errors import ConfigError
 
+UNITS_IN_WINDOW = 3
+"""A language model reads a unit, what is asked of it and a neighbour at once: each gets a share."""
+
 Unit = Literal["sentence", "passage", "section", "document"]
 
 _ABBREVIATIONS = frozenset(
@@ -22,8 +25,14 @@ _ABBREVIATIONS = frozenset(
 )
 # White space is matched from its first character and never again from its second: a long run of it
 # takes no longer for that.
-_BREAK = re.compile(
-    r"(?<=[.!?])[\"')\]]*\s+|(?<!\s)(?:\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z])))"
+_LINES = r"(?<!\s)(?:\s*\n\s*\n\s*|\s*\n(?=\s*(?:[-*•]|\d+[.)]\s|[A-Z])))"
+_BREAK = re.compile(rf"(?<=[.!?])[\"')\]]*\s+|{_LINES}")
+# The same with the full stops of other scripts: before white space (Devanagari, Myanmar, Khmer,
+# Tibetan, Ethiopic), and of Chinese and Japanese, which put none behind them.
+_CLOSERS = "」』”’）】》"
+_BREAK_IN_ANY_SCRIPT = re.compile(
+    rf"(?<=[.!?।॥။។།።])[\"')\]]*\s+|{_LINES}|"
+    rf"(?<=[。！？｡])(?![。！？｡{_CLOSERS}])|(?<=[。！？｡][{_CLOSERS}])(?![{_CLOSERS}])"
 )
 # An abbreviation is shorter: where the last word begins before, it is none.
 _LONGEST_WORD = 64
@@ -41,7 +50,8 @@ def sentences(text: str) -> list[Span]:
     """
     spans: list[Span] = []
     start = 0
-    for match in _BREAK.finditer(text):
+    pattern = _BREAK if text.isascii() else _BREAK_IN_ANY_SCRIPT
+    for match in pattern.finditer(text):
         if _is_end(text, start, match):
             _append(text, start, match.start(), spans)
             start = match.end()
@@ -182,6 +192,30 @@ def _fit(
     return parts
 
 
+def cut_long(
+    doc: Document, span: Span, max_tokens: int, count_tokens: Callable[[str], int]
+) -> list[Span]:
+    """Cut ``span`` of ``doc`` at white space into ranges of at most ``max_tokens``.
+
+    This is for text without sentences, such as a table. No entity is cut, so that one which is
+    longer stays whole, as does a longer word.
+    """
+    words = [m.span() for m in re.compile(r"\S+").finditer(doc.text, *span)]
+    whole = [s for s in join_over_entities(words, doc) if span[0] <= s[0] and s[1] <= span[1]]
+    parts: list[Span] = []
+    first = 0
+    while first < len(whole):
+        # The most words that fit, by bisection: tokens of a text grow with its length.
+        fits, too_many = first + 1, len(whole) + 1
+        while too_many - fits > 1:
+            stop = (fits + too_many) // 2
+            text = doc.text[whole[first][0] : whole[stop - 1][1]]
+            fits, too_many = (stop, too_many) if count_tokens(text) <= max_tokens else (fits, stop)
+        parts.append((whole[first][0], whole[fits - 1][1]))
+        first = fits
+    return parts
+
+
 def cut(doc: Document, span: Span, *, doc_id: str | None = None) -> Document:
     """Return the part ``[start, end)`` of ``doc`` as a document of its own, offsets moved.
 
@@ -206,6 +240,7 @@ def cut(doc: Document, span: Span, *, doc_id: str | None = None) -> Document:
             for s, e in doc.masked
             if s < end and e > start
         ),
+        unknown=doc.unknown,
         provenance=replace(doc.provenance, parents=(doc.id,)),
         metadata=dict(doc.metadata),
     )

@@ -25,7 +25,7 @@ from notesmith.document import Document, Entity
 from notesmith.errors import ModelError, StageError
 from notesmith.ner.encoder import load_encoder
 from notesmith.ner.model import NerModel
-from notesmith.ner.words import IGNORED, tag_words
+from notesmith.words import IGNORED, tag_words
 from tests.ner.tiny import tiny_encoder
 
 

@@ -19,10 +19,11 @@ READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "
     *("card dataset", "card model")
 }
 WITHOUT = {
-    "predict": {"label_map"},  # labels of the input are not looked at
+    "predict": {"label_map", "unknown"},  # labels of the input are not looked at
+    "corpus corrected": {"unknown"},
     # These compare annotators, and have a repeatable --annotator of their own.
-    "corpus agreement": {"annotator", "predictions"},
-    "corpus adjudicate": {"annotator", "predictions"},
+    "corpus agreement": {"annotator", "predictions", "unknown"},
+    "corpus adjudicate": {"annotator", "predictions", "unknown"},
 }
 
 

@@ -12,7 +12,7 @@ from notesmith.cli.app import app
 from notesmith.cli.train import student_config
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document, Entity, Provenance
-from notesmith.errors import ConfigError, FileError, ModelError, StageError
+from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
 from notesmith.ner import load_ner
 from notesmith.ner.decode import score_of
 
@@ -52,6 +52,21 @@ def test_predicts_plain_texts(folder: Path) -> None:
     assert docs["n2"].provenance.kind == "silver"
 
 
+def test_rows_of_note_nlp_need_integers_as_ids(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o.note_nlp.csv"
+    done = run("predict", folder / "model", folder / "gold.jsonl", "--out", out)
+    assert isinstance(done.exception, CorpusError)
+    assert "doc 'a': NOTE_NLP needs an integer as note_id" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+    write_corpus([replace(DOC, id="471")], tmp_path / "n.jsonl")
+    done = run("predict", folder / "model", tmp_path / "n.jsonl", "--out", out)
+    assert done.exit_code == 0, done.output
+    [head, row] = out.read_text().splitlines()
+    assert head.startswith("note_nlp_id,note_id,section_concept_id,snippet,offset,lexical_variant")
+    assert row.startswith("1,471,0,Patient denies fever.,15,fever,0,0,notesmith ")
+    assert row.endswith(",Y,,label=Problem")
+
+
 def test_attributes_are_learnt_and_predicted(folder: Path, tmp_path: Path) -> None:
     ent = Entity("T1", "Problem", ((15, 20),), ("negated",))
     other = Document("b", "Patient has fever.", (Entity("T1", "Problem", ((12, 17),)),))
@@ -66,6 +81,20 @@ def test_attributes_are_learnt_and_predicted(folder: Path, tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     found = [d.entities for d in read_corpus(tmp_path / "out.jsonl").docs]
     assert [[e.attributes for e in ents] for ents in found] == [[("negated",)], [()]]
+
+
+def test_mentions_of_another_student_are_kept(folder: Path, tmp_path: Path) -> None:
+    body = Entity("T1", "Person", ((0, 7),))
+    write_corpus([Document("a", TEXT, (body,))], tmp_path / "found-1.jsonl")
+    out = tmp_path / "found-2.jsonl"
+    done = run("predict", folder / "model", tmp_path / "found-1.jsonl", "--out", out, "--keep")
+    assert done.exit_code == 0, done.output
+    assert "does not know" not in done.output
+    (doc,) = read_corpus(out).docs
+    assert [(e.id, e.label, e.mention(TEXT)) for e in doc.entities] == [
+        ("T1", "Person", "Patient"),
+        ("T2", "Problem", "fever"),
+    ]
 
 
 def test_predicts_a_corpus_and_counts_labels_it_does_not_know(folder: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_folder_an_annotator(tmp_path):
 
 
 def test_folders_of_one_name_are_told_apart_by_their_paths_or_named(tmp_path):
-    places = [brat(tmp_path / who / "notes") for who in ("ann", "ben")]
+    places = [brat(tmp_path / who / "notes", "P:one") for who in ("ann", "ben")]
     assert list(read_annotators(places).docs) == [str(place.path) for place in places]
     named = [Place(place.path, place.path.parent.name) for place in places]
     assert list(read_annotators(named).docs) == ["ann", "ben"]
@@ -68,12 +68,21 @@ def test_an_annotation_without_a_name_takes_the_path_s(tmp_path):
 
 def test_metadata_names_the_annotator_and_files_of_one_are_joined(tmp_path):
     for name, doc_id in (("x", "1"), ("y", "2")):
-        write_corpus([reading(doc_id=doc_id, annotator="ann")], tmp_path / f"{name}.jsonl")
+        docs = [reading("P:two", doc_id=doc_id, annotator="ann")]
+        write_corpus(docs, tmp_path / f"{name}.jsonl")
     places = [Place(tmp_path / "x.jsonl"), Place(tmp_path / "y.jsonl")]
-    assert sizes(read_annotators(places)) == {"ann": [("1", 0), ("2", 0)]}
+    assert sizes(read_annotators(places)) == {"ann": [("1", 1), ("2", 1)]}
     write_corpus([reading("P:one", doc_id="1", annotator="ann")], tmp_path / "y.jsonl")
     with pytest.raises(CorpusError, match="doc '1' stands twice with different content"):
         read_annotators(places)
+
+
+def test_nobody_has_marked_a_mention(tmp_path):
+    places = [brat(tmp_path / "ann"), brat(tmp_path / "ben")]
+    with pytest.raises(CorpusError, match="ann: no annotator has marked a mention; name the lab"):
+        read_annotators(places)
+    read = read_annotators(places, ReadingConfig(without_mentions=True))
+    assert sizes(read) == {"ann": [("n", 0)], "ben": [("n", 0)]}
 
 
 def test_labels_are_mapped_for_every_annotator(tmp_path):

@@ -35,6 +35,12 @@ def test_ragged_spans():
     ]
 
 
+def test_a_border_between_chinese_characters_cuts_no_word():
+    docs = [doc("n", "服用布洛芬三天", ("D", "布洛芬")), doc("m", "Cre\u0300me", ("D", "Cre"))]
+    (finding,) = check("cuts a word", all=docs)
+    assert finding.doc_id == "m"
+
+
 def test_identical_mention_twice():
     ents = (
         Entity("T1", "P", ((0, 4),)),

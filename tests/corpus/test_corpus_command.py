@@ -17,7 +17,7 @@ def corpus(tmp_path):
     docs = [
         Document(
             f"n{i}",
-            "Secretgout today",
+            f"Secretgout today, note {i}.",
             (Entity("T1", "P", ((0, 10),), ("negated",)),),
             metadata={"patient": f"p{i % 5}", "kind": "letter"},
         )
@@ -85,6 +85,27 @@ def test_check_exits_with_1_on_something_serious(corpus, tmp_path):
     assert "1 patient across splits (serious)" in out
     record = json.loads(run("check", corpus, tmp_path / "d.jsonl", "--json", code=1))
     assert record["counts"]["document across splits"] == 1
+
+
+def test_check_says_the_ceiling_and_how_to_raise_it(tmp_path):
+    # The shape of a corpus with roles: every mention of one label holds one of another.
+    ents = (Entity("T1", "P", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))
+    docs = [Document(f"n{i}", f"Left ankle fracture {i}", ents) for i in range(3)]
+    write_corpus(docs, tmp_path / "c.jsonl")
+    out = run("check", tmp_path / "c.jsonl")
+    assert "ceiling: A student that tags every word right scores 66.7 strict F1 (out of" in out
+    assert "remedy: train 2 students" in out and "(at most 100.0)" in out
+    assert f"notesmith train {tmp_path / 'c.jsonl'} --out student-1 --label-map 'Site='" in out
+    assert "notesmith predict student-2 found-1.jsonl --out found-2.jsonl --keep" in out
+    record = json.loads(run("check", tmp_path / "c.jsonl", "--json"))["ceiling"]
+    assert (record["f1"], record["lost"]) == (66.67, {"nested": 3})
+    assert (record["layers"], record["f1_of_layers"]) == ([["P"], ["Site"]], 100.0)
+
+
+def test_check_says_a_full_ceiling_in_one_line(corpus):
+    out = run("check", corpus)
+    assert "ceiling: A student that tags every word right scores 100.0 strict F1." in out
+    assert "remedy" not in out
 
 
 def test_label_map_arguments():

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from notesmith.corpus import labelling, read_corpus
-from notesmith.corpus.labelling import Labelled, Output, chunks, label_notes
+from notesmith.corpus.labelling import Labelled, Output, chunks, keeping, label_notes
 from notesmith.corpus.notes import survey
 from notesmith.corpus.problems import Tally
-from notesmith.document import Document, Entity
+from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.progress import Progress
 
@@ -61,10 +61,24 @@ def hidden(folder: Path) -> list[str]:
 def test_order_and_documents_are_kept(tmp_path: Path) -> None:
     done = run(Labeller(), tmp_path / "out.jsonl")
     assert (done.n_docs, done.n_entities, done.n_resumed, done.lost) == (23, 23, 0, {})
-    docs = read_corpus(tmp_path / "out.jsonl").docs
+    docs = read_corpus(tmp_path / "out.jsonl", expect_mentions=False).docs
     assert [(d.id, d.text) for d in docs] == [(d.id, d.text) for d in DOCS]
     assert (tmp_path / "out.jsonl").stat().st_mode & 0o777 == 0o600
     assert not hidden(tmp_path)
+
+
+def test_mentions_of_the_notes_are_kept_and_others_added() -> None:
+    has = (Entity("T1", "Drug", ((5, 6),)), Entity("T3", "Note", ((0, 4),)))
+    rel = Relation("R1", "of", "T1", "T3")
+    doc = Document("n", "note 1 twice", has, (rel,))
+
+    def label(docs: Sequence[Document]) -> list[Document]:
+        ents = [Entity("T1", "Note", ((0, 4),)), Entity("T2", "Time", ((7, 12),))]
+        return [d.with_entities(ents) for d in docs]
+
+    (found,) = keeping(label)([doc])
+    assert found.entities == (*has, Entity("T2", "Time", ((7, 12),)))
+    assert found.relations == (rel,)
 
 
 def test_chunks_close_at_a_number_of_notes_or_characters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,5 +224,13 @@ def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl").exists()
     done = subprocess.run([*command, "0"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] in ("resumed 10", "resumed 15")
-    docs = read_corpus(tmp_path / "out.jsonl").docs
+    docs = read_corpus(tmp_path / "out.jsonl", expect_mentions=False).docs
     assert [(d.id, d.text) for d in docs] == [(d.id, d.text) for d in DOCS]
+
+
+def test_a_label_that_parquet_cannot_hold_is_refused_before_any_note_is_read(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigError, match="Parquet holds labels as tags"):
+        Output(tmp_path / "o.parquet", KEY, ("Drug", "Adverse Event"))
+    Output(tmp_path / "o.jsonl", KEY, ("Drug", "Adverse Event"))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notesmith.corpus.splits import find_splits, folds, split_corpus
+from notesmith.corpus.splits import find_splits, folds, part_named, split_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
 
@@ -60,7 +60,8 @@ def test_the_seed_decides_and_the_order_of_input_does_not():
 
 def test_kinds_are_spread_evenly():
     docs = [
-        Document(f"n{i}", "x", metadata={"kind": "letter" if i % 4 else "rare"}) for i in range(40)
+        Document(f"n{i}", f"Note {i}.", metadata={"kind": "letter" if i % 4 else "rare"})
+        for i in range(40)
     ]
     made = split_corpus(docs, ratios={"train": 1, "test": 1}, seed=3)
     assert made.n_ungrouped == 40
@@ -106,3 +107,47 @@ def test_notes_of_brat_are_no_parts(tmp_path):
         (tmp_path / f"{name}.txt").write_text("Note.")
         (tmp_path / f"{name}.ann").write_text("")
     assert find_splits(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("train.conll", "train"),
+        ("NCBItrainset_corpus.txt", "train"),
+        ("CDR_DevelopmentSet.PubTator.txt", "dev"),
+        ("NCBIdevelopset_corpus.txt", "dev"),
+        ("validation-00000-of-00001.parquet", "dev"),
+        ("val", "dev"),
+        ("TESTset", "test"),
+        ("n2c2_2018_test_2.txt", "test"),
+        ("latest.txt", None),
+        ("Contestants.txt", None),
+        ("device-7.txt", None),
+        ("constraint.txt", None),
+        ("attestation-letters", None),
+        ("invalid.conll", None),
+        ("train_dev.tsv", None),  # both together
+    ],
+)
+def test_a_part_is_a_whole_word_of_a_name(name, part):
+    assert part_named(name) == part
+
+
+def test_marked_notes_whose_names_hold_a_part_are_no_parts(tmp_path):
+    for name in ("latest-1.txt", "latest-2.txt", "trainee-1.txt", "protest-1.txt"):
+        (tmp_path / name).write_text("id: n1\n---\nNote.")
+    assert find_splits(tmp_path) == {}
+    for name in ("stress-test-1.txt", "stress-test-2.txt"):
+        (tmp_path / name).write_text("id: n1\n---\nNote.")
+    assert find_splits(tmp_path) == {}
+    (tmp_path / "train.txt").write_text("id: n1\n---\nNote.")
+    with pytest.raises(CorpusError, match=r"stress-test-1\.txt and stress-test-2\.txt could both"):
+        find_splits(tmp_path)
+
+
+def test_notes_of_one_text_and_no_patient_stay_together():
+    docs = [Document(f"n{i}", f"Note {i // 2}.\n" + " " * (i % 2)) for i in range(20)]
+    made = split_corpus(docs, seed=1)
+    sides = [{doc.text.strip() for doc in part} for part in made.parts.values()]
+    assert sum(map(len, sides)) == 10 == sum(made.n_groups.values())
+    assert made.n_ungrouped == 20

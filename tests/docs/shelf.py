@@ -93,7 +93,7 @@ def packed(path: Path) -> None:
 
 
 def columns(path: Path) -> None:
-    table = {"note_id": [doc.id for doc in DEV], "transcription": [doc.text for doc in DEV]}
+    table = {"note_id": range(1, len(DEV) + 1), "transcription": [doc.text for doc in DEV]}
     pq.write_table(pa.table(table), path)
 
 
@@ -141,6 +141,16 @@ def corrected(path: Path) -> None:
         for doc in read_corpus(tasks, ReadingConfig(predictions=True)).docs
     ]
     write_corpus(docs, path, format="label-studio")
+
+
+def roles(path: Path) -> None:
+    """Notes in which names of body parts lie inside those of problems."""
+    text = "Left ankle fracture since May {}."
+    spans = {"Problem": (0, 19), "Site": (0, 10), "Time": (20, 29)}
+    ents = tuple(Entity(f"T{i}", x, (at,)) for i, (x, at) in enumerate(spans.items()))
+    docs = [Document(f"n{i}", text.format(i), ents) for i in range(12)]
+    write_corpus(docs[:8], path / "train.jsonl")
+    write_corpus(docs[8:], path / "test.jsonl")
 
 
 def run_of(recipe: str) -> Maker:
@@ -203,6 +213,10 @@ for _docs, _names in (
 
 OF_PAGE: dict[str, dict[str, Maker]] = {
     "docs/how-to/several-annotators.md": {"export.json": of_two},
+    "docs/how-to/nested-mentions.md": {
+        "roles/train.jsonl": lambda path: roles(path.parent),
+        "roles/test.jsonl": lambda path: roles(path.parent),
+    },
     "docs/how-to/doubtful-gold.md": {"gold.jsonl": with_an_error, "export.json": corrected},
 }
 

@@ -51,6 +51,22 @@ def test_evaluate_scores_strict_and_unseen(files):
     assert found["n_documents"] == 20
 
 
+def test_finds_in_masked_text_are_left_out_and_counted(files, tmp_path):
+    gold = [replace(doc(i, "Disease"), masked=((5, 15),)) for i in range(20)]
+    write_corpus(gold, tmp_path / "masked.jsonl")
+    arguments = ("evaluate", str(tmp_path / "masked.jsonl"), files["full"])
+    found = json.loads(call(*arguments, "--seen", files["train"], "--json"))
+    for row in (*found["views"], *found["labels"]):
+        tp = 0 if row["part"] == "unseen" else 20
+        assert (row["tp"], row["fp"], row["fn"]) == (tp, 0, 0)
+    said = "0 gold mentions and 20 predictions touch masked text"
+    assert any(notice.startswith(said) for notice in found["notices"])
+    assert said in " ".join(call(*arguments).split())
+    compared = " ".join(call(*arguments, files["half"]).split())
+    assert "20 first predictions touch masked text" in compared
+    assert "second predictions" not in compared
+
+
 def test_evaluate_without_training_data_says_nothing_of_unseen(files):
     output = call("evaluate", files["gold"], files["half"])
     assert "unseen" not in output
@@ -109,11 +125,37 @@ def test_a_perfect_rare_label_is_perfect_in_every_resample_that_holds_it(rare):
     assert label["left_out_ratio"] == pytest.approx(0.048, abs=0.006)
     output = call("evaluate", gold, predicted)
     assert re.search(
-        r"Rare: 4\.\d% of the resamples hold no gold mention and are left out of its interval\.",
+        r"Resamples that hold no gold mention of a label are left out of its interval: Rare 4\.\d%",
         output,
     )
+    assert "too few for an interval: Rare (3)." in output
+    assert re.search(r"Rare +100\.0 +100\.0 +100\.0 +too few +3 +0 +0", output)
     output = call("evaluate", gold, predicted, predicted)
-    assert "Rare: 4." in output
+    assert "its interval: Rare 4." in output
+    assert re.search(r"Rare +100\.0 +100\.0 +\+0\.0 +too few", output)
+
+
+def test_macro_stands_beside_micro(rare):
+    gold, predicted, _ = rare
+    found = json.loads(call("evaluate", gold, predicted, "--json"))
+    # Disease: 3 of 100 found, F1 = 6 / 103; Rare: all.
+    assert found["macro"]["f1"] == pytest.approx(100 * (6 / 103 + 1) / 2, abs=0.001)
+    assert found["macro"]["recall"] == 51.5
+    assert found["macro"]["n_with"] == 3
+    output = call("evaluate", gold, predicted)
+    assert re.search(r"macro +100\.0 +51\.5 +52\.9 +too few\s", output)
+    found = json.loads(call("evaluate", gold, gold, predicted, "--json"))
+    assert found["macro"]["delta"] == pytest.approx(52.913 - 100, abs=0.001)
+
+
+def test_the_interval_of_macro_is_of_resamples_that_hold_every_label(tmp_path):
+    ents = (Entity("T1", "A", ((0, 4),)), Entity("T2", "B", ((9, 15),)))
+    gold = [Document(f"n{i}", TEXT, ents if i < 12 else ents[:1]) for i in range(60)]
+    write_corpus(gold, tmp_path / "g.jsonl")
+    write_corpus([replace(d, entities=ents[:1]) for d in gold], tmp_path / "p.jsonl")
+    found = json.loads(call("evaluate", *(str(tmp_path / f"{x}.jsonl") for x in "gp"), "--json"))
+    macro = found["macro"]
+    assert (macro["f1"], macro["f1_low"], macro["f1_high"]) == (50.0, 50.0, 50.0)
 
 
 def test_predictions_without_a_mention_are_named(rare):
@@ -173,5 +215,9 @@ def test_equal_predictions_show_no_difference(files):
 
 
 def test_a_second_set_of_other_documents_is_an_error(files):
-    with pytest.raises(StageError, match="20 documents without prediction, 1 without gold"):
+    said = (
+        "the second predictions lack 20 documents of gold: 'n0', 'n1', 'n2', 'n3', 'n4' and 15 "
+        "more; the second predictions have 1 document that gold lacks: 'n99'; give both sides"
+    )
+    with pytest.raises(StageError, match=re.escape(said)):
         call("evaluate", files["gold"], files["half"], files["train"])

@@ -46,6 +46,19 @@ def test_values_are_toml_or_strings():
     assert config.corpus.kind == "case"
 
 
+def test_a_preset_brings_its_learning_rate_unless_the_recipe_names_one(tmp_path: Path):
+    def rate(*changes: str) -> float:
+        return load_recipe("ncbi-disease", changes=[*SETS, *changes]).sft.learning_rate
+
+    free = "lm.model=smollm2-135m-offline"
+    assert rate() == rate("lm.model=/models/own") == 5e-5
+    assert rate(free) == 2e-4
+    assert rate(free, "sft.learning_rate=1e-5") == 1e-5
+    assert rate(free, "sft.lora_rank=8") == 5e-5
+    saved = save_recipe(load_recipe("ncbi-disease", changes=[*SETS, free]), tmp_path)
+    assert load_recipe(str(saved)).sft.learning_rate == 2e-4
+
+
 def test_arms_are_changed_by_name():
     changes = [*SETS, "arm.token replacement.ner.steps=900", "arm.gold.ner.batch_size=8"]
     config = load_recipe(ALL_ARMS, changes=changes)

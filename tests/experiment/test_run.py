@@ -1,14 +1,16 @@
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 
+from notesmith.corpus import read_corpus, write_corpus
 from notesmith.errors import ConfigError, NotesmithError, SealError, StageError
-from notesmith.experiment import run_recipe, status_of, write_results
+from notesmith.experiment import preview, run_recipe, status_of, write_results
 from notesmith.experiment.folder import claim_folder
 from notesmith.experiment.gate import sealed_plan
 from notesmith.experiment.lock import run_lock
-from notesmith.experiment.run import corpus_paths
+from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.results import Results
 
 from .doubles import DOUBLES, tiny_recipe, write_notes
@@ -243,13 +245,45 @@ def test_train_and_test_may_not_be_the_same_file(paths, tmp_path):
         run(config, tmp_path)
 
 
-def test_a_test_document_in_train_is_an_error(paths, tmp_path):
-    both = tmp_path / "both.jsonl"
-    both.write_text(paths["test"].read_text() + paths["train"].read_text().splitlines()[3] + "\n")
-    with pytest.raises(
-        StageError, match=r"1 documents of test stand in train too, the first 'train-"
-    ):
-        run(tiny_recipe({**paths, "test": both}), tmp_path / "run")
+def leaking(paths, tmp_path):
+    """Paths whose test holds a text of train and of dev, under no patient."""
+    train, dev = read_corpus(paths["train"]).docs, read_corpus(paths["dev"]).docs
+    again = [replace(doc, id=f"again-{doc.id}", metadata={}) for doc in (train[3], dev[1])]
+    write_corpus([*read_corpus(paths["test"]).docs, *again], tmp_path / "both.jsonl")
+    return {**paths, "test": tmp_path / "both.jsonl"}
+
+
+LEFT_OUT = (
+    "1 document of train is left out, as its text stands in dev or test too.",
+    "1 document of dev is left out, as its text stands in test too.",
+)
+
+
+@pytest.mark.parametrize("way", ["run", "only", "preview"])
+def test_what_stands_in_two_parts_is_left_out_and_said(paths, tmp_path, way):
+    config = tiny_recipe(leaking(paths, tmp_path), draws={"curve": []})
+    if way == "preview":
+        config = preview(config)
+    only = ["arm=gold"] if way == "only" else []
+    told = []
+    result = run(config, tmp_path / "run", only=only, is_preview=way == "preview", tell=told.append)
+    assert told[:2] == list(LEFT_OUT)
+    corpus = result.results.corpus
+    assert corpus["train"].documents == 13
+    # A preview takes four at most; dev loses one of four.
+    assert corpus["dev"].documents == 3
+    assert result.results.notices[:2] == LEFT_OUT
+    assert LEFT_OUT[0] in (tmp_path / "run" / "report.html").read_text()
+    remark = read_corpus(paths["train"]).docs[3].text.partition("Family says")[2]
+    cells = [p.read_text() for p in (tmp_path / "run" / "cells").rglob("*.json*")]
+    assert len(cells) > 5 and not [text for text in cells if remark in text]
+
+
+def test_keys_change_only_where_something_is_left_out(paths, tmp_path):
+    config = tiny_recipe(paths)
+    assert fingerprints_of(config, paths).left_out == {}
+    both = leaking(paths, tmp_path)
+    assert set(fingerprints_of(tiny_recipe(both), both).left_out) == {"train", "dev"}
 
 
 def test_a_draw_larger_than_train_is_a_clear_error(paths, tmp_path):

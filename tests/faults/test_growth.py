@@ -87,7 +87,10 @@ WORK = {
         f"mentions and relations, {name}": lambda n, folder, name=name: through(
             name, linked(n), folder
         )
-        for name in ("conll", "prodigy", "label-studio", "docbin", "parquet", "i2b2-2010")
+        for name in (
+            *("conll", "prodigy", "label-studio", "docbin", "parquet", "i2b2-2010"),
+            *("doccano", "spacy-tuples", "hf-tokens", "gliner"),
+        )
     },
 }
 

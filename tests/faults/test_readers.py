@@ -23,7 +23,7 @@ import pytest
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE, jsonl
+from notesmith.corpus.formats import NAMES, jsonl
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.metadata import read_metadata
 from notesmith.corpus.notes import find_notes, survey
@@ -190,7 +190,7 @@ def make_zip(folder):
 def streamed(**fields):
     def read(path, on_problem):
         notes = find_notes(path, fields=NoteFields(**fields) if fields else None)
-        survey(notes, on_problem=on_problem)
+        survey(notes, ReadingConfig(on_problem=on_problem))
         return list(notes(Tally(on_problem)))
 
     return read
@@ -237,7 +237,7 @@ def jsonl_bytes():
 
 
 CASES = {
-    **{name: Case(written(name), read_with(name)) for name in READABLE},
+    **{name: Case(written(name), read_with(name)) for name in NAMES},
     "docbin, unpacked": Case(written("docbin"), read_with("docbin"), docbin_inside),
     "uima, zip": Case(make_zip, read_with("uima")),
     "uima, members of a zip": Case(make_zip, read_with("uima"), zip_inside),

@@ -8,7 +8,7 @@ from notesmith.experiment.folder import LOCK, claim_folder
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.recipes import save_recipe
 from notesmith.forecast import checks
-from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats
+from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats, train_stats
 from notesmith.lm import offline
 from notesmith.lm.presets import OFFLINE_FREE
 from tests.experiment.doubles import tiny_recipe
@@ -43,6 +43,27 @@ def test_draws_of_all_documents_and_few_replicates_are_noted():
     assert said[1].startswith("2 replicates: the verdict will be a demonstration")
 
 
+def test_mentions_that_no_tags_can_hold():
+    text = "Left ankle fracture"
+    ents = (Entity("T1", "Sign", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))
+    (problem,) = checks.of_ceiling("test", [Document("a", text, ents)])
+    assert problem.what == (
+        "test: A student that tags every word right scores 66.7 strict F1 (out of reach: 1 of 2 "
+        "mentions; 1 nested in a longer one or on the same words)"
+    )
+    assert problem.remedy.startswith("train 2 students, each on labels that do not overlap")
+    assert not problem.fatal
+    assert not list(checks.of_ceiling("test", [Document("a", text, ents[:1])]))
+
+
+def test_a_corpus_of_which_nothing_can_be_tagged_cannot_succeed():
+    (problem,) = checks.of_ceiling(
+        "test", [Document("a", "Chestpain", (Entity("T1", "Sign", ((5, 9),)),))]
+    )
+    assert problem.fatal and "scores 0.0 strict F1" in problem.what
+    assert problem.remedy.startswith("mark whole words")
+
+
 def test_attributes_that_train_lacks():
     ent = Entity("T1", "Sign", ((0, 5),), ("negated",))
     train = [Document("a", "Cough.", (ent,))]
@@ -68,16 +89,6 @@ def test_labels_that_train_lacks():
     assert not problem.fatal and "corpus.label_map" in problem.remedy
 
 
-def test_patients_on_both_sides_are_noted_and_documents_refused():
-    both = SplitStats(1, 1, {"Sign": 1}, patients=frozenset({"p2", "p3"}))
-    assert notes(checks.of_held_out("test", both, TRAIN)) == [
-        "1 patients are in train and in test: scores measure memory too"
-    ]
-    docs = [Document("a", "One  text."), Document("b", "Another.")]
-    (problem,) = checks.of_repeats("test", [Document("c", "One text.")], docs)
-    assert problem.fatal and "'c'" in problem.what and "text" not in problem.remedy
-
-
 def test_nothing_to_score():
     assert fatal(checks.of_held_out("test", SplitStats(3, 9, {}), TRAIN)) == [
         "test holds no mention: nothing can be scored"
@@ -95,6 +106,17 @@ def test_units_longer_than_the_windows(tmp_path):
     assert "about 165 tokens, the window of" in said[0].what
     assert said[1].what.startswith("50% of the units have more than sample.max_new_tokens = 60")
     assert not list(checks.of_units(recipe, TrainStats(TRAIN, UnitStats((9,), 5, 14), TRAIN), 1.5))
+    (said,) = checks.of_units(recipe, TrainStats(TRAIN, UnitStats((9,), 5, 14, 3), TRAIN), 1.5)
+    assert said.what.startswith("3 units have more tokens than fit") and not said.fatal
+
+
+def test_units_longer_than_a_third_of_the_window_are_counted_as_they_are_cut():
+    doc = Document("a", "word " * 200)
+    config = tiny_recipe(PATHS, sft={"max_unit_tokens": 50})
+    whole = train_stats([doc], config, tokens_per_word=1.0).written
+    assert (whole.lengths, whole.n_cut) == ((200,), 0)
+    cut = train_stats([doc], config, tokens_per_word=1.0, window=240).written
+    assert (cut.lengths, cut.n_cut) == ((80, 80, 40), 1)
 
 
 def test_what_is_not_installed(monkeypatch):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from notesmith.corpus import write_corpus
+from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document
 from notesmith.experiment.recipes import load_recipe
 from notesmith.experiment.run import run_recipe
@@ -149,7 +149,26 @@ def test_a_bad_record_is_a_problem_without_its_text(recipe, tmp_path):
 def test_the_same_documents_on_both_sides(recipe, tmp_path):
     same = recipe.corpus.model_copy(update={"test": recipe.corpus.train})
     found = forecast(recipe.model_copy(update={"corpus": same}), tmp_path)
-    assert "14 documents of test stand in train too" in fatal(found)[0]
+    assert fatal(found) == [
+        "all 14 documents of train stand in dev or test too (14 by text): nothing of train is left",
+        "corpus.train and corpus.test are the same documents",
+    ]
+
+
+def test_what_stands_in_two_parts_is_left_out_and_said(recipe, tmp_path):
+    train, test = (read_corpus(tmp_path / f"{name}.jsonl").docs for name in ("train", "test"))
+    # A text with another patient, and a patient with another text (who has one more note).
+    text = replace(train[3], id="x", metadata={})
+    patient = Document("z", "Seen again.", metadata=train[6].metadata)
+    write_corpus([*test, text, patient], tmp_path / "test.jsonl")
+    found = forecast(recipe, tmp_path)
+    assert found.can_succeed and found.corpus["train"].n_documents == 11
+    assert found.left_out == (
+        "1 document of train is left out, as its text stands in dev or test too.",
+        "2 documents of train are left out, as their patient stands in dev or test too.",
+    )
+    assert found.to_json()["left_out"] == list(found.left_out)
+    assert not found.corpus["train"].patients & found.corpus["test"].patients
 
 
 def test_finished_cells_cost_nothing_and_another_plan_is_refused(recipe, tmp_path):

@@ -35,8 +35,9 @@ def test_the_unit_follows_the_length_of_sentences(text, unit):
     ("kinds", "kind"),
     [
         (["ward note", "ward note", "letter"], "ward note"),
-        (["ward note", "ward note", "letter", "report"], "clinical note"),
-        ([None, None, "letter"], "clinical note"),
+        (["ward note", "ward note", "letter", "report"], ""),
+        ([None, None, "letter"], ""),
+        ([None, None], ""),
     ],
 )
 def test_the_generator_writes_the_kind_of_most_notes(kinds, kind):
@@ -46,7 +47,8 @@ def test_the_generator_writes_the_kind_of_most_notes(kinds, kind):
     ]
     choice = choices.choose_kind(look(docs))
     assert choice.value == kind
-    assert ("No kind is that of most" in choice.why) == (kind == "clinical note")
+    assert ("no kind is that of most" in choice.why) == (not kind and any(kinds))
+    assert choices.choose_kind(look(docs), "letter").value == "letter"
 
 
 def test_without_leave_nothing_is_fetched():
@@ -65,11 +67,24 @@ def test_the_largest_open_model_that_can_be_tuned():
     assert choices.choose_lora(OFFLINE_DEFAULT, LAPTOP) is None
 
 
-def test_draws_want_all_notes_first():
-    assert choices.candidate_sizes(36) == (36, 25)
-    assert choices.candidate_sizes(592) == (592, 200, 100, 50, 25)
-    assert choices.curve_of(36, 36) == (18,)
+def test_draws_are_smaller_than_train():
+    assert choices.candidate_sizes(27) == (20,)
+    assert choices.candidate_sizes(36) == (27, 25)
+    assert choices.candidate_sizes(592) == (444, 200, 100, 50, 25)
+    assert choices.curve_of(20, 27) == (10, 27)
     assert choices.curve_of(50, 592) == (25, 100)
+
+
+def test_sizes_go_by_the_work_where_documents_are_sentences_or_long_reports():
+    def scale(*texts):
+        return choices.scale_of(look([Document(str(i), text) for i, text in enumerate(texts)]))
+
+    note = " ".join([LONG] * 9)
+    assert scale(note, note) == 1
+    assert scale(LONG, LONG) == 9.5
+    assert choices.candidate_sizes(5424, 9.5) == (4068, 1900, 950, 480, 240)
+    assert scale(" ".join([LONG] * 95)) == pytest.approx(0.1)
+    assert choices.candidate_sizes(100, 0.1) == (75, 20, 10, 5)
 
 
 def test_steps_grow_with_the_notes():

@@ -23,7 +23,7 @@ from notesmith.ner.attributes import (
 from notesmith.ner.batch import MentionBatch, collate
 from notesmith.ner.settings import SETTINGS_FILE
 from notesmith.ner.windows import Mention, Window, encode
-from notesmith.ner.words import IGNORED
+from notesmith.words import IGNORED
 from tests.ner.tiny import tiny_encoder
 
 NEGATED = Attribute("negated", ("negated",))

@@ -18,8 +18,9 @@ from notesmith.ner.decode import (
     legal_marginals,
     mention_score,
     score_of,
+    unread,
 )
-from notesmith.ner.words import Run, tag_runs, to_entities
+from notesmith.words import Run, tag_runs, to_entities
 
 LABELS = ("Drug", "Problem")
 
@@ -64,6 +65,19 @@ def test_the_plain_decision_is_the_most_probable_tags() -> None:
     found = decide(scores([0.4, 0.6, 0], [0.9, 0.1, 0]), LABELS[:1])
     assert found == to_entities([1, 0], [(0, 2), (3, 5)], LABELS[:1])
     assert not found[0].attributes and score_of(found[0]) is None
+
+
+@pytest.mark.parametrize("t", [None, 0.1])
+def test_a_mention_goes_on_over_a_word_that_no_window_holds(t: float | None) -> None:
+    inner, outside = [0.01, 0.01, 0.98], [0.98, 0.01, 0.01]
+    begins = [0.01, 0.98, 0.01]
+    (table,) = unread([[(i, i + 1) for i in range(7)]], 3)
+    for i, row in {0: begins, 2: inner, 4: outside, 6: begins}.items():
+        table[i] = row
+    words = tuple((i, i + 1) for i in range(7))
+    decision = Decision({} if t is None else {"P": t})
+    found = decide(WordScores(words, table), ["P"], decision)
+    assert [ent.spans for ent in found] == [((0, 3),), ((6, 7),)]
 
 
 def test_a_threshold_leaves_out_what_is_less_sure() -> None:

@@ -6,7 +6,7 @@ import pytest
 from notesmith.config import NerConfig
 from notesmith.document import Document, Entity
 from notesmith.ner.judge import judge_held_out, judged
-from notesmith.ner.words import words
+from notesmith.words import words
 from tests.ner.tiny import tiny_encoder
 
 TEXT = "no chest pain or fever"

@@ -8,7 +8,10 @@ from notesmith.config import IntegrationConfig, NerConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import ModelError, StageError
 from notesmith.metrics import score
+from notesmith.models.manifest import write_manifest
 from notesmith.ner import load_ner, train_ner
+from notesmith.ner.settings import SETTINGS_FILE
+from notesmith.words import GRID
 from tests.ner.tiny import tiny_encoder
 
 SENTENCES = [
@@ -83,6 +86,27 @@ def test_saves_what_it_loads_and_plain_transformers_loads(result, docs, tmp_path
         "token-classification", plain, tokenizer=AutoTokenizer.from_pretrained(folder)
     )
     assert {row["entity"] for row in tagger(docs[0].text)} == {"B-Problem", "I-Problem"}
+
+
+def test_a_student_keeps_the_word_grid_it_was_trained_on(result, tmp_path) -> None:
+    result.model.save(tmp_path / "m")
+    note = Document("n", "Sjo\u0308gren disease")
+    (scores,) = load_ner(tmp_path / "m").predict_scores([note])
+    assert scores.words == ((0, 8), (9, 16))
+
+    path = tmp_path / "m" / SETTINGS_FILE
+    values = json.loads(path.read_text())
+    assert values.pop("grid") == GRID
+    path.write_text(json.dumps(values))  # as folders were before the grid had versions
+    write_manifest(tmp_path / "m")
+    old = load_ner(tmp_path / "m")
+    assert old.predict_scores([note])[0].words == ((0, 3), (3, 4), (4, 8), (9, 16))
+    old.save(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / SETTINGS_FILE).read_text())["grid"] == 1
+
+    path.write_text(json.dumps({**values, "grid": GRID + 1}))
+    with pytest.raises(ModelError, match=rf"word grid {GRID + 1} is not one of 1 to {GRID}; use"):
+        load_ner(tmp_path / "m")
 
 
 def test_damaged_folder_is_one_clear_error(result, tmp_path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,70 @@ def test_pieces_spell_the_words(tokenizer) -> None:
     assert [w.doc for w in encoded.windows] == [0, 0]
     spelled = [piece for w in encoded.windows for piece in pieces_of(w, tokenizer)]
     assert spelled == [TEXT[s:e].lower() for s, e in encoded.words[0]]
+
+
+class Letters:
+    """A tokenizer that changes nothing: a piece for each character, white space dropped."""
+
+    def __call__(self, texts, *, add_special_tokens=True, **_):
+        if isinstance(texts, str):
+            return {"input_ids": [ord(c) for c in texts]}
+        kept = [[(i, c) for i, c in enumerate(text) if not c.isspace()] for text in texts]
+        return {
+            "input_ids": [[ord(c) for _, c in row] for row in kept],
+            "offset_mapping": [[(i, i + 1) for i, _ in row] for row in kept],
+        }
+
+
+def labelled(text: str, *names: str) -> Document:
+    """``text`` with its ``names`` as mentions."""
+    ents, at = [], 0
+    for i, name in enumerate(names):
+        start = text.index(name, at)
+        at = start + len(name)
+        ents.append(Entity(f"T{i}", "Problem", ((start, at),)))
+    return Document("d", text, tuple(ents))
+
+
+# The shape of case 20-combining.
+COMPOSED = labelled(
+    "No Sjögren syndrome,\n  Ménière disease? A café.", "Sjögren syndrome", "Ménière"
+)
+
+
+@pytest.mark.parametrize("spelling", ["NFD", "soft hyphen", "BOM"])
+def test_a_student_sees_one_spelling_of_a_name(spelling: str) -> None:
+    """So its scores on composed and decomposed text are the same, whatever its tokenizer does."""
+    spell = {
+        "NFD": lambda text: unicodedata.normalize("NFD", text),
+        "soft hyphen": lambda text: text.replace("gr", "g\u00adr").replace("én", "é\u00adn"),
+        "BOM": lambda text: text.replace("gr", "g\ufeffr"),
+    }[spelling]
+    names = [ent.mention(COMPOSED.text) for ent in COMPOSED.entities]
+    other = labelled(spell(COMPOSED.text), *map(spell, names))
+    assert len(other.text) > len(COMPOSED.text)
+    windows, others = (
+        encode([doc], Letters(), NerConfig(), labels=["Problem"]).windows
+        for doc in (COMPOSED, other)
+    )
+    assert windows == others and any(any(w.tags) for w in windows)
+
+
+def test_pieces_are_where_they_were_behind_a_decomposed_letter() -> None:
+    doc = Document("d", "Sjo\u0308gren: gout\u00ady ache")
+    encoded = encode([doc], Letters(), NerConfig())
+    (window,) = encoded.windows
+    found = ["".join(map(chr, window.input_ids[s:e])) for s, e in window.pieces]
+    assert found == ["Sj\u00f6gren", ":", "gouty", "ache"]
+    assert [doc.text[s:e] for s, e in encoded.words[0]] == (
+        ["Sjo\u0308gren", ":", "gout\u00ady", "ache"]
+    )
+
+
+def test_the_first_grid_shows_text_as_it_is() -> None:
+    doc = Document("d", "Sjo\u0308gren")
+    (window,) = encode([doc], Letters(), NerConfig(), grid=1).windows
+    assert "".join(map(chr, window.input_ids)) == doc.text and len(window.pieces) == 3
 
 
 def test_long_units_are_cut_between_words_and_each_word_has_one_owner(tokenizer) -> None:

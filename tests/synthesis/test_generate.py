@@ -85,6 +85,25 @@ def test_sft_then_sampling_gives_a_candidate_a_request(lm: LanguageModel, tmp_pa
             assert made.result.provenance.seed == 3
 
 
+def test_headings_are_not_learnt_unless_there_is_nothing_else(
+    lm: LanguageModel, tmp_path: Path
+) -> None:
+    headed = [Document(f"h{k}", f"PMH\n{doc.text}", ()) for k, doc in enumerate(GOLD)]
+    bare = [Document(doc.id, doc.text) for doc in GOLD]
+    sft = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3, dev_ratio=0, replaced_copies=0)
+
+    def tokens(docs: list[Document], name: str, **changes: int) -> int:
+        config = sft.model_copy(update=changes)
+        prompt = PromptConfig(kind="note")
+        made = run_sft(lm, docs, config, prompt, labels=LABELS, out=tmp_path / name, seed=1)
+        return made.tokens
+
+    learnt = tokens(bare, "bare")
+    assert tokens(headed, "headed") == learnt
+    assert tokens(headed, "all", min_words=0) > learnt
+    assert tokens(bare, "long", min_words=99) == tokens(bare, "every", min_words=0)
+
+
 def test_constraints_of_each_kind(lm: LanguageModel) -> None:
     marks = Marks.reserved(LABELS, lm.reserved)
     names = {"Problem": ["asthma"], "Drug": ["aspirin"]}
@@ -118,6 +137,18 @@ def test_hold_out_takes_at_least_one_and_never_all() -> None:
     assert len(hold_out(GOLD, 0.1, 1)) == 1
     assert len(hold_out(GOLD, 0.9, 1)) == 3
     assert hold_out(GOLD[:1], 0.5, 1) == frozenset()
+
+
+def test_units_that_the_window_cannot_hold_are_cut_and_counted(
+    lm: LanguageModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    ent = Entity("T1", "Problem", ((300, 316),))
+    doc = Document("a", "cough and fever " * 60, (ent,))
+    units = units_of([doc], SftConfig(), lm)
+    window = lm.model.config.get_text_config().max_position_embeddings
+    assert all(len(lm.encode(unit.text)) <= window // 3 for unit in units)
+    assert sum(len(unit.entities) for unit in units) == 1
+    assert "1 units too long for the model's window were cut at white space" in caplog.text
 
 
 def test_a_grounded_beginning_ends_between_words_and_outside_marks(lm: LanguageModel) -> None:

@@ -15,7 +15,8 @@ from notesmith.cli.screen import Screen, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import FORMATS
 from notesmith.corpus.formats.label_studio_write import config_for
-from notesmith.corpus.reading import CorpusRead, read_corpus, write_corpus
+from notesmith.corpus.reading import CorpusRead, check_named, read_corpus, write_corpus
+from notesmith.corpus.recognition import matches, refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.errors import ConfigError, FileError
@@ -60,6 +61,7 @@ def convert(
     if to == "label-studio":
         must_be_new(beside)
     read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
+    check_named(options, [read])
     configuration = config_for(read.docs) if to == "label-studio" else None
     lost = write_corpus(read.docs, target, format=to)
     console = Screen()
@@ -125,11 +127,12 @@ def split(
     patient_from: PatientFrom = None,
 ) -> None:
     """Divide a corpus into train, dev and test, with no patient in two of them."""
-    read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
-    ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
-    made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
     if to not in FORMATS:
         raise ConfigError(f"--to {to!r} is not one of {', '.join(FORMATS)}")
+    read = read_corpus(source, options, metadata=metadata, patient_from=patient_from)
+    check_named(options, [read])
+    ratios = {n: r for n, r in {"train": train, "dev": dev, "test": test}.items() if r > 0}
+    made = split_corpus(read.docs, ratios=ratios, by=by, stratify=stratify, seed=seed)
     lost: Counter[str] = Counter()
     with atomic_folder(target) as folder:
         for name, docs in made.parts.items():
@@ -157,15 +160,20 @@ def read_splits(
 ) -> dict[str, CorpusRead]:
     """The parts of a corpus by name: those of one folder, otherwise one for each path."""
     places = find_splits(paths[0]) if len(paths) == 1 else {}
+    places = {n: p for n, p in places.items() if not matches(Path(p.name), options.ignore)}
     if len(places) < 2:
         places = {}
         for path in paths:
             name = path.stem if path.is_file() else path.resolve().name
             places[name if name not in places else str(path)] = path
-    return {
+    else:
+        refuse_beside(paths[0], places.values(), options)
+    read = {
         name: read_corpus(path, options, metadata=metadata, patient_from=patient_from)
         for name, path in places.items()
     }
+    check_named(options, read.values())
+    return read
 
 
 def _totals_table(described: dict[str, CorpusStatistics]) -> Table:

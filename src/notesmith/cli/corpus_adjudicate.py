@@ -24,7 +24,7 @@ from notesmith.files.write import must_be_new
 _SHOWN = 20
 
 
-@reads_documents(without=("annotator", "predictions"))
+@reads_documents(without=("annotator", "predictions", "unknown"))
 def adjudicate(
     paths: Paths,
     out: Annotated[Path, typer.Option("--out", help="File of JSON lines to write.")],
@@ -66,7 +66,7 @@ def adjudicate(
         prefer=prefer,
         truth=read.truth,
         mask=undecided == "mask",
-        tally=Tally(options.on_problem),
+        tally=Tally.of(options),
     )
     write_corpus(made.docs, out)
     if as_json:

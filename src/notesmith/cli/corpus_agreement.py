@@ -34,7 +34,7 @@ Annotators = Annotated[
 ]
 
 
-@reads_documents(without=("annotator", "predictions"))
+@reads_documents(without=("annotator", "predictions", "unknown"))
 def agreement(
     paths: Paths,
     options: ReadingConfig,
@@ -59,9 +59,7 @@ def agreement(
     if page is not None:
         must_be_new(page)
     read = read_places(paths, annotators, options, metadata, patient_from)
-    found = compare_annotators(
-        read.docs, tally=Tally(options.on_problem), confidence=confidence, seed=seed
-    )
+    found = compare_annotators(read.docs, tally=Tally.of(options), confidence=confidence, seed=seed)
     if page is not None:
         from notesmith.report.disagreements import render_disagreements
 

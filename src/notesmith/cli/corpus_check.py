@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
+from notesmith.ceiling import Ceiling, Layered, better_layers, ceiling, label_maps, remedies
 from notesmith.cli.corpus import AsJson, read_splits
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
+from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead
-from notesmith.errors import ConfigError, FileError
+from notesmith.corpus.splits import find_splits, part_named
+from notesmith.corpus.unknown import late_findings, revisit_findings
+from notesmith.document import Document
+from notesmith.errors import ConfigError, CorpusError, FileError
 
 _SHOWN = 20
 
@@ -73,21 +80,42 @@ def check(
     corpora = read_splits(paths, options, metadata, patient_from)
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
+    result = CheckResult([*result.findings, *late_findings(splits), *revisit_findings(splits)])
     if committee:
-        found = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
-        result = CheckResult([*result.findings, *found])
+        doubts = _ask_committee(corpora, changes or [], confidence, members, rounds, seed)
+        result = CheckResult([*result.findings, *doubts])
+    apart = keep_apart(_by_part(splits), may_empty=True)
+    every = [doc for docs in splits.values() for doc in docs]
+    found = ceiling(every)
+    layered = better_layers(every, found) if found.is_low else None
     if as_json:
         record = {
             "counts": result.counts,
+            "left_out": {name: dict(one.counts) for name, one in apart.left_out.items()},
+            "ceiling": _ceiling_record(found, layered),
             "findings": [finding.to_record() for finding in result.findings],
         }
         say_json(record)
     else:
-        _print_findings(Screen(), result, None if all_findings else _SHOWN)
+        console = Screen(highlight=False, soft_wrap=True)
+        _print_findings(console, result, None if all_findings else _SHOWN)
+        for sentence in apart.sentences:
+            console.print(f"In init, plan and run: {sentence}")
+        for name in apart.emptied:
+            console.print(f"Nothing of {name} is left for them: name other documents (serious)")
+        for line in _ceiling_lines(found, layered, paths[0]):
+            console.print(line)
     if doubtful is not None:
         _write_doubtful(corpora, result, doubtful, tool)
-    if result.n_serious:
+    if result.n_serious or apart.emptied:
         raise typer.Exit(1)
+
+
+def _by_part(splits: Mapping[str, list[Document]]) -> dict[str, list[Document]]:
+    """Documents by the parts that the names of files say, where each part stands once."""
+    named = {name: part_named(name) or name for name in splits}
+    once = len(set(named.values())) == len(named)
+    return {named[name] if once else name: docs for name, docs in splits.items()}
 
 
 def _ask_committee(
@@ -135,6 +163,37 @@ def _write_doubtful(
     written: Literal["label-studio", "brat", "uima"] = "uima" if tool == "inception" else tool
     write_for_correction(docs, path, tool=written, labels=labels_of(every))
     say(f"{path}: {len(docs)} of {len(every)} documents for {tool} (holds note text)", err=True)
+
+
+def _ceiling_record(found: Ceiling, layered: Layered | None) -> dict[str, Any]:
+    record = found.to_record()
+    if layered is not None:
+        record |= {"layers": layered.layers, "f1_of_layers": round(layered.ceiling.f1, 2)}
+    return record
+
+
+def _ceiling_lines(found: Ceiling, layered: Layered | None, corpus: Path) -> Iterator[str]:
+    """The best score that there can be and, where it is low, why and what to do."""
+    if not found.n_mentions:
+        yield "ceiling: no mention is labelled, so there is nothing to score."
+        return
+    yield f"ceiling: {found.sentence}"
+    if not found.is_low:
+        return
+    for remedy in remedies(found, layered):
+        yield f"  remedy: {remedy}."
+    if layered is None:
+        return
+    with suppress(CorpusError):  # names that could be parts of two kinds
+        corpus = find_splits(corpus).get("train", corpus)
+    students = [f"student-{i}" for i in range(1, len(layered.layers) + 1)]
+    for student, options in zip(students, label_maps(layered.layers), strict=True):
+        yield f"    notesmith train {corpus} --out {student} {options}"
+    notes = "NOTES"
+    for i, student in enumerate(students):
+        keep = " --keep" if i else ""
+        yield f"    notesmith predict {student} {notes} --out found-{i + 1}.jsonl{keep}"
+        notes = f"found-{i + 1}.jsonl"
 
 
 def _print_findings(console: Screen, result: CheckResult, shown: int | None) -> None:

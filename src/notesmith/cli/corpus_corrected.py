@@ -13,14 +13,17 @@ from notesmith.cli.screen import Screen
 from notesmith.config import ReadingConfig
 from notesmith.corpus.corrected import HOLDING, merge_corrections
 from notesmith.corpus.problems import Tally
-from notesmith.corpus.reading import read_corpus, write_corpus
+from notesmith.corpus.reading import check_named, read_corpus, write_corpus
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 
-_OF_GOLD = {"format", "label_map", "on_problem", "tags", "token_column", "tag_column"}
+_OF_GOLD = {
+    *("format", "label_map", "on_problem", "tags", "token_column", "tag_column", "documents"),
+    *("encoding", "ignore", "without_mentions"),
+}
 
 
-@reads_documents()
+@reads_documents(without=("unknown",))
 def corrected(
     gold: Annotated[Path, typer.Argument(help="The corpus as it was checked.")],
     corrections: Annotated[
@@ -51,13 +54,14 @@ def corrected(
     of_gold = ReadingConfig(**options.model_dump(include=_OF_GOLD))
     of_corrected = options.model_copy(update={"format": corrected_format, "label_map": {}})
     read = read_corpus(gold, of_gold, metadata=metadata, patient_from=patient_from)
-    found = read_corpus(corrections, of_corrected)
+    check_named(of_gold, [read])
+    found = read_corpus(corrections, of_corrected, expect_mentions=False)
     if found.format not in HOLDING:
         raise ConfigError(
             f"{corrections}: {found.format} does not hold attributes and relations, which would "
             f"be lost; export as {', '.join(HOLDING)}"
         )
-    made = merge_corrections(read.docs, found.docs, tally=Tally(options.on_problem))
+    made = merge_corrections(read.docs, found.docs, tally=Tally.of(options))
     write_corpus(made.docs, out)
     console = Screen()
     print_counts(console, f"while reading {gold.name}", read.counts)

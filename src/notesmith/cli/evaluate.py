@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from notesmith.cli.reading import read_saying, reads_documents
+from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.config import ReadingConfig
-from notesmith.rules import CONFIDENCE
+from notesmith.rules import CONFIDENCE, FEW_DOCUMENTS
 
 if TYPE_CHECKING:
     from notesmith.evaluate.predictions import Differences, Ratings
@@ -32,6 +32,10 @@ def evaluate(
         Path | None,
         typer.Option("--seen", help="Training data; mentions unseen in it are also scored."),
     ] = None,
+    missing: Annotated[
+        Literal["error", "counts-as-empty"],
+        typer.Option(help="What a document without a prediction is: an error, or all missed."),
+    ] = "error",
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.999, help="Confidence of the intervals.")
     ] = CONFIDENCE,
@@ -51,18 +55,48 @@ def evaluate(
 
     With SECOND, the output gives F1 of both and the difference, with an interval paired by
     document.
+
+    --label-map applies to all files, --unknown to GOLD.
     """
+    from notesmith.corpus.reading import check_named
     from notesmith.evaluate.predictions import compare, rate
 
-    docs, ours = read_saying(gold, options), read_saying(predicted, options)
-    theirs = None if second is None else read_saying(second, options)
-    train = None if seen is None else read_saying(seen, options)
+    of_others = options.model_copy(update={"unknown": ()})
+    read = [
+        read_counting(path, how, expect_mentions=expects)
+        for path, how, expects in (
+            (gold, options, True),
+            (predicted, of_others, False),
+            (second, of_others, False),
+            (seen, of_others, True),
+        )
+        if path is not None
+    ]
+    check_named(options, read)
+    docs, ours = read[0].docs, read[1].docs
+    theirs = None if second is None else read[2].docs
+    train = None if seen is None else read[-1].docs
     if second is None or theirs is None:
-        rated = rate(docs, ours, train=train, resamples=resamples, confidence=confidence, seed=seed)
+        rated = rate(
+            docs,
+            ours,
+            train=train,
+            missing=missing,
+            resamples=resamples,
+            confidence=confidence,
+            seed=seed,
+        )
         _show_ratings(rated, as_json=as_json)
         return
     compared = compare(
-        docs, ours, theirs, train=train, resamples=resamples, confidence=confidence, seed=seed
+        docs,
+        ours,
+        theirs,
+        train=train,
+        missing=missing,
+        resamples=resamples,
+        confidence=confidence,
+        seed=seed,
     )
     names = (predicted.name, second.name)
     if predicted.name == second.name:
@@ -80,18 +114,19 @@ def _show_ratings(found: Ratings, *, as_json: bool) -> None:
         for each in found.attributes
         for row, where in ((each.on_found, "found"), (each.end_to_end, "end to end"))
     ]
-    for rows in (found.views, found.labels, attributes):
+    strict, *others = found.views
+    for rows in ((strict, found.macro, *others), found.labels, attributes):
         for row in rows:
+            few = row not in found.views and row.n_with < FEW_DOCUMENTS
+            counts = ("", "", "") if row is found.macro else (row.tp, row.fp, row.fn)
             table.add_row(
                 row.part,
                 f"{row.precision:.1f}",
                 f"{row.recall:.1f}",
                 f"{row.f1:.1f}",
-                f"{row.f1_low:.1f} to {row.f1_high:.1f}",
-                str(row.tp),
-                str(row.fp),
-                str(row.fn),
-                style="bold" if row is found.views[0] else None,
+                "too few" if few else f"{row.f1_low:.1f} to {row.f1_high:.1f}",
+                *map(str, counts),
+                style="bold" if row is strict else None,
             )
         table.add_section()
     Screen().print(table)
@@ -109,15 +144,17 @@ def _show_differences(found: Differences, names: tuple[str, str], *, as_json: bo
         return
     table = _table(found, ("first F1", "second F1", "difference", "interval", "p"))
     table.caption = f"{table.caption}; p of the labels is adjusted by Holm"
-    for rows in (found.views, found.labels):
+    strict, *others = found.views
+    for rows in ((strict, found.macro, *others), found.labels):
         for row in rows:
+            few = row not in found.views and row.n_with < FEW_DOCUMENTS
             table.add_row(
                 row.part,
                 f"{row.f1_first:.1f}",
                 f"{row.f1_second:.1f}",
                 f"{row.delta:+.1f}",
-                f"{row.low:+.1f} to {row.high:+.1f}",
-                f"{row.p_holm:.2g}",
+                "too few" if few else f"{row.low:+.1f} to {row.high:+.1f}",
+                "" if few else f"{row.p_holm:.2g}",
                 style="bold" if row is found.strict else None,
             )
         table.add_section()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,13 @@ def init(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite what an earlier init wrote.")
     ] = False,
+    name: Annotated[
+        str, typer.Option(help="Name of the run in its report; asked for in a terminal.")
+    ] = "",
+    kind: Annotated[
+        str,
+        typer.Option(help="What the notes are, as 'discharge summary'; asked for in a terminal."),
+    ] = "",
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
 ) -> None:
@@ -47,7 +55,7 @@ def init(
     """
     from notesmith.init.choices import in_hours, in_time
     from notesmith.init.compose import in_words
-    from notesmith.init.write import init_recipe
+    from notesmith.init.write import init_recipe, unasked
 
     begun = init_recipe(
         corpus,
@@ -61,6 +69,9 @@ def init(
         hours=hours,
         cross_fit=cross_fit,
         force=force,
+        name=name,
+        kind=kind,
+        ask=_ask if sys.stdin.isatty() and sys.stdout.isatty() else unasked,
     )
     console = Screen(highlight=False, soft_wrap=True)
 
@@ -69,6 +80,8 @@ def init(
 
     for what, n in begun.counts.items():
         line(f"while reading: {n:,} {what}")
+    for sentence in begun.left_out:
+        line(sentence)
     parts = ", ".join(f"{n} {split}" for split, n in begun.n_documents.items())
     if begun.notes is not None:
         line(
@@ -92,9 +105,16 @@ def init(
             "--only arm=gold,replacement, which takes minutes a draw"
         )
         first = " --only arm=gold,replacement"
+    if begun.ceiling.is_low:
+        line(f"Note: {begun.ceiling.sentence} notesmith corpus check {corpus} says what to do.")
     line("Which of the three systems fits these notes (docs/which-system.md):")
     for each in begun.advice:
         line(f"      {each.words}")
     line(f"Next: notesmith plan {begun.recipe}")
     line(f"      notesmith run {begun.recipe} --preview")
     line(f"      notesmith run {begun.recipe}{first}")
+
+
+def _ask(question: str, proposal: str) -> str:
+    answer: str = typer.prompt(question, default=proposal, show_default=bool(proposal), err=True)
+    return answer

@@ -31,6 +31,12 @@ def plan(
     arms: Annotated[
         str, typer.Option(help="Comma-separated arms to keep, the comparator among them.")
     ] = "",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=A,B", help="Plan only a part: stage=, arm=, size=, replicate=."
+        ),
+    ] = None,
     probe: Annotated[
         bool,
         typer.Option(
@@ -66,7 +72,7 @@ def plan(
         aside.print(what)
 
     folder = out or Path("runs") / Path(recipe).stem
-    found = forecast_run(config, folder, probe=probe, again=again, tell=tell)
+    found = forecast_run(config, folder, only=only or (), probe=probe, again=again, tell=tell)
     if as_json:
         say_json(found.to_json())
     else:
@@ -90,6 +96,8 @@ def show(found: Forecast, console: Screen) -> None:
             f"  {name}: {facts.n_documents:,} documents, {facts.n_words:,} words, "
             f"{facts.n_mentions:,} mentions of {labels}"
         )
+    for sentence in found.left_out:
+        line(f"  {sentence}")
     if found.stages:
         console.print(_table(found))
     line(_time(found))
@@ -165,7 +173,11 @@ def _time(found: Forecast) -> str:
         "reference": f"by figures of another machine ({REFERENCE_MACHINE})",
         "unknown": "nothing measured",
     }[speeds.origin]
-    return f"Time: about {duration(found.seconds)} on {where}, {source}."
+    if found.n_learnt:
+        source += f", corrected by {found.n_learnt:,} finished cells of this folder"
+    low, high = (duration(seconds) for seconds in found.seconds_range or (0, 0))
+    time = f"about {low}" if low == high else f"{low} to {high}"
+    return f"Time: {time} on {where}, {source}."
 
 
 def _room(found: Forecast) -> str:

@@ -12,14 +12,14 @@ import typer
 
 from notesmith.cli.screen import say
 from notesmith.config import ReadingConfig
-from notesmith.corpus.formats import READABLE
-from notesmith.corpus.reading import read_corpus
+from notesmith.corpus.formats import NAMES
+from notesmith.corpus.reading import CorpusRead, check_named, read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(READABLE)}); recognised if not given."),
+    typer.Option("--format", help=f"Format read ({', '.join(NAMES)}); recognised if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,
@@ -56,7 +56,7 @@ Layer = Annotated[
 ]
 Feature = Annotated[
     str | None,
-    typer.Option(help="Feature of the layer that is the label; 'label' or 'value' if not given."),
+    typer.Option(help="Feature (INCEpTION), infon (BioC) or column (tables) that is the label."),
 ]
 Annotator = Annotated[
     str | None,
@@ -70,7 +70,12 @@ Tasks = Annotated[
     typer.Option(help="File with the texts, where labels come without them (Label Studio)."),
 ]
 TextKey = Annotated[
-    str | None, typer.Option(help="Field of a task that holds the text (Label Studio).")
+    str | None,
+    typer.Option(
+        metavar="FIELD",
+        help="Field of a task that holds the text, or TAG=FIELD to read one of several "
+        "(Label Studio).",
+    ),
 ]
 Documents = Annotated[
     Literal["marked", "file", "sentence"] | None,
@@ -85,6 +90,13 @@ Ignore = Annotated[
 ]
 WithoutMentions = Annotated[
     bool, typer.Option("--without-mentions", help="The corpus is meant to have no mention.")
+]
+Unknown = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LABEL",
+        help="In documents without a mention of LABEL it is unknown, not absent; repeatable.",
+    ),
 ]
 
 READING: dict[str, Any] = {
@@ -104,8 +116,11 @@ READING: dict[str, Any] = {
     "encoding": Encoding,
     "ignore": Ignore,
     "without_mentions": WithoutMentions,
+    "unknown": Unknown,
 }
 """The annotation of each option by the name of its parameter: a field of ``ReadingConfig``."""
+
+_LISTS = ("label_map", "ignore", "unknown")
 
 
 def reads_documents(
@@ -118,7 +133,7 @@ def reads_documents(
     """
     fields = ReadingConfig.model_fields
     reading = {
-        name: (annotation, None if name in ("label_map", "ignore") else fields[name].default)
+        name: (annotation, None if name in _LISTS else fields[name].default)
         for name, annotation in READING.items()
         if name not in without
     }
@@ -138,8 +153,9 @@ def reads_documents(
             asked = {name: values.pop(name) for name in reading}
             if "label_map" in asked:
                 asked["label_map"] = parse_label_map(asked["label_map"])
-            if "ignore" in asked:
-                asked["ignore"] = tuple(asked["ignore"] or ())
+            for name in ("ignore", "unknown"):
+                if name in asked:
+                    asked[name] = tuple(asked[name] or ())
             if asked["tasks"] is not None:
                 asked["tasks"] = str(asked["tasks"])
             command(**values, options=ReadingConfig(**asked))
@@ -152,12 +168,29 @@ def reads_documents(
     return decorate
 
 
-def read_saying(path: Path, options: ReadingConfig) -> list[Document]:
-    """The documents of ``path``; what reading dropped or noticed is printed to stderr."""
-    found = read_corpus(path, options)
+def read_saying(
+    path: Path, options: ReadingConfig, *, expect_mentions: bool = True
+) -> list[Document]:
+    """The documents of ``path``; what reading dropped or noticed is printed to stderr.
+
+    ``expect_mentions`` is as in ``read_corpus``.
+
+    Raises:
+        ConfigError: ``options`` name a label that no document has.
+    """
+    found = read_counting(path, options, expect_mentions=expect_mentions)
+    check_named(options, [found])
+    return found.docs
+
+
+def read_counting(
+    path: Path, options: ReadingConfig, *, expect_mentions: bool = True
+) -> CorpusRead:
+    """As ``read_saying``, for one of several corpora that ``check_named`` looks at together."""
+    found = read_corpus(path, options, expect_mentions=expect_mentions)
     for what, n in found.counts.items():
         say(f"{path.name}: {n} {what}", err=True)
-    return found.docs
+    return found
 
 
 def parse_label_map(pairs: list[str] | None) -> dict[str, str]:

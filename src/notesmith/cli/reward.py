@@ -84,7 +84,7 @@ def reward(
 
 
 def _units(path: Path, unit: Unit, options: ReadingConfig) -> Sequence[Document]:
-    docs = read_saying(path, options)
+    docs = read_saying(path, options, expect_mentions=False)
     return docs if unit == "document" else [cut(d, span) for d in docs for span in split(d, unit)]
 
 

@@ -33,7 +33,7 @@ def show(
 
     if html is not None:
         must_be_new(html)
-    found = read_saying(path, options)
+    found = read_saying(path, options, expect_mentions=False)
     docs = select(found, ids=ids or (), limit=0 if ids else limit)
     if not docs:
         raise CorpusError(f"{path}: no document has the id {', '.join(ids or [])}")

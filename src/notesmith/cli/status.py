@@ -11,9 +11,21 @@ from notesmith.cli.screen import Screen
 
 
 def status(
-    folder: Annotated[Path, typer.Argument(help="Run folder.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Run folder, or a folder with runs below it.")
+    ] = Path(),
 ) -> None:
-    """Show finished and missing cells of a run by stage, and estimate the time left."""
+    """Show finished and missing cells of a run by stage, and estimate the time left.
+
+    Where the folder is no run, the runs around and below it are found, as in runs/.
+    """
+    from notesmith.experiment.places import find_runs
+
+    for found in find_runs(folder):
+        _show(found)
+
+
+def _show(folder: Path) -> None:
     from rich.table import Table
 
     from notesmith.cli.progress import time_left

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from notesmith.cli.reading import read_saying, reads_documents
+from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import NerConfig, ReadingConfig
-from notesmith.errors import ConfigError, CorpusError, FileError
+from notesmith.document import labels_of
+from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress
 
 
@@ -43,13 +44,15 @@ def train(
 
     Settings are those of the table ner of a recipe, for example --set ner.steps=600.
     """
+    from notesmith.corpus.reading import check_named
     from notesmith.corpus.splits import find_splits
 
     config = student_config(changes or ())
     if out.exists():
         raise FileError(f"{out}: exists already; name another folder with --out")
 
-    gold = read_saying(corpus, options)
+    read = read_counting(corpus, options)
+    gold = read.docs
     parts: Mapping[str, Path] = {}
     with suppress(CorpusError):  # names that could be parts of two kinds
         parts = find_splits(corpus)
@@ -59,8 +62,14 @@ def train(
             f"these mean nothing; name {parts['train']} to leave the others out",
             err=True,
         )
-    of_made = options.model_copy(update={"format": None})
-    extra = [doc for path in made or () for doc in read_saying(path, of_made)]
+    of_made = options.model_copy(update={"format": None, "unknown": ()})
+    read_made = [read_counting(path, of_made) for path in made or ()]
+    extra = [doc for each in read_made for doc in each.docs]
+    check_named(options, [read, *read_made])
+    wanted = [name.strip() for name in labels.split(",") if name.strip()]
+    if absent := [name for name in wanted if name not in labels_of([*gold, *extra])]:
+        listed = ", ".join(map(shown_name, labels_of([*gold, *extra])))
+        raise ConfigError(f"--labels {absent[0]}: no document has this label; labels are {listed}")
     from notesmith.ner.encoder import have_encoder
     from notesmith.ner.integrate import count_made_elsewhere
     from notesmith.ner.train import train_ner
@@ -77,7 +86,7 @@ def train(
             gold,
             extra,
             config=config,
-            labels=[name.strip() for name in labels.split(",") if name.strip()] or None,
+            labels=wanted or None,
             seed=seed,
             on_progress=on_progress,
         )

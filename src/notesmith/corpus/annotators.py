@@ -15,7 +15,8 @@ from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.formats.json_values import UNKNOWN
 from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR
 from notesmith.corpus.problems import Tally
-from notesmith.corpus.reading import choose_format, collapse, find_sources, prepare, reader_of
+from notesmith.corpus.reading import collapse, prepare
+from notesmith.corpus.recognition import recognise
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, shown_name
 
@@ -63,26 +64,27 @@ def read_annotators(
         patient_from: a regular expression whose first group in a document's id is the patient.
 
     Raises:
-        CorpusError: a place cannot be read.
+        CorpusError: a place cannot be read, or nobody has marked a mention.
         ConfigError: an annotator that is wanted is not there, or a place that was given one name
             holds the labels of several.
     """
-    tally = Tally(options.on_problem)
+    tally = Tally.of(options)
+    beside = () if metadata is None else (metadata,)
     found: dict[str, dict[str, Document]] = {}
     truth: dict[str, Document] = {}
     names = _names(places)
     for place, name in zip(places, names, strict=True):
-        sources = find_sources(place.path, options)
-        fmt, chosen = choose_format(place.path, sources, options.format)
-        tally.note("files passed over", len(sources) - len(chosen))
+        recognised = recognise(place.path, options, beside=beside)
+        tally.counts.update(recognised.counts)
+        fmt = recognised.format
         here: dict[str, dict[str, Document]] = {}
-        for source in chosen:
+        for source in recognised.sources:
             for who, doc in _readings(fmt, source, name, tally):
                 docs = truth if who == CURATOR else here.setdefault(who, {})
                 collapse(doc, docs, source.path, tally)
             if fmt.read_truth is not None:
                 # What is counted or wrong was counted above.
-                for doc in fmt.read_truth(source, Tally(options.on_problem)):
+                for doc in fmt.read_truth(source, Tally.of(options)):
                     collapse(doc, truth, source.path, tally)
         if place.name is not None and len(here) > 1:
             raise ConfigError(
@@ -92,8 +94,7 @@ def read_annotators(
             known = found.setdefault(place.name or who, {})
             for doc in docs.values():
                 collapse(doc, known, place.path, tally)
-    if not found and not truth:
-        raise CorpusError(f"{places[0].path}: no documents; name another path")
+    _check_labelled(places[0].path, [*found.values(), truth], options)
     if missing := [name for name in only if name not in found]:
         raise ConfigError(
             f"no annotator {missing[0]!r}; there are {', '.join(map(shown_name, found))}"
@@ -110,8 +111,21 @@ def read_annotators(
         )
 
     by_annotator = {who: ready(docs.values(), tally) for who, docs in kept.items()}
-    agreed = {doc.id: doc for doc in ready(truth.values(), Tally(options.on_problem))}
+    agreed = {doc.id: doc for doc in ready(truth.values(), Tally.of(options))}
     return AnnotatorsRead(by_annotator, agreed, dict(sorted(tally.counts.items())))
+
+
+def _check_labelled(
+    path: Path, everyone: Iterable[dict[str, Document]], options: ReadingConfig
+) -> None:
+    docs = [doc for each in everyone for doc in each.values()]
+    if not docs:
+        raise CorpusError(f"{path}: no documents; name another path")
+    if not options.without_mentions and not any(doc.entities for doc in docs):
+        raise CorpusError(
+            f"{path}: no annotator has marked a mention; name the labelled files, or give "
+            "--without-mentions if they are meant so"
+        )
 
 
 def _names(places: Sequence[Place]) -> list[str]:
@@ -131,6 +145,6 @@ def _readings(
         for who, docs in fmt.read_each(source, tally).items():
             yield from ((name if who == UNKNOWN else who, doc) for doc in docs)
         return
-    for doc in reader_of(fmt)(source, tally):
+    for doc in fmt.read(source, tally):
         said = doc.metadata.get(ANNOTATOR)
         yield (said if isinstance(said, str) and said else name), doc

@@ -5,7 +5,6 @@ A finding names document, offsets and label, never text.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from notesmith.document import Document, Span
 from notesmith.overlap import WORD, OverlapIndex, runs
+from notesmith.words import word_around, words
 
 CheckName = Literal[
     "white space at an end",
@@ -21,6 +21,8 @@ CheckName = Literal[
     "few mentions",
     "labelled elsewhere",
     "other label elsewhere",
+    "label may be added later",
+    "unlabelled where unknown",
     "committee denies",
     "committee marks",
     "committee sees other boundary",
@@ -45,13 +47,13 @@ DOUBTFUL: frozenset[CheckName] = frozenset(
     {
         "labelled elsewhere",
         "other label elsewhere",
+        "unlabelled where unknown",
         "committee denies",
         "committee marks",
         "committee sees other boundary",
         "committee sees other label",
     }
 )
-_WORDS = re.compile(r"\w+|[^\w\s]")
 _RUN_WORDS = 5
 _LONG_WORDS = 40
 # A run in more documents than this is boilerplate and tells nothing.
@@ -135,21 +137,17 @@ def _spans(splits: Mapping[str, Sequence[Document]]) -> Iterator[Finding]:
     for split, docs in splits.items():
         for doc in docs:
             seen: set[tuple[str, tuple[Span, ...]]] = set()
+            spans = words(doc.text) if doc.entities else []
             for ent in doc.entities:
                 at = (split, doc.id, ent.label, ent.id, ent.start, ent.end)
                 ends = [doc.text[at] for start, end in ent.spans for at in (start, end - 1)]
                 if any(map(str.isspace, ends)):
                     yield Finding("white space at an end", *at)
-                if any(cuts_word(doc.text, offset) for span in ent.spans for offset in span):
+                if any(word_around(spans, offset) for span in ent.spans for offset in span):
                     yield Finding("cuts a word", *at)
                 if (ent.label, ent.spans) in seen:
                     yield Finding("stands twice", *at)
                 seen.add((ent.label, ent.spans))
-
-
-def cuts_word(text: str, offset: int) -> bool:
-    """Whether ``offset`` stands between two letters or digits."""
-    return 0 < offset < len(text) and text[offset - 1].isalnum() and text[offset].isalnum()
 
 
 def _rare_labels(splits: Mapping[str, Sequence[Document]], few: int) -> Iterator[Finding]:
@@ -160,7 +158,7 @@ def _rare_labels(splits: Mapping[str, Sequence[Document]], few: int) -> Iterator
 
 
 @dataclass(slots=True)
-class _Uses:
+class Uses:
     """How one string is used: labels of its mentions, and where it stands unlabelled."""
 
     labels: Counter[str]
@@ -168,19 +166,19 @@ class _Uses:
 
 
 def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[Finding]:
-    uses: dict[tuple[str, ...], _Uses] = {}
+    uses: dict[tuple[str, ...], Uses] = {}
     for docs in splits.values():
         for doc in docs:
             for ent in doc.entities:
-                key = _key(ent.mention(doc.text))
+                key = string_key(ent.mention(doc.text))
                 if key:
-                    uses.setdefault(key, _Uses(Counter(), [])).labels[ent.label] += 1
+                    uses.setdefault(key, Uses(Counter(), [])).labels[ent.label] += 1
     lengths: dict[str, set[int]] = defaultdict(set)
     for key in uses:
         lengths[key[0]].add(len(key))
     for split, docs in splits.items():
         for doc in docs:
-            _find_unlabelled(split, doc, uses, lengths)
+            find_unlabelled(split, doc, uses, lengths)
     for use in sorted(uses.values(), key=_unlabelled_ratio):
         n_labelled = use.labels.total()
         n_all = n_labelled + len(use.unlabelled)
@@ -194,30 +192,34 @@ def _uneven(splits: Mapping[str, Sequence[Document]], ratio: float) -> Iterator[
     yield from _other_labels(splits, uses)
 
 
-def _unlabelled_ratio(use: _Uses) -> float:
+def _unlabelled_ratio(use: Uses) -> float:
     return len(use.unlabelled) / (use.labels.total() + len(use.unlabelled))
 
 
-def _key(mention: str) -> tuple[str, ...]:
+def string_key(mention: str) -> tuple[str, ...]:
     """Words of a mention, none of a mention of more than ``_LONG_WORDS``, which stands once."""
-    words = _words(mention) if len(mention) <= _LONG_WORDS * _LONG_WORDS else ()
-    return words if len(words) <= _LONG_WORDS else ()
+    key = _words(mention) if len(mention) <= _LONG_WORDS * _LONG_WORDS else ()
+    return key if len(key) <= _LONG_WORDS else ()
 
 
 def _words(text: str) -> tuple[str, ...]:
     """Words; only a first capital is ignored, so that acronyms stay apart."""
     return tuple(
         word.lower() if word[1:].islower() or len(word) == 1 else word
-        for word in _WORDS.findall(text)
+        for word in (text[start:end] for start, end in words(text))
     )
 
 
-def _find_unlabelled(
+def find_unlabelled(
     split: str,
     doc: Document,
-    uses: Mapping[tuple[str, ...], _Uses],
+    uses: Mapping[tuple[str, ...], Uses],
     lengths: Mapping[str, set[int]],
 ) -> None:
+    """Add the places of ``doc`` outside its mentions where a string of ``uses`` stands.
+
+    ``lengths`` has the numbers of words of the strings by their first word.
+    """
     covered = bytearray(len(doc.text))
     end = 0
     for ent in sorted(doc.entities, key=lambda ent: ent.start):
@@ -225,11 +227,11 @@ def _find_unlabelled(
             start = max(ent.start, end)
             covered[start : ent.end] = b"\1" * (ent.end - start)
             end = ent.end
-    places = [match.span() for match in _WORDS.finditer(doc.text)]
-    words = _words(doc.text)
-    for i, word in enumerate(words):
+    places = words(doc.text)
+    folded = _words(doc.text)
+    for i, word in enumerate(folded):
         for n in sorted(lengths.get(word, ()), reverse=True):
-            key = words[i : i + n]
+            key = folded[i : i + n]
             use = uses.get(key)
             if use is None:
                 continue
@@ -241,13 +243,13 @@ def _find_unlabelled(
 
 
 def _other_labels(
-    splits: Mapping[str, Sequence[Document]], uses: Mapping[tuple[str, ...], _Uses]
+    splits: Mapping[str, Sequence[Document]], uses: Mapping[tuple[str, ...], Uses]
 ) -> Iterator[Finding]:
     """Mentions whose label is the rare one (a tenth or less) among the labels of their string."""
     for split, docs in splits.items():
         for doc in docs:
             for ent in doc.entities:
-                use = uses.get(_key(ent.mention(doc.text)))
+                use = uses.get(string_key(ent.mention(doc.text)))
                 if use is None:
                     continue
                 label, n = use.labels.most_common(1)[0]
@@ -283,10 +285,10 @@ def _duplicates(splits: Mapping[str, Sequence[Document]], ratio: float) -> Itera
 
 def _runs_of(text: str) -> frozenset[str]:
     """The runs of five words of ``text``; none of a text too short to tell."""
-    words = [word.lower() for word in WORD.findall(text)]
-    if len(words) < 2 * _RUN_WORDS:
+    found = [word.lower() for word in WORD.findall(text)]
+    if len(found) < 2 * _RUN_WORDS:
         return frozenset()
-    return frozenset(map(" ".join, runs(words, _RUN_WORDS)))
+    return frozenset(map(" ".join, runs(found, _RUN_WORDS)))
 
 
 def _shared(splits: Mapping[str, Sequence[Document]]) -> Iterator[Finding]:

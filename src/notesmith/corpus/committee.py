@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from notesmith.corpus.check import Finding, cuts_word
+from notesmith.corpus.check import Finding
 from notesmith.document import Document, Entity, Span
+from notesmith.words import word_around, words
 
 
 class Judgement(Protocol):
@@ -70,12 +71,13 @@ def _of_gold(
     sure: Sequence[tuple[Entity, float]],
     confidence: float,
 ) -> Iterator[Finding]:
+    spans = words(doc.text)
     for ent, denied in zip(doc.entities, denial, strict=True):
         if any(_shadows(other, ent) for other in doc.entities):
             continue
         at = (split, doc.id, ent.label, ent.id, ent.start, ent.end)
         near = [(mark, p) for mark, p in sure if mark.start < ent.end and ent.start < mark.end]
-        span = _whole_words(doc.text, ent)
+        span = _whole_words(spans, ent)
         if any(mark.label == ent.label and (mark.start, mark.end) == span for mark, _ in near):
             continue
         same = [(mark, p) for mark, p in near if mark.label == ent.label]
@@ -118,11 +120,7 @@ def _rank(ent: Entity) -> tuple[int, int, str, str]:
     return ent.start - ent.end, ent.start, ent.label, ent.id
 
 
-def _whole_words(text: str, ent: Entity) -> Span:
+def _whole_words(spans: Sequence[Span], ent: Entity) -> Span:
     """The range of ``ent``, as far as the words that it cuts reach."""
-    start, end = ent.start, ent.end
-    while cuts_word(text, start):
-        start -= 1
-    while cuts_word(text, end):
-        end += 1
-    return start, end
+    first, last = word_around(spans, ent.start), word_around(spans, ent.end)
+    return first[0] if first else ent.start, last[1] if last else ent.end

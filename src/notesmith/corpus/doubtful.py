@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from notesmith.corpus.check import DOUBTFUL, Finding
-from notesmith.corpus.formats import brat, label_studio_write, uima_write
+from notesmith.corpus.formats import brat, brat_write, label_studio_write, uima_write
 from notesmith.corpus.formats.label_studio_write import SCORE, labeling_config
 from notesmith.document import Document, Entity, Provenance, labels_of
 from notesmith.errors import CorpusError, shown_doc, shown_id, shown_name
@@ -151,7 +151,7 @@ def write_for_correction(
     if tool == "brat":
         docs = [_without_scores(doc) for doc in docs]  # They stand in the notes.
         with atomic_folder(path) as folder:
-            brat.write(docs, folder)
+            brat_write.write(docs, folder)
             atomic_write_text(folder / "annotation.conf", annotation_conf(docs, labels))
     elif tool == "uima":
         uima_write.write(bare, path)

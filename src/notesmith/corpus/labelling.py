@@ -1,25 +1,28 @@
 """Label notes as a stream: a chunk at a time, written as it goes, resumed after a kill.
 
 What is done stands beside the output as a hidden file of JSON lines, ``.NAME.KEY.part``; at the end
-it takes the output's name (or is turned into Parquet). The key is that of the notes and of what
-labels them, so a part is continued only by the work that began it. Who labels is a value.
+it takes the output's name (or is turned into Parquet or rows of NOTE_NLP). The key is that of the
+notes and of what labels them, so a part is continued only by the work that began it. Who labels is
+a value.
 """
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from time import perf_counter
 from typing import IO
 
-from notesmith.corpus.formats import jsonl, parquet
+from notesmith import __version__
+from notesmith.corpus.formats import jsonl, note_nlp, parquet
 from notesmith.corpus.notes import Digest, Notes, Survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
@@ -36,7 +39,7 @@ CHUNK_CHARS = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where labelled notes go: Parquet if ``path`` ends so, else JSON lines.
+    """Where labelled notes go: Parquet or NOTE_NLP (``.csv``) if ``path`` ends so, else JSON lines.
 
     ``key`` names the work (it begins the part's name), ``labels`` are all that may be given.
     """
@@ -48,8 +51,10 @@ class Output:
     def __post_init__(self) -> None:
         if self.path.suffix.lower() in (".gz", ".xz"):
             raise ConfigError(
-                f"{self.path}: output is not compressed; end it in .jsonl or .parquet"
+                f"{self.path}: output is not compressed; end it in .jsonl, .parquet or .csv"
             )
+        if self.is_parquet:
+            parquet.check_labels(self.labels)
         if self.path.is_dir():
             raise FileError(f"{self.path}: is a folder; name a file")
 
@@ -57,6 +62,11 @@ class Output:
     def is_parquet(self) -> bool:
         """Whether Parquet is asked for."""
         return self.path.suffix.lower() == parquet.SUFFIX
+
+    @property
+    def is_note_nlp(self) -> bool:
+        """Whether rows of NOTE_NLP are asked for."""
+        return self.path.suffix.lower() == note_nlp.SUFFIX
 
     @property
     def part(self) -> Path:
@@ -95,7 +105,7 @@ def label_notes(
     n_docs = n_entities = n_resumed = n_chars = chars_before = 0
     with explained(output.path), _part(output) as part:
         resuming = True
-        for chunk in chunks(notes(Tally(found.on_problem))):
+        for chunk in chunks(notes(Tally.of(found.options))):
             for doc in chunk:
                 digest.add(doc)
             labelled = _done(part, chunk) if resuming else None
@@ -119,6 +129,33 @@ def label_notes(
         os.fsync(part.fileno())
         lost = _finish(output)
     return Labelled(n_docs, n_entities, n_resumed, lost)
+
+
+def keeping(label: Label) -> Label:
+    """``label``, with the mentions and relations that notes carry kept beside those it finds.
+
+    A mention that stands there already, with the same label, is not added again.
+    """
+
+    def both(docs: Sequence[Document]) -> list[Document]:
+        return [_joined(doc, found) for doc, found in zip(docs, label(docs), strict=True)]
+
+    return both
+
+
+def _joined(doc: Document, found: Document) -> Document:
+    have = {(ent.label, ent.spans) for ent in doc.entities}
+    ids = {ent.id for ent in doc.entities}
+    free = (name for i in count(1) if (name := f"T{i}") not in ids)
+    added = tuple(
+        replace(ent, id=next(free)) for ent in found.entities if (ent.label, ent.spans) not in have
+    )
+    return replace(
+        found,
+        entities=doc.entities + added,
+        relations=doc.relations,
+        concept_relations=doc.concept_relations,
+    )
 
 
 def chunks(docs: Iterable[Document]) -> Iterator[list[Document]]:
@@ -194,6 +231,11 @@ def _finish(output: Output) -> Counter[str]:
     lost: Counter[str] = Counter()
     if output.is_parquet:
         lost = parquet.write_stream(_read(output.part), output.path, output.labels)
+        output.part.unlink()
+    elif output.is_note_nlp:
+        system = f"notesmith {__version__}"
+        now = datetime.datetime.now()
+        lost = note_nlp.write_stream(_read(output.part), output.path, system, now)
         output.part.unlink()
     else:
         os.replace(output.part, output.path)

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from notesmith.config import ReadingConfig
-from notesmith.corpus.formats import FORMATS, READABLE, Format, Source
+from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import Tally
-from notesmith.document import Document, Entity, Span
-from notesmith.errors import ConfigError, CorpusError, shown_doc
-from notesmith.files.read import read_head, unreadable
-
-_HEAD_BYTES = 65_536
-_NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
-_NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
+from notesmith.corpus.recognition import format_named, recognise
+from notesmith.corpus.unknown import mark_unknown
+from notesmith.document import Document, Entity, Span, labels_of
+from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_name
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusRead:
-    """Documents in file order, and counts of what reading collapsed, skipped or dropped."""
+    """Documents in file order, and counts of what reading collapsed, skipped or dropped.
+
+    ``labels_in_files`` are those that a label map may name.
+    """
 
     docs: list[Document]
     counts: dict[str, int]
     format: str
+    labels_in_files: frozenset[str] = frozenset()
 
 
 def read_corpus(
@@ -35,6 +35,7 @@ def read_corpus(
     *,
     metadata: Path | None = None,
     patient_from: str | None = None,
+    expect_mentions: bool = True,
 ) -> CorpusRead:
     """Read every document below ``path``.
 
@@ -43,23 +44,69 @@ def read_corpus(
         options: how files become documents.
         metadata: a table with the column ``id`` and what it knows of each (``patient``, ``kind``).
         patient_from: a regular expression whose first group in a document's id is the patient.
+        expect_mentions: documents without any mention are an error, unless ``options`` say that
+            they are meant so. False for predictions and for notes that are not labelled yet.
 
     Raises:
-        CorpusError: nothing is there, formats are mixed, or a record is bad.
+        CorpusError: nothing is there, formats are mixed, a file would not be read, a record is bad,
+            or no document has a mention.
         ConfigError: ``patient_from`` is wrong or matches no id.
     """
     path = Path(path)
-    tally = Tally(options.on_problem)
-    sources = find_sources(path, options)
-    fmt, chosen = choose_format(path, sources, options.format)
-    tally.note("files passed over", len(sources) - len(chosen))
-    docs = _collapse(fmt, chosen, tally)
+    tally = Tally.of(options)
+    beside = () if metadata is None else (metadata,)
+    found = recognise(path, options, beside=beside)
+    tally.counts.update(found.counts)
+    docs = _collapse(found.format, found.sources, tally)
     if not docs:
-        raise CorpusError(f"{path}: no documents in format {fmt.name}; name another path")
+        raise CorpusError(f"{path}: no documents in format {found.format.name}; name another path")
+    labels = frozenset(labels_of(docs))
+    n_before = sum(len(doc.entities) for doc in docs)
     docs = prepare(
         docs, tally, label_map=options.label_map, metadata=metadata, patient_from=patient_from
     )
-    return CorpusRead(docs, dict(sorted(tally.counts.items())), fmt.name)
+    if expect_mentions and not options.without_mentions and not any(doc.entities for doc in docs):
+        raise _without_mentions(path, len(docs), found.format, n_before)
+    docs = mark_unknown(docs, options.unknown, tally)
+    return CorpusRead(docs, dict(sorted(tally.counts.items())), found.format.name, labels)
+
+
+def _without_mentions(path: Path, n_docs: int, fmt: Format, n_before: int) -> CorpusError:
+    if n_before:
+        return CorpusError(
+            f"{path}: the label map leaves none of {n_before} mentions; correct --label-map "
+            "(corpus.label_map in a recipe)"
+        )
+    whose = (
+        "the one document has no mention"
+        if n_docs == 1
+        else f"none of {n_docs} documents has a mention"
+    )
+    return CorpusError(
+        f"{path}: {whose} (read as {fmt.name}); name the labelled files, or give "
+        "--without-mentions if they are meant so (corpus.without_mentions in a recipe)"
+    )
+
+
+def check_named(options: ReadingConfig, read: Iterable[CorpusRead]) -> None:
+    """See that the labels that ``options`` name stand in one of the corpora read with them.
+
+    Raises:
+        ConfigError: one does not; those that do are listed.
+    """
+    read = list(read)
+    in_files = {label for each in read for label in each.labels_in_files}
+    now = set(labels_of(doc for each in read for doc in each.docs))
+    for what, named, have in (
+        ("label map", options.label_map.keys() - {"*"}, in_files),
+        ("list of unknown labels", set(options.unknown), now),
+    ):
+        if absent := sorted(named - have):
+            listed = ", ".join(map(shown_name, sorted(have))) or "none"
+            raise ConfigError(
+                f"the {what} names {shown_name(absent[0])}, which no document has; labels are "
+                f"{listed}"
+            )
 
 
 def prepare(
@@ -74,7 +121,8 @@ def prepare(
     if label_map:
         docs = [relabel(doc, label_map, tally) for doc in docs]
     if metadata is not None:
-        docs = add_metadata(docs, read_metadata(metadata), tally)
+        table = read_metadata(metadata, encoding=tally.encoding)
+        docs = add_metadata(docs, table, tally)
     if patient_from is not None:
         docs = add_patients(docs, patient_from, tally)
     return docs
@@ -92,98 +140,17 @@ def write_corpus(
         CorpusError: a document cannot be written in this format.
         FileError: the disk is full, or the place is taken.
     """
-    lost = _named(format).write(list(docs), Path(path))
+    docs = list(docs)
+    lost = format_named(format).write(docs, Path(path))
+    if format != "jsonl":
+        lost["documents whose unknown labels were left out"] += sum(bool(d.unknown) for d in docs)
     return {what: n for what, n in sorted(lost.items()) if n}
-
-
-def _named(name: str) -> Format:
-    if name not in FORMATS:
-        raise ConfigError(f"format {name!r} is not one of {', '.join(FORMATS)}")
-    return FORMATS[name]
-
-
-def reader_of(fmt: Format) -> Callable[[Source, Tally], Iterable[Document]]:
-    """What reads a file of the format.
-
-    Raises:
-        ConfigError: the format is written only.
-    """
-    if fmt.read is None:
-        raise ConfigError(f"format {fmt.name!r} is written only; read what it was made from")
-    return fmt.read
-
-
-def find_sources(path: Path, options: ReadingConfig) -> list[Source]:
-    """The file, or the files below a folder that could be notes.
-
-    Raises:
-        CorpusError: nothing is there, or a file cannot be read.
-    """
-    if path.is_dir():
-        return [Source(file, path, _head(file), options) for file in _walk(path)]
-    if not path.exists():
-        raise CorpusError(f"{path}: not found; name a corpus file or folder")
-    return [Source(path, path.parent, _head(path), options, alone=True)]
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise unreadable(Path(error.filename), error) from error
-
-    for root, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        for name in sorted(names):
-            file = Path(root, name)
-            if name.startswith(".") or file.suffix.lower() in _NOT_NOTES:
-                continue
-            if file.stem.lower() not in _NOT_NOTE_STEMS:
-                yield file
-
-
-def _head(path: Path) -> str:
-    return (
-        read_head(path, _HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
-    )
-
-
-def choose_format(
-    path: Path, sources: list[Source], name: str | None
-) -> tuple[Format, list[Source]]:
-    """The format ``name``, or the one that is recognised, and its files.
-
-    Raises:
-        CorpusError: no format is recognised, or several are.
-    """
-    if name is not None:
-        fmt = _named(name)
-        # A single file is taken at the caller's word.
-        chosen = sources if path.is_file() else [s for s in sources if fmt.claims(s)]
-        if not chosen:
-            raise CorpusError(f"{path}: holds no {name} files; name another format or path")
-        return fmt, chosen
-    found: dict[str, list[Source]] = {}
-    for source in sources:
-        for fmt in FORMATS.values():
-            if fmt.claims(source):
-                found.setdefault(fmt.name, []).append(source)
-                break
-    if not found:
-        what = "not in a format that is recognised" if sources else "empty"
-        raise CorpusError(f"{path}: {what}; formats are {', '.join(READABLE)} (--format)")
-    if len(found) > 1:
-        listed = ", ".join(f"{name} ({len(files)} files)" for name, files in found.items())
-        raise CorpusError(
-            f"{path}: several formats: {listed}; name one with --format {next(iter(found))}, "
-            "or give a subfolder"
-        )
-    name, chosen = next(iter(found.items()))
-    return FORMATS[name], chosen
 
 
 def _collapse(fmt: Format, sources: list[Source], tally: Tally) -> list[Document]:
     """Read all sources; records with one id and the same content become one."""
     docs: dict[str, Document] = {}
-    read = reader_of(fmt)
+    read = fmt.read
     for source in sources:
         for doc in read(source, tally):
             collapse(doc, docs, source.path, tally)
@@ -224,7 +191,10 @@ def relabel(doc: Document, label_map: Mapping[str, str], tally: Tally) -> Docume
         if rel.head in now and rel.tail in now
     )
     tally.note("relations left out by the label map", len(doc.relations) - len(relations))
-    return replace(doc, entities=tuple(kept), relations=relations)
+    unknown = (label_map.get(label, label if rest is None else rest) for label in doc.unknown)
+    return replace(
+        doc, entities=tuple(kept), relations=relations, unknown=tuple(filter(None, unknown))
+    )
 
 
 def demo_corpus_path() -> Path:

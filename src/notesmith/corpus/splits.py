@@ -1,4 +1,7 @@
-"""Divide documents into train, dev and test, or folds, with no patient on two sides."""
+"""Divide documents into train, dev and test, or folds, with no patient on two sides.
+
+Documents that name no patient stay together where their text is the same.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from notesmith.corpus.parts import PARTS, folded
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
 
-_PART = re.compile(r"(train)|(dev|valid)|(test)", re.IGNORECASE)
-_PARTS = ("train", "dev", "test")
+# Words of a name: "My_TrainingSet" is three, "NCBItrainset" two, and "latest" one.
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_PART_OF = {
+    word + end: part
+    for part, words in {
+        "train": ("train", "training"),
+        "dev": ("dev", "devel", "develop", "development", "val", "valid", "validation"),
+        "test": ("test", "testing"),
+    }.items()
+    for word in words
+    for end in ("", "set")
+}
 DEFAULT_RATIOS: Mapping[str, float] = {"train": 0.7, "dev": 0.15, "test": 0.15}
 
 
@@ -58,10 +72,16 @@ def split_corpus(
         raise ConfigError(f"ratios {dict(ratios)} must all be above 0")
     groups: dict[str, list[int]] = defaultdict(list)
     n_ungrouped = 0
+    # Documents of one text that name no group are a group, by the least of their ids.
+    first: dict[str, str] = {}
+    for doc in docs:
+        text = folded(doc.text)
+        first[text] = min(first.get(text, doc.id), doc.id)
     for i, doc in enumerate(docs):
         name = doc.metadata.get(by)
         n_ungrouped += name is None
-        groups[f"doc {doc.id}" if name is None else f"{by} {name}"].append(i)
+        own = first[text] if (text := folded(doc.text)) else doc.id
+        groups[f"doc {own}" if name is None else f"{by} {name}"].append(i)
     if len(groups) < len(ratios):
         raise CorpusError(
             f"{len(groups)} groups by {by!r} cannot fill {len(ratios)} parts; "
@@ -129,27 +149,34 @@ def folds(
 def find_splits(path: Path) -> dict[str, Path]:
     """The parts that a corpus folder holds, by the names of its files or subfolders.
 
-    ``train``, ``dev`` and ``test`` are found in names such as ``training``, ``devel.tsv`` or
-    ``testset``. Empty where the folder is not divided so.
+    ``train``, ``dev`` and ``test`` are words of names such as ``training``, ``devel.tsv``,
+    ``validation`` or ``My_TestSet.txt``; ``latest`` is none. Empty where the folder is not divided
+    so.
 
     Raises:
         CorpusError: two entries could be the same part.
     """
     if not path.is_dir():
         return {}
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or entry.suffix in {".md", ".json", ".ann"}:
             continue
         if entry.suffix == ".txt" and entry.with_suffix(".ann").exists():
             continue  # a note of brat, whatever its id is
-        match = _PART.search(entry.name)
-        if match is None:
-            continue
-        part = _PARTS[next(i for i, group in enumerate(match.groups()) if group)]
-        if part in found:
+        if (part := part_named(entry.name)) is not None:
+            found.setdefault(part, []).append(entry)
+    if all(len(same) > 1 and {p.suffix for p in same} == {".txt"} for same in found.values()):
+        return {}  # marked notes, numbered
+    for part, same in found.items():
+        if len(same) > 1:
             raise CorpusError(
-                f"{path}: {found[part].name} and {entry.name} could both be {part}; name the paths"
+                f"{path}: {same[0].name} and {same[1].name} could both be {part}; name the paths"
             )
-        found[part] = entry
-    return {part: found[part] for part in _PARTS if part in found}
+    return {part: found[part][0] for part in PARTS if part in found}
+
+
+def part_named(name: str) -> str | None:
+    """The part that a word of a file's or folder's name says it is; None where none, or two do."""
+    found = {_PART_OF[word] for each in _WORD.findall(name) if (word := each.lower()) in _PART_OF}
+    return found.pop() if len(found) == 1 else None

@@ -10,21 +10,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from notesmith.document import Document, parents_in
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
     Array,
+    Metric,
     bootstrap,
     document_weights,
     f1,
     pool_groups,
     precision,
     recall,
+    two_sided_p,
 )
 from notesmith.evaluate.multiple import holm
+from notesmith.evaluate.pairing import Missing, pair
 from notesmith.evaluate.phrases import points
 from notesmith.evaluate.scores import CellScores, View, score_cell
-from notesmith.rules import CONFIDENCE
+from notesmith.metrics import count_unscored, known_only
+from notesmith.rules import CONFIDENCE, FEW_DOCUMENTS
 
 CANNOT_SHOW = (
     "What this cannot show: each side is one student, of one draw of gold and one seed, and "
@@ -40,6 +47,8 @@ class Rating:
     """Scores of one part (a view, or a label in the strict view), in points of 100.
 
     ``left_out_ratio`` of the resamples held no gold mention of it and are not in the interval.
+    ``n_with`` documents (patients, as resampled) of gold have a mention of it: with fewer than
+    ``FEW_DOCUMENTS`` the interval is not to be relied on.
     """
 
     part: str
@@ -52,6 +61,7 @@ class Rating:
     fp: int
     fn: int
     left_out_ratio: float = 0.0
+    n_with: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +77,13 @@ class AttributeRating:
 class Ratings:
     """All parts, and how many documents (patients, where the corpus names them) they rest on.
 
+    ``macro`` is the mean of strict scores over the labels that gold has, its counts their sum.
     ``attributes`` are those of gold, none where predictions carry none of them. ``notices`` are
     sentences about what a reader must not miss.
     """
 
     views: tuple[Rating, ...]
+    macro: Rating
     labels: tuple[Rating, ...]
     attributes: tuple[AttributeRating, ...]
     n_documents: int
@@ -88,7 +100,7 @@ class Ratings:
 class Difference:
     """F1 of the second set minus the first's, in points of 100.
 
-    ``left_out_ratio`` as in ``Rating``.
+    ``left_out_ratio`` and ``n_with`` as in ``Rating``.
     """
 
     part: str
@@ -100,13 +112,18 @@ class Difference:
     p: float
     p_holm: float
     left_out_ratio: float = 0.0
+    n_with: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """The differences by view, the strict one first, and by label (Holm over labels)."""
+    """The differences by view, the strict one first, and by label (Holm over labels).
+
+    ``macro`` is that of the mean of strict F1 over the labels that gold has.
+    """
 
     views: tuple[Difference, ...]
+    macro: Difference
     labels: tuple[Difference, ...]
     n_documents: int
     n_groups: int
@@ -144,20 +161,34 @@ def resampled_units(n_groups: int, n_documents: int) -> str:
 def _notices(cells: Sequence[CellScores], parts: Iterable[Rating | Difference]) -> tuple[str, ...]:
     found = [
         f"The {which}predictions hold no mention at all."
-        for cell, which in zip(
-            cells, ("first ", "second ") if len(cells) > 1 else ("",), strict=True
-        )
+        for cell, which in zip(cells, _names(len(cells)), strict=True)
         if cell.predicts_nothing
     ]
-    for row in parts:
-        if row.left_out_ratio == 1:
-            found.append(f"{row.part}: gold has none, so its interval says nothing.")
-        elif row.left_out_ratio:
-            found.append(
-                f"{row.part}: {row.left_out_ratio:.1%} of the resamples hold no gold mention and "
-                "are left out of its interval."
-            )
+    parts = list(parts)
+    absent = [row.part for row in parts if not row.n_with]
+    few = [f"{r.part} ({r.n_with})" for r in parts if 0 < r.n_with < FEW_DOCUMENTS]
+    left_out = [f"{r.part} {r.left_out_ratio:.1%}" for r in parts if 0 < r.left_out_ratio < 1]
+    if absent:
+        found.append(
+            f"Gold has no mention of {', '.join(absent)}: every prediction of such a label is "
+            "wrong."
+        )
+    if few:
+        found.append(
+            f"Fewer than {FEW_DOCUMENTS} documents of gold have these labels, too few for an "
+            f"interval: {', '.join(few)}."
+        )
+    if left_out:
+        found.append(
+            "Resamples that hold no gold mention of a label are left out of its interval: "
+            f"{', '.join(left_out)}."
+        )
     return tuple(found)
+
+
+def _names(n_sides: int) -> tuple[str, ...]:
+    """How sentences call the predictions: nothing where there is one set of them."""
+    return ("first ", "second ") if n_sides > 1 else ("",)
 
 
 def _trained_on(gold: Sequence[Document], train: Sequence[Document] | None) -> tuple[str, ...]:
@@ -177,11 +208,25 @@ def _trained_on(gold: Sequence[Document], train: Sequence[Document] | None) -> t
     )
 
 
+def _unscored(
+    gold: Sequence[Document], predicted: Sequence[Document], which: str = ""
+) -> tuple[str, ...]:
+    """What must be said where mentions touch text that gold masks."""
+    n = count_unscored(gold, predicted)
+    if not n:
+        return ()
+    return (
+        f"{n.gold} gold mentions and {n.predicted} {which}predictions touch masked text, whose "
+        "labels are unknown: they are not scored.",
+    )
+
+
 def rate(
     gold: Sequence[Document],
     predicted: Sequence[Document],
     *,
     train: Sequence[Document] | None = None,
+    missing: Missing = "error",
     resamples: int = 10_000,
     confidence: float = CONFIDENCE,
     seed: int = 13,
@@ -192,14 +237,16 @@ def rate(
         gold: as annotated.
         predicted: the same documents as predicted.
         train: the training data, to score mentions apart that it has and lacks.
+        missing: what a document without a prediction is (see ``pairing.pair``).
         resamples: bootstrap resamples.
         confidence: of the intervals.
         seed: of the resampling.
 
     Raises:
-        StageError: there is no document, or they are not the same on both sides.
+        StageError: gold has no mention, or the documents are not the same on both sides.
     """
-    cell = _cell(gold, predicted, train, attributes=None)
+    side = _side(gold, predicted, train, missing=missing, attributes=None)
+    cell = side.cell
     weights = document_weights(len(set(cell.groups)), resamples, seed=seed)
 
     def rating(part: str, counts: Array) -> Rating:
@@ -217,6 +264,7 @@ def rate(
             fp=int(total[1]),
             fn=int(total[2]),
             left_out_ratio=found.n_left_out / len(weights),
+            n_with=_n_with(pooled[0]),
         )
 
     views: list[View] = ["strict", "lenient", "boundary"]
@@ -226,6 +274,7 @@ def rate(
     labels = tuple(rating(label, cell.counts(label=label)) for label in cell.strict)
     return Ratings(
         views=tuple(rating(view, cell.counts(view)) for view in views),
+        macro=_macro(cell, weights, confidence),
         labels=labels,
         attributes=tuple(
             AttributeRating(
@@ -239,7 +288,7 @@ def rate(
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,
-        notices=(*_trained_on(gold, train), *_notices([cell], labels)),
+        notices=(*side.notices, *_trained_on(gold, train), *_notices([cell], labels)),
     )
 
 
@@ -249,6 +298,7 @@ def compare(
     second: Sequence[Document],
     *,
     train: Sequence[Document] | None = None,
+    missing: Missing = "error",
     resamples: int = 10_000,
     confidence: float = CONFIDENCE,
     seed: int = 13,
@@ -260,21 +310,27 @@ def compare(
         first: the same documents as predicted, to compare with.
         second: the same documents as predicted otherwise.
         train: the training data of both, to compare mentions apart that it has and lacks.
+        missing: what a document without a prediction is (see ``pairing.pair``).
         resamples: bootstrap resamples.
         confidence: of the intervals.
         seed: of the resampling.
 
     Raises:
-        StageError: there is no document, or they are not the same in all three.
+        StageError: gold has no mention, or the documents are not the same in all three.
     """
-    ours, theirs = _cell(gold, first, train), _cell(gold, second, train)
+    sides = [
+        _side(gold, docs, train, missing=missing, which=which)
+        for docs, which in zip((first, second), _names(2), strict=True)
+    ]
+    ours, theirs = (side.cell for side in sides)
     weights = document_weights(len(set(ours.groups)), resamples, seed=seed)
 
     def difference(part: str, view: View, label: str | None = None) -> Difference:
         before, after = ours.counts(view, label=label), theirs.counts(view, label=label)
+        pooled = pool_groups(before[None], ours.groups)
         found = bootstrap(
             pool_groups(after[None], ours.groups),
-            pool_groups(before[None], ours.groups),
+            pooled,
             confidence=confidence,
             seed=seed,
             weights=weights,
@@ -289,6 +345,7 @@ def compare(
             found.p,
             found.p,
             left_out_ratio=found.n_left_out / len(weights),
+            n_with=_n_with(pooled[0]),
         )
 
     views: list[View] = ["strict", "lenient"]
@@ -299,6 +356,7 @@ def compare(
     adjusted = holm([diff.p for diff in found])
     return Differences(
         views=tuple(difference(view, view) for view in views),
+        macro=_macro_difference(ours, theirs, weights, confidence),
         labels=tuple(
             Difference(**{**asdict(diff), "p_holm": p})
             for diff, p in zip(found, adjusted, strict=True)
@@ -306,21 +364,125 @@ def compare(
         n_documents=ours.n_documents,
         n_groups=len(set(ours.groups)),
         confidence=confidence,
-        notices=(*_trained_on(gold, train), *_notices([ours, theirs], found)),
+        notices=(
+            *dict.fromkeys(notice for side in sides for notice in side.notices),
+            *_trained_on(gold, train),
+            *_notices([ours, theirs], found),
+        ),
     )
 
 
-def _cell(
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The scores of one set of predictions, and sentences about how they were paired."""
+
+    cell: CellScores
+    notices: tuple[str, ...]
+
+
+def _side(
     gold: Sequence[Document],
     predicted: Sequence[Document],
     train: Sequence[Document] | None,
+    *,
+    missing: Missing,
+    which: str = "",
     attributes: Sequence[str] | None = (),
-) -> CellScores:
-    if not gold:
-        raise StageError("there is no document to score")
+) -> _Side:
+    paired = pair(gold, predicted, missing=missing, which=which)
+    known = known_only(gold, paired.predicted)
+    if not any(doc.entities for doc in known.gold):
+        raise StageError(
+            "gold has no mention, so nothing can be found or missed; name the annotated documents "
+            "first, then the predictions"
+        )
     seen = [mention for doc in train or () for mention in doc.mentions()]
-    return score_cell(
-        gold, predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
+    cell = score_cell(
+        gold, paired.predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
+    )
+    unscored = _unscored(gold, paired.predicted, which)
+    return _Side(cell, (*paired.notices, *known.sentences(which), *unscored))
+
+
+def _n_with(counts: Array) -> int:
+    """How many groups have a gold mention; ``counts`` are (groups, 3)."""
+    return int(np.count_nonzero(counts[:, 0] + counts[:, 2]))
+
+
+def _by_label(cell: CellScores, labels: Sequence[str]) -> Array:
+    """Counts (labels, groups, 3)."""
+    return np.stack([pool_groups(cell.counts(label=label), cell.groups) for label in labels])
+
+
+def _labels_of_gold(cell: CellScores) -> list[str]:
+    return [label for label in cell.strict if _n_with(cell.counts(label=label))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Macro:
+    """Means over labels of the scores of (resamples, labels, 3) counts."""
+
+    totals: Array
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Which resamples hold a gold mention of every label."""
+        return np.asarray((self.totals[..., 0] + self.totals[..., 2] > 0).all(axis=1))
+
+    def mean(self, metric: Metric) -> Array:
+        """One mean a resample."""
+        means: Array = metric(self.totals).mean(axis=1)
+        return means
+
+
+def _macros(cell: CellScores, weights: Array) -> tuple[_Macro, _Macro]:
+    """The macro scores of all documents once, and of the resamples, over the labels of gold."""
+    labels = [label for label in cell.strict if _n_with(cell.counts(label=label))]
+    counts = np.stack([pool_groups(cell.counts(label=label), cell.groups) for label in labels])
+    return _Macro(counts.sum(axis=1)[None]), _Macro(np.tensordot(weights, counts, axes=(1, 1)))
+
+
+def _n_with_all(cell: CellScores) -> int:
+    """How many groups have the rarest of gold's labels."""
+    counts = [pool_groups(cell.counts(label=label), cell.groups) for label in cell.strict]
+    return min(n for each in counts if (n := _n_with(each)))
+
+
+def _interval(draws: Array, complete: NDArray[np.bool_], confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(draws[complete] if complete.any() else draws, (tail, 1 - tail))
+    return _points(float(low)), _points(float(high))
+
+
+def _macro(cell: CellScores, weights: Array, confidence: float) -> Rating:
+    whole, resampled = _macros(cell, weights)
+    p, r, f = (_points(float(whole.mean(metric)[0])) for metric in (precision, recall, f1))
+    low, high = _interval(resampled.mean(f1), resampled.complete, confidence)
+    tp, fp, fn = map(int, whole.totals.sum(axis=(0, 1)))
+    left_out = 1 - float(resampled.complete.mean())
+    return Rating("macro", p, r, f, low, high, tp, fp, fn, left_out, _n_with_all(cell))
+
+
+def _macro_difference(
+    first: CellScores, second: CellScores, weights: Array, confidence: float
+) -> Difference:
+    (ours, mine), (theirs, other) = (_macros(cell, weights) for cell in (first, second))
+    draws = other.mean(f1) - mine.mean(f1)
+    before, after = float(ours.mean(f1)[0]), float(theirs.mean(f1)[0])
+    low, high = _interval(draws, mine.complete, confidence)
+    p = two_sided_p(draws[mine.complete] if mine.complete.any() else draws)
+    left_out = 1 - float(mine.complete.mean())
+    return Difference(
+        "macro",
+        _points(before),
+        _points(after),
+        _points(after - before),
+        low,
+        high,
+        p,
+        p,
+        left_out,
+        _n_with_all(first),
     )
 
 

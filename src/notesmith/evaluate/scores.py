@@ -15,6 +15,7 @@ from notesmith.evaluate.bootstrap import Array
 from notesmith.metrics import (
     PRFScore,
     Scores,
+    known_only,
     score,
     score_attributes,
     score_seen,
@@ -205,7 +206,7 @@ def score_cell(
     seconds: float = 0.0,
     tokens: int = 0,
 ) -> CellScores:
-    """Score one student's predictions.
+    """Score one student's predictions; labels that are unknown in a document are not scored there.
 
     Args:
         gold: the documents as annotated.
@@ -224,6 +225,8 @@ def score_cell(
     Raises:
         StageError: gold and predictions are not the same documents.
     """
+    sides = known_only(gold, predicted)
+    gold, predicted = sides.gold, sides.predicted
     known = set(train_mentions)
     strict = score(gold, predicted)
     labels = sorted({label for doc in strict.per_document for label in doc})

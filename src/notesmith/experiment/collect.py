@@ -21,7 +21,7 @@ from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
 from notesmith.experiment.recipes import made_of
-from notesmith.experiment.stages import STAGES, coverage, filtered, names, ner, rl, sample
+from notesmith.experiment.stages import STAGES, coverage, filtered, gold, names, ner, rl, sample
 from notesmith.experiment.stages.common import load_scores
 from notesmith.experiment.stages.score import is_score, students_of
 from notesmith.experiment.store import CellStore
@@ -100,7 +100,12 @@ def results_of(
             # A part of the plan is about the arm of the whole, scored or awaited.
             "candidate": config.evaluate.candidate or findings.candidate,
             # What a reader must see before the figures.
-            "notices": (*sent, *(seal.notable if seal else ()), *findings.notices),
+            "notices": (
+                *sent,
+                *(seal.notable if seal else ()),
+                *_left_out(unique.values(), store),
+                *findings.notices,
+            ),
         },
         recipe=config.name,
         created=created,
@@ -223,6 +228,12 @@ def _corpus(plan: Plan, store: CellStore) -> dict[str, CorpusCounts]:
         if target.split not in corpus and scored and scored.corpus:
             corpus[target.split] = scored.corpus
     return corpus
+
+
+def _left_out(cells: Iterable[Cell], store: CellStore) -> tuple[str, ...]:
+    """Sentences on documents that stand in two parts, as the first finished draw found them."""
+    draws = (store.metrics_of(gold.STAGE, cell) for cell in cells if cell.stage == gold.STAGE)
+    return next((found.left_out for found in draws if found), ())
 
 
 def _coverages(plan: Plan) -> list[Target]:

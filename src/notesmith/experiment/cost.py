@@ -59,11 +59,15 @@ class SplitStats:
 
 @dataclass(frozen=True, slots=True)
 class UnitStats:
-    """Units of train: the words of each, of all their prompts, and of the longest with its own."""
+    """Units of train: the words of each, of all their prompts, and of the longest with its own.
+
+    ``n_cut`` of them were cut because they are too long for the language model's window.
+    """
 
     lengths: tuple[int, ...]
     prompt_words: int = 0
     longest: int = 0
+    n_cut: int = 0
 
     @property
     def n(self) -> int:

@@ -23,7 +23,8 @@ GOLD = "gold"
 class Fingerprints:
     """Content hashes of what a run reads from outside: corpora, models, term lists.
 
-    ``held_out`` is of documents besides dev and test that made text may not repeat.
+    ``held_out`` is of documents besides dev and test that made text may not repeat. ``left_out`` is
+    of the documents of train and of dev that stand in the parts after them, where some do.
     """
 
     train: str
@@ -35,6 +36,11 @@ class Fingerprints:
     rewards: str = ""
     encoders: Mapping[str, str] = field(default_factory=dict)
     held_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def of_part(self, name: str) -> dict[str, str]:
+        """What is left out of a part; empty where nothing is, so that keys stay what they were."""
+        return {"left_out": self.left_out[name]} if name in self.left_out else {}
 
 
 @dataclass(frozen=True, slots=True)

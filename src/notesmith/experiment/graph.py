@@ -188,7 +188,7 @@ class Context:
     """What stages need from outside their cell.
 
     ``train`` is a path; ``held_out`` gives the path of 'dev', 'test' or other documents without
-    counting, to the filters' check for repeats alone; ``open_split`` gives it through the seal.
+    counting, to checks for repeats alone; ``open_split`` gives it through the seal.
     ``cache`` keeps converted models; ``terms`` are the user's names by label, ``concepts`` those
     that requests are steered to. ``server`` may be sent prompts; ``generator`` is the folder of one
     that was tuned before.
@@ -202,6 +202,11 @@ class Context:
     server: Endpoint | None = None
     generator: Path | None = None
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """Paths of train and of what is held out, by name, for what keeps them apart."""
+        return {"train": self.train, **self.held_out}
 
 
 @dataclass(frozen=True, slots=True)

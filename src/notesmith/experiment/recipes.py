@@ -26,6 +26,7 @@ from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
 from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
+from notesmith.lm.presets import PRESETS
 
 log = logging.getLogger(__name__)
 
@@ -349,7 +350,17 @@ def _validate(values: Mapping[str, Any], name: str) -> RecipeConfig:
             ) from None
         raise ConfigError(f"recipe {name!r}: {where or 'recipe'}: {first['msg']}{more}") from None
     check_arms(config)
-    return config
+    return _at_rate_of_model(config)
+
+
+def _at_rate_of_model(config: RecipeConfig) -> RecipeConfig:
+    """``config`` with the learning rate of its language model where the recipe names none."""
+    preset = PRESETS.get(config.lm.model)
+    own = preset.learning_rate if preset else None
+    if own is None or config.sft.lora_rank or "learning_rate" in config.sft.model_fields_set:
+        return config
+    sft = config.sft.model_copy(update={"learning_rate": own})
+    return config.model_copy(update={"sft": sft})
 
 
 def check_arms(config: RecipeConfig) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.parts import PARTS
 from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
@@ -30,6 +31,7 @@ from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import Plan, encoders_of, make_plan
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
+from notesmith.experiment.stages.common import read_parts
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.files.checksums import canonical, hash_path
@@ -41,8 +43,6 @@ from notesmith.results import Results
 from notesmith.synthesis.steer import steering_of
 
 log = logging.getLogger(__name__)
-
-_SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,6 @@ def run_recipe(
     # What cannot be asked for is said before any work.
     steering_of(config.synthesize, _names_in(config.synthesize.concepts))
     outside = fingerprints_of(config, paths)
-    for split in ("dev", "test"):
-        if outside.train == getattr(outside, split):
-            raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
     plan = make_plan(config, outside)
     targets = plan.select(Filters.parse(only))
     server = server_of(config, consent)
@@ -249,10 +246,14 @@ def context_of(
 
 
 def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerprints:
-    """Content hashes of corpora and models; a test set is hashed as bytes, not read.
+    """Content hashes of corpora and models, and of which documents stand in two parts.
 
-    The file with the texts of a corpus counts as part of it. What ``paths`` has beside train, dev
-    and test is held out too.
+    Corpora are hashed as bytes, the file with their texts as a part of them. What ``paths`` has
+    beside train, dev and test is held out too.
+
+    Raises:
+        ConfigError: train is the very file that dev or test is.
+        CorpusError: a corpus cannot be read, or nothing is left of a part.
     """
 
     def corpus(split: str) -> str:
@@ -261,17 +262,28 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
             return found
         return canonical([found, hash_path(corpus_path(config.corpus.tasks))])
 
+    hashes = {split: corpus(split) for split in PARTS}
+    for split in ("dev", "test"):
+        if hashes["train"] == hashes[split]:
+            raise ConfigError(f"corpus.train and corpus.{split} are the same documents")
     return Fingerprints(
-        train=corpus("train"),
-        dev=corpus("dev"),
-        test=corpus("test"),
+        **hashes,
         lm=fingerprint_model(config.lm.model),
         rewards=canonical([fingerprint_reward(spec) for spec in config.reward.user]),
         term_lists=_hashes(config.synthesize.names.term_lists),
         concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
-        held_out={name: corpus(name) for name in paths if name not in _SPLITS},
+        held_out={name: corpus(name) for name in paths if name not in PARTS},
+        left_out=_left_out(config, paths),
     )
+
+
+def _left_out(config: RecipeConfig, paths: Mapping[str, Path]) -> dict[str, str]:
+    """Hashes of the ids that each part loses; a part alone has nothing to lose."""
+    if len(set(paths) & set(PARTS)) < 2:
+        return {}
+    found = read_parts(paths, config.corpus).left_out
+    return {name: _hash(canonical(sorted(ids)).encode()) for name, ids in found.items()}
 
 
 def _hashes(lists: Mapping[str, str]) -> str:

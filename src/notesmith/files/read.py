@@ -32,7 +32,6 @@ times."""
 LINE_BYTES = 16 * MIB
 """Bytes of a line, which is a whole document in JSON lines."""
 
-_BOM = b"\xef\xbb\xbf"
 _PIECE = MIB
 _FIRST = 64 * MIB
 _KINDS = {
@@ -92,9 +91,24 @@ def unreadable(path: Path, error: OSError) -> CorpusError:
 
 
 def read_head(path: Path, n: int) -> bytes:
-    """The first ``n`` bytes of a file; see ``open_file``."""
-    with open_file(path) as file:
-        return _read(path, file, n)
+    """The first ``n`` bytes of a file, unpacked if its name ends in .gz or .xz.
+
+    Raises:
+        CorpusError: see ``open_file``, or it cannot be unpacked.
+    """
+    with open_file(path) as packed:
+        try:
+            return _unpacked(path, packed).read(n) or b""
+        except UNPACKING_ERRORS as error:
+            raise _broken(str(path), error) from error
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+
+def _broken(where: str, error: BaseException) -> CorpusError:
+    return CorpusError(
+        f"{where}: cannot be unpacked ({type(error).__name__}); is the file cut off?"
+    )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -155,11 +169,9 @@ def raw_lines(path: Path, *, whole: bool = True) -> Iterator[bytes]:
                     )
                 if budget is not None:
                     budget.spend(len(data))
-                if number > 1 or (data := data.removeprefix(_BOM)):
-                    yield data
+                yield data
         except UNPACKING_ERRORS as error:
-            why = f"cannot be unpacked ({type(error).__name__}); is the file cut off?"
-            raise CorpusError(f"{path}:{number + 1}: {why}") from error
+            raise _broken(f"{path}:{number + 1}", error) from error
         except OSError as error:
             raise unreadable(path, error) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from notesmith.ceiling import better_layers, ceiling, remedies
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
@@ -15,7 +16,7 @@ from notesmith.evaluate.seal import listed
 from notesmith.experiment.consent import server_of
 from notesmith.experiment.cost import SplitStats, TrainStats
 from notesmith.experiment.folder import check_folder
-from notesmith.experiment.gate import Gate, stands_in_train
+from notesmith.experiment.gate import Gate
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
@@ -185,20 +186,19 @@ def of_held_out(split: str, held_out: SplitStats, train: SplitStats) -> Iterator
             "give both sides the same names with corpus.label_map, or drop a label with ''",
             fatal=share > _FEW,
         )
-    if shared := held_out.patients & train.patients:
-        yield Problem(
-            f"{len(shared)} patients are in train and in {split}: scores measure memory too",
-            "divide by patient: notesmith corpus split",
-            fatal=False,
-        )
 
 
-def of_repeats(
-    split: str, held_out: Sequence[Document], train: Sequence[Document]
-) -> Iterator[Problem]:
-    """Documents that stand on both sides, which the run refuses."""
-    if wrong := stands_in_train(split, held_out, train):
-        yield Problem(wrong, "take them out of one")
+def of_ceiling(split: str, docs: Sequence[Document]) -> Iterator[Problem]:
+    """A score that no student can pass, since its tags cannot hold some of the mentions."""
+    found = ceiling(docs)
+    if not found.is_low:
+        return
+    layered = better_layers(docs, found)
+    yield Problem(
+        f"{split}: {found.sentence.removesuffix('.')}",
+        f"{'; '.join(remedies(found, layered))} (notesmith corpus check says more)",
+        fatal=found.score.tp == 0,
+    )
 
 
 def of_units(config: RecipeConfig, train: TrainStats, tokens_per_word: float) -> Iterator[Problem]:
@@ -212,7 +212,14 @@ def of_units(config: RecipeConfig, train: TrainStats, tokens_per_word: float) ->
         yield Problem(
             f"the longest unit with its prompt has about {longest:,} tokens, the window of "
             f"{config.lm.model!r} {window:,}",
-            "sft.unit = 'sentence', a lower sft.max_unit_tokens, or another model",
+            "a model with a longer window, or fewer mentions in one unit",
+        )
+    if units.n_cut and tuned:
+        yield Problem(
+            f"{units.n_cut} units have more tokens than fit the window of {config.lm.model!r} with "
+            "their prompt: they are cut at white space",
+            "divide such text into sentences, or label shorter notes",
+            fatal=False,
         )
     room = config.sample.max_new_tokens
     cut_off = sum(n * tokens_per_word > room for n in units.lengths)

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from notesmith.config import RecipeConfig
 from notesmith.document import Document
 from notesmith.experiment.cost import SplitStats, TrainStats, UnitStats
-from notesmith.experiment.stages.gold import out_of_draw_seed, sampled
+from notesmith.experiment.stages.gold import dev_seed, out_of_draw_seed, sampled
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 from notesmith.metrics import fold_mention
-from notesmith.segments import cut, split
+from notesmith.segments import UNITS_IN_WINDOW, cut, cut_long, split
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.prompt import mentions_of, prompt_of
 from notesmith.synthesis.requests import Request
@@ -42,8 +42,13 @@ def held_out_stats(
     train = docs.get("train", ())
     if evaluate.protocol == "cross-fit":
         return {OUT_OF_FOLD: split_stats(train, draws.sizes[0])}
-    most = {"dev": draws.dev_documents, "test": draws.test_documents}
-    found = {split: split_stats(docs[split], n) for split, n in most.items() if split in docs}
+    found: dict[str, SplitStats] = {}
+    if "dev" in docs:
+        n = draws.dev_documents or len(docs["dev"])
+        used = sampled(len(docs["dev"]), n, seed=dev_seed(draws.seed))
+        found["dev"] = split_stats([docs["dev"][i] for i in used])
+    if "test" in docs:
+        found["test"] = split_stats(docs["test"], draws.test_documents)
     seed = out_of_draw_seed(draws.seed)
     places = sampled(len(train), draws.out_of_draw_documents, seed=seed)
     if evaluate.split == "test" and places:
@@ -56,21 +61,38 @@ def train_stats(
     config: RecipeConfig,
     *,
     tokens_per_word: float = USUAL_TOKENS_PER_WORD,
+    window: int | None = None,
 ) -> TrainStats:
-    """Count train as ``config`` cuts it; token budgets are guessed from words."""
+    """Count train as ``config`` cuts it; token budgets are guessed from words.
+
+    ``window`` is that of the language model, in tokens, where it is known.
+    """
+
+    def n_tokens(text: str) -> int:
+        return round(len(text.split()) * tokens_per_word)
+
+    most = window and window // UNITS_IN_WINDOW
     split_ = split_stats(docs)
     labels = sorted(split_.labels)
     sft, prompts = config.sft, PromptConfig.from_recipe(config)
     lengths: list[int] = []
-    prompt_words = longest = 0
+    prompt_words = longest = n_cut = 0
     for doc in docs:
         spans = split(
             doc,
             sft.unit,
             passage_sentences=sft.passage_sentences,
             max_tokens=sft.max_unit_tokens,
-            count_tokens=lambda text: round(len(text.split()) * tokens_per_word),
+            count_tokens=n_tokens,
         )
+        if most:
+            too_long = [span for span in spans if n_tokens(doc.text[slice(*span)]) > most]
+            n_cut += len(too_long)
+            spans = [
+                part
+                for span in spans
+                for part in (cut_long(doc, span, most, n_tokens) if span in too_long else [span])
+            ]
         for span in spans:
             unit = cut(doc, span)
             words = len(unit.text.split())
@@ -94,6 +116,6 @@ def train_stats(
     )
     return TrainStats(
         split_,
-        UnitStats(tuple(lengths), prompt_words, longest),
+        UnitStats(tuple(lengths), prompt_words, longest, n_cut),
         UnitStats(read, longest=max(read, default=0)),
     )

@@ -6,7 +6,6 @@ seal stays shut), expands the plan, and lays measured speeds on it.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,10 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.experiment.cost import CorpusStats, Peak, SplitStats
-from notesmith.experiment.engine import Census, count
+from notesmith.experiment.engine import count
 from notesmith.experiment.folder import CELLS, KEEP
-from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import needs_lm, pin_models
-from notesmith.experiment.plan import Plan
-from notesmith.experiment.stages import STAGES
+from notesmith.experiment.recipes import Filters
 from notesmith.experiment.store import CellStore
 from notesmith.files.write import scratch_beside
 from notesmith.forecast import checks
@@ -48,7 +45,7 @@ from notesmith.forecast.speeds import (
     reference_speeds,
     stored_speeds,
 )
-from notesmith.forecast.workload import seconds_of
+from notesmith.forecast.stages import StageForecast, stage_forecasts
 from notesmith.home import home
 
 # A run's process holds on to some of what earlier cells used.
@@ -58,21 +55,11 @@ Told = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class StageForecast:
-    """Cells of a stage, how many are finished, seconds that the others take, peak in bytes."""
-
-    stage: str
-    n_cells: int
-    n_done: int
-    seconds: float | None
-    peak: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Forecast:
     """What ``notesmith plan`` has to say; sizes in bytes, times in seconds, None for unknown.
 
-    ``sends_to`` is the host of a server elsewhere that would be sent prompts.
+    ``sends_to`` is the host of a server elsewhere that would be sent prompts. ``left_out`` are
+    sentences on documents that stand in two parts.
     """
 
     recipe: str
@@ -89,12 +76,26 @@ class Forecast:
     written: tuple[tuple[str, str], ...]
     problems: tuple[Problem, ...]
     sends_to: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
         """Of all that is left; None where a stage is unknown, or nothing was planned."""
         known = [stage.seconds for stage in self.stages if stage.seconds is not None]
         return sum(known) if known and len(known) == len(self.stages) else None
+
+    @property
+    def n_learnt(self) -> int:
+        """Finished cells that told how long others of their stage take."""
+        return sum(stage.n_learnt for stage in self.stages if stage.n_done < stage.n_cells)
+
+    @property
+    def seconds_range(self) -> tuple[float, float] | None:
+        """Between which seconds all that is left will most probably take; None if unknown."""
+        if self.seconds is None:
+            return None
+        ends = [stage.seconds_range(self.speeds.origin) for stage in self.stages]
+        return sum(low for low, _ in ends), sum(high for _, high in ends)
 
     @property
     def can_succeed(self) -> bool:
@@ -119,6 +120,7 @@ class Forecast:
                 }
                 for name, facts in self.corpus.items()
             },
+            "left_out": list(self.left_out),
             "stages": [
                 {
                     "stage": stage.stage,
@@ -130,6 +132,7 @@ class Forecast:
                 for stage in self.stages
             ],
             "seconds": self.seconds,
+            "seconds_range": list(self.seconds_range) if self.seconds_range else None,
             "speeds": self.speeds.to_json(),
             "smallest_gain": self.smallest.to_json() if self.smallest else None,
             "memory_bytes": self.memory,
@@ -149,6 +152,7 @@ def forecast_run(
     config: RecipeConfig,
     out: Path | str,
     *,
+    only: Sequence[str] = (),
     probe: bool = True,
     again: bool = False,
     measure: Measure = run_probe,
@@ -160,6 +164,7 @@ def forecast_run(
     Args:
         config: the recipe, resolved.
         out: the run folder.
+        only: plan a part, as ``run_recipe`` runs one.
         probe: measure speeds for about a minute where none are stored.
         again: measure them though they are stored.
         measure: measures them.
@@ -167,8 +172,10 @@ def forecast_run(
         tell: told what is being measured.
 
     Raises:
+        ConfigError: nothing of the plan passes ``only``.
         NotesmithError: the probe itself fails, which says why the run would.
     """
+    filters = Filters.parse(only)
     folder, cache = Path(out), home() / "cache"
     machine = machine or resources()
     config = pin_models(config)
@@ -203,13 +210,19 @@ def forecast_run(
                 )
             keep_speeds(speeds, probes, key)
         tokens = speeds.lm.tokens_per_word if speeds.lm else USUAL_TOKENS_PER_WORD
-        train_ = train_stats(opened.docs["train"], config, tokens_per_word=tokens)
+        train_ = train_stats(
+            opened.docs["train"],
+            config,
+            tokens_per_word=tokens,
+            window=checks.lm_window(config.lm.model),
+        )
         problems += checks.of_units(config, train_, tokens)
         held_out = {name: facts for name, facts in opened.facts.items() if name != "train"}
         store = CellStore(folder / CELLS)
-        census = count(opened.plan.cells, store)
+        targets = opened.plan.select(filters)
+        census = count(targets, store)
         facts = CorpusStats(train_, held_out)
-        stages = _stages(opened.plan, census, store, config, facts, speeds)
+        stages = stage_forecasts(targets, census, store, config, facts, speeds)
         peak = max((stage.peak for stage in stages if stage.peak), default=None)
         memory = None if peak is None else round(peak * _SPARE)
         keep = (folder / KEEP).exists()
@@ -232,6 +245,7 @@ def forecast_run(
         written=_written(folder, config, hub),
         problems=tuple(problems),
         sends_to=checks.sends_to(config),
+        left_out=opened.left_out,
     )
 
 
@@ -307,53 +321,6 @@ def _of_disk(disk: int | None, free: int) -> Iterable[Problem]:
             f"about {disk / GIB:.1f} GiB of disk are needed and {free / GIB:.1f} are free",
             "free some space, or name a folder elsewhere with --out",
         )
-
-
-def _stages(
-    plan: Plan,
-    census: Census,
-    store: CellStore,
-    config: RecipeConfig,
-    facts: CorpusStats,
-    speeds: Speeds,
-) -> tuple[StageForecast, ...]:
-    everything = {cell.key: cell for target in plan.cells for cell in target.walk()}
-    left: dict[str, list[Cell]] = defaultdict(list)
-    for cell in census.left:
-        left[cell.stage.name].append(cell)
-    found = _corrections(census, store, facts, speeds)
-    rows = []
-    for stage in STAGES:
-        n_cells = sum(cell.stage == stage for cell in everything.values())
-        if not n_cells:
-            continue
-        times = [seconds_of(cell.amount(facts), speeds) for cell in left[stage.name]]
-        known = [seconds * found.get(stage.name, 1.0) for seconds in times if seconds is not None]
-        rows.append(
-            StageForecast(
-                stage.name,
-                n_cells,
-                n_cells - len(times),
-                sum(known) if len(known) == len(times) else None,
-                peak_of(stage.peak, config, speeds) if stage.peak else None,
-            )
-        )
-    return tuple(rows)
-
-
-def _corrections(
-    census: Census, store: CellStore, facts: CorpusStats, speeds: Speeds
-) -> dict[str, float]:
-    """By stage, how much longer its finished cells took than they would have been expected to."""
-    took: dict[str, float] = defaultdict(float)
-    expected: dict[str, float] = defaultdict(float)
-    for cell in census.done:
-        found = store.metrics(cell)
-        foreseen = seconds_of(cell.amount(facts), speeds)
-        if found is not None and foreseen is not None:
-            took[cell.stage.name] += found.seconds
-            expected[cell.stage.name] += foreseen
-    return {stage: took[stage] / expected[stage] for stage in took if expected[stage] > 0}
 
 
 def _written(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.parts import keep_apart
+from notesmith.corpus.reading import CorpusRead, check_named
 from notesmith.document import Document
-from notesmith.errors import CorpusError, NotesmithError
+from notesmith.errors import ConfigError, CorpusError, NotesmithError
 from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
@@ -22,10 +24,15 @@ from notesmith.forecast.corpus_stats import held_out_stats, split_stats
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Paths, documents and counts by split; the plan with its sources where it can be made."""
+    """Paths, documents and counts by split; the plan with its sources where it can be made.
+
+    Documents are those that the run uses; ``left_out`` are sentences on those that it does not, as
+    they stand in another part too.
+    """
 
     paths: Mapping[str, Path]
     docs: Mapping[str, Sequence[Document]]
+    left_out: tuple[str, ...]
     facts: Mapping[str, SplitStats]
     outside: Fingerprints | None
     plan: Plan | None
@@ -36,7 +43,7 @@ def open_recipe(config: RecipeConfig) -> Opened:
     """Read the corpora of ``config`` as a run does, check them, and expand the plan."""
     problems: list[Problem] = []
     paths = _paths(config, problems)
-    docs = _read(config, paths, problems)
+    docs, left_out = _apart(_read(config, paths, problems), problems)
     facts = {"train": split_stats(docs["train"])} if "train" in docs else {}
     facts |= held_out_stats(docs, config) if docs else {}
     problems += _of_corpora(config, docs, facts)
@@ -47,8 +54,10 @@ def open_recipe(config: RecipeConfig) -> Opened:
             outside = fingerprints_of(config, paths)
             plan = make_plan(config, outside)
         except NotesmithError as error:
-            problems.append(Problem(str(error), "correct the recipe"))
-    return Opened(paths, docs, facts, outside, plan, tuple(problems))
+            what = str(error).partition("; ")[0]
+            if not any(what in problem.what for problem in problems):
+                problems.append(Problem(str(error), "correct the recipe"))
+    return Opened(paths, docs, tuple(left_out), facts, outside, plan, tuple(problems))
 
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
@@ -75,19 +84,44 @@ def _read(
     config: RecipeConfig, paths: Mapping[str, Path], problems: list[Problem]
 ) -> dict[str, list[Document]]:
     found: dict[str, list[Document]] = {}
+    corpora: list[CorpusRead] = []
     for split, path in paths.items():
         try:
             corpus = read(path, config.corpus)
         except CorpusError as error:
-            said = "mend the record, or corpus.on_problem = 'count' drops and counts such ones"
+            said = (
+                "mend the record, or corpus.on_problem = 'count': a document that cannot be read "
+                "is then left out, and a mention that cannot be read is masked, neither trained on "
+                "nor scored; both are counted"
+            )
             problems.append(Problem(f"{split}: {error}", said))
             continue
         found[split] = corpus.docs
-        if dropped := {k: n for k, n in corpus.counts.items() if "dropped" in k}:
+        corpora.append(corpus)
+        bad = [(k, n) for k, n in corpus.counts.items() if k.startswith(("dropped", "masked"))]
+        if bad:
+            said = ", ".join(f"{n:,} {what}" for what, n in bad)
             problems.append(
-                Problem(f"{split}: {dropped} while reading", "look at the files", fatal=False)
+                Problem(f"{split}: while reading, {said}", "look at the files", fatal=False)
             )
+    try:
+        if len(corpora) == len(paths):
+            check_named(config.corpus, corpora)
+    except ConfigError as error:
+        problems.append(Problem(str(error), "correct corpus.label_map or corpus.unknown"))
     return found
+
+
+def _apart(
+    docs: Mapping[str, Sequence[Document]], problems: list[Problem]
+) -> tuple[Mapping[str, Sequence[Document]], list[str]]:
+    try:
+        found = keep_apart(docs)
+    except CorpusError as error:
+        what, _, remedy = str(error).partition("; ")
+        problems.append(Problem(what, remedy))
+        return docs, []
+    return found.docs, found.sentences
 
 
 def _of_corpora(
@@ -99,7 +133,9 @@ def _of_corpora(
         return
     yield from checks.of_draws(config, corpus["train"])
     yield from checks.of_attributes(config, docs["train"])
+    scored = scored_split(config)
+    scored = scored if scored in docs else "train"
+    yield from checks.of_ceiling(scored, docs[scored])
     for split in ("dev", "test"):
         if split in corpus:
             yield from checks.of_held_out(split, corpus[split], corpus["train"])
-            yield from checks.of_repeats(split, docs[split], docs["train"])

@@ -21,6 +21,10 @@ _BESIDE_GIB = 2.0
 _MOST_ON_A_PROCESSOR = 600
 MANY_LABELS = 10
 _FEWEST_WORDS = 6
+# Sentences of an abstract (477 in 50); of documents that are sentences; and of long reports.
+_SENTENCES_OF_NOTE, _SENTENCES_OF_SENTENCE, _SENTENCES_OF_LONG = 9.5, 2.0, 40.0
+# A draw of fewer documents is too much a matter of luck, however long they are.
+_FEWEST_GOLD = 5
 _STEPS, _BATCH, _PASSES = 300, 24, 6
 REPLICATES = 10
 # Fewer than these make no claim, and cross-fit takes what there is time for.
@@ -84,16 +88,21 @@ def choose_unit(seen: Seen) -> Choice:
     return Choice(unit, f"{measured}: too short to stand alone, so three go together")
 
 
-def choose_kind(seen: Seen) -> Choice:
-    """What the generator is told it writes: the kind of most notes, if there is one."""
+def choose_kind(seen: Seen, given: str = "") -> Choice:
+    """What the generator is told it writes: the user's word, or the kind of most notes if any."""
     why = "what the generator is told it writes; your own word for the notes"
+    if given:
+        return Choice(given, why)
     kinds, n = seen.counts.kinds, seen.counts.n_documents
     most = next(iter(kinds), "")  # the kind of the most documents stands first
     if most and 2 * kinds[most] > n:
         return Choice(most, why)
-    if most:
-        why += ". No kind is that of most notes, and a run does not tell kinds apart"
-    return Choice("clinical note", why)
+    why = (
+        "left out, as "
+        + ("no kind is that of most notes" if most else "nothing in the files tells it")
+        + ": what the generator is told it writes, your own word for the notes"
+    )
+    return Choice("", why, ('kind = "discharge summary"  # for example; take the first # away',))
 
 
 def fits(preset: Preset, machine: Resources) -> Literal["full", "lora", ""]:
@@ -178,9 +187,30 @@ def choose_steps(n_units: int, size: int) -> Choice:
     )
 
 
-def candidate_sizes(n_train: int) -> tuple[int, ...]:
-    """Gold documents of a draw, the one wanted most first: all there are."""
-    return tuple(dict.fromkeys((n_train, *(size for size in (200, 100, 50, 25) if size < n_train))))
+def scale_of(seen: Seen) -> float:
+    """How many documents make the work of one abstract or note of usual length.
+
+    1 unless documents are sentences, or so long that each is as much as several notes.
+    """
+    sentences = seen.counts.n_sentences / max(1, seen.counts.n_documents)
+    usual = _SENTENCES_OF_SENTENCE < sentences < _SENTENCES_OF_LONG
+    return 1.0 if usual else _SENTENCES_OF_NOTE / max(sentences, 1.0)
+
+
+def candidate_sizes(n_train: int, scale: float = 1.0) -> tuple[int, ...]:
+    """Gold documents of a draw, the one wanted most first: three quarters of what there is.
+
+    A draw of all would be the same in every replicate. The others are 200, 100, 50 and 25 notes, or
+    as many documents as are the same work by ``scale``.
+    """
+    most = max(1, n_train * 3 // 4)
+    wanted = (max(_FEWEST_GOLD, _rounded(n * scale)) for n in (200, 100, 50, 25))
+    return tuple(dict.fromkeys((most, *(size for size in wanted if size < most))))
+
+
+def _rounded(value: float) -> int:
+    """To two digits."""
+    return int(float(f"{value:.2g}"))
 
 
 def curve_of(size: int, n_train: int) -> tuple[int, ...]:
@@ -200,9 +230,9 @@ def why_curve(size: int, n_train: int) -> str:
     return "sizes at which gold alone is trained: what a gain is worth in labelled notes"
 
 
-def tries(n_train: int) -> tuple[Draws, ...]:
+def tries(n_train: int, scale: float = 1.0) -> tuple[Draws, ...]:
     """Draws to try until they fit into the hours: the most notes first, then fewer draws."""
-    sizes = candidate_sizes(n_train)
+    sizes = candidate_sizes(n_train, scale)
     return (*(Draws(size, REPLICATES) for size in sizes), Draws(sizes[-1], LEAST_REPLICATES))
 
 
@@ -213,13 +243,13 @@ def cross_fit_tries(n_train: int) -> tuple[Draws, ...]:
 
 def why_size(size: int, n_train: int, n_draws: int, hours: float, *, fits: bool) -> str:
     """The reason of a draw's size."""
-    if size == n_train:
-        return (
-            f"all {n_train} of train in every draw: draws differ in seeds alone, and the result is "
-            "one about these notes"
-        )
     if not fits:
         return f"of {n_train}: fewer teach a generator too little"
+    if size == candidate_sizes(n_train)[0]:
+        return (
+            f"three quarters of the {n_train} of train, so that draws differ; each draw's students "
+            "are scored on what it leaves out, too"
+        )
     return f"of {n_train}: the most that {n_draws} draws do in about {in_hours(hours)} here"
 
 

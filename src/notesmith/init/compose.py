@@ -8,7 +8,7 @@ from typing import Any
 
 from notesmith.config import RecipeConfig
 from notesmith.document import Document, attribute_name
-from notesmith.experiment.cost import CorpusStats
+from notesmith.experiment.cost import CorpusStats, TrainStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.stages import filtered, rivals
@@ -65,13 +65,17 @@ class Composed:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user gave, as the recipe will name it, and why; ``how`` reads the files."""
+    """What the user gave, as the recipe will name it, and why; ``how`` reads the files.
+
+    ``kind`` is empty where the user gave none.
+    """
 
     name: str
     paths: Mapping[str, str]
     why_paths: str
     how: Mapping[str, Any]
     source: str
+    kind: str = ""
 
 
 def compose(
@@ -101,15 +105,21 @@ def compose(
     n_train = len(docs["train"])
     lm = choices.choose_lm(machine, hub=hub)
     parts = _Parts(seen, given, machine, lm, cross_fit)
-    tries = choices.cross_fit_tries(n_train) if cross_fit else choices.tries(n_train)
+    tries = (
+        choices.cross_fit_tries(n_train)
+        if cross_fit
+        else choices.tries(n_train, choices.scale_of(seen))
+    )
+    # How train is cut is the same for all sizes, and takes long where it is large.
+    of_train = train_stats(docs["train"], parts.config(n_train, n_train, 1, rewarded=False))
     for draws in tries:
         size, n_replicates = draws.size, draws.n
         config = parts.config(size, n_train, n_replicates, rewarded=False)
-        seconds = _estimate(config, docs, machine, speeds)
+        seconds = _estimate(config, docs, of_train, machine, speeds)
         if choices.in_time(seconds, hours):
             break
     with_rewards = parts.config(size, n_train, n_replicates, rewarded=True)
-    longer = _estimate(with_rewards, docs, machine, speeds)
+    longer = _estimate(with_rewards, docs, of_train, machine, speeds)
     rewarded = bool(machine.gpu) if longer is None else longer <= 3600 * hours
     if rewarded:
         config, seconds = with_rewards, longer
@@ -120,6 +130,7 @@ def compose(
 def _estimate(
     config: RecipeConfig,
     docs: Mapping[str, Sequence[Document]],
+    of_train: TrainStats,
     machine: Resources,
     speeds: Speeds | None,
 ) -> float | None:
@@ -130,9 +141,7 @@ def _estimate(
     plan = make_plan(
         config, Fingerprints(train="train", dev="dev" if "dev" in docs else "", test="test")
     )
-    return total_seconds(
-        plan.cells, CorpusStats(train_stats(docs["train"], config), held_out), speeds
-    )
+    return total_seconds(plan.cells, CorpusStats(of_train, held_out), speeds)
 
 
 class _Parts:
@@ -147,7 +156,7 @@ class _Parts:
         self.encoder = choices.choose_encoder(seen)
         self.lora = choices.choose_lora(lm.value, machine)
         self.tuning = choices.tuning(len(seen.labels))
-        self.kind = choices.choose_kind(seen)
+        self.kind = choices.choose_kind(seen, given.kind)
         self.max_new_tokens = 256 if self.unit.value == "sentence" else 320
 
     def steps(self, size: int) -> Choice:
@@ -248,13 +257,7 @@ class _Parts:
             "No patients are named: each document counts as one (--metadata, --patient-from). "
         )
         language = f"The language looks like {self.seen.language}. " if self.seen.language else ""
-        overlapping = counts.n_nested + counts.n_crossing
-        nested = (
-            f"{counts.n_discontinuous} discontinuous and {overlapping} nested or crossing "
-            "mentions: the student tags flat ones, and misses these. "
-            if counts.n_discontinuous + overlapping
-            else ""
-        )
+        nested = f"{self.seen.ceiling.sentence} " if self.seen.ceiling.is_low else ""
         relations = sum(counts.relations.values()) + sum(counts.concept_relations.values())
         related = f"{relations:,} relations: a run does not use them. " if relations else ""
         marked = ", ".join(dict.fromkeys(map(attribute_name, counts.attributes)))
@@ -294,7 +297,7 @@ class _Parts:
             + "[corpus]\n"
             + "".join(text.assign(split, path) for split, path in self.given.paths.items())
             + how
-            + text.table("", [Line("kind", self.kind)])
+            + text.table("", [Line("kind" if self.kind.value else "", self.kind)])
             + "\n"
             + text.descriptions(self.seen.labels)
         )
@@ -306,6 +309,9 @@ class _Parts:
         fits = choices.in_time(seconds, hours)
         given = choices.in_hours(hours)
         why_size = choices.why_size(size, n_train, n, hours, fits=fits)
+        if choices.scale_of(self.seen) != 1:
+            per = self.seen.counts.n_sentences / max(1, self.seen.counts.n_documents)
+            why_size += f". Sizes go by the work, as a document has {per:.1f} sentences"
         why_n = "a difference's noise falls with their number; fewer than five are no claim"
         if self.cross_fit:
             why_size = "all documents, divided into folds"

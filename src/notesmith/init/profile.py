@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from notesmith.ceiling import Ceiling, ceiling
 from notesmith.corpus.statistics import CorpusStatistics, describe
 from notesmith.document import Document
 from notesmith.segments import sections
@@ -30,7 +31,8 @@ class Seen:
     """A corpus.
 
     ``language`` is empty where none is plain. ``headed`` is the share of documents with two
-    headings or more, ``section_words`` the mean length of their sections.
+    headings or more, ``section_words`` the mean length of their sections. ``ceiling`` is the best
+    score of one student.
     """
 
     counts: CorpusStatistics
@@ -38,6 +40,7 @@ class Seen:
     headed: float
     section_words: float
     n_unmarked: int
+    ceiling: Ceiling
 
     @property
     def words_per_sentence(self) -> float:
@@ -71,6 +74,7 @@ def look(docs: Sequence[Document]) -> Seen:
         headed=len(headed) / max(1, len(docs)),
         section_words=sum(lengths) / max(1, len(lengths)),
         n_unmarked=sum(not doc.entities for doc in docs),
+        ceiling=ceiling(docs),
     )
 
 

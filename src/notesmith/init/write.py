@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from notesmith.ceiling import Ceiling
 from notesmith.config import ReadingConfig
+from notesmith.corpus.parts import folded, keep_apart
 from notesmith.corpus.reading import read_corpus, write_corpus
+from notesmith.corpus.recognition import refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
@@ -18,7 +21,7 @@ from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_
 from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
 from notesmith.forecast.resources import Resources, resources
 from notesmith.init.advice import Advice, advise
-from notesmith.init.choices import choose_protocol, test_ratio
+from notesmith.init.choices import choose_kind, choose_protocol, test_ratio
 from notesmith.init.compose import MADE_BY, Composed, Given, compose
 from notesmith.init.profile import Seen, look
 
@@ -29,11 +32,22 @@ _TRIES = 20
 _WRITTEN = ".notesmith-init.json"
 
 
+Ask = Callable[[str, str], str]
+"""Asks a question and proposes an answer."""
+
+
+def unasked(question: str, proposal: str) -> str:
+    """Take the proposal: nobody is there to ask."""
+    return proposal
+
+
 @dataclass(frozen=True, slots=True)
 class InitResult:
     """The recipe's file, the folder of divided notes if one was made, and what was noticed.
 
-    ``advice`` says of each of the three systems whether these notes call for it.
+    ``left_out`` are sentences on documents that a run leaves out, as they stand in another part.
+    ``advice`` says of each of the three systems whether these notes call for it. ``ceiling`` is the
+    best score that one student can reach on them.
     """
 
     recipe: Path
@@ -41,7 +55,9 @@ class InitResult:
     composed: Composed
     n_documents: Mapping[str, int]
     counts: Mapping[str, int]
+    left_out: tuple[str, ...]
     advice: tuple[Advice, ...]
+    ceiling: Ceiling
 
 
 def init_recipe(
@@ -57,6 +73,9 @@ def init_recipe(
     hours: float = 4.0,
     cross_fit: bool = False,
     force: bool = False,
+    name: str = "",
+    kind: str = "",
+    ask: Ask = unasked,
     machine: Resources | None = None,
 ) -> InitResult:
     """Write a recipe that fits ``corpus`` and this machine.
@@ -76,6 +95,9 @@ def init_recipe(
         hours: how long a run may take.
         cross_fit: keep no part for a test: score all documents, each by models that never saw it.
         force: overwrite what an earlier ``init`` wrote.
+        name: of the run in its report; asked for if not given.
+        kind: what the notes are; likewise, where their metadata tells none.
+        ask: asks the user, and gives back the answer or the proposal.
         machine: where it will run; this machine if not given.
 
     Raises:
@@ -84,6 +106,8 @@ def init_recipe(
     """
     notes = out.parent / f"{out.stem}-notes"
     given = _given(corpus, dev, test)
+    if given["train"] != corpus:
+        refuse_beside(corpus, given.values(), reading)
     if cross_fit and set(given) != {"train"}:
         raise ConfigError("cross-fit scores the corpus itself: leave out --dev and --test")
     divide = "test" not in given
@@ -92,9 +116,19 @@ def init_recipe(
     docs: dict[str, list[Document]] = {}
     found_format = ""
     for split, path in given.items():
-        found = read_corpus(path, reading, metadata=metadata, patient_from=patient_from)
+        found = read_corpus(
+            path,
+            reading,
+            metadata=metadata,
+            patient_from=patient_from,
+            expect_mentions=split != "train",  # refused below, whatever the options say
+        )
         docs[split], found_format = found.docs, found.format
         counts.update(found.counts)
+    left_out: list[str] = []
+    if not divide:
+        apart = keep_apart(docs)
+        docs, left_out = apart.docs, apart.sentences
     seen = look(docs["train"])
     if not seen.counts.n_mentions:
         raise CorpusError(f"{corpus}: no mention is labelled; name the labelled files")
@@ -103,7 +137,9 @@ def init_recipe(
     if divide:
         parts, why, repeats = (_whole if cross_fit else _divide)(docs["train"], corpus)
         counts.update(repeats)
-        docs = {**docs, **parts}
+        apart = keep_apart({**docs, **parts})
+        docs, left_out = apart.docs, apart.sentences
+        parts = {split: docs[split] for split in parts}
         paths |= {split: str(notes / f"{split}.jsonl") for split in parts}
         how = {}
         if "dev" in given:
@@ -117,14 +153,19 @@ def init_recipe(
             )
         how = reading.model_dump(exclude_defaults=True)
         why = "train is what draws are taken from; test is opened for the scores alone"
-    name = re.sub(r"[\s\"\\]+", " ", corpus.resolve().stem).strip() or "notes"
+    name = (
+        _on_one_line(name or ask("Name of the run in its report", corpus.resolve().stem)) or "notes"
+    )
+    if not kind and not choose_kind(seen).value:
+        kind = ask("What the notes are, as 'discharge summary' (nothing leaves it out)", "")
+    kind = _on_one_line(kind)
     source = f"{corpus.name} ({found_format})"
     splits = [split for split in ("train", "dev", "test") if split in paths]
     order: dict[str, str] = {split: paths[split] for split in splits}
     composed = compose(
         seen,
         docs,
-        Given(name, order, _sentence(why), how, source),
+        Given(name, order, _sentence(why), how, source, kind),
         machine or resources(),
         hub=hub,
         hours=hours,
@@ -143,7 +184,9 @@ def init_recipe(
         composed,
         {split: len(docs[split]) for split in order},
         dict(+counts),
+        tuple(left_out),
         advise(seen),
+        seen.ceiling,
     )
 
 
@@ -190,7 +233,7 @@ def _divide(
     """Train and test by patient, and why; of several shuffles the one that parts labels best."""
     known: dict[str, Document] = {}
     for doc in docs:
-        known.setdefault(" ".join(doc.text.split()), doc)
+        known.setdefault(folded(doc.text), doc)
     unique = list(known.values())
     if len(unique) < FEWEST:
         raise CorpusError(
@@ -238,6 +281,11 @@ def _unknown(parts: Mapping[str, Sequence[Document]]) -> int:
     """Mentions of test whose label train lacks: no student could find them."""
     known = {ent.label for doc in parts["train"] for ent in doc.entities}
     return sum(ent.label not in known for doc in parts["test"] for ent in doc.entities)
+
+
+def _on_one_line(name: str) -> str:
+    """``name`` without what TOML and reports could stumble over."""
+    return re.sub(r"[\s\"\\]+", " ", name).strip()
 
 
 def _sentence(why: str) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from notesmith.errors import ModelError
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.words import IGNORED
+from notesmith.words import IGNORED
 
 if TYPE_CHECKING:
     from notesmith.ner.batch import MentionBatch

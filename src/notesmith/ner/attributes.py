@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from notesmith.document import Document, Entity, attribute_name, attributes_in
 from notesmith.errors import ConfigError
-from notesmith.ner.words import IGNORED
+from notesmith.words import IGNORED
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Batch:
     ``places`` point into the output with its first two dimensions joined. With first pieces there
     is one a word and ``groups`` is None; else pieces of word k have ``groups == k`` and are
     averaged. ``tags`` holds one tag a word (empty in prediction); ``mentions`` is None where no
-    attribute is learnt.
+    attribute is learnt. ``unknown`` (2, n) are pairs of a word tagged O and a tag that it may have
+    as well; None where there are none.
     """
 
     inputs: dict[str, Any]
@@ -45,6 +46,7 @@ class Batch:
     tags: torch.Tensor
     n_tokens: int
     mentions: MentionBatch | None = None
+    unknown: torch.Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on ``device``."""
@@ -54,9 +56,9 @@ class Batch:
         }
         groups = self.groups.to(device) if self.groups is not None else None
         mentions = self.mentions.to(device) if self.mentions is not None else None
-        return Batch(
-            inputs, self.places.to(device), groups, self.tags.to(device), self.n_tokens, mentions
-        )
+        unknown = self.unknown.to(device) if self.unknown is not None else None
+        tags = self.tags.to(device)
+        return Batch(inputs, self.places.to(device), groups, tags, self.n_tokens, mentions, unknown)
 
     def words(self, values: torch.Tensor) -> torch.Tensor:
         """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
@@ -108,7 +110,19 @@ def collate(
         torch.tensor([tag for w in windows for tag in w.tags], dtype=torch.int64),
         sum(len(row) for row in ids),
         _mentions(windows),
+        _unknown(windows),
     )
+
+
+def _unknown(windows: Sequence[Window]) -> torch.Tensor | None:
+    pairs: list[tuple[int, int]] = []
+    base = 0
+    for window in windows:
+        if window.unknown:
+            free = [base + i for i, tag in enumerate(window.tags) if tag == 0]
+            pairs += [(word, tag) for word in free for tag in window.unknown]
+        base += len(window.tags)
+    return torch.tensor(pairs, dtype=torch.int64).T if pairs else None
 
 
 def _mentions(windows: Sequence[Window]) -> MentionBatch | None:

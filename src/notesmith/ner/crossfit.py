@@ -10,11 +10,11 @@ import numpy as np
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of, parents_in
 from notesmith.errors import StageError, shown_doc
-from notesmith.ner.decode import WordScores
+from notesmith.ner.decode import WordScores, best_tags
 from notesmith.ner.model import NerModel
 from notesmith.ner.train import train_ner
-from notesmith.ner.words import best_tags, to_entities
 from notesmith.progress import OnProgress, silent
+from notesmith.words import to_entities
 
 Made = Sequence[Document] | Callable[[Sequence[Document]], Sequence[Document]]
 """Made documents that name their parents, or what makes them from the gold a member may see."""

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.errors import ConfigError
 from notesmith.ner.attributes import Attribute, best_values
-from notesmith.ner.words import Run, best_tags, tag_runs, to_entities
+from notesmith.words import Run, tag_runs, to_entities
 
 SCORE = "score="
 """Beginning of the attribute that carries a mention's score, as in ``score=0.9312``."""
 _TINY = 1e-12
+_GOES_ON = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,44 @@ def word_rows(docs: Sequence[Sequence[Span]], width: int) -> list[NDArray[np.flo
     return [np.zeros((len(words), width), np.float32) for words in docs]
 
 
-def surely_outside(docs: Sequence[Sequence[Span]], n_tags: int) -> list[NDArray[np.float32]]:
-    """Tag probabilities before any window is read: what no window holds is O."""
+def unread(docs: Sequence[Sequence[Span]], n_tags: int) -> list[NDArray[np.float32]]:
+    """Tag probabilities before any window is read: those of words that no window holds.
+
+    Such a word (a control character) begins no mention. It is O unless the words around it make it
+    far likelier that a mention goes on over it: ``_GOES_ON`` to 1 for each label.
+    """
     tables = word_rows(docs, n_tags)
+    row = np.zeros(n_tags, np.float32)
+    row[0], row[2::2] = 1, _GOES_ON
     for rows in tables:
-        rows[:, 0] = 1
+        rows[:] = row / row.sum()
     return tables
+
+
+def best_tags(log_probs: NDArray[np.float32]) -> list[int]:
+    """The most probable tag sequence in which ``I-x`` follows only ``B-x`` or ``I-x`` (Viterbi).
+
+    Args:
+        log_probs: log probabilities, one row a word, one column a tag in ``tag_names`` order.
+    """
+    n, n_tags = log_probs.shape
+    if not n:
+        return []
+    inner = np.arange(2, n_tags, 2)
+    score = log_probs[0].astype(np.float64)
+    score[inner] = -np.inf
+    back = np.zeros((n, n_tags), dtype=np.int64)
+    for i in range(1, n):
+        back[i] = int(score.argmax())
+        came = np.full(n_tags, score.max())
+        from_inner = score[inner] > score[inner - 1]
+        back[i, inner] = np.where(from_inner, inner, inner - 1)
+        came[inner] = np.where(from_inner, score[inner], score[inner - 1])
+        score = came + log_probs[i]
+    tags = [int(score.argmax())]
+    for i in range(n - 1, 0, -1):
+        tags.append(int(back[i, tags[-1]]))
+    return tags[::-1]
 
 
 def legal_marginals(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -182,6 +215,7 @@ def label_documents(
             relations=(),
             concept_relations=(),
             masked=(),
+            unknown=(),
             provenance=Provenance("silver", (doc.id,), model, "ner"),
         )
 

@@ -18,8 +18,8 @@ from notesmith.models import hub
 from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED, PACKAGED_SHA256
-from notesmith.ner.words import tag_names
 from notesmith.processors import heed_quota
+from notesmith.words import tag_names
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from notesmith.config import NerConfig
 from notesmith.document import Document, Entity, Span, labels_of
 from notesmith.ner.crossfit import train_committee
-from notesmith.ner.words import best_tags, to_entities
+from notesmith.ner.decode import best_tags
 from notesmith.progress import OnProgress, silent
+from notesmith.words import to_entities
 
 _ROUND = 1000  # Members of one round have neighbouring seeds.
 

@@ -26,21 +26,22 @@ from notesmith.ner.decode import (
     Decision,
     WordScores,
     label_documents,
-    surely_outside,
+    unread,
     word_rows,
 )
 from notesmith.ner.encoder import Encoder, autocast, max_positions, open_encoder
 from notesmith.ner.settings import Settings, read_settings, write_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
-from notesmith.ner.words import tag_names
 from notesmith.progress import OnProgress, Progress, silent
+from notesmith.words import GRID, tag_names
 
 
 @dataclass(frozen=True, slots=True)
 class NerModel:
     """A token classification model of transformers, read word by word.
 
-    Where ``attributes`` were learnt, ``attribute_head`` gives their classes, side by side.
+    Where ``attributes`` were learnt, ``attribute_head`` gives their classes, side by side. ``grid``
+    is the version of the rules that make words, as the student was trained on them.
     """
 
     encoder: Encoder
@@ -48,6 +49,7 @@ class NerModel:
     config: NerConfig
     attributes: tuple[Attribute, ...] = ()
     attribute_head: torch.nn.Linear | None = None
+    grid: int = GRID
 
     @property
     def model(self) -> Any:
@@ -103,10 +105,11 @@ class NerModel:
     ) -> list[WordScores]:
         """Tag probabilities of every word, and the logits of attributes where some were learnt.
 
-        A word that the tokenizer drops (a control character) is surely O.
+        A word that the tokenizer drops (a control character) has those of ``unread``.
         """
-        encoded = encode(docs, self.tokenizer, self.config, max_positions=max_positions(self.model))
-        probabilities = surely_outside(encoded.words, len(self.tags))
+        limit = max_positions(self.model)
+        encoded = encode(docs, self.tokenizer, self.config, max_positions=limit, grid=self.grid)
+        probabilities = unread(encoded.words, len(self.tags))
         head = self.attribute_head
         classes = word_rows(encoded.words, head.out_features) if head is not None else None
         for window, probs, logits in self._run(encoded, batch_tokens, on_progress):
@@ -167,7 +170,9 @@ class NerModel:
             self.tokenizer.save_pretrained(temporary)
             if self.attribute_head is not None:
                 save_head(self.attribute_head, temporary)
-            settings = Settings(self.labels, self.name, self.config, attributes=self.attributes)
+            settings = Settings(
+                self.labels, self.name, self.config, attributes=self.attributes, grid=self.grid
+            )
             write_settings(settings, temporary)
             write_manifest(temporary)
 
@@ -199,4 +204,6 @@ def load_ner(folder: Path | str) -> NerModel:
     if settings.attributes:
         head = load_head(settings.attributes, encoder.model.config.hidden_size, folder)
         check_finite(head, folder)
-    return NerModel(encoder, settings.labels, settings.config, settings.attributes, head)
+    return NerModel(
+        encoder, settings.labels, settings.config, settings.attributes, head, settings.grid
+    )

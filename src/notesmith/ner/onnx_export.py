@@ -56,7 +56,15 @@ def export_onnx(model: NerModel, folder: Path | str) -> float:
         model.model.config.save_pretrained(temporary)
         model.tokenizer.save_pretrained(temporary)
         write_settings(
-            Settings(model.labels, model.name, model.config, export, model.attributes), temporary
+            Settings(
+                model.labels,
+                model.name,
+                model.config,
+                export,
+                model.attributes,
+                model.grid,
+            ),
+            temporary,
         )
         write_manifest(temporary)
         ids = _units(model, export)

@@ -21,14 +21,14 @@ from notesmith.ner.decode import (
     Decision,
     WordScores,
     label_documents,
-    surely_outside,
+    unread,
     word_rows,
 )
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
-from notesmith.ner.words import tag_names
 from notesmith.processors import n_cores, quota
 from notesmith.progress import OnProgress, Progress, silent
+from notesmith.words import GRID, tag_names
 
 MODEL_FILE = "model.onnx"
 INPUTS = ("input_ids", "attention_mask")
@@ -48,6 +48,7 @@ class OnnxModel:
     config: NerConfig
     export: Export
     attributes: tuple[Attribute, ...] = ()
+    grid: int = GRID
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -83,10 +84,10 @@ class OnnxModel:
         batch_tokens: int = 4096,
         on_progress: OnProgress = silent,
     ) -> list[WordScores]:
-        """Tag probabilities of every word; one that the tokenizer drops is surely O."""
+        """Tag probabilities of every word; for one that the tokenizer drops see ``unread``."""
         limit = self.export.max_positions
-        encoded = encode(docs, self.tokenizer, self.config, max_positions=limit)
-        probabilities = surely_outside(encoded.words, len(self.tags))
+        encoded = encode(docs, self.tokenizer, self.config, max_positions=limit, grid=self.grid)
+        probabilities = unread(encoded.words, len(self.tags))
         n_classes = sum(a.n_classes for a in self.attributes)
         classes = word_rows(encoded.words, n_classes)
         for window, found in self._run(encoded, batch_tokens, on_progress):
@@ -213,6 +214,7 @@ def load_onnx(folder: Path | str, *, threads: int | None = None) -> OnnxModel:
         settings.config,
         settings.onnx,
         settings.attributes,
+        settings.grid,
     )
     _check_outputs(model, folder)
     return model

@@ -12,6 +12,7 @@ from notesmith.config import NerConfig
 from notesmith.errors import ModelError
 from notesmith.models.manifest import OURS
 from notesmith.ner.attributes import Attribute
+from notesmith.words import GRID
 
 SETTINGS_FILE = OURS
 SCHEMA = 1
@@ -34,6 +35,7 @@ class Settings:
     """What a student's folder says of it; ``onnx`` where it is an export.
 
     ``votes`` is the number of students that stand in folders of their own and vote; 0 for one.
+    ``grid`` is the version of the rules that make words (see ``words``): that of its training.
     """
 
     labels: tuple[str, ...]
@@ -42,6 +44,7 @@ class Settings:
     onnx: Export | None = None
     attributes: tuple[Attribute, ...] = ()
     votes: int = 0
+    grid: int = GRID
 
 
 def read_settings(folder: Path) -> Settings:
@@ -65,6 +68,7 @@ def read_settings(folder: Path) -> Settings:
                 Attribute(str(a["name"]), tuple(a["values"])) for a in values.get("attributes", ())
             ),
             votes=int(values.get("votes", 0)),
+            grid=int(values.get("grid", 1)),
         )
         schema = values["schema"]
     except FileNotFoundError as error:
@@ -83,6 +87,11 @@ def read_settings(folder: Path) -> Settings:
         raise ModelError(
             f"{path}: schema {schema!r} is not {SCHEMA}; use the version it was made by"
         )
+    if not 1 <= settings.grid <= GRID:
+        raise ModelError(
+            f"{path}: word grid {settings.grid} is not one of 1 to {GRID}; use the version it was "
+            "made by"
+        )
     return settings
 
 
@@ -93,6 +102,7 @@ def write_settings(settings: Settings, folder: Path) -> None:
         "labels": list(settings.labels),
         "encoder": settings.encoder,
         "ner": settings.config.model_dump(mode="json", exclude_none=True),
+        "grid": settings.grid,
     }
     if settings.attributes:
         values = {**values, "attributes": [asdict(a) for a in settings.attributes]}

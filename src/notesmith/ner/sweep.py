@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from notesmith.document import Document
 from notesmith.errors import StageError
-from notesmith.metrics import PRFScore, score
+from notesmith.metrics import PRFScore, known_only, score
 from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
 from notesmith.ner.student import Student
 from notesmith.progress import OnProgress, silent
@@ -102,4 +102,5 @@ def _counts(
     student: Student, gold: Sequence[Document], scores: Sequence[WordScores], decision: Decision
 ) -> dict[str, PRFScore]:
     found = label_documents(gold, scores, student.labels, model=student.name, decision=decision)
-    return score(gold, list(found)).by_label()
+    sides = known_only(gold, list(found))
+    return score(sides.gold, sides.predicted).by_label()

@@ -21,9 +21,9 @@ from notesmith.ner.batch import collate
 from notesmith.ner.dropout import training_dropout
 from notesmith.ner.encoder import autocast, load_encoder, max_positions
 from notesmith.ner.integrate import plan_batches
+from notesmith.ner.loss import tag_loss
 from notesmith.ner.model import NerModel
 from notesmith.ner.windows import Window, encode
-from notesmith.ner.words import IGNORED
 from notesmith.progress import OnProgress, Progress, silent
 
 _log = logging.getLogger(__name__)
@@ -158,10 +158,7 @@ def _fit(
             with autocast(device, config.bf16):
                 out = model(**batch.inputs, **wanted)
                 logits = batch.words(out.logits)
-            # A sum over a count of at least one: a wholly masked batch gives 0, not NaN.
-            loss = torch.nn.functional.cross_entropy(
-                logits, batch.tags, ignore_index=IGNORED, reduction="sum"
-            ) / (batch.tags != IGNORED).sum().clamp(min=1)
+            loss = tag_loss(logits, batch)
             if head is not None and batch.mentions is not None:
                 states = batch.words(out.hidden_states[-1])
                 loss = loss + attribute_loss(head, student.attributes, states, batch.mentions)

@@ -6,6 +6,7 @@ from a border owns it: only the owner trains on it and decides it.
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ from typing import Any
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.ner.attributes import Attribute, classes_to_learn
-from notesmith.ner.words import IGNORED, TaggedWords, tag_words, words
 from notesmith.segments import split
+from notesmith.words import GRID, IGNORED, TaggedWords, tag_words, without_format, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Window:
 
     ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
-    ``mentions`` are those whose attributes are learnt.
+    ``mentions`` are those whose attributes are learnt. ``unknown`` are the tags that words tagged O
+    may have as well (see ``Document.unknown``).
     """
 
     doc: int
@@ -46,6 +48,7 @@ class Window:
     pieces: tuple[Span, ...]
     tags: tuple[int, ...] = ()
     mentions: tuple[Mention, ...] = ()
+    unknown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -71,12 +74,13 @@ def encode(
     labels: Sequence[str] | None = None,
     attributes: Sequence[Attribute] = (),
     max_positions: int | None = None,
+    grid: int = GRID,
 ) -> Encoded:
     """Turn ``docs`` into windows; with ``labels``, into tagged ones to train on.
 
     Entities of ``docs`` are looked at only with ``labels``, and their attributes only with
     ``attributes`` besides. ``max_positions`` is what the encoder
-    can take at most, special tokens included.
+    can take at most, special tokens included. ``grid`` is the version of the rules that make words.
 
     Raises:
         StageError: a document has an entity whose label is not in ``labels``.
@@ -93,7 +97,7 @@ def encode(
     classes = classes_to_learn(docs, attributes) if attributes else None
     for i, doc in enumerate(docs):
         bare = doc if labels is not None else replace(doc, entities=(), relations=())
-        spans = words(doc.text)
+        spans = words(doc.text, grid=grid)
         all_words.append(tuple(spans))
         units += [(i, unit, inside) for unit, inside in _units(bare, spans, config)]
         if labels is not None:
@@ -102,9 +106,14 @@ def encode(
             counts += tagged.counts
             if classes is not None:
                 mentions.append(_known(tagged, classes[i]))
-    for (i, unit, inside), encoded in zip(units, _tokenize(docs, units, tokenizer), strict=True):
+    shown = [
+        _shown(docs[i].text, unit, [all_words[i][w] for w in inside], grid)
+        for i, unit, inside in units
+    ]
+    pieces = _tokenize([text for text, _ in shown], tokenizer)
+    for (i, _, inside), (_, spans_in), encoded in zip(units, shown, pieces, strict=True):
         ids, offsets = encoded
-        spans_of = _pieces_of_words(offsets, [all_words[i][w] for w in inside], unit[0])
+        spans_of = _pieces_of_words(offsets, spans_in)
         kept = [(w, p) for w, p in zip(inside, spans_of, strict=True) if p[0] < p[1]]
         counts["word_without_piece"] += len(inside) - len(kept)
         ranges = cut_windows([p for _, p in kept], budget, config.stride)
@@ -123,6 +132,7 @@ def encode(
                     pieces=tuple((s + shift, min(e, end) + shift) for _, (s, e) in owned),
                     tags=tuple(tags[i][w] for w in word_index) if tags else (),
                     mentions=_inside(mentions[i], word_index) if mentions else (),
+                    unknown=_unknown_tags(docs[i], labels or ()),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
@@ -196,6 +206,12 @@ def _units(doc: Document, spans: Sequence[Span], config: NerConfig) -> list[tupl
     return found
 
 
+def _unknown_tags(doc: Document, labels: Sequence[str]) -> tuple[int, ...]:
+    """Tags (see ``tag_names``) of those of ``labels`` that are unknown in ``doc``."""
+    unknown = [i for i, label in enumerate(labels) if label in doc.unknown]
+    return tuple(tag for i in unknown for tag in (2 * i + 1, 2 * i + 2))
+
+
 def _known(tagged: TaggedWords, classes: Mapping[str, tuple[int, ...]]) -> list[Mention]:
     """Mentions in a document's words of which an attribute is known; masked ones are not."""
     return [
@@ -214,13 +230,36 @@ def _inside(mentions: Sequence[Mention], word_index: Sequence[int]) -> tuple[Men
     return tuple(m for m in found if m.first < m.stop)
 
 
-def _tokenize(
-    docs: Sequence[Document], units: Sequence[tuple[int, Span, list[int]]], tokenizer: Any
-) -> list[tuple[list[int], list[Span]]]:
-    if not units:
+def _shown(text: str, unit: Span, spans: Sequence[Span], grid: int) -> tuple[str, list[Span]]:
+    """A unit as the tokenizer sees it, and the ranges of its words there.
+
+    Words are in composed spelling (NFC) and without soft hyphens and the like, so that a student
+    sees one spelling of a name. Version 1 of the grid showed the text as it is.
+    """
+    start, end = unit
+    raw = text[start:end]
+    if grid == 1 or raw.isascii():
+        return raw, [(s - start, e - start) for s, e in spans]
+    parts: list[str] = []
+    found: list[Span] = []
+    at = length = 0
+    for s, e in spans:
+        word = raw[s - start : e - start]
+        if not word.isascii():
+            word = unicodedata.normalize("NFC", word)
+            word = without_format(word) or word
+        gap = raw[at : s - start]
+        found.append((length + len(gap), length + len(gap) + len(word)))
+        parts += (gap, word)
+        at, length = e - start, length + len(gap) + len(word)
+    return "".join((*parts, raw[at:])), found
+
+
+def _tokenize(texts: Sequence[str], tokenizer: Any) -> list[tuple[list[int], list[Span]]]:
+    if not texts:
         return []
     encoded = tokenizer(
-        [docs[i].text[start:end] for i, (start, end), _ in units],
+        texts,
         add_special_tokens=False,
         return_offsets_mapping=True,
         return_attention_mask=False,
@@ -231,15 +270,14 @@ def _tokenize(
     return list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
 
 
-def _pieces_of_words(offsets: Sequence[Span], spans: Sequence[Span], shift: int) -> list[Span]:
+def _pieces_of_words(offsets: Sequence[Span], spans: Sequence[Span]) -> list[Span]:
     """Range of the pieces that touch each word; empty where the tokenizer dropped the word.
 
     A piece's offsets may take in white space before the word, and one piece may touch two words.
     """
     found: list[Span] = []
     k = 0
-    for word_start, word_end in spans:
-        start, end = word_start - shift, word_end - shift
+    for start, end in spans:
         while k < len(offsets) and offsets[k][1] <= start:
             k += 1
         stop = k

@@ -123,8 +123,8 @@ def run_sft(
 
     held = hold_out(gold, config.dev_ratio, seed)
     copies = [d for d in replaced if not held.intersection(d.provenance.parents)]
-    train = units_of([*(d for d in gold if d.id not in held), *copies], config, lm)
-    dev = units_of([d for d in gold if d.id in held], config, lm)
+    train = _learnt(units_of([*(d for d in gold if d.id not in held), *copies], config, lm), config)
+    dev = _learnt(units_of([d for d in gold if d.id in held], config, lm), config)
     if not train:
         raise StageError("no gold unit to fine-tune on")
     marks = marks_for(lm, labels, values_in([*train, *dev], prompt.attributes))
@@ -150,6 +150,11 @@ def run_sft(
         begin_as=begin_as(marks, lm) if config.mark_words else {},
         on_progress=on_progress,
     )
+
+
+def _learnt(units: Sequence[Document], config: SftConfig) -> list[Document]:
+    """Units that are not too short; all of them where each is."""
+    return [unit for unit in units if len(unit.text.split()) >= config.min_words] or list(units)
 
 
 def provenance_of(model: str, seed: int) -> Provenance:

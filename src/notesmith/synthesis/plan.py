@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 from notesmith.config import LengthConfig, SampleConfig, Template, UnitConfig
 from notesmith.document import Document, Entity
 from notesmith.markup import ESCAPE, Marks, nest, render
-from notesmith.segments import cut, split
+from notesmith.segments import UNITS_IN_WINDOW, cut, cut_long, split
 from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.decode import Lexicon
 from notesmith.synthesis.names import NameSet
@@ -30,6 +31,9 @@ from notesmith.synthesis.steer import Steering
 if TYPE_CHECKING:
     from notesmith.lm.constrain import MarkConstraint
     from notesmith.lm.load import LanguageModel
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +192,34 @@ def _words(label: str) -> str:
 
 
 def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) -> list[Document]:
-    """Cut documents into the generator's units."""
+    """Cut documents into the generator's units.
+
+    A unit of more than a third of the model's window, which cannot be divided at sentences, is cut
+    at white space: with its prompt it would not fit.
+    """
 
     def count(text: str) -> int:
         return len(lm.encode(text))
 
-    return [
-        cut(doc, span)
-        for doc in docs
+    window = getattr(lm.model.config.get_text_config(), "max_position_embeddings", None)
+    units: list[Document] = []
+    n_cut = 0
+    for doc in docs:
         for span in split(
             doc,
             config.unit,
             passage_sentences=config.passage_sentences,
             max_tokens=config.max_unit_tokens,
             count_tokens=count,
-        )
-    ]
+        ):
+            parts = [span]
+            if window and count(doc.text[slice(*span)]) > window // UNITS_IN_WINDOW:
+                parts = cut_long(doc, span, window // UNITS_IN_WINDOW, count)
+                n_cut += 1
+            units += [cut(doc, part) for part in parts]
+    if n_cut:
+        _log.warning("%d units too long for the model's window were cut at white space", n_cut)
+    return units
 
 
 def ground(

@@ -10,7 +10,7 @@ from typing import Any
 
 from notesmith.config import ReadingConfig, RecipeConfig
 from notesmith.corpus.formats.jsonl import dumps
-from notesmith.corpus.reading import read_corpus
+from notesmith.corpus.reading import check_named, read_corpus
 from notesmith.corpus.splits import find_splits
 from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError
@@ -72,7 +72,9 @@ class Request:
         for path in (paths["train"], *others):
             _refuse_inside(path, place)
         if isinstance(documents, Path | str):
-            docs: Sequence[Document] = read_corpus(paths["train"], reading).docs
+            corpus = read_corpus(paths["train"], reading, expect_mentions=False)
+            check_named(reading, [corpus])
+            docs: Sequence[Document] = corpus.docs
         else:
             docs, reading = list(documents), ReadingConfig()
         if not any(doc.entities for doc in docs):

@@ -96,9 +96,13 @@ def synthesis_settings(
 
 
 def units_in(docs: Sequence[Document], config: RecipeConfig) -> int:
-    """Number of units in gold, cut as the generator writes them."""
+    """Number of gold's units, cut as the generator writes them, that it learns from."""
     sft = config.sft
-    return sum(len(split(d, sft.unit, passage_sentences=sft.passage_sentences)) for d in docs)
+    return sum(
+        len(doc.text[start:end].split()) >= sft.min_words
+        for doc in docs
+        for start, end in split(doc, sft.unit, passage_sentences=sft.passage_sentences)
+    )
 
 
 def _chosen(docs: Sequence[Document]) -> dict[str, Any]:

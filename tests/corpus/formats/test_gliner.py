@@ -1,7 +1,12 @@
 import json
 
+import pytest
+
+from notesmith.corpus import read_corpus
 from notesmith.corpus.formats import gliner
+from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
+from notesmith.errors import CorpusError
 
 
 def write(tmp_path, *docs, **options):
@@ -87,3 +92,55 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
 
 def test_no_documents_are_an_empty_list(tmp_path):
     assert write(tmp_path) == ([], {})
+
+
+# As in GLiNER's documentation of training: the last token of a mention is included.
+ITEM = {
+    "tokenized_text": ["Began", "warfarin", "after", "a", "mild", "stroke."],
+    "ner": [[1, 1, "drug"], [4, 5, "past problem"], [1, 5, "course"]],
+}
+
+
+def put(path, *items):
+    path.write_text(json.dumps(items), encoding="utf-8")
+    return path
+
+
+def test_reads_words_and_mentions(tmp_path):
+    path = put(tmp_path / "c.json", ITEM, {"id": "n2", "tokenized_text": ["Well"], "ner": []})
+    found = read_corpus(path)
+    assert (found.format, [doc.id for doc in found.docs]) == ("gliner", ["c-1", "n2"])
+    assert found.docs[0].text == "Began warfarin after a mild stroke."
+    assert found.docs[0].mentions() == [
+        "warfarin",
+        "mild stroke.",
+        "warfarin after a mild stroke.",
+    ]
+    assert found.docs[0].labels == {"drug", "past problem", "course"}
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    doc = Document("a", "No chest pain.", (Entity("T1", "Problem", ((3, 13),)),))
+    gliner.write([doc], tmp_path / "c.json")
+    (back,) = read_corpus(tmp_path / "c.json").docs
+    assert (back.text, back.mentions()) == ("No chest pain .", ["chest pain"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "masked"),
+    [
+        ({"ner": [[4, 6, "A"]]}, r"ner\[0\]: tokens 4 to 6 are not among the 6", ((23, 35),)),
+        ({"ner": [[4, 5, None]]}, r"ner\[0\]: the label must be a string", ((23, 35),)),
+        ({"ner": [[7, 8, "A"]]}, r"ner\[0\]: tokens 7 to 8 are not among the 6", None),
+        ({"ner": [["4", 5, "A"]]}, r"a mention must be \[first token, last token, label\]", None),
+        ({"ner": None}, "no list 'ner'", None),
+        ({"tokenized_text": "Began"}, "'tokenized_text' must be a list of strings", None),
+    ],
+)
+def test_a_mention_that_cannot_be_read_is_unknown(tmp_path, fields, message, masked):
+    path = put(tmp_path / "c.json", ITEM, ITEM | fields)
+    with pytest.raises(CorpusError, match=message) as error:
+        list(gliner.read(path, "c", Tally()))
+    assert str(error.value).startswith(f"{path}: record 2: doc 'c-2': ")
+    docs = list(gliner.read(path, "c", Tally("count")))
+    assert [doc.masked for doc in docs[1:]] == ([] if masked is None else [masked])

@@ -229,8 +229,9 @@ def test_one_odd_tag_does_not_move_the_file(tmp_path):
     with pytest.raises(CorpusError, match=r"n1\.xml:6: doc 'n1': 'P2' \[21, 24\) is past"):
         read(path)
     tally = Tally("count")
-    assert read(path, tally).mentions() == ["Ito", "Ito"]
-    assert tally.counts == {"dropped: mention": 1}
+    doc = read(path, tally)
+    assert (doc.mentions(), doc.masked) == (["Ito", "Ito"], ((20, 23),))
+    assert tally.counts == {"masked: mention": 1}
 
 
 def test_white_space_and_absent_text_attributes(tmp_path):
@@ -296,7 +297,8 @@ def test_bad_tag_names_file_line_and_doc_but_no_text(tmp_path, old, new, line, m
     assert not any(word in str(error.value) for word in ("Ito", "O'Hara", "Ulm", "\n"))
     tally = Tally("count")
     assert len(read(path, tally).entities) >= 4
-    assert sum(n for what, n in tally.counts.items() if what.startswith("dropped: ")) == 1
+    kinds = ("dropped: ", "masked: ")
+    assert sum(n for what, n in tally.counts.items() if what.startswith(kinds)) == 1
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
         ({}, {"feature": {"dtype": "int64", "_type": "Value"}, "_type": "List"}, "cast it to a"),
         ({}, {"feature": {"names": [1], "_type": "ClassLabel"}}, "names of ner_tags are no list"),
         ({}, {"feature": {"names": ["O", "PER"]}}, "tag name PER is not O, B-LABEL, I-LABEL"),
-        ({}, {"feature": {"names": ["O", "B-two words"]}}, "rename the ClassLabel's names"),
+        ({}, {"feature": {"names": ["O", "B-two|words"]}}, "rename the ClassLabel's names"),
         (
             {},
             {"feature": {"names": ["O", "B-P"]}},
@@ -291,7 +291,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="lone surrogate"):
         parquet.write([Document("a", "x\ud800")], path)
     with pytest.raises(CorpusError, match=r"label \(not shown\) cannot be a tag"):
-        parquet.write([Document("a", "x", (Entity("T1", "two words", ((0, 1),)),))], path)
+        parquet.write([Document("a", "x", (Entity("T1", "two|words", ((0, 1),)),))], path)
     assert not path.exists()
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notesmith.corpus.formats import jsonl, prodigy
+from notesmith.corpus.formats import jsonl, prodigy, prodigy_write
+from notesmith.corpus.formats.json_records import layout_of_file
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Provenance, Relation, Section
 from notesmith.errors import CorpusError, OffsetError
@@ -115,11 +116,16 @@ def test_rejected_and_ignored_lines_are_left_out(tmp_path):
     }
 
 
-@pytest.mark.parametrize("sign", [{"_is_binary": True}, {"_view_id": "ner"}])
-def test_a_question_about_one_span_is_no_annotation_of_its_text(tmp_path, sign):
-    path = put(tmp_path, MANUAL | sign)
-    with pytest.raises(CorpusError, match="1: a yes-or-no question about one span, the rest of it"):
+def test_lines_without_an_answer_are_left_out_and_a_file_of_them_is_refused(tmp_path):
+    tally = Tally()
+    assert len(read(put(tmp_path, PLAIN, MANUAL | {"answer": None}), tally)) == 1
+    assert tally.counts["lines left out: no answer"] == 1
+    path = put(tmp_path, MANUAL | {"answer": None, "spans": None}, MANUAL | {"answer": "ignore"})
+    with pytest.raises(CorpusError, match=r"every line is left out \(answer ignore; no answer\)"):
         read(path)
+    tally = Tally("count")
+    assert read(path, tally) == []
+    assert tally.counts["dropped: file without annotations"] == 1
 
 
 @pytest.mark.parametrize(
@@ -141,12 +147,13 @@ def test_the_id(tmp_path, fields, doc_id):
 def test_texts_that_share_an_id_are_numbered(tmp_path):
     lines = [{"text": text, "spans": [], "meta": {"id": "n1"}} for text in ("a b", "c d", "a b")]
     tally = Tally()
-    assert [doc.id for doc in read(put(tmp_path, *lines), tally)] == ["n1-1", "n1-2", "n1-1"]
+    assert [doc.id for doc in read(put(tmp_path, *lines), tally)] == ["n1-1", "n1-2"]
+    assert tally.counts["identical tasks of one text merged"] == 1
 
 
 def test_annotators_are_chosen_or_read_each(tmp_path):
     def line(text, who, n):
-        spans = [{"start": 0, "end": 1, "label": "A"}] * n
+        spans = [{"start": 0, "end": 1 + 2 * i, "label": "A"} for i in range(n)]
         return {"text": text, "spans": spans, "_session_id": who, "answer": "accept"}
 
     path = put(tmp_path, line("a b", "x", 1), line("a b", "y", 0), line("c d", "y", 2))
@@ -192,10 +199,10 @@ def test_further_fields_are_counted(tmp_path):
         ({"spans": [{"start": 7, "end": 3, "label": "P"}]}, "empty or negative"),
         ({"spans": [{"start": "3", "end": 7, "label": "P"}]}, "must be whole numbers"),
         ({"spans": [{"start": True, "end": 7, "label": "P"}]}, "must be whole numbers"),
-        ({"spans": [{"start": 3, "end": 7, "label": 4}]}, "'label' must be a string"),
+        ({"spans": [{"start": 3, "end": 7, "label": 4}]}, "the label must be a string"),
         ({"spans": [{"start": 3, "end": 7, "label": ""}]}, "label must not be empty"),
         ({"spans": [{"start": 3, "end": 7, "label": "P", "text": "ash."}]}, "differs from the tex"),
-        ({"spans": {}, "tokens": 3}, "'tokens' must be a list of objects"),
+        ({"spans": [{}], "tokens": 3}, "'tokens' must be a list of objects"),
         ({"spans": ["No rash."]}, "'spans' must be a list of objects"),
         ({"meta": ["No rash."]}, "'meta' must be an object"),
         ({"relations": [{"head": 0, "child": 1}]}, r"relations\[0\]: a relation needs a 'label'"),
@@ -214,7 +221,10 @@ def test_a_bad_line_names_file_line_and_document_but_no_text(tmp_path, change, m
     tally = Tally("count")
     docs = read(path, tally)
     assert docs[0].id == "n017"
-    assert sum(n for what, n in tally.counts.items() if what.startswith("dropped: ")) == 1
+    counted = [what for what in tally.counts if what.startswith(("dropped: ", "masked: "))]
+    assert sum(tally.counts[what] for what in counted) == 1
+    # A mention that cannot be read is unknown: masked, or its document is left out.
+    assert len(docs) == 1 or docs[1].masked or counted == ["dropped: relation"]
 
 
 @pytest.mark.parametrize(
@@ -262,30 +272,169 @@ def test_offsets_are_code_points(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "is_it"),
+    ("line", "layout"),
     [
-        (MANUAL, True),
-        (PLAIN, True),
-        ({"text": "x", "answer": "accept"}, True),
-        ({"text": "x" * 70_000, "spans": []}, True),
-        ({"schema": 1, "id": "a", "text": "x" * 70_000}, False),
-        ({"text": "x", "schema": 1, "spans": []}, False),
-        ({"text": "x"}, False),
-        ({"text": "x", "label": [[0, 1, "A"]]}, False),
-        ({"id": 1, "data": "x", "spans": []}, False),
-        ("No rash.", False),
-        ("", False),
+        (MANUAL, "prodigy"),
+        (RELATIONS, "prodigy"),
+        ({"text": "x", "answer": "accept"}, "prodigy"),
+        ({"text": "x" * 70_000, "spans": [], "_task_hash": 3}, "prodigy"),
+        (PLAIN, "offsets"),
+        ({"schema": 1, "id": "a", "text": "x" * 70_000}, "jsonl"),
+        ({"text": "x", "schema": 1, "spans": [], "answer": "accept"}, "jsonl"),
+        ({"text": "x"}, None),
+        ({"id": 1, "data": "x", "spans": []}, "offsets"),
+        ("No rash.", None),
+        ("", None),
     ],
 )
-def test_claims(tmp_path, line, is_it):
+def test_lines_are_told_by_what_only_they_have(tmp_path, line, layout):
     path = put(tmp_path, "", line)
-    assert prodigy.claims(path, path.read_text()[:65_536]) is is_it
-    assert not prodigy.claims(path.with_suffix(".txt"), path.read_text())
+    assert layout_of_file(path) == layout
+    text = tmp_path / "notes.txt"
+    text.write_bytes(path.read_bytes())
+    assert layout_of_file(text) is None
 
 
 def test_our_own_lines_are_not_claimed(tmp_path):
     jsonl.write([Document("a", 'say "text": "spans"')], tmp_path / "own.jsonl")
-    assert not prodigy.claims(tmp_path / "own.jsonl", (tmp_path / "own.jsonl").read_text())
+    assert layout_of_file(tmp_path / "own.jsonl") == "jsonl"
+
+
+TOKENS = [
+    {"text": text, "start": start, "end": start + len(text), "id": i, "ws": i < 3}
+    for i, (text, start) in enumerate(
+        [("Cough", 0), ("since", 6), ("taking", 12), ("ramipril", 19)]
+    )
+]
+COUGH = {"start": 0, "end": 5, "token_start": 0, "token_end": 0, "label": "Problem"}
+RAMIPRIL = {"start": 19, "end": 27, "token_start": 3, "token_end": 3, "label": "Drug"}
+REACTION = {"start": 0, "end": 27, "token_start": 0, "token_end": 3, "label": "ADR"}
+
+
+def task(view, *spans, number=1, **fields):
+    """A line of db-out: https://prodi.gy/docs/api-interfaces, and hashes as in api-loaders."""
+    return {
+        "text": "Cough since taking ramipril",
+        "_input_hash": 5,
+        "_task_hash": number,
+        "_view_id": view,
+        "tokens": TOKENS,
+        "spans": list(spans),
+        "answer": "accept",
+        **fields,
+    }
+
+
+def found(doc):
+    return [(ent.label, ent.start, ent.end) for ent in doc.entities]
+
+
+PROBLEM, DRUG, ADR = ("Problem", 0, 5), ("Drug", 19, 27), ("ADR", 0, 27)
+
+
+@pytest.mark.parametrize(
+    ("lines", "mentions", "counted"),
+    [
+        (
+            [task("ner_manual", COUGH), task("ner_manual", COUGH, number=2)],
+            [PROBLEM],
+            "identical tasks of one text merged",
+        ),
+        (
+            [task("ner_manual", COUGH), task("ner_manual", COUGH, RAMIPRIL, number=2)],
+            [PROBLEM, DRUG],
+            "tasks of one text joined",
+        ),
+        (
+            [task("ner_manual", COUGH), task("spans_manual", RAMIPRIL, REACTION, number=2)],
+            [PROBLEM, DRUG, ADR],
+            "tasks of one text joined",
+        ),
+        (
+            [
+                task("ner_manual", COUGH),
+                task("spans_manual", COUGH, REACTION | {"label": "Problem"}, number=2),
+            ],
+            [PROBLEM, ("Problem", 0, 27)],
+            "tasks of one text joined",
+        ),
+        (
+            [task("ner_manual", COUGH), {**task("choice", number=2), "accept": ["ADR"]}],
+            [PROBLEM],
+            "lines left out: view choice marks no mentions",
+        ),
+        (
+            [task("ner", RAMIPRIL, number=2), task("ner_manual", COUGH)],
+            [PROBLEM],
+            "answers to questions about one span left out (their text is annotated by hand)",
+        ),
+    ],
+)
+def test_tasks_of_one_text_are_one_document(tmp_path, lines, mentions, counted):
+    tally = Tally()
+    (doc,) = read(put(tmp_path, *lines), tally)
+    assert (found(doc), doc.masked) == (mentions, ())
+    assert tally.counts == {counted: 1}
+
+
+def test_tasks_of_one_text_that_contradict_each_other(tmp_path):
+    path = put(tmp_path, task("ner_manual", COUGH), task("ner_manual", REACTION, RAMIPRIL))
+    with pytest.raises(CorpusError, match=r"2: doc '5': \[0, 27\) overlaps \[0, 5\) of another"):
+        read(path)
+    tally = Tally("count")
+    (doc,) = read(path, tally)
+    assert (found(doc), doc.masked) == ([DRUG], ((0, 27),))
+    assert tally.counts["masked: mention"] == 1
+
+
+def test_relations_of_joined_tasks_keep_their_ends(tmp_path):
+    link = {"head": 3, "child": 0, "label": "causes"}
+    lines = [
+        task("ner_manual", COUGH),
+        task("relations", RAMIPRIL, COUGH, number=2, relations=[link]),
+    ]
+    (doc,) = read(put(tmp_path, *lines))
+    assert found(doc) == [PROBLEM, DRUG]
+    assert doc.relations == (Relation("R1", "causes", "T2", "T1"),)
+
+
+def test_a_question_about_one_span_leaves_the_rest_of_its_text_unknown(tmp_path):
+    """ner.teach: https://support.prodi.gy/t/ner-train-number-of-examples/641."""
+    tally = Tally()
+    lines = [task("ner", RAMIPRIL), task("ner", COUGH, number=2, answer="reject")]
+    (doc,) = read(put(tmp_path, *lines), tally)
+    assert (found(doc), doc.masked) == ([DRUG], ((0, 19),))
+    assert tally.counts == {
+        "lines left out: answer reject to a question about one span": 1,
+        "texts of which only single spans were asked for (the rest is masked)": 1,
+    }
+    old = {"text": "No rash.", "spans": PLAIN["spans"], "answer": "accept", "meta": {"score": 0.5}}
+    (doc,) = read(put(tmp_path, old))
+    assert doc.masked == ((0, 3), (7, 8))
+    (doc,) = read(put(tmp_path, MANUAL | {"_is_binary": True, "_view_id": "blocks"}))
+    assert doc.masked == ((0, 7), (17, 18))
+    with pytest.raises(CorpusError, match=r"every line is left out .answer reject to a question"):
+        read(put(tmp_path, task("ner", COUGH, answer="reject")))
+
+
+def test_spans_by_tokens_alone_or_not_accepted(tmp_path):
+    by_tokens = {"token_start": 2, "token_end": 3, "label": "Drug"}
+    lines = task("ner_manual", by_tokens, COUGH | {"answer": "reject"})
+    tally = Tally()
+    (doc,) = read(put(tmp_path, lines), tally)
+    assert (found(doc), doc.masked) == ([("Drug", 12, 27)], ((0, 5),))
+    assert tally.counts == {"spans that were not accepted masked": 1}
+    path = put(tmp_path, task("ner_manual", by_tokens | {"token_end": 9}))
+    with pytest.raises(CorpusError, match=r"spans\[0\]: start and end must be whole numbers"):
+        read(path)
+    assert read(path, Tally("count")) == []
+
+
+def test_mentions_in_a_further_field_are_an_error(tmp_path):
+    with pytest.raises(CorpusError, match="from 'spans', but 'entities' holds some too"):
+        read(put(tmp_path, task("ner_manual", entities=[[0, 5, "Problem"]])))
+    versions = [{"spans": [COUGH], "_session_id": "a"}]
+    assert len(read(put(tmp_path, task("review", COUGH, versions=versions)))) == 1
 
 
 @st.composite
@@ -305,12 +454,12 @@ def docs(draw):
 @given(st.lists(docs(), min_size=1, max_size=3, unique_by=lambda doc: doc.id))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.jsonl"
-    assert +prodigy.write(documents, path) == {}
+    assert +prodigy_write.write(documents, path) == {}
     tally = Tally()
     assert read(path, tally) == documents
     assert tally.counts == {}
     lines = path.read_text(encoding="utf-8").split("\n")
-    assert prodigy.claims(path, lines[0])
+    assert layout_of_file(path) == "prodigy"
     for doc, line in zip(documents, lines, strict=False):
         record = json.loads(line)
         tokens = record["tokens"]
@@ -334,7 +483,7 @@ def test_writes_what_prodigy_shows(tmp_path):
     ents = (Entity("T1", "Problem", ((3, 13),)), Entity("T2", "Site", ((3, 7),)))
     doc = Document("a", "No chest\n  pain", ents, (Relation("R1", "at", "T1", "T2"),))
     path = tmp_path / "c.jsonl"
-    prodigy.write([doc, Document("b", "x", provenance=Provenance("silver"))], path)
+    prodigy_write.write([doc, Document("b", "x", provenance=Provenance("silver"))], path)
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(x["text"], x["start"], x["ws"]) for x in first["tokens"]] == [
         ("No", 0, True),
@@ -364,7 +513,7 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
         provenance=Provenance("silver"),
         metadata={"id": "other", "notes": [1], "patient": "p1"},
     )
-    assert +prodigy.write([doc], tmp_path / "c.jsonl") == {
+    assert +prodigy_write.write([doc], tmp_path / "c.jsonl") == {
         "attributes left out": 1,
         "concept ids left out": 1,
         "discontinuous mentions written whole": 1,

@@ -72,7 +72,7 @@ def docs(draw):
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.pubtator"
     lost = write_corpus(documents, path, format="pubtator")
-    found = read_corpus(path, ReadingConfig(format="pubtator")).docs
+    found = read_corpus(path, ReadingConfig(format="pubtator"), expect_mentions=False).docs
     # Where the title ends is found again only if it was known.
     assert [(d.id, d.text, d.entities, d.concept_relations) for d in found] == [
         (d.id, d.text, d.entities, d.concept_relations) for d in documents
@@ -107,12 +107,12 @@ def test_what_the_format_cannot_hold_is_counted(tmp_path):
     [
         (
             "11\t0\t4\tGout\tDisease\tD1\n",
-            "11\t0\t4\tGout\tDis\n",
+            "11\t0\t4\tGout\n",
             3,
-            "6 filled columns; is the file",
+            "5 or 6 filled columns; is the file",
         ),
         ("11\tCID\tD9\tD1\n", "11\tCID\tD9\n", 7, "cut off"),
-        ("11\tCID\tD9\tD1\n", "11\tCID\tD9\t\n", 7, "4 filled columns"),
+        ("11\tCID\tD9\tD1\n", "11\tCID\tD9\t\n", 7, "4 or 5 filled columns"),
         ("11\tCID\tD9\tD1\n", "11\t4", 7, "cut off"),
         ("\t42\t55\t", "\t42\t95\t", 5, r"'T3' \[42, 95\) is past end 56; correct"),
         ("\t42\t55\t", "\t43\t56\t", 5, "mention column differs from the text"),
@@ -138,9 +138,12 @@ def test_bad_lines_are_dropped_and_counted_if_asked(tmp_path):
     assert [len(doc.entities) for doc in read.docs] == [3]
     assert read.counts == {
         "dropped: document": 1,
-        "dropped: mention": 1,
+        "masked: mention": 1,
         "mentions without a concept": 1,
     }
+    # The mention is unknown, not absent.
+    doc = read.docs[0]
+    assert [doc.text[start:end] for start, end in doc.masked] == ["renal failure."]
 
 
 def test_a_file_cut_off_anywhere_is_an_error_or_counted(tmp_path):
@@ -162,6 +165,69 @@ def test_files_without_a_concept_column(tmp_path):
     assert len(read_corpus(put(tmp_path, text)).docs[0].entities) == 2
 
 
+def test_a_concept_may_be_absent_where_others_have_one_but_not_at_a_cut_off_end(tmp_path):
+    text = "1|t|Gout.\n1|a|Bad.\n1\t0\t4\tGout\tDisease\n\n2|t|Rash.\n2|a|\n2\t0\t4\tRash\tDisease"
+    read = read_corpus(put(tmp_path, f"{text}\tD1\n"))
+    assert [doc.entities[0].normalized for doc in read.docs] == [(), ("D1",)]
+    assert read.counts == {"mentions without a concept": 1}
+    with pytest.raises(CorpusError, match=r"c\.txt:4: .*6 filled columns; is the file cut off"):
+        read_corpus(put(tmp_path, "3|t|A.\n3|a|\n3\t0\t1\tA\tX\tD1\n" + "3\t0\t1\tA\tX"))
+
+
+# ftp.ncbi.nlm.nih.gov/pub/lu/BioRED: relations have a fourth column (issue 18 of bionlplab/bioc).
+BIORED = (
+    "7|t|Gene BRX1 | c.5A>G\n7|a| Rash after drug.\n"
+    "7\t5\t9\tBRX1\tGeneOrGeneProduct\t123\n"
+    "7\t12\t18\tc.5A>G\tSequenceVariant\tc|SUB|A|5|G\tRSID:12\n"
+    "7\t20\t24\tRash\tDisease\tD1;D2\n"
+    "7\tAssociation\t123\tD1\tNovel\n"
+    "7\tPositive_Correlation\tc|SUB|A|5|G\tD1\tNo\n"
+    "7\tBind\t123\tD2\n"
+)
+
+
+def test_biored(tmp_path):
+    read = read_corpus(put(tmp_path, BIORED.replace("\n", "\r\n"), "c.pubtator"))
+    (doc,) = read.docs
+    assert doc.mentions() == ["BRX1", "c.5A>G", "Rash"]
+    assert [ent.normalized for ent in doc.entities] == [
+        ("123",),
+        ("c|SUB|A|5|G", "RSID:12"),
+        ("D1", "D2"),
+    ]
+    assert doc.concept_relations == (
+        ConceptRelation("Association", "123", "D1"),
+        ConceptRelation("Positive_Correlation", "c|SUB|A|5|G", "D1"),
+        ConceptRelation("Bind", "123", "D2"),
+    )
+    assert read.counts == {"novelty of relations left out": 2}
+    write_corpus(read.docs, tmp_path / "d.pubtator", format="pubtator")
+    assert read_corpus(tmp_path / "d.pubtator").docs == [doc]
+
+
+@pytest.mark.parametrize(
+    ("title", "abstract", "mention"),
+    [("Ratio |t| of A|B", "", "A|B"), ("", "Only fever.", "fever"), (" One. ", " Two. ", "Two")],
+)
+def test_pipes_spaces_and_empty_parts_of_the_text(tmp_path, title, abstract, mention):
+    text = f"{title} {abstract}" if abstract else title
+    at = text.index(mention)
+    row = f"1\t{at}\t{at + len(mention)}\t{mention}\tX\t1\n"
+    (doc,) = read_corpus(put(tmp_path, f"1|t|{title}\n1|a|{abstract}\n{row}")).docs
+    assert (doc.text, doc.mentions()) == (text, [mention])
+
+
+@pytest.mark.parametrize("line", ["11\t7\tCID\n", "a second line of the abstract\n"])
+def test_a_line_that_may_be_anything_leaves_its_document_out(tmp_path, line):
+    two = f"{TWO}12\t0\t7\tNothing\tX\tD1\n"
+    path = put(tmp_path, f"{ONE}{line}\n{two}")
+    with pytest.raises(CorpusError, match=r"c\.txt:8: doc '11': neither text, mention nor rel"):
+        read_corpus(path)
+    read = read_corpus(path, ReadingConfig(on_problem="count"))
+    assert [doc.id for doc in read.docs] == ["12"]
+    assert read.counts == {"dropped: line": 1, "dropped: document with an unreadable line": 1}
+
+
 def test_identical_record_collapses_and_another_is_an_error(tmp_path):
     read = read_corpus(put(tmp_path, f"{ONE}\n{ONE}"))
     assert (len(read.docs), read.counts["identical records collapsed"]) == (1, 1)
@@ -181,7 +247,10 @@ def test_not_utf8_drops_the_document_only(tmp_path):
     path.write_bytes(ONE.replace("A man", "A m\xe9n").encode("latin-1") + b"\n" + TWO.encode())
     with pytest.raises(CorpusError, match=r"c\.txt:2: byte \d+ is not UTF-8"):
         read_corpus(path)
-    assert [d.id for d in read_corpus(path, ReadingConfig(on_problem="count")).docs] == ["12"]
+    assert [
+        d.id
+        for d in read_corpus(path, ReadingConfig(on_problem="count"), expect_mentions=False).docs
+    ] == ["12"]
 
 
 def test_ids_and_labels_that_break_the_columns_are_refused(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from notesmith.config import ReadingConfig
 from notesmith.corpus.annotators import Place, read_annotators
 from notesmith.corpus.formats import uima, uima_write
 from notesmith.corpus.problems import Tally
@@ -162,8 +163,8 @@ def test_a_project_export_names_its_annotators_by_its_files(tmp_path):
         zipped(tmp_path / folder / "note 1.txt" / f"{name}.zip", members)
     initial = tmp_path / "annotation" / "note 1.txt" / "INITIAL_CAS.zip"
     zipped(initial, {"INITIAL_CAS.xmi": bare, "TypeSystem.xml": types_xml()})
-    (tmp_path / "export.json").write_text('{"name": "a project"}')
-    found = read_annotators([Place(tmp_path)])
+    (tmp_path / "exportedproject123.json").write_text('{"name": "a project"}')
+    found = read_annotators([Place(tmp_path)], ReadingConfig(without_mentions=True))
     assert {name: [doc.id for doc in docs] for name, docs in found.docs.items()} == {
         "ann": ["note 1"],
         "bob": ["note 1"],
@@ -353,12 +354,22 @@ def test_bad_types_are_one_line(tmp_path, types, message):
     assert read(path, "count")[1] == {"dropped: file": 1}
 
 
-def test_no_types_beside_it_is_an_error(tmp_path):
+def test_types_are_inferred_where_none_are_beside_it(tmp_path):
     path = put(tmp_path)
     (tmp_path / "TypeSystem.xml").rename(tmp_path / "typesystem.xml")
     assert read(path)[0][0].entities == ENTITIES
     (tmp_path / "typesystem.xml").unlink()
+    (doc,), counts = read(path)
+    # What refers to another annotation cannot be told from a number, but for a relation's ends.
+    assert (doc.entities, doc.relations, doc.text) == (ENTITIES, (RELATION,), TEXT)
+    assert counts["files without TypeSystem.xml, their types inferred"] == 1
+    with pytest.raises(CorpusError, match=r"no layer 'x'; name one .*: custom\.Span \(2\)"):
+        read(path, layer="x")
+    path.write_text(re.sub("begin=", "b=", XMI))
     with pytest.raises(CorpusError, match=r"no TypeSystem\.xml beside it; INCEpTION exports it in"):
+        read(path)
+    path.write_text(XMI.replace("certainty=", "class-of="))
+    with pytest.raises(CorpusError, match="a feature's name is no identifier"):
         read(path)
     with pytest.raises(CorpusError, match="cannot be read"):
         read(tmp_path / "none.xmi")
@@ -396,7 +407,6 @@ def test_a_file_cut_off_anywhere_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"a.xmi": XMI}, r"holds 0 TypeSystem\.xml, not one"),
         ({"a.xmi": XMI, "TypeSystem.xml": "", "b/TypeSystem.xml": ""}, r"2 TypeSystem\.xml"),
         ({"TypeSystem.xml": "", "a.txt": ""}, r"holds no \.xmi"),
     ],

@@ -9,22 +9,33 @@ from pathlib import Path
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import (
+    bioc,
+    bioc_files,
+    bioc_write,
     brat,
+    brat_write,
     conll,
     docbin,
     gliner,
+    hf_tokens,
     i2b2_2010,
     i2b2_xml,
     inline,
     jsonl,
     label_studio,
     label_studio_write,
+    offsets,
     parquet,
     prodigy,
+    prodigy_write,
     pubtator,
+    spacy_tuples,
+    table_files,
+    tables,
     uima,
     uima_write,
 )
+from notesmith.corpus.formats.json_records import LINES, layout_of_file
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 
@@ -56,20 +67,22 @@ def _tasks(source: Source) -> Path | None:
 class Format:
     """How one format is recognised, read and written.
 
-    ``claims`` looks at name and beginning of a file. ``read`` gives its documents (None: the format
-    is written only). ``write`` puts
-    documents to a path (a file, or a folder where ``is_folder``) and returns counts of what the
-    format cannot hold. ``suffix`` is that of its files where it is not the name.
+    ``claims`` looks at name and beginning of a file: whether it holds what only this format has.
+    ``read`` gives its documents (None: the format is written only). ``write`` puts documents to a
+    path (a file, or a folder where ``is_folder``) and returns counts of what the format cannot
+    hold. ``suffix`` is that of its files where it is not the name. ``companions`` are names or
+    patterns of files that its tools keep beside the notes and that hold no labels.
     """
 
     name: str
     claims: Callable[[Source], bool]
-    read: Callable[[Source, Tally], Iterable[Document]] | None
+    read: Callable[[Source, Tally], Iterable[Document]]
     write: Callable[[Sequence[Document], Path], Counter[str]]
     is_folder: bool = False
     suffix: str = ""
     read_each: Callable[[Source, Tally], Mapping[str, list[Document]]] | None = None
     read_truth: Callable[[Source, Tally], Iterable[Document]] | None = None
+    companions: tuple[str, ...] = ()
 
     def path(self, folder: Path, name: str) -> Path:
         """Where a corpus of this ``name`` is written in ``folder``."""
@@ -82,8 +95,8 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "jsonl",
             lambda source: (
-                source.path.name.endswith(jsonl.SUFFIXES)
-                and not prodigy.claims(source.path, source.head)
+                source.path.name.lower().endswith(LINES)
+                and layout_of_file(source.path) in ("jsonl", None)
             ),
             lambda source, tally: jsonl.read(source.path, tally),
             jsonl.write,
@@ -99,22 +112,48 @@ FORMATS: Mapping[str, Format] = {
             "brat",
             lambda source: brat.claims(source.path),
             lambda source, tally: brat.read(source.path, source.stem, tally, alone=source.alone),
-            brat.write,
+            brat_write.write,
             is_folder=True,
+            companions=("*.conf",),
         ),
         Format(
             "conll",
-            lambda source: source.path.suffix.lower() in conll.SUFFIXES,
+            lambda source: (
+                conll.claims(source.path, source.head, conll.columns_of(source.options))
+                and not table_files.is_mentions(source.head)
+            ),
             lambda source, tally: conll.read(
-                source.path, source.stem, tally, columns=conll.columns_of(source.options)
+                source.path,
+                source.stem,
+                tally,
+                columns=conll.columns_of(source.options),
+                documents=source.options.documents,
+                alone=source.alone,
             ),
             conll.write,
+            companions=("labels.txt",),
         ),
         Format(
             "pubtator",
             lambda source: pubtator.claims(source.head),
             lambda source, tally: pubtator.read(source.path, tally),
             pubtator.write,
+        ),
+        Format(
+            "bioc-xml",
+            lambda source: bioc_files.claims_xml(source.head),
+            lambda source, tally: bioc.read_xml(source.path, tally, feature=source.options.feature),
+            bioc_write.write_xml,
+            suffix=".xml",
+        ),
+        Format(
+            "bioc-json",
+            lambda source: bioc_files.claims_json(source.path, source.head),
+            lambda source, tally: bioc.read_json(
+                source.path, tally, feature=source.options.feature
+            ),
+            bioc_write.write_json,
+            suffix=".json",
         ),
         Format(
             "label-studio",
@@ -135,14 +174,15 @@ FORMATS: Mapping[str, Format] = {
             read_truth=lambda source, tally: label_studio.read_truth(
                 source.path, tally, tasks=_tasks(source), text_key=source.options.text_key
             ),
+            companions=("*labeling-config.xml",),
         ),
         Format(
             "prodigy",
-            lambda source: prodigy.claims(source.path, source.head),
+            lambda source: layout_of_file(source.path) == "prodigy",
             lambda source, tally: prodigy.read(
                 source.path, source.stem, tally, annotator=source.options.annotator
             ),
-            prodigy.write,
+            prodigy_write.write,
             suffix=".jsonl",
             read_each=lambda source, tally: prodigy.read_each(source.path, source.stem, tally),
         ),
@@ -174,6 +214,11 @@ FORMATS: Mapping[str, Format] = {
             ),
             uima_write.write,
             is_folder=True,
+            # Those of an export of INCEpTION, which holds every document once more as imported.
+            companions=(
+                *("TypeSystem.xml", "INITIAL_CAS.*", "exportedproject*.json", "event.log", "*.ser"),
+                "source/*",
+            ),
         ),
         Format(
             "docbin",
@@ -187,9 +232,60 @@ FORMATS: Mapping[str, Format] = {
             lambda source: parquet.claims(source.path),
             lambda source, tally: parquet.read(source.path, source.stem, tally),
             parquet.write,
+            companions=("_SUCCESS", "_metadata", "_common_metadata", "dataset_info*.json"),
         ),
-        Format("gliner", lambda source: False, None, gliner.write, suffix=".json"),
+        Format(
+            "table",
+            lambda source: tables.claims(source.path, source.root, source.head, alone=source.alone),
+            lambda source, tally: tables.read(
+                source.path,
+                source.root,
+                tally,
+                tasks=_tasks(source),
+                label=source.options.feature,
+                alone=source.alone,
+            ),
+            tables.write,
+            is_folder=True,
+        ),
+        Format(
+            "doccano",
+            lambda source: layout_of_file(source.path) == "doccano",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write_doccano,
+            suffix=".jsonl",
+        ),
+        Format(
+            "offsets",
+            lambda source: layout_of_file(source.path) == "offsets",
+            lambda source, tally: offsets.read(source.path, source.stem, tally),
+            offsets.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "spacy-tuples",
+            lambda source: layout_of_file(source.path) == "spacy-tuples",
+            lambda source, tally: spacy_tuples.read(source.path, source.stem, tally),
+            spacy_tuples.write,
+            suffix=".json",
+        ),
+        Format(
+            "hf-tokens",
+            lambda source: layout_of_file(source.path) == "hf-tokens",
+            lambda source, tally: hf_tokens.read(
+                source.path, source.stem, tally, scheme=source.options.tags
+            ),
+            hf_tokens.write,
+            suffix=".jsonl",
+        ),
+        Format(
+            "gliner",
+            lambda source: layout_of_file(source.path) == "gliner",
+            lambda source, tally: gliner.read(source.path, source.stem, tally),
+            gliner.write,
+            suffix=".json",
+        ),
     )
 }
-READABLE = tuple(fmt.name for fmt in FORMATS.values() if fmt.read)
-"""Names of the formats that are read; the others are written only."""
+NAMES = tuple(FORMATS)
+"""Names of the formats; each is read and written."""

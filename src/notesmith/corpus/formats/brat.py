@@ -3,31 +3,33 @@ r"""brat standoff: a ``.txt`` and an ``.ann`` file a document, its id the path b
 Events fold into their triggers: one without arguments is just its trigger, arguments become
 relations from the trigger. A ``*`` line is a symmetric relation between each two of its members.
 Attributes are flags (``negated``) or ``NAME=VALUE``; normalisations (``N``) become concept ids;
-notes (``#``) are kept in ``metadata["notes"]``. A round trip means equal documents, not equal
-bytes.
+notes (``#``) are kept in ``metadata["notes"]``. brat divides a mention at line ends: its fragments
+that only white space divides are one range here. ``brat_offsets`` knows what else than code points
+offsets may count, and ``brat_write`` writes.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import combinations, islice
-from math import isqrt
+from itertools import combinations
 from pathlib import Path
 
-from notesmith.corpus.formats.pubtator import LINE_ENDS, check_mention
-from notesmith.corpus.problems import Tally, iter_lines, read_text
-from notesmith.document import Document, Entity, Relation
-from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
-from notesmith.files.write import atomic_folder, file_name, write_part
+from notesmith.corpus.formats import brat_offsets
+from notesmith.corpus.formats.brat_offsets import Counting, NoteText, Written
+from notesmith.corpus.formats.pubtator import check_mention
+from notesmith.corpus.formats.unread import Unread, masks
+from notesmith.corpus.problems import Tally, iter_lines
+from notesmith.document import Document, Entity, Relation, Span
+from notesmith.errors import CorpusError, OffsetError, shown_id
 
 NOTES = "notes"
-_SPANS = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")
+_MENTION = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")
+_SPAN = re.compile(r"(?<![0-9])([0-9]{1,9}) ([0-9]{1,9})(?![0-9])")
 _KINDS = "TEAMNR*#"
-_NOTE = re.compile(r"\S*\t\S*\t[^\r\n]*")  # kind, target, text
+_NO_ANN = "notes without an .ann file, left out as not annotated"
 
 
 def claims(path: Path) -> bool:
@@ -50,12 +52,16 @@ def read(path: Path, doc_id: str, tally: Tally, *, alone: bool = False) -> Itera
     """Read the document of an ``.ann`` file and the ``.txt`` beside it.
 
     The ``.txt`` of a pair gives nothing itself, so that a folder can be walked, unless it is read
-    ``alone``.
+    ``alone``. One without ``.ann`` file was not annotated: it is left out and counted, for its
+    mentions are unknown. An empty ``.ann`` file says that a note has none.
     """
     halves = {".ann": ".txt", ".txt": ".ann"}
     # Ids may hold dots: only the last suffix changes.
     other = path.with_suffix(halves.get(path.suffix, ".txt"))
     if not other.exists():
+        if path.suffix == ".txt" and not alone:
+            tally.note(_NO_ANN)
+            return
         error = f"{path}: no {other.name} beside it; add it, or move the file away"
         tally.drop(f"{path.suffix} file without its {other.suffix} file", CorpusError(error))
         return
@@ -63,10 +69,21 @@ def read(path: Path, doc_id: str, tally: Tally, *, alone: bool = False) -> Itera
         if not alone:
             return
         path, other = other, path
-    text = read_text(other, tally)
-    if text is not None:
+    note = brat_offsets.read_note(other, tally)
+    if note is not None:
         with tally.dropping("document", f"{path}: doc {doc_id!r}"):
-            yield _Reading(path, doc_id, text, tally).document()
+            yield _Reading(path, doc_id, note, tally).document()
+
+
+def joined(text: str, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """``spans`` in order; those that overlap, touch or have only white space between are one."""
+    runs: list[Span] = []
+    for start, end in sorted(spans):
+        if runs and (start <= runs[-1][1] or text[runs[-1][1] : start].isspace()):
+            runs[-1] = (runs[-1][0], max(end, runs[-1][1]))
+        else:
+            runs.append((start, end))
+    return tuple(runs)
 
 
 @dataclass(slots=True)
@@ -75,8 +92,10 @@ class _Reading:
 
     path: Path
     doc_id: str
-    text: str
+    note: NoteText
     tally: Tally
+    counting: Counting = field(default_factory=Counting)
+    unread: list[Unread] = field(default_factory=list)
     entities: dict[str, Entity] = field(default_factory=dict)
     triggers: dict[str, str] = field(default_factory=dict)
     relations: list[Relation] = field(default_factory=list)
@@ -87,14 +106,19 @@ class _Reading:
     def document(self) -> Document:
         rows: dict[str, list[tuple[int, list[str]]]] = {kind: [] for kind in _KINDS}
         for line in iter_lines(self.path, self.tally):
-            if not line.text or not line.text.strip():
+            if line.text is None:
+                self.unread.append(Unread())
+                continue
+            if not line.text.strip():
                 continue
             kind = "A" if line.text[0] == "M" else line.text[0]
             if kind in rows:
                 rows[kind].append((line.number, line.text.split("\t", 2)))
+            elif _SPAN.search(line.text):
+                rows["T"].append((line.number, line.text.split("\t", 2)))
             else:
                 self._drop("line", line.number, "of no known kind; is the file cut off?")
-        self._each(rows["T"], self._entity, "mention")
+        self._mentions(rows["T"])
         self._each(rows["E"], self._event, "event")
         self._each(rows["A"], self._attribute, "attribute")
         self._each(rows["N"], self._normalization, "normalisation")
@@ -102,11 +126,15 @@ class _Reading:
         self._each(sorted([*rows["R"], *rows["*"]]), self._relation, "relation")
         self._each(rows["E"], self._arguments, "argument")
         self._each(rows["#"], self._note, "note")
+        masked = masks(self.note.text, self.unread, tuple(self.entities.values()))
+        if masked is None:
+            raise CorpusError("a mention that cannot be read may stand anywhere in it")
         return Document(
             id=self.doc_id,
-            text=self.text,
+            text=self.note.text,
             entities=tuple(self.entities.values()),
             relations=tuple(self.relations),
+            masked=masked,
             metadata={NOTES: self.notes} if self.notes else {},
         )
 
@@ -132,26 +160,49 @@ class _Reading:
             raise CorpusError(f"names unknown {shown_id(ref)}; add it, or remove this line")
         return ent_id
 
+    def _mentions(self, rows: Sequence[tuple[int, list[str]]]) -> None:
+        written = [mention for _, row in rows if (mention := _written(row))]
+        self.counting = brat_offsets.counting(self.note, written)
+        self.tally.note(f"files whose offsets count {self.counting.name}", self.counting.name != "")
+        for number, row in rows:
+            try:
+                self._entity(row)
+            except CorpusError as error:
+                where = f"{self.path}:{number}: doc {self.doc_id!r}"
+                self.tally.mask("mention", type(error)(f"{where}: {error}"))
+                spans = _spans(row[1]) if len(row) > 1 else ()
+                known = self.counting.spans(spans) or spans
+                self.unread.append(Unread(known, row[2] if len(row) > 2 else ""))
+
     def _entity(self, row: list[str]) -> None:
-        ent_id, body = row[0], row[1]
-        match = _SPANS.fullmatch(body.rstrip(" "))
-        if match is None or len(row) < 3:
+        if len(row) < 2:
+            raise CorpusError("a line needs an id, a tab and a body; is the file cut off?")
+        ent_id = row[0]
+        written = _written(row)
+        if not ent_id.startswith("T"):
+            raise CorpusError("of no known kind; is the file cut off?")
+        if written is None:
             raise CorpusError(
                 f"{shown_id(ent_id)}: a mention needs label, offsets and text; is the file cut off?"
             )
         if ent_id in self.entities:
             raise CorpusError(f"{shown_id(ent_id)} stands twice; number one anew")
-        label = match.group(1)
-        pairs = [pair.split(" ") for pair in match.group(2).split(";")]
-        spans = tuple(sorted((int(start), int(end)) for start, end in pairs))
-        where = f"{shown_id(ent_id)} [{spans[0][0]}, {spans[-1][1]})"
-        if spans[-1][1] > len(self.text):
-            raise OffsetError(f"{where} is past end {len(self.text)}; correct the offsets")
-        entity = Entity(ent_id, label, spans)
-        hint = where
-        if "\r\n" in self.text:
-            hint = f"{where} (offsets count \\r\\n as two)"
-        check_mention(entity.mention(self.text), row[2], hint, self.tally)
+        text = self.note.text
+        spans = self.counting.spans(written.spans)
+        ends = [at for span in written.spans for at in span]
+        where = f"{shown_id(ent_id)} [{min(ends)}, {max(ends)})"
+        if spans is None:
+            raise OffsetError(f"{where} fits no place in the text; correct the offsets")
+        if max(end for _, end in spans) > len(text):
+            raise OffsetError(f"{where} is past end {len(text)}; correct the offsets")
+        if any(start >= end for start, end in spans):
+            raise OffsetError(f"{where} is empty or negative; correct the offsets")
+        entity = Entity(ent_id, row[1].split(" ", 1)[0], joined(text, spans))
+        in_order = written.placed(text, spans) or spans
+        found = " ".join(text[start:end] for start, end in in_order)
+        if not self.counting.name and brat_offsets.has_other_ways(self.note):
+            where += r" (offsets count code points, \r\n as two; no other way fits more mentions)"
+        check_mention(found, written.text, where, self.tally)
         self.entities[ent_id] = entity
 
     def _event(self, row: list[str]) -> None:
@@ -222,130 +273,11 @@ class _Reading:
         self.tally.note("notes kept")
 
 
-def write(docs: Sequence[Document], path: Path) -> Counter[str]:
-    """Write ``docs`` to the folder ``path``; returns what the format cannot hold, counted."""
-    lost: Counter[str] = Counter()
-    names: dict[str, str] = {}
-    for doc in docs:
-        name = file_name(doc.id)
-        if names.setdefault(name, doc.id) != doc.id:
-            raise CorpusError(f"{shown_doc(doc.id)}: two documents would share a file; use jsonl")
-    with atomic_folder(path) as folder:
-        for doc in docs:
-            base = folder / file_name(doc.id)
-            write_part(base.parent / f"{base.name}.txt", doc.text)
-            lines = "".join(f"{line}\n" for line in _lines(doc, lost))
-            write_part(base.parent / f"{base.name}.ann", lines)
-    return lost
+def _written(row: list[str]) -> Written | None:
+    """The mention of a line; None where offsets or text are not as they should be."""
+    match = _MENTION.fullmatch(row[1].rstrip(" ")) if len(row) > 2 else None
+    return Written(_spans(match.group(2)), row[2]) if match else None
 
 
-def _lines(doc: Document, lost: Counter[str]) -> Iterator[str]:
-    ids = _numbered([ent.id for ent in doc.entities], "T")
-    lost["entity ids numbered anew"] += sum(old != new for old, new in ids.items())
-    n_attributes = n_concepts = 0
-    for ent in doc.entities:
-        spans = ";".join(f"{start} {end}" for start, end in ent.spans)
-        mention = " ".join(LINE_ENDS.sub(" ", doc.text[s:e]) for s, e in ent.spans)
-        yield f"{ids[ent.id]}\t{_word(doc, ent.label)} {spans}\t{mention}"
-        for attribute in ent.attributes:
-            n_attributes += 1
-            name, _, value = attribute.partition("=")
-            words = [name, ids[ent.id], *([value] if value else [])]
-            yield f"A{n_attributes}\t{' '.join(_word(doc, word) for word in words)}"
-        for concept in ent.normalized:
-            n_concepts += 1
-            yield f"N{n_concepts}\tReference {ids[ent.id]} {_word(doc, concept)}"
-    yield from _relation_lines(doc, ids, lost)
-    notes = _notes(doc)
-    for i, (kind, of, text) in enumerate(notes, 1):
-        yield f"#{i}\t{kind} {ids.get(of, of)}\t{text}"
-    rest = any(name != NOTES or not notes for name in doc.metadata)
-    lost["concept relations left out"] += len(doc.concept_relations)
-    lost["documents whose metadata, sections or provenance were left out"] += bool(
-        rest or doc.masked or doc.sections or doc.provenance.kind != "gold"
-    )
-
-
-def _notes(doc: Document) -> list[tuple[str, str, str]]:
-    """Kind, target and text of each note; none where metadata of that name are something else."""
-    notes = doc.metadata.get(NOTES)
-    if not isinstance(notes, list) or not all(isinstance(note, dict) for note in notes):
-        return []
-    rows = [(note.get("kind"), note.get("of"), note.get("text")) for note in notes]
-    is_note = all(
-        all(isinstance(cell, str) for cell in row) and _NOTE.fullmatch("\t".join(row))
-        for row in rows
-    )
-    return rows if is_note else []
-
-
-def _word(doc: Document, word: str) -> str:
-    if not word or re.search(r"\s", word):
-        raise CorpusError(
-            f"{shown_doc(doc.id)}: a label, attribute or concept is empty or holds white space, "
-            "which brat cannot hold; rename it with a label map, or use jsonl"
-        )
-    return word
-
-
-def _numbered(ids: Sequence[str], letter: str) -> dict[str, str]:
-    """New id by old: brat's own kind (``T`` and digits) stays, others get the next free number."""
-    own = re.compile(rf"{letter}[0-9]+")
-    taken = {old for old in ids if own.fullmatch(old)}
-    new: dict[str, str] = {}
-    n = 0
-    for old in ids:
-        if old in taken:
-            new[old] = old
-            continue
-        while (name := f"{letter}{(n := n + 1)}") in taken:
-            pass
-        new[old] = name
-    return new
-
-
-def _relation_lines(doc: Document, ids: Mapping[str, str], lost: Counter[str]) -> Iterator[str]:
-    directed = _numbered([rel.id for rel in doc.relations if not rel.symmetric], "R")
-    n_symmetric = at = 0
-    while at < len(doc.relations):
-        rel = doc.relations[at]
-        label = _word(doc, rel.label)
-        if not rel.symmetric:
-            lost["relation ids numbered anew"] += directed[rel.id] != rel.id
-            yield f"{directed[rel.id]}\t{label} Arg1:{ids[rel.head]} Arg2:{ids[rel.tail]}"
-            at += 1
-            continue
-        members = _group(doc.relations, at)
-        for _ in combinations(members, 2):
-            n_symmetric += 1
-            lost["relation ids numbered anew"] += doc.relations[at].id != f"*{n_symmetric}"
-            at += 1
-        yield f"*\t{label} {' '.join(ids[member] for member in members)}"
-
-
-def _group(relations: Sequence[Relation], at: int) -> list[str]:
-    """Members of the longest run at ``at`` that one ``*`` line would give."""
-    first = relations[at]
-    members = [first.head]
-    # A line of n members gives n (n - 1) / 2 relations, and no more of them are left.
-    for rel in islice(relations, at, at + 2 * isqrt(len(relations) - at) + 1):
-        if not rel.symmetric or (rel.label, rel.head) != (first.label, first.head):
-            break
-        members.append(rel.tail)
-
-    def is_line(members: Sequence[str]) -> bool:
-        pairs = combinations(members, 2)
-        n = len(members) * (len(members) - 1) // 2
-        return at + n <= len(relations) and all(
-            rel.symmetric and (rel.label, rel.head, rel.tail) == (first.label, *pair)
-            for rel, pair in zip(islice(relations, at, at + n), pairs, strict=True)
-        )
-
-    while len(members) > 2:
-        # The first pair without the head tells most that are none.
-        after = at + len(members) - 1
-        begins = after < len(relations) and relations[after].head == members[1]
-        if begins and is_line(members):
-            break
-        members.pop()
-    return members
+def _spans(body: str) -> tuple[Span, ...]:
+    return tuple((int(start), int(end)) for start, end in _SPAN.findall(body))

@@ -33,6 +33,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from notesmith.corpus.formats.unread import Unread, masks
 from notesmith.corpus.problems import Tally, iter_lines, read_text
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc
@@ -60,6 +61,7 @@ _LINES = {
     ".ast": re.compile(rf'{_AT}\|\|t="([^"]+)"\|\|a="([^"]+)"'),
     ".rel": re.compile(rf'{_AT}\|\|r="([^"]+)"\|\|{_AT}'),
 }
+_STRING = re.compile(r'c="([^"]+)"')
 _LONGEST = 10_000  # Characters of a line; of a longer one every quote would be tried.
 _WHAT = {".con": "concept", ".ast": "assertion", ".rel": "relation"}
 
@@ -74,13 +76,18 @@ def claims(path: Path, head: str, *, unlabelled: bool = False) -> bool:
         return not head.strip() or head.lstrip("\ufeff\r\n ").startswith('c="')
     return path.suffix == ".txt" and (
         unlabelled
-        or _other(path, ".con") is not None
+        or has_concepts(path)
         or _holds_concepts(path.parent, path.parent.stat().st_mtime_ns)
         or (
             path.parent.name == _FOLDERS[".txt"][0]
             and any((path.parent.parent / name).is_dir() for name in _FOLDERS[".con"])
         )
     )
+
+
+def has_concepts(path: Path) -> bool:
+    """Whether the concept file of the text ``path`` is there."""
+    return _other(path, ".con") is not None
 
 
 @lru_cache(maxsize=16)
@@ -237,6 +244,11 @@ class _Grid:
         span = self._find(place)
         return span is not None and _bare(self.text[slice(*span)]) == _bare(place.string)
 
+    def unread(self, place: _Place) -> Unread:
+        """What is known of a concept that does not stand at its place."""
+        span = self._find(place)
+        return Unread(() if span is None else (span,), place.string)
+
     def _find(self, place: _Place) -> Span | None:
         if not (1 <= place.line <= len(self.lines) and 1 <= place.last_line <= len(self.lines)):
             return None
@@ -261,6 +273,7 @@ class _Reading:
     entities: dict[tuple[Span, str], Entity] = field(default_factory=dict)
     at: dict[Span, list[str]] = field(default_factory=dict)
     relations: dict[tuple[str, str, str], Relation] = field(default_factory=dict)
+    unread: list[Unread] = field(default_factory=list)
 
     def document(self, con: Path) -> Document:
         rows = self._rows(con)
@@ -269,21 +282,35 @@ class _Reading:
         self.grid = max(grids, key=lambda grid: sum(map(grid.agrees, places)))
         if note := _SPLITS[self.grid.split]:
             self.tally.note(note)
-        self._each(con, rows, self._concept)
+        for number, groups in rows:
+            try:
+                self._concept(groups)
+            except CorpusError as error:
+                where = f"{con}:{number}: doc {self.doc_id!r}"
+                self.tally.mask("concept", type(error)(f"{where}: {error}"))
+                self.unread.append(self.grid.unread(_Place.of(groups)))
         for suffix, take in ((".ast", self._assertion), (".rel", self._relation)):
             file = _other(con, suffix)
             if file is not None:
                 self._each(file, self._rows(file), take)
+        # Concept strings are in lower case.
+        entities = tuple(self.entities.values())
+        masked = masks(self.grid.text, self.unread, entities, any_case=True)
+        if masked is None:
+            raise CorpusError("a concept that cannot be read may stand anywhere in it")
         return Document(
             id=self.doc_id,
             text=self.grid.text,
-            entities=tuple(self.entities.values()),
+            entities=entities,
             relations=tuple(self.relations.values()),
+            masked=masked,
         )
 
     def _rows(self, path: Path) -> list[tuple[int, tuple[str, ...]]]:
         rows = []
         for line in iter_lines(path, self.tally):
+            if line.text is None and path.suffix == ".con":
+                self.unread.append(Unread())
             if not line.text or not line.text.strip():
                 continue
             row = line.text.rstrip()
@@ -292,8 +319,14 @@ class _Reading:
                 rows.append((line.number, match.groups()))
                 continue
             what = _WHAT[path.suffix]
-            error = f"{path}:{line.number}: doc {self.doc_id!r}: not a line of {what}s"
-            self.tally.drop(what, CorpusError(f"{error}; is the file cut off?"))
+            said = f"{path}:{line.number}: doc {self.doc_id!r}: not a line of {what}s"
+            error = CorpusError(f"{said}; is the file cut off?")
+            if path.suffix == ".con":
+                self.tally.mask(what, error)
+                string = _STRING.match(row)
+                self.unread.append(Unread((), string.group(1) if string else ""))
+            else:
+                self.tally.drop(what, error)
         return rows
 
     def _each(

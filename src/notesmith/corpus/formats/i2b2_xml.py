@@ -41,6 +41,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from notesmith.corpus.formats.pubtator import LINE_ENDS
+from notesmith.corpus.formats.unread import Unread, masks
 from notesmith.corpus.problems import Tally, read_text
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
@@ -267,13 +268,13 @@ class _Reading:
     shift: int = 0
     entities: dict[str, Entity] = field(default_factory=dict)
     relations: dict[str, Relation] = field(default_factory=dict)
+    unread: list[Unread] = field(default_factory=list)
 
     def document(self, file: _File) -> Document:
         self._align(file)
         for tag in file.tags:
             if tag.is_mention:
-                with self.tally.dropping("mention", self._where(tag)):
-                    self._entity(tag)
+                self._mention(tag)
         for tag in file.tags:
             if tag.is_link:
                 with self.tally.dropping("relation", self._where(tag)):
@@ -281,11 +282,15 @@ class _Reading:
         rest = [tag for tag in file.tags if not (tag.is_mention or tag.is_link)]
         self.tally.note("document-level tags kept as metadata", len(rest))
         tags = [{"tag": tag.name, "attributes": tag.attributes} for tag in rest]
+        masked = masks(self.text, self.unread, tuple(self.entities.values()))
+        if masked is None:
+            raise CorpusError("a mention that cannot be read may stand anywhere in it")
         return Document(
             id=self.doc_id,
             text=self.text,
             entities=tuple(self.entities.values()),
             relations=tuple(self.relations.values()),
+            masked=masked,
             metadata={DOCUMENT_TAGS: tags} if tags else {},
         )
 
@@ -311,6 +316,16 @@ class _Reading:
         self.tally.note(
             r"files whose offsets count \r\n as two (text kept so)", self.text != file.text
         )
+
+    def _mention(self, tag: _Tag) -> None:
+        try:
+            self._entity(tag)
+        except CorpusError as error:
+            self.tally.mask("mention", type(error)(f"{self._where(tag)}: {error}"))
+            spans: tuple[Span, ...] = ()
+            with contextlib.suppress(CorpusError):
+                spans = (_span(tag, self.shift),)
+            self.unread.append(Unread(spans, tag.attributes.get("text", "")))
 
     def _entity(self, tag: _Tag) -> None:
         attributes = tag.attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,20 @@ from notesmith.errors import CorpusError, shown_doc, shown_name
 from notesmith.markup import nest
 
 TagScheme = Literal["iob1", "iob2", "bioes"]
-_TAG = re.compile(r"([BIESLUMW])-([^\s|,;]+)")
+Notation = Literal["prefix", "underscore", "suffix", "plain"]
+"""How a tag is written: B-LABEL, B_LABEL, LABEL-B, or the label alone."""
+
+_LABEL = r"[^\s|,;]+(?: [^\s|,;]+)*"
+_TAG = re.compile(rf"(?P<prefix>[BIESLUMW])-(?P<label>{_LABEL})")
+_NOTATIONS: Mapping[Notation, re.Pattern[str]] = {
+    "prefix": _TAG,
+    "underscore": re.compile(rf"(?P<prefix>[BIESLUMW])_(?P<label>{_LABEL})"),
+    "suffix": re.compile(rf"(?P<label>{_LABEL})-(?P<prefix>[BIESLUMW])"),
+    "plain": re.compile(r"(?P<label>[^\W\d_][\w./&+-]*(?: [\w./&+-]+)*)"),
+}
+_WITH_PREFIX: tuple[Notation, ...] = ("prefix", "underscore", "suffix")
+_MOST_PLAIN_LABELS = 100
+_TWO_TAGS = re.compile(r"[|,;]")
 # Other spellings of BIOES: last, unit, middle, whole.
 _SAME_AS = {"L": "E", "U": "S", "M": "I", "W": "S"}
 _SPACED = re.compile(r"[^ \t\r\n]+")
@@ -39,7 +52,41 @@ def is_tag(tag: str) -> bool:
     return tag == "O" or _TAG.fullmatch(tag) is not None
 
 
-def tagged(number: int, text: str, tag: str) -> Token:
+def is_any_tag(tag: str) -> bool:
+    """Whether ``tag`` is O, or a prefix and a label in any notation."""
+    return tag == "O" or any(_NOTATIONS[name].fullmatch(tag) for name in _WITH_PREFIX)
+
+
+def are_tags(tags: Collection[str]) -> bool:
+    """Whether all ``tags`` are O or in one notation with prefixes, and some begin a mention."""
+    begun = {tag for tag in tags if tag != "O"}
+    return bool(begun) and any(all(map(_NOTATIONS[name].fullmatch, begun)) for name in _WITH_PREFIX)
+
+
+def notation_of(tags: Collection[str]) -> Notation | None:
+    """The notation in which all ``tags`` are tags; that of most files where one is at all.
+
+    Labels alone must stand beside O. None if nothing looks like a tag.
+    """
+    begun = {tag for tag in tags if tag != "O"}
+    for notation in _WITH_PREFIX:
+        if all(map(_NOTATIONS[notation].fullmatch, begun)):
+            return notation
+    for notation in _WITH_PREFIX[:2]:
+        if any(_NOTATIONS[notation].fullmatch(tag) or _holds_two(tag) for tag in begun):
+            return notation
+    if "O" not in tags:
+        return None
+    plain = len(begun) <= _MOST_PLAIN_LABELS and all(map(_NOTATIONS["plain"].fullmatch, begun))
+    return "plain" if plain else "prefix"
+
+
+def _holds_two(tag: str) -> bool:
+    parts = _TWO_TAGS.split(tag)
+    return len(parts) > 1 and all(is_tag(part.strip()) for part in parts)
+
+
+def tagged(number: int, text: str, tag: str, notation: Notation = "prefix") -> Token:
     """The token with its tag taken apart.
 
     Raises:
@@ -47,14 +94,19 @@ def tagged(number: int, text: str, tag: str) -> Token:
     """
     if tag == "O":
         return Token(number, text, "O", "")
-    match = _TAG.fullmatch(tag)
+    match = _NOTATIONS[notation].fullmatch(tag)
     if match is None:
+        if _holds_two(tag):
+            raise CorpusError(
+                "the tag is not O, B-LABEL, I-LABEL …; this format holds one flat tag a token "
+                "(overlapping mentions need brat or jsonl)"
+            )
         raise CorpusError(
-            "the tag is not O, B-LABEL, I-LABEL …; this format holds one flat tag a token "
-            "(overlapping mentions need brat or jsonl)"
+            "the tag is not O, B-LABEL, I-LABEL …; correct it, or name the columns with "
+            "--token-column and --tag-column"
         )
-    prefix = _SAME_AS.get(match.group(1), match.group(1))
-    return Token(number, text, prefix, match.group(2))
+    prefix = match.groupdict().get("prefix", "I")
+    return Token(number, text, _SAME_AS.get(prefix, prefix), match.group("label"))
 
 
 def recognise(sentences: Iterable[Sequence[Token]]) -> TagScheme:
@@ -123,7 +175,7 @@ def tokens_of(text: str, sentence: Span, borders: Sequence[int], *, spaced: bool
         first, last = bisect_right(borders, start), bisect_left(borders, end)
         cuts = [start, *borders[first:last], end]
         for a, b in pairwise(cuts):
-            if text[a:b].strip():
+            if spaced or text[a:b].strip():
                 yield a, b
 
 

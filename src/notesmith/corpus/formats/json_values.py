@@ -158,3 +158,22 @@ def count_lost(doc: Document, lost: Counter[str]) -> None:
     lost["discontinuous mentions written whole"] += sum(len(ent.spans) > 1 for ent in doc.entities)
     lost["concept relations left out"] += len(doc.concept_relations)
     lost["documents whose sections or masks were left out"] += bool(doc.sections or doc.masked)
+
+
+def count_unheld(doc: Document, lost: Counter[str]) -> None:
+    """Count what tools with labelled spans and directed relations alone have no place for."""
+    count_lost(doc, lost)
+    lost["concept ids left out"] += sum(len(ent.normalized) for ent in doc.entities)
+    lost["attributes left out"] += sum(len(ent.attributes) for ent in doc.entities)
+    lost["entity ids numbered anew"] += sum(
+        ent.id != f"T{i}" for i, ent in enumerate(doc.entities, 1)
+    )
+    lost["documents whose provenance was left out"] += doc.provenance.kind != "gold"
+
+
+def count_directed(doc: Document, lost: Counter[str]) -> None:
+    """Count what relations lose that have no id and always a direction."""
+    lost["relation ids numbered anew"] += sum(
+        rel.id != f"R{i}" for i, rel in enumerate(doc.relations, 1)
+    )
+    lost["symmetric relations written as directed"] += sum(rel.symmetric for rel in doc.relations)

@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from notesmith.corpus.formats.json_records import (
+    LINES,
+    WRITE_THEM,
+    layout_of,
+    shown_field,
+    unread_field,
+)
 from notesmith.corpus.formats.json_values import NoteFields, check_text, check_values, parse_json
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import (
@@ -28,7 +35,7 @@ from notesmith.errors import CorpusError, shown_doc
 from notesmith.files.write import atomic_write_text
 
 SCHEMA = 1
-SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.xz")
+SUFFIXES = LINES
 
 
 def read(path: Path, tally: Tally) -> Iterator[Document]:
@@ -115,6 +122,7 @@ def to_record(doc: Document) -> dict[str, Any]:
         ],
         "sections": [{"name": s.name, "start": s.start, "end": s.end} for s in doc.sections],
         "masked": [list(span) for span in doc.masked],
+        "unknown": list(doc.unknown),
         "provenance": _provenance_record(doc.provenance),
         "metadata": dict(doc.metadata),
     }
@@ -154,6 +162,8 @@ def from_record(record: object) -> Document:
     """
     if not isinstance(record, dict):
         raise CorpusError("a record must be a JSON object")
+    if "schema" not in record:
+        raise CorpusError(f"no 'schema'{_other_layout(record)}")
     fields = _Fields(record, "record")
     schema = fields.take("schema", int)
     if schema != SCHEMA:
@@ -171,12 +181,26 @@ def from_record(record: object) -> Document:
         concept_relations=fields.each("concept_relations", _concept_relation),
         sections=fields.each("sections", _section),
         masked=_spans(fields.take("masked", list, []), fields.name),
+        unknown=fields.strings("unknown"),
         provenance=_provenance(fields.take("provenance", dict, {}), fields.name),
         metadata=fields.take("metadata", dict, {}),
     )
     fields.check(dict(doc.metadata))
     fields.finish()
     return doc
+
+
+def _other_layout(record: dict[str, Any]) -> str:
+    """What a record of another tool seems to be, and what to do with it."""
+    layout = layout_of(record)
+    if layout is not None:
+        return (
+            f", and the record has the layout of {layout}; put such records in a file of their own"
+        )
+    unread = unread_field(record, frozenset())
+    if unread is not None:
+        return f", and the layout of {shown_field(unread)} is not one that is read; {WRITE_THEM}"
+    return f" and no field of mentions; where there are some, {WRITE_THEM}"
 
 
 class _Fields:

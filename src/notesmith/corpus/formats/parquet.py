@@ -23,7 +23,7 @@ from notesmith.corpus.formats import conll, iob
 from notesmith.corpus.formats.parquet_bounds import check
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
+from notesmith.errors import ConfigError, CorpusError, OffsetError, shown_doc, shown_name
 from notesmith.files.read import Budget, read_bytes
 from notesmith.files.write import atomic_file
 
@@ -242,23 +242,39 @@ def _token(number: int, text: str, tag: str) -> iob.Token:
 
 def layout(table: Table, row: int, tokens: Sequence[str]) -> tuple[str, list[Span]]:
     """The text and where its tokens stand."""
-    text = table.value("text", row)
+    offsets, spaces = (
+        None if table.value(name, row) is None else table.values(name, row)
+        for name in ("offsets", "spaces")
+    )
+    return placed(tokens, table.value("text", row), offsets, spaces)
+
+
+def placed(
+    tokens: Sequence[str], text: object, offsets: object, spaces: object
+) -> tuple[str, list[Span]]:
+    """The text and where ``tokens`` stand in it, from what a row says of that (or None).
+
+    Raises:
+        CorpusError: the values are of other types, or do not fit the tokens.
+    """
     if text is None:
-        return _joined(tokens, _spaces(table, row, len(tokens)))
+        return _joined(tokens, _spaces(spaces, len(tokens)))
     if not isinstance(text, str):
         raise CorpusError("column text is no string; convert it")
-    if table.value("offsets", row) is None:
+    if offsets is None:
         return text, _found(text, tokens)
-    offsets = [_span(pair) for pair in table.values("offsets", row)]
-    if len(offsets) != len(tokens):
-        raise CorpusError(f"{len(tokens)} tokens but {len(offsets)} offsets; give each token one")
-    for at, ((start, end), token) in enumerate(zip(offsets, tokens, strict=True)):
+    if not isinstance(offsets, list):
+        raise CorpusError("column offsets is no list; convert it")
+    spans = [_span(pair) for pair in offsets]
+    if len(spans) != len(tokens):
+        raise CorpusError(f"{len(tokens)} tokens but {len(spans)} offsets; give each token one")
+    for at, ((start, end), token) in enumerate(zip(spans, tokens, strict=True)):
         if not 0 <= start <= end <= len(text) or text[start:end] != token:
             raise OffsetError(
                 f"token {at} [{start}, {end}) is not what stands there in the text of "
                 f"{len(text)} characters; correct the offsets (code points, end exclusive)"
             )
-    return text, offsets
+    return text, spans
 
 
 def _span(pair: object) -> Span:
@@ -267,12 +283,15 @@ def _span(pair: object) -> Span:
     raise CorpusError("an offset must be [start, end]; correct the column offsets")
 
 
-def _spaces(table: Table, row: int, n: int) -> list[bool]:
-    """Whether a space follows each token."""
-    if table.value("spaces", row) is None:
+def _spaces(spaces: object, n: int) -> list[bool]:
+    """Whether a space follows each of ``n`` tokens."""
+    if spaces is None:
         return [True] * (n - 1) + [False] * bool(n)
-    spaces = table.values("spaces", row)
-    if len(spaces) != n or not all(isinstance(value, bool) for value in spaces):
+    if (
+        not isinstance(spaces, list)
+        or len(spaces) != n
+        or not all(isinstance(value, bool) for value in spaces)
+    ):
         raise CorpusError(f"column spaces must hold true or false for each of {n} tokens")
     return spaces
 
@@ -312,6 +331,19 @@ def write(docs: Sequence[Document], path: Path) -> Counter[str]:
     return write_stream(docs, path, labels)
 
 
+def check_labels(labels: Iterable[str]) -> None:
+    """See that every label can stand in a tag, before hours are spent on what cannot be written.
+
+    Raises:
+        ConfigError: one cannot.
+    """
+    if wrong := [label for label in labels if not iob.is_tag(f"B-{label}")]:
+        raise ConfigError(
+            f"Parquet holds labels as tags, and {shown_name(wrong[0])} cannot be in one (a label "
+            "with white space or one of | , ;); write .jsonl"
+        )
+
+
 def write_stream(docs: Iterable[Document], path: Path, labels: Sequence[str]) -> Counter[str]:
     """Write ``docs`` as they come, in row groups; ``labels`` are all that may occur."""
     import pyarrow as pa
@@ -324,7 +356,7 @@ def write_stream(docs: Iterable[Document], path: Path, labels: Sequence[str]) ->
     left = iter(docs)
     with atomic_file(path) as file, pq.ParquetWriter(file, schema) as writer:
         while group := list(islice(left, _ROW_GROUP)):
-            rows = [_record(doc, lost) for doc in group]
+            rows = [record(doc, lost) for doc in group]
             for row in rows:
                 row[TAGS] = [numbers[tag] for tag in row[TAGS]]
             try:
@@ -370,7 +402,8 @@ def _features(names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _record(doc: Document, lost: Counter[str]) -> dict[str, Any]:
+def record(doc: Document, lost: Counter[str]) -> dict[str, Any]:
+    """``doc`` as tokens with IOB2 tags (strings), and its text with the tokens' offsets."""
     entities = iob.flat(doc, lost)
     offsets = _offsets(doc, entities)
     tags = []

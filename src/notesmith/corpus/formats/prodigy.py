@@ -1,85 +1,74 @@
-"""Prodigy's JSON lines (also spaCy's): a text a line with ``spans``, ``relations`` and ``answer``.
+"""Prodigy's JSON lines (db-out): a text a line with ``spans``, ``relations`` and ``answer``.
 
-Only accepted lines are annotations: rejected and ignored ones are left out, counted, and so is a
-yes-or-no question about one span (``_is_binary``, view ``ner``), which says nothing of the rest of
-its text. ``head`` and ``child`` of a relation number the *last* token of a span; ``head_span`` and
+Only accepted lines are annotations; rejected, ignored and unanswered ones are left out, counted. A
+line of an interface that marks no mentions (``choice``) is left out too. A yes-or-no question
+about one span (``_is_binary``, views ``ner`` and ``spans``) says nothing of the rest of its text,
+which is masked. Tasks of one text by one annotator become one document (``prodigy_tasks``).
+``head`` and ``child`` of a relation number the *last* token of a span; ``head_span`` and
 ``child_span`` name it by offsets. Lines have no id: it is ``doc_id`` or ``id`` of ``meta``, else
 the hash of the text that Prodigy gave, else the line's number; texts that share an id (sentences of
 one note) are numbered. Fields that begin with ``_`` are Prodigy's own and not kept.
-Sources: https://prodi.gy/docs/api-interfaces, https://prodi.gy/docs/dependencies-relations and
-explosion/projects, ``tutorials/rel_component/scripts/parse_data.py``.
+Sources: https://prodi.gy/docs/api-interfaces, https://prodi.gy/docs/dependencies-relations,
+explosion/projects, ``tutorials/rel_component/scripts/parse_data.py``, and
+https://support.prodi.gy/t/ner-train-number-of-examples/641 (questions about one span).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from bisect import bisect_left, bisect_right
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from notesmith.corpus.formats.json_records import (
+    Record,
+    iter_records,
+    layout_of,
+    mention_field,
+    shown_field,
+    unread_field,
+)
 from notesmith.corpus.formats.json_values import (
-    ID_FIELDS,
     UNKNOWN,
     check_text,
     check_values,
-    count_lost,
-    has_surrogates,
     is_whole,
     offsets,
-    parse_json,
-    plain,
     plain_fields,
     take_id,
 )
-from notesmith.corpus.formats.pubtator import check_mention
-from notesmith.corpus.problems import Tally, iter_lines
-from notesmith.document import Document, Entity, Relation, Span
-from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
-from notesmith.files.write import atomic_write_text
+from notesmith.corpus.formats.mentions import Mentions
+from notesmith.corpus.formats.prodigy_tasks import Task, joined_tasks
+from notesmith.corpus.problems import Tally
+from notesmith.document import Document, Relation, Span
+from notesmith.errors import CorpusError, shown_doc, shown_name
 
-# Runs of letters and digits, and every other mark by itself.
-_WORD = re.compile(r"[^\W_]+|\S")
 _ANSWERS = ("accept", "reject", "ignore")
-_SIGNS = ("spans", "answer", "tokens", "relations", "_input_hash", "_task_hash", "_view_id")
-_LINE_FIELDS = frozenset({*_SIGNS, "text", "meta", "id", "doc_id"})
-_SPAN_FIELDS = frozenset(
-    "start end label token_start token_end text type color source input_hash pattern score".split()
+_MANUAL = frozenset({"ner_manual", "spans_manual", "relations", "blocks", "review"})
+_BINARY = frozenset({"ner", "spans"})
+_OTHER = frozenset(
+    "choice classification text text_input html compare diff image image_manual audio "
+    "audio_manual pos pos_manual dep".split()
 )
-
-
-def claims(path: Path, head: str) -> bool:
-    """Whether the JSON lines that begin with ``head`` are Prodigy's, told by the first line."""
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        return False
-    first = next((line for line in head.split("\n") if line.strip()), "")
-    try:
-        record = json.loads(first)
-    except (ValueError, RecursionError):
-        # Longer than the head. No string holds these quotes, they would be escaped there.
-        keys = set(re.findall(r'"(schema|text)"\s*:', first))
-        return first.lstrip().startswith("{") and keys == {"text"}
-    return (
-        isinstance(record, dict)
-        and "text" in record
-        and "schema" not in record
-        and any(sign in record for sign in _SIGNS)
-    )
+_LINE_FIELDS = frozenset({"spans", "answer", "tokens", "relations", "text", "meta", "id", "doc_id"})
+_SPAN_FIELDS = frozenset(
+    "start end label token_start token_end text type color source input_hash pattern score "
+    "answer".split()
+)
+_LEFT_OUT = "lines left out"
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """An accepted line."""
+    """An accepted line; ``is_partial`` if it answers a question about one span."""
 
     where: str
     number: int
     fields: dict[str, Any]
     text: str
     annotator: str
+    is_partial: bool
 
 
 def read(
@@ -107,54 +96,95 @@ def read(
             f"{path}: texts with several annotators; choose one with --annotator: {names}"
         )
     tally.note("lines of other annotators left out", len(lines) - len(chosen))
-    ids = _ids(lines, stem)
-    yield from (doc for x in chosen for doc in _documents(x, ids[x.number], tally))
+    yield from _documents(chosen, _ids(lines, stem), tally)
 
 
 def read_each(path: Path, stem: str, tally: Tally) -> dict[str, list[Document]]:
     """The documents of each annotator by name, to measure how well they agree."""
     lines = list(_accepted(path, tally))
     ids = _ids(lines, stem)
-    docs: dict[str, list[Document]] = {name: [] for name in sorted({x.annotator for x in lines})}
-    for line in lines:
-        docs[line.annotator] += _documents(line, ids[line.number], tally)
-    return docs
+    return {
+        name: list(_documents([x for x in lines if x.annotator == name], ids, tally))
+        for name in sorted({x.annotator for x in lines})
+    }
 
 
 def _accepted(path: Path, tally: Tally) -> Iterator[_Line]:
-    for line in iter_lines(path, tally):
-        if line.text is None or not line.text.strip():
-            continue
-        where = f"{path}:{line.number}"
-        with tally.dropping("record", where):
-            fields = parse_json(line.text)
-            if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
-                raise CorpusError("a line must be an object with 'text'; is it Prodigy's?")
-            check_text(fields["text"])
-            if has_surrogates(line.text):
-                check_values(fields)
-            answer = fields.get("answer")
-            if answer is not None and answer not in _ANSWERS:
-                raise CorpusError(f"'answer' must be one of {', '.join(_ANSWERS)}")
-            tally.note("lines without an answer (taken as accepted)", answer is None)
-            if answer in ("reject", "ignore"):
-                tally.note(f"lines left out: answer {answer}")
-                continue
-            if fields.get("_is_binary") is True or fields.get("_view_id") == "ner":
-                raise CorpusError(
-                    "a yes-or-no question about one span, the rest of its text is not annotated; "
-                    "export a dataset of ner.manual, ner.correct or spans.manual"
-                )
-            who = fields.get("_annotator_id") or fields.get("_session_id") or UNKNOWN
-            yield _Line(where, line.number, fields, fields["text"], str(who))
+    before = sum(n for what, n in tally.counts.items() if what.startswith(_LEFT_OUT))
+    n_lines = 0
+    for record in iter_records(path, tally):
+        with tally.dropping("record", record.where):
+            line = _line(record, tally)
+            if line is not None:
+                n_lines += 1
+                yield line
+    reasons = [what for what in tally.counts if what.startswith(_LEFT_OUT)]
+    if not n_lines and sum(tally.counts[what] for what in reasons) > before:
+        why = "; ".join(sorted(what.removeprefix(f"{_LEFT_OUT}: ") for what in reasons))
+        tally.drop(
+            "file without annotations",
+            CorpusError(
+                f"{path}: every line is left out ({why}); export a dataset of ner.manual, "
+                "ner.correct or spans.manual"
+            ),
+        )
+
+
+def _line(record: Record, tally: Tally) -> _Line | None:
+    """The line if it says where mentions are; None if it was left out, counted."""
+    fields = record.value
+    if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
+        raise CorpusError("a line must be an object with 'text'; is it Prodigy's?")
+    layout = layout_of(fields)
+    if layout not in ("prodigy", None) and mention_field(fields) != "spans":
+        raise CorpusError(f"the line has the layout of {layout}; put it in a file of its own")
+    check_text(fields["text"])
+    check_values(fields)
+    answer, view = fields.get("answer", "accept"), _view(fields)
+    if answer is not None and answer not in _ANSWERS:
+        raise CorpusError(f"'answer' must be one of {', '.join(_ANSWERS)}")
+    is_partial = _is_partial(fields)
+    why = ""
+    if view in _OTHER:
+        why = f"view {view} marks no mentions"
+    elif answer != "accept":
+        why = "no answer" if answer is None else f"answer {answer}"
+        why = f"{why} to a question about one span" if is_partial else why
+    elif view not in _MANUAL and not any(
+        isinstance(fields.get(name), list) for name in ("spans", "tokens")
+    ):
+        why = "neither spans nor tokens"
+    if why:
+        tally.note(f"{_LEFT_OUT}: {why}")
+        return None
+    tally.note("lines without an answer (taken as accepted)", "answer" not in fields)
+    who = fields.get("_annotator_id") or fields.get("_session_id") or UNKNOWN
+    return _Line(record.where, record.number, fields, fields["text"], str(who), is_partial)
+
+
+def _view(fields: Mapping[str, Any]) -> str:
+    """The interface in which the line was answered; empty if it names none."""
+    view = fields.get("_view_id")
+    return view if isinstance(view, str) else ""
+
+
+def _is_partial(fields: Mapping[str, Any]) -> bool:
+    """Whether the line is a question about one span: by its interface, or by a model's score."""
+    if fields.get("_is_binary") is True or _view(fields) in _BINARY:
+        return True
+    meta = fields.get("meta")
+    scored = isinstance(meta, dict) and "score" in meta
+    return scored and "_view_id" not in fields and "tokens" not in fields
 
 
 def _ids(lines: Iterable[_Line], stem: str) -> dict[int, str]:
     """The document ids by number of line: equal for one text, whoever has annotated it."""
     texts: dict[str, dict[str, int]] = {}
     places: dict[int, tuple[str, int]] = {}
+    firsts: dict[str, int] = {}
     for line in lines:
-        base = _line_id(line, stem)
+        number = firsts.setdefault(line.text, line.number)
+        base = _given_id(line) or _hash(line) or f"{stem}-{number}"
         known = texts.setdefault(base, {})
         places[line.number] = base, known.setdefault(line.text, len(known) + 1)
     return {
@@ -163,30 +193,44 @@ def _ids(lines: Iterable[_Line], stem: str) -> dict[int, str]:
     }
 
 
-def _documents(line: _Line, doc_id: str, tally: Tally) -> Iterator[Document]:
-    """The document of a line, if it was not dropped."""
-    with tally.dropping("document", f"{line.where}: {shown_doc(doc_id)}"):
-        yield _document(line, doc_id, tally)
-
-
-def _line_id(line: _Line, stem: str) -> str:
+def _given_id(line: _Line) -> str | None:
     meta = line.fields.get("meta")
-    found = take_id([dict(meta) if isinstance(meta, dict) else {}, dict(line.fields)])
-    if found is None and isinstance(line.fields.get("_input_hash"), int):
-        found = str(line.fields["_input_hash"])
-    return found or f"{stem}-{line.number}"
+    return take_id([dict(meta) if isinstance(meta, dict) else {}, dict(line.fields)])
 
 
-def _document(line: _Line, doc_id: str, tally: Tally) -> Document:
+def _hash(line: _Line) -> str | None:
+    value = line.fields.get("_input_hash")
+    return str(value) if is_whole(value) else None
+
+
+def _documents(lines: Sequence[_Line], ids: Mapping[int, str], tally: Tally) -> Iterator[Document]:
+    """The documents of lines: one for each text and id, if it was not dropped."""
+    groups: dict[tuple[str | None, str, str], list[_Line]] = {}
+    for line in lines:
+        groups.setdefault((_given_id(line), line.text, line.annotator), []).append(line)
+    for group in groups.values():
+        doc_id = ids[group[0].number]
+        tasks: list[Task] = []
+        for line in group:
+            where = f"{line.where}: {shown_doc(doc_id)}"
+            with tally.dropping("document", where):
+                doc = _document(line, doc_id, where, tally)
+                nests = _view(line.fields) == "spans_manual"
+                tasks.append(Task(line.where, doc, line.is_partial, nests))
+        if len(tasks) == len(group):
+            yield joined_tasks(tasks, tally)
+
+
+def _document(line: _Line, doc_id: str, where: str, tally: Tally) -> Document:
     meta = line.fields.get("meta") or {}
     if not isinstance(meta, dict):
         raise CorpusError("'meta' must be an object")
     meta = dict(meta)
     take_id([meta])
-    where = f"{line.where}: {shown_doc(doc_id)}"
-    entities, at_token = _entities(line, where, tally)
+    mentions = Mentions(line.text, where, tally)
+    at_token = _read_spans(line, mentions)
     at_place: dict[tuple[Span, ...], dict[str | None, str]] = {}
-    for ent in entities:
+    for ent in mentions.entities:
         there = at_place.setdefault(ent.spans, {None: ent.id})
         there.setdefault(ent.label, ent.id)
     relations: list[Relation] = []
@@ -201,40 +245,62 @@ def _document(line: _Line, doc_id: str, tally: Tally) -> Document:
             relations.append(
                 Relation(f"R{len(relations) + 1}", item["label"], str(ends[0]), str(ends[1]))
             )
-    others = [name for name in line.fields if name not in _LINE_FIELDS and name[:1] != "_"]
+    others = {
+        name: value
+        for name, value in line.fields.items()
+        if name not in _LINE_FIELDS and name[:1] != "_"
+    }
+    unread = unread_field(others, frozenset({"versions"}))
+    if unread is not None:
+        raise CorpusError(
+            f"mentions are read from 'spans', but {shown_field(unread)} holds some too; "
+            "remove one of the two fields"
+        )
     tally.note("further fields of lines left out", len(others))
     metadata = plain_fields(meta, tally)
     if line.annotator != UNKNOWN:
         metadata["annotator"] = line.annotator
-    return Document(doc_id, line.text, tuple(entities), tuple(relations), metadata=metadata)
+    return Document(
+        doc_id,
+        line.text,
+        tuple(mentions.entities),
+        tuple(relations),
+        masked=mentions.unknown(),
+        metadata=metadata,
+    )
 
 
-def _entities(line: _Line, where: str, tally: Tally) -> tuple[list[Entity], dict[int, str]]:
-    """The labelled spans, and the entity that ends with each token."""
-    entities: list[Entity] = []
+def _read_spans(line: _Line, mentions: Mentions) -> dict[int, str]:
+    """Add the labelled spans to ``mentions``; returns the entity that ends with each token."""
     at_token: dict[int, str] = {}
-    tokens = [token.get("start") for token in _objects(line.fields, "tokens")]
-    starts = [start for start in tokens if is_whole(start)]
+    tokens = _objects(line.fields, "tokens")
+    starts = [start for start in (token.get("start") for token in tokens) if is_whole(start)]
     for i, span in enumerate(_objects(line.fields, "spans")):
-        with tally.dropping("mention", f"{where}: spans[{i}]"):
-            start, end = offsets(span)
-            if span.get("label") is None:
-                tally.note("spans without a label left out")
-                continue
-            if not isinstance(span["label"], str):
-                raise CorpusError("'label' must be a string")
-            name = f"[{start}, {end})"
-            if end > len(line.text):
-                raise OffsetError(f"{name} is past end {len(line.text)}; correct the offsets")
-            entity = Entity(f"T{len(entities) + 1}", span["label"], ((start, end),))
-            if isinstance(span.get("text"), str):
-                check_mention(line.text[start:end], span["text"], name, tally)
-            tally.note("further fields of spans left out", len(span.keys() - _SPAN_FIELDS))
-            entities.append(entity)
-            last = span.get("token_end", bisect_left(starts, end) - 1)
-            if is_whole(last) and last >= 0:
-                at_token.setdefault(last, entity.id)
-    return entities, at_token
+        if span.get("label") is None:
+            mentions.tally.note("spans without a label left out")
+            continue
+        place = _place(span, tokens)
+        mentions.tally.note("further fields of spans left out", len(span.keys() - _SPAN_FIELDS))
+        if span.get("answer", "accept") != "accept":
+            mentions.mask(place, "spans that were not accepted masked")
+            continue
+        entity = mentions.add(f"spans[{i}]", place, span["label"], written=span.get("text"))
+        if entity is None:
+            continue
+        last = span.get("token_end", bisect_left(starts, entity.end) - 1)
+        if is_whole(last) and last >= 0:
+            at_token.setdefault(last, entity.id)
+    return at_token
+
+
+def _place(span: Mapping[str, Any], tokens: Sequence[Mapping[str, Any]]) -> tuple[object, object]:
+    """Start and end of a span, by its own offsets or those of its tokens, the last included."""
+    if "start" in span or "end" in span:
+        return span.get("start"), span.get("end")
+    first, last = span.get("token_start"), span.get("token_end")
+    if is_whole(first) and is_whole(last) and 0 <= first <= last < len(tokens):
+        return tokens[first].get("start"), tokens[last].get("end")
+    return None, None
 
 
 def _end(
@@ -253,83 +319,6 @@ def _end(
     if not is_whole(relation.get(name)):
         raise CorpusError(f"a relation needs {name!r}, the number of a token")
     return at_token.get(relation[name])
-
-
-def write(docs: Sequence[Document], path: Path) -> Counter[str]:
-    """Write ``docs`` to ``path``, a line each; returns what the format cannot hold, counted.
-
-    Gold documents are accepted answers, all others are tasks to be answered.
-    """
-    lost: Counter[str] = Counter()
-    lines = [json.dumps(_record(doc, lost), ensure_ascii=False, allow_nan=False) for doc in docs]
-    atomic_write_text(path, "".join(f"{line}\n" for line in lines))
-    return lost
-
-
-def _record(doc: Document, lost: Counter[str]) -> dict[str, Any]:
-    count_lost(doc, lost)
-    lost["concept ids left out"] += sum(len(ent.normalized) for ent in doc.entities)
-    lost["attributes left out"] += sum(len(ent.attributes) for ent in doc.entities)
-    lost["entity ids numbered anew"] += sum(
-        ent.id != f"T{i}" for i, ent in enumerate(doc.entities, 1)
-    )
-    lost["relation ids numbered anew"] += sum(
-        rel.id != f"R{i}" for i, rel in enumerate(doc.relations, 1)
-    )
-    lost["symmetric relations written as directed"] += sum(rel.symmetric for rel in doc.relations)
-    lost["documents whose provenance was left out"] += doc.provenance.kind != "gold"
-    fields = plain(doc.metadata)
-    kept = {name: value for name, value in fields.items() if name not in ID_FIELDS}
-    lost["metadata fields left out"] += len(doc.metadata) - len(kept)
-    tokens = _tokens(doc.text, [(ent.start, ent.end) for ent in doc.entities])
-    spans = {ent.id: _span(ent, tokens) for ent in doc.entities}
-    relations = [
-        {
-            "head": spans[rel.head]["token_end"],
-            "child": spans[rel.tail]["token_end"],
-            "head_span": spans[rel.head],
-            "child_span": spans[rel.tail],
-            "label": rel.label,
-        }
-        for rel in doc.relations
-    ]
-    return {
-        "text": doc.text,
-        "meta": {"id": doc.id, **kept},
-        "tokens": tokens,
-        "spans": list(spans.values()),
-        **({"relations": relations} if relations else {}),
-        **({"answer": "accept"} if doc.provenance.kind == "gold" else {}),
-    }
-
-
-def _tokens(text: str, mentions: Iterable[Span]) -> list[dict[str, Any]]:
-    """Words and white space as Prodigy shows them; a mention begins and ends with a token.
-
-    As in spaCy, one space after a token belongs to it (``ws``), further white space is a token.
-    """
-    mentions = list(mentions)
-    begins = {start for start, _ in mentions}
-    bounds = {0, len(text)}.union(*(m.span() for m in _WORD.finditer(text)), *mentions)
-    tokens: list[dict[str, Any]] = []
-    for start, end in pairwise(sorted(bounds)):
-        if text[start] == " " and start not in begins and tokens and tokens[-1]["end"] == start:
-            tokens[-1]["ws"] = True
-            start += 1
-        if start < end:
-            token = {"text": text[start:end], "start": start, "end": end}
-            tokens.append({**token, "id": len(tokens), "ws": False})
-    return tokens
-
-
-def _span(ent: Entity, tokens: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "start": ent.start,
-        "end": ent.end,
-        "token_start": bisect_right(tokens, ent.start, key=lambda token: token["start"]) - 1,
-        "token_end": bisect_left(tokens, ent.end, key=lambda token: token["start"]) - 1,
-        "label": ent.label,
-    }
 
 
 def _objects(fields: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """PubTator: title and abstract lines, tab-separated mentions with concept ids, concept relations.
 
 The text is title, one space, abstract; offsets count code points of it. Documents are apart by
-blank lines. ``-1`` stands for a mention without a concept, ``|`` joins the concepts of a composite.
+blank lines. ``-1`` stands for a mention without a concept; ``|`` or ``;`` joins the concepts of a
+composite, unless the cell is one variant of tmVar (``c|SUB|A|5|G``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import ne
 from pathlib import Path
 
+from notesmith.corpus.formats.unread import Unread, masks
 from notesmith.corpus.problems import Tally, iter_lines
 from notesmith.document import ConceptRelation, Document, Entity, Section
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_id
@@ -25,6 +27,11 @@ _TEXT_LINE = re.compile(r"([^|\t]+)\|([ta])\|(.*)", re.DOTALL)
 LINE_ENDS = re.compile(r"[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 # Not ``isdigit``, for which superscripts and digits of other scripts are digits too.
 _OFFSET = re.compile(r"[0-9]{1,9}")
+_JOINT = re.compile(r"[|;]")
+# tmVar: a letter of the sequence if it is known, and the kind of change.
+_VARIANT = re.compile(r"(?:tmVar:)?[a-z]?\|[A-Za-z]+\|.*")
+_RS_NUMBER = re.compile(r"(?:RSID:|RS#:|rs)[0-9]+")
+_RELATION_COLUMNS = 4
 _CUT_OFF = "is the file cut off?"
 
 
@@ -48,6 +55,7 @@ class _Block:
     abstract: str | None = None
     rows: list[tuple[int, list[str]]] = field(default_factory=list)
     broken: bool = False
+    cut_off: bool = False
 
     def where(self, number: int | None = None) -> str:
         return f"{self.path}:{number or self.number}: {shown_doc(self.id)}"
@@ -56,14 +64,28 @@ class _Block:
 def read(path: Path, tally: Tally) -> Iterator[Document]:
     """Read the documents of one PubTator file."""
     blocks = list(_blocks(path, tally))
-    # Some corpora have no concept column at all; in one that has, a short line was cut off.
-    widths = {len(row) for block in blocks for _, row in block.rows if _OFFSET.fullmatch(row[1])}
-    n_columns = 5 if widths == {5} else 6
+    # Some corpora have no concept column at all; in one that has, the last line may be cut off.
+    widths = {len(row) for block in blocks for _, row in block.rows if _has_offsets(row)}
     for block in blocks:
         if block.broken:
+            tally.note("dropped: document with an unreadable line")
             continue
         with tally.dropping("document", block.where()):
-            yield _document(block, n_columns, tally)
+            yield _document(block, 5 if max(widths, default=6) < 6 else 6, tally)
+
+
+def _has_offsets(row: list[str]) -> bool:
+    return len(row) > 2 and all(map(_OFFSET.fullmatch, row[1:3]))
+
+
+def _is_mention_like(row: list[str]) -> bool:
+    """Whether a line is a mention's, one offset of which may be wrong."""
+    return _has_offsets(row) or (len(row) > _RELATION_COLUMNS and bool(_OFFSET.fullmatch(row[1])))
+
+
+def _is_relation(row: list[str]) -> bool:
+    """Whether a line begins as one of a relation."""
+    return len(row) > 1 and not _OFFSET.fullmatch(row[1])
 
 
 def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
@@ -91,12 +113,16 @@ def _blocks(path: Path, tally: Tally) -> Iterator[_Block]:
                 block.abstract = match.group(3)
             else:
                 row = line.text.split("\t")
-                if row[0] != block.id or len(row) < 4:
+                if row[0] != block.id or not (_is_mention_like(row) or _is_relation(row)):
+                    # It may be anything, a mention too.
+                    block.broken = True
                     raise CorpusError(
                         f"{shown_doc(block.id)}: neither text, mention nor relation of this "
-                        "document; " + _CUT_OFF
+                        f"document (columns: {len(row)}; a mention has 5 or 6, a relation 4 or "
+                        f"5); {_CUT_OFF}"
                     )
                 block.rows.append((line.number, row))
+                block.cut_off = not line.ended
     tally.note("files whose last line has no line end: cut off?", not ended)
     if block:
         yield block
@@ -108,21 +134,33 @@ def _document(block: _Block, n_columns: int, tally: Tally) -> Document:
     text = f"{block.title} {block.abstract}" if block.abstract else block.title
     entities: list[Entity] = []
     relations: list[ConceptRelation] = []
+    unread: list[Unread] = []
     for number, row in block.rows:
-        if _OFFSET.fullmatch(row[1]):
-            with tally.dropping("mention", block.where(number)):
-                entities.append(_entity(row, f"T{len(entities) + 1}", text, n_columns, tally))
-        elif len(row) == 4 and all(row):
-            relations.append(ConceptRelation(*row[1:]))
+        is_last = block.cut_off and (number, row) == block.rows[-1]
+        if _is_mention_like(row):
+            least = n_columns if is_last else 5
+            try:
+                entities.append(_entity(row, f"T{len(entities) + 1}", text, least, tally))
+            except CorpusError as error:
+                tally.mask("mention", type(error)(f"{block.where(number)}: {error}"))
+                spans = ((int(row[1]), int(row[2])),) if _has_offsets(row) else ()
+                unread.append(Unread(spans, row[3] if len(row) > 3 else ""))
+        elif len(row) in (_RELATION_COLUMNS, _RELATION_COLUMNS + 1) and all(row[:4]):
+            relations.append(ConceptRelation(*row[1:4]))
+            tally.note("novelty of relations left out", len(row) > _RELATION_COLUMNS)
         else:
-            error = f"{block.where(number)}: a relation line has 4 filled columns; {_CUT_OFF}"
-            tally.drop("relation", CorpusError(error))
+            said = f"{block.where(number)}: a relation line has 4 or 5 filled columns; {_CUT_OFF}"
+            tally.drop("relation", CorpusError(said))
+    masked = masks(text, unread, entities)
+    if masked is None:
+        raise CorpusError("a mention that cannot be read may stand anywhere in it")
     return Document(
         id=block.id,
         text=text,
         entities=tuple(entities),
         concept_relations=tuple(relations),
         sections=_sections(block),
+        masked=masked,
     )
 
 
@@ -134,26 +172,32 @@ def _sections(block: _Block) -> tuple[Section, ...]:
 
 
 def _entity(row: list[str], ent_id: str, text: str, n_columns: int, tally: Tally) -> Entity:
-    if len(row) < n_columns or not _OFFSET.fullmatch(row[2]) or not row[4]:
-        raise CorpusError(f"a mention line has {n_columns} filled columns; {_CUT_OFF}")
+    if len(row) < n_columns or not _has_offsets(row) or not row[4]:
+        said = "6" if n_columns == 6 else "5 or 6"
+        raise CorpusError(f"a mention line has {said} filled columns; {_CUT_OFF}")
     start, end = int(row[1]), int(row[2])
     span = f"{ent_id!r} [{start}, {end})"
     if end > len(text):
         raise OffsetError(f"{span} is past end {len(text)}; correct the offsets")
-    raw = row[5].split("|") if len(row) > 5 else []
+    raw = _concepts(row[5]) if len(row) > 5 else []
     concepts = tuple(concept.strip() for concept in raw)
     tally.note("concept ids with outer white space, trimmed", sum(map(ne, raw, concepts)))
-    if NO_CONCEPT in concepts or concepts == ("",):
+    if NO_CONCEPT in concepts or concepts in ((), ("",)):
         tally.note("mentions without a concept")
+    rs_numbers = [cell for cell in row[6:] if _RS_NUMBER.fullmatch(cell)]
     entity = Entity(
         ent_id,
         row[4],
         ((start, end),),
-        normalized=tuple(c for c in concepts if c and c != NO_CONCEPT),
+        normalized=tuple(c for c in (*concepts, *rs_numbers) if c and c != NO_CONCEPT),
     )
     check_mention(text[start:end], row[3], span, tally)
-    tally.note("lists of a composite mention's parts left out", len(row) > 6)
+    tally.note("lists of a composite mention's parts left out", len(row) > 6 and not rs_numbers)
     return entity
+
+
+def _concepts(cell: str) -> list[str]:
+    return [cell] if _VARIANT.fullmatch(cell) else _JOINT.split(cell)
 
 
 def check_mention(found: str, written: str, span: str, tally: Tally) -> None:
@@ -189,24 +233,33 @@ def _lines(doc: Document, lost: Counter[str]) -> Iterable[str]:
     yield f"{doc.id}|t|{text[:cut]}"
     yield f"{doc.id}|a|{text[cut + 1 :]}"
     for i, ent in enumerate(doc.entities, 1):
-        if re.search(r"[\t\r\n]", "".join([ent.label, *ent.normalized])) or any(
-            "|" in concept for concept in ent.normalized
-        ):
+        concepts = _concept_cells(ent)
+        if concepts is None or re.search(r"[\t\r\n]", "".join([ent.label, *concepts])):
             raise CorpusError(
-                f"{shown_doc(doc.id)}: {shown_id(ent.id)} has a tab or '|' in label or concept"
+                f"{shown_doc(doc.id)}: {shown_id(ent.id)} has a tab, '|' or ';' in label or concept"
             )
         lost["discontinuous mentions written whole"] += len(ent.spans) > 1
         lost["attributes left out"] += len(ent.attributes)
         lost["entity ids numbered anew"] += ent.id != f"T{i}"
         mention = LINE_ENDS.sub(" ", text[ent.start : ent.end])
-        concepts = "|".join(ent.normalized) or NO_CONCEPT
-        yield "\t".join([doc.id, str(ent.start), str(ent.end), mention, ent.label, concepts])
+        yield "\t".join([doc.id, str(ent.start), str(ent.end), mention, ent.label, *concepts])
     for rel in doc.concept_relations:
         yield "\t".join([doc.id, rel.label, rel.head, rel.tail])
     lost["relations left out"] += len(doc.relations)
     lost["documents whose metadata or provenance was left out"] += bool(
         doc.metadata or doc.masked or doc.provenance.kind != "gold"
     )
+
+
+def _concept_cells(ent: Entity) -> list[str] | None:
+    """The cells of the concepts of ``ent``; None if they could not be read back."""
+    if not ent.normalized:
+        return [NO_CONCEPT]
+    first, *rest = ent.normalized
+    if _VARIANT.fullmatch(first) and all(map(_RS_NUMBER.fullmatch, rest)):
+        return [first, *rest]
+    cell = "|".join(ent.normalized)
+    return [cell] if _concepts(cell) == list(ent.normalized) else None
 
 
 def _title_end(doc: Document, text: str) -> int:

@@ -1,4 +1,4 @@
-"""UIMA CAS as INCEpTION exports it: XMI with its TypeSystem.xml, a zip of the two, or JSON 0.4.
+"""UIMA CAS as INCEpTION exports it: XMI with TypeSystem.xml, a zip, JSON 0.4, or WebAnno TSV.
 
 Mentions are the spans of one layer, relations join two of them, other features of a mention are
 attributes (a boolean that is true is a flag). A CAS counts UTF-16 units; ``dkpro-cassis`` gives
@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from notesmith.corpus.formats import uima_webanno
 from notesmith.corpus.formats.uima_files import is_cas, open_cas
+from notesmith.corpus.formats.uima_types import shown_layer
+from notesmith.corpus.formats.uima_webanno import Names
+from notesmith.corpus.formats.unread import Unread, masks
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import CorpusError, OffsetError, shown_doc, shown_name
@@ -40,13 +44,14 @@ _NO_LAYERS = (
     "uima.",
 )
 _INITIAL = "INITIAL_CAS"  # An export holds every document once more, as it was imported.
+_EXPORTED = ("annotation", "curation")  # Folders of a project's export.
 _TITLE_SUFFIXES = (".txt", ".xmi", ".json")
 ANCHORS = ("sofa", "begin", "end")
 
 
 def claims(path: Path, head: str) -> bool:
     """Whether ``path``, a file that begins with ``head``, is a CAS of an annotator or curator."""
-    return path.stem != _INITIAL and is_cas(path, head)
+    return path.stem != _INITIAL and (is_cas(path, head) or uima_webanno.claims(path, head))
 
 
 def read(
@@ -57,10 +62,10 @@ def read(
     layer: str | None = None,
     feature: str | None = None,
 ) -> Iterator[Document]:
-    """Read the document of an XMI, JSON or zip file.
+    """Read the document of an XMI, JSON, zip or WebAnno TSV file.
 
     Args:
-        path: the file; a ``TypeSystem.xml`` stands beside an XMI file.
+        path: the file; a ``TypeSystem.xml`` stands beside an XMI file, or its types are inferred.
         stem: the id of a document that names none.
         tally: counts what is left out.
         layer: the type whose annotations are mentions; the one of ``LAYERS`` that occurs if None.
@@ -69,8 +74,18 @@ def read(
     Raises:
         MissingExtraError: dkpro-cassis is absent.
     """
+    if path.suffix.lower() == ".tsv":
+        names = Names(
+            LAYERS if layer is None else (layer,),
+            FEATURES if feature is None else (feature,),
+            CONCEPTS,
+        )
+        exported = path.parent.parent.name in _EXPORTED
+        for doc in uima_webanno.read(path, _title(path) if exported else stem, tally, names):
+            yield replace(doc, metadata={ANNOTATOR: path.stem}) if exported else doc
+        return
     with tally.dropping("file", str(path)):
-        for cas in open_cas(path):
+        for cas in open_cas(path, tally):
             doc_id, annotator = _identity(path, stem, cas)
             where = f"{path}: {shown_doc(doc_id)}"
             with tally.dropping("document", where):
@@ -86,14 +101,19 @@ def _identity(path: Path, stem: str, cas: Any) -> tuple[str, str]:
         str(getattr(meta, feature, None) or "")
         for feature in ("documentTitle", "documentId", "documentUri")
     )
-    exported = path.parent.parent.name in ("annotation", "curation")
+    exported = path.parent.parent.name in _EXPORTED
     named = title and name and title not in name and unquote(uri).endswith(f"/{title}")
     if not exported and not named:
         return name or title or stem, ""
+    return _title(path, title), path.stem if exported else name
+
+
+def _title(path: Path, title: str = "") -> str:
+    """A document's title without a suffix; that of an export is the name of its folder."""
     doc_id = title or path.parent.name
     for suffix in _TITLE_SUFFIXES:
         doc_id = doc_id.removesuffix(suffix) or doc_id
-    return doc_id, path.stem if exported else name
+    return doc_id
 
 
 @dataclass(slots=True)
@@ -107,6 +127,7 @@ class _Reading:
     layer: str | None
     feature: str | None
     minimal: bool
+    unread: list[Unread] = field(default_factory=list)
 
     def document(self) -> Document:
         spans, links = self._annotations()
@@ -119,14 +140,32 @@ class _Reading:
         self.tally.note("further views of a document left out", max(n_views - 1, 0))
         entities: dict[int, Entity] = {}
         for fs in mentions:
-            with self.tally.dropping("mention", f"{self.where}: xmi:id {fs.xmiID}"):
+            try:
                 entities[fs.xmiID] = self._entity(fs, f"T{len(entities) + 1}")
+            except CorpusError as error:
+                self._unread(fs, type(error)(f"{self.where}: xmi:id {fs.xmiID}: {error}"))
         relations: list[Relation] = []
         for fs in sorted(links, key=_by_id):
             with self.tally.dropping("relation", f"{self.where}: xmi:id {fs.xmiID}"):
                 relations += self._relation(fs, f"R{len(relations) + 1}", entities, chosen)
-        text = self.cas.sofa_string
-        return Document(self.doc_id, text, tuple(entities.values()), tuple(relations))
+        text, mentions_read = self.cas.sofa_string, tuple(entities.values())
+        masked = masks(text, self.unread, mentions_read)
+        if masked is None:
+            raise CorpusError("an annotation may stand anywhere in the text; correct it")
+        return Document(self.doc_id, text, mentions_read, tuple(relations), masked=masked)
+
+    def _unread(self, fs: Any, error: CorpusError) -> None:
+        """Keep where an annotation that cannot be read stands; one without a length labels nothing.
+
+        Raises:
+            CorpusError: problems are not counted.
+        """
+        is_placed = type(fs.begin) is int and type(fs.end) is int
+        if is_placed and fs.begin == fs.end:
+            self.tally.drop("mention", error)
+            return
+        self.tally.mask("mention", error)
+        self.unread.append(Unread(((fs.begin, fs.end),) if is_placed else ()))
 
     def _annotations(self) -> tuple[list[Any], list[Any]]:
         """The annotations of all layers: spans and relations."""
@@ -151,7 +190,7 @@ class _Reading:
     def _layer(self, spans: Sequence[Any]) -> str | None:
         """The type of mentions; None where no layer of the document is annotated."""
         counts = sorted(Counter(fs.type.name for fs in spans).items())
-        listed = ", ".join(f"{shown_name(name)} ({n})" for name, n in counts)
+        listed = ", ".join(f"{shown_layer(name)} ({n})" for name, n in counts)
         if self.layer is not None:
             if self.cas.typesystem.contains_type(self.layer):
                 return self.layer
@@ -177,7 +216,7 @@ class _Reading:
         at = next((feature for feature in wanted if feature in names), None)
         if at is None:
             raise CorpusError(
-                f"layer {shown_name(fs.type.name)} has no feature {' or '.join(wanted)}; name one "
+                f"layer {shown_layer(fs.type.name)} has no feature {' or '.join(wanted)}; name one "
                 "of: "
                 f"{', '.join(shown_name(name) for name in names if name not in ANCHORS)}"
             )

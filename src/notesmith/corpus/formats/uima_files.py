@@ -21,6 +21,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from notesmith.corpus.formats.uima_types import with_inferred_types
+from notesmith.corpus.problems import Tally
 from notesmith.errors import CorpusError, MissingExtraError, OffsetError
 from notesmith.files.read import MIB, UNPACKING_ERRORS, Budget, open_file, read_bytes
 
@@ -28,6 +30,7 @@ _ZIP_ERRORS = (
     *(*UNPACKING_ERRORS, zipfile.BadZipFile, zipfile.LargeZipFile, struct.error),
     *(OSError, RuntimeError, ValueError, LookupError),
 )
+_INFERRED = "files without TypeSystem.xml, their types inferred"
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
 
@@ -55,8 +58,10 @@ def is_cas(path: Path, head: str) -> bool:
     return suffix == ".xmi" or (suffix == ".json" and '"%TYPES"' in head)
 
 
-def open_cas(path: Path) -> Iterator[Any]:
+def open_cas(path: Path, tally: Tally) -> Iterator[Any]:
     """Every CAS of a file, its offsets in code points.
+
+    The types of an XMI without a ``TypeSystem.xml`` are inferred, which is counted.
 
     Raises:
         MissingExtraError: dkpro-cassis is absent.
@@ -73,15 +78,15 @@ def open_cas(path: Path) -> Iterator[Any]:
         documents = [data for name, data in members.items() if name.lower().endswith(".xmi")]
         if not documents:
             raise CorpusError("holds no .xmi; unzip a whole project, and name its folder curation")
-        if len(types) != 1:
+        if len(types) > 1:
             raise CorpusError(f"holds {len(types)} TypeSystem.xml, not one; export it again")
+        tally.note(_INFERRED, 0 if types else len(documents))
         for document in documents:
-            yield _from_xmi(document, types[0], cassis)
+            yield _from_xmi(document, types[0] if types else None, cassis)
     else:
         beside = [file for file in path.parent.iterdir() if _is_types(file.name)]
-        if not beside:
-            raise CorpusError("no TypeSystem.xml beside it; INCEpTION exports it in the same zip")
-        yield _from_xmi(data, read_bytes(beside[0]), cassis)
+        tally.note(_INFERRED, not beside)
+        yield _from_xmi(data, read_bytes(beside[0]) if beside else None, cassis)
 
 
 def _is_types(name: str) -> bool:
@@ -129,9 +134,13 @@ def _xml(data: bytes, what: str) -> bytes:
     return _DECLARATION.sub("", text).encode("utf-8")
 
 
-def _from_xmi(document: bytes, types: bytes, cassis: Any) -> Any:
-    typesystem = _typesystem(_xml(types, "TypeSystem.xml"))
+def _from_xmi(document: bytes, types: bytes | None, cassis: Any) -> Any:
+    """The CAS of an XMI; its types are inferred if it has none."""
     data = _xml(document, "the XMI")
+    if types is not None:
+        typesystem = _typesystem(_xml(types, "TypeSystem.xml"))
+    else:
+        data, typesystem = with_inferred_types(data, cassis)
     ids = Counter(re.findall(rb'\bxmi:id="([0-9]{1,19})"', data))
     for name, n in ids.most_common(1):
         if n > 1:

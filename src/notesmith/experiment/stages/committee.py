@@ -109,7 +109,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "committee",
-    version=1,
+    version=2,
     config=Settings,
     metrics=Measured,
     run=run,

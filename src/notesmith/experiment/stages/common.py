@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.config import LmConfig, NerConfig, ReadingConfig
+from notesmith.corpus.parts import PARTS, Apart, keep_apart
 from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
@@ -45,6 +47,46 @@ def describe(docs: Sequence[Document]) -> CorpusCounts:
 def read(path: Path, config: ReadingConfig) -> CorpusRead:
     """Read a corpus as [corpus] says."""
     return read_corpus(path, config)
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRead:
+    """Train, dev and test as they are used, each without what stands in the parts after it.
+
+    ``reads`` are the parts as they stand in their files.
+    """
+
+    apart: Apart
+    reads: Mapping[str, CorpusRead]
+
+    @property
+    def docs(self) -> dict[str, list[Document]]:
+        """Documents by part."""
+        return self.apart.docs
+
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """Ids of the documents that are left out, of the parts that lose some."""
+        return {name: [d.id for d in one.dropped] for name, one in self.apart.left_out.items()}
+
+
+def read_parts(
+    paths: Mapping[str, Path], config: ReadingConfig, *, first: str = "train"
+) -> PartsRead:
+    """Read train, dev and test as [corpus] says, and keep them apart.
+
+    Args:
+        paths: of the parts; other names are passed over.
+        config: how files are read.
+        first: read this part and those after it, in the order train, dev, test.
+
+    Raises:
+        CorpusError: a file cannot be read, or nothing is left of a part.
+    """
+    named = [part for part in PARTS[PARTS.index(first) :] if part in paths]
+    found = {part: read(paths[part], config) for part in named}
+    apart = keep_apart({part: corpus.docs for part, corpus in found.items()})
+    return PartsRead(apart, found)
 
 
 def load_scores(folder: Path) -> CellScores:

@@ -14,7 +14,7 @@ from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.graph import Cell, Stage, Work, seed_for
 from notesmith.experiment.metrics import Metrics
-from notesmith.experiment.stages.common import INFO, describe, read
+from notesmith.experiment.stages.common import INFO, describe, read_parts
 from notesmith.files.write import atomic_write_text
 from notesmith.results import CorpusCounts
 
@@ -27,11 +27,15 @@ class Settings(Config):
 
 
 class Measured(Metrics):
-    """The whole of train, what was drawn of it, and what reading collapsed, skipped or dropped."""
+    """The whole of train, what was drawn of it, and what reading collapsed, skipped or dropped.
+
+    ``left_out`` are sentences on what stands in two parts.
+    """
 
     corpus: CorpusCounts
     drawn: CorpusCounts
     reading: dict[str, int]
+    left_out: tuple[str, ...] = ()
 
 
 def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: int) -> Cell:
@@ -39,7 +43,7 @@ def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: i
     return Cell(
         STAGE,
         Settings(reading=part_of(config.corpus, ReadingConfig), documents=size),
-        fingerprints={"train": outside.train},
+        fingerprints={"train": outside.train, **outside.of_part("train")},
         # The same for all sizes, so that a smaller draw is the start of a larger one.
         seed=seed_for(config.draws.seed, "draw", replicate),
         size=size,
@@ -48,21 +52,29 @@ def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: i
 
 
 def run(work: Work[Settings]) -> Measured:
-    """Draw gold documents; a smaller draw of the same seed is the start of a larger one."""
-    corpus = read(work.context.train, work.config.reading)
-    n = work.config.documents
-    if n > len(corpus.docs):
+    """Draw gold documents; a smaller draw of the same seed is the start of a larger one.
+
+    What stands in dev or test too is no document of train.
+    """
+    parts = read_parts(work.context.parts, work.config.reading)
+    train, n = parts.docs["train"], work.config.documents
+    if n > len(train):
         raise StageError(
-            f"a draw of {n} documents was asked for and train holds {len(corpus.docs)}; "
+            f"a draw of {n} documents was asked for and train holds {len(train)}; "
             "lower draws.sizes or draws.curve"
         )
-    order = np.random.default_rng(work.seed).permutation(len(corpus.docs))
-    docs = [corpus.docs[int(i)] for i in order[:n]]
+    order = np.random.default_rng(work.seed).permutation(len(train))
+    docs = [train[int(i)] for i in order[:n]]
     files.save_docs(docs, work.out)
     # The label set is part of the annotation scheme, so a small draw knows all of it.
-    info = {"labels": labels_of(corpus.docs), "attributes": list(attributes_in(corpus.docs))}
+    info = {"labels": labels_of(train), "attributes": list(attributes_in(train))}
     atomic_write_text(work.out / INFO, json.dumps(info))
-    return Measured(corpus=describe(corpus.docs), drawn=describe(docs), reading=dict(corpus.counts))
+    return Measured(
+        corpus=describe(train),
+        drawn=describe(docs),
+        reading=dict(parts.reads["train"].counts),
+        left_out=tuple(parts.apart.sentences),
+    )
 
 
 STAGE = Stage("draw", version=1, config=Settings, metrics=Measured, run=run)
@@ -71,6 +83,11 @@ STAGE = Stage("draw", version=1, config=Settings, metrics=Measured, run=run)
 def out_of_draw_seed(root: int) -> int:
     """Chooses which train documents are scored out of draw: the same ones for all draws."""
     return seed_for(root, "out-of-draw")
+
+
+def dev_seed(root: int) -> int:
+    """Chooses which dev documents are used, where not all are."""
+    return seed_for(root, "dev")
 
 
 def same_group(docs: Sequence[Document]) -> list[int]:

@@ -107,7 +107,7 @@ def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "ner",
-    version=1,
+    version=2,
     config=NerConfig,
     metrics=Measured,
     run=run,

@@ -27,7 +27,7 @@ def run(work: Work[NoConfig]) -> Made:
     made = files.load_docs(work.inputs["made"])
     said = load_ner(work.inputs["model"] / files.MODEL).predict(made, on_progress=work.on_progress)
     docs = [
-        replace(doc, entities=labels.entities, masked=())
+        replace(doc, entities=labels.entities, masked=(), unknown=())
         for doc, labels in zip(made, said, strict=True)
     ]
     return keep_made(work, docs)

@@ -28,22 +28,23 @@ from notesmith.experiment.stages.common import (
     describe,
     gold_in,
     load_scores,
-    read,
+    read_parts,
     texts_of,
 )
-from notesmith.experiment.stages.gold import not_out_of_draw, out_of_draw_seed, sampled
+from notesmith.experiment.stages.gold import dev_seed, not_out_of_draw, out_of_draw_seed, sampled
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import OUT_OF_DRAW
+from notesmith.metrics import count_unscored
 from notesmith.results import CorpusCounts
 
 _READ_SECONDS = 0.003
 
 
 class ScoredDocuments(Config):
-    """The documents of a split that are scored: the first so many, or all if 0.
+    """The documents of a split that are scored: so many, or all if 0.
 
-    Out of draw it is a sample of train, ``chosen_by`` a seed. In cross-fit the documents are an
-    input, and nothing is read.
+    Of test these are the first. Of dev, and out of draw of train, it is a sample, ``chosen_by`` a
+    seed. In cross-fit the documents are an input, and nothing is read.
     """
 
     split: str
@@ -61,8 +62,12 @@ class ScoredDocuments(Config):
         if split == OUT_OF_DRAW:
             n, seed = draws.out_of_draw_documents, out_of_draw_seed(draws.seed)
             return cls(split=split, reading=reading, documents=n, chosen_by=seed)
-        n = draws.test_documents if split == "test" else draws.dev_documents
-        return cls(split=split, reading=reading, documents=n)
+        if split == "test":
+            return cls(split=split, reading=reading, documents=draws.test_documents)
+        n = draws.dev_documents
+        return cls(
+            split=split, reading=reading, documents=n, chosen_by=dev_seed(draws.seed) if n else None
+        )
 
 
 class Settings(Config):
@@ -73,11 +78,16 @@ class Settings(Config):
 
 
 class Measured(Metrics):
-    """Strict F1 in points on the documents of a split, and how many these are."""
+    """Strict F1 in points on the documents of a split, and how many these are.
+
+    Mentions that touch masked text are not scored: ``unscored_gold`` and ``unscored_predictions``.
+    """
 
     split: str
     f1: float
     corpus: CorpusCounts
+    unscored_gold: int = 0
+    unscored_predictions: int = 0
 
 
 class Pooled(Measured):
@@ -115,7 +125,7 @@ def outside_of(draw: Draw, split: str) -> tuple[dict[str, Cell], dict[str, str]]
         return {"documents": draw.documents}, {}
     outside = draw.outside
     known = {"dev": outside.dev, "test": outside.test, OUT_OF_DRAW: outside.train}
-    return {}, {"documents": known[split]}
+    return {}, {"documents": known[split], **outside.of_part(split)}
 
 
 def gathered(
@@ -152,11 +162,15 @@ def open_documents(work: Work[Any], config: ScoredDocuments) -> Opened:
         # A fold: the plan is sealed all the same, before its first score.
         work.context.open_split(config.split)
         return Opened(files.load_docs(work.inputs["documents"]))
-    docs = read(work.context.open_split(config.split), config.reading).docs
+    name = "train" if config.split == OUT_OF_DRAW else config.split
+    paths = {**work.context.parts, name: work.context.open_split(config.split)}
+    docs = read_parts(paths, config.reading, first=name).docs[name]
     if config.chosen_by is None:
         return Opened(docs[: config.documents or None])
-    chosen = set(sampled(len(docs), config.documents, seed=config.chosen_by))
-    chosen -= not_out_of_draw(docs, gold_in(work))
+    places = sampled(len(docs), config.documents, seed=config.chosen_by)
+    if config.split != OUT_OF_DRAW:
+        return Opened([docs[i] for i in places])
+    chosen = set(places) - not_out_of_draw(docs, gold_in(work))
     return Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
 
 
@@ -199,13 +213,21 @@ def run(work: Work[Settings], predict: Predict = _predict) -> Measured:
         doc.id: [[ent.label, *map(list, ent.spans)] for ent in doc.entities] for doc in predicted
     }
     atomic_write_text(work.out / PREDICTIONS, json.dumps(spans))
-    return Measured(split=split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
+    unscored = count_unscored(docs, predicted)
+    return Measured(
+        split=split,
+        f1=round(100 * scores.f1, 3),
+        corpus=describe(docs),
+        unscored_gold=unscored.gold,
+        unscored_predictions=unscored.predicted,
+    )
 
 
 def pool(work: Work[NoConfig]) -> Pooled:
     """Add up the counts of the students of one arm and draw; the first one's predictions stay."""
     folders = list(texts_of(work.inputs).values())
     found = [load_scores(folder) for folder in folders]
+    measured = [Measured.read(folder) for folder in folders]
     scores = add_students(found)
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     shutil.copyfile(folders[0] / PREDICTIONS, work.out / PREDICTIONS)
@@ -213,7 +235,9 @@ def pool(work: Work[NoConfig]) -> Pooled:
         split=scores.split,
         f1=round(100 * scores.f1, 3),
         f1_of_students=tuple(round(100 * cell.f1, 3) for cell in found),
-        corpus=Measured.read(folders[0]).corpus,
+        corpus=measured[0].corpus,
+        unscored_gold=measured[0].unscored_gold,
+        unscored_predictions=sum(one.unscored_predictions for one in measured),
     )
 
 
@@ -221,10 +245,12 @@ def gather(work: Work[NoConfig]) -> Measured:
     """Put the scores of the folds together: one over all documents."""
     docs = gold_in(work)
     folds: list[tuple[list[str], CellScores]] = []
+    measured: list[Measured] = []
     predicted: dict[str, Any] = {}
     for folder in texts_of(work.inputs).values():
         spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
         folds.append((list(spans), load_scores(folder)))
+        measured.append(Measured.read(folder))
         predicted |= spans
     scores = replace(
         join_folds(docs, folds),
@@ -235,14 +261,20 @@ def gather(work: Work[NoConfig]) -> Measured:
     atomic_write_text(work.out / SCORES, json.dumps(scores.to_json()))
     in_order = {doc.id: predicted[doc.id] for doc in docs}
     atomic_write_text(work.out / PREDICTIONS, json.dumps(in_order))
-    return Measured(split=scores.split, f1=round(100 * scores.f1, 3), corpus=describe(docs))
+    return Measured(
+        split=scores.split,
+        f1=round(100 * scores.f1, 3),
+        corpus=describe(docs),
+        unscored_gold=sum(one.unscored_gold for one in measured),
+        unscored_predictions=sum(one.unscored_predictions for one in measured),
+    )
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """The student reads the documents; as many are out of draw as train has beside the draw."""
     split = facts.held_out.get(config.scored.split)
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
-    if config.scored.chosen_by is not None:
+    if config.scored.split == OUT_OF_DRAW:
         share = 1 - fold.share_of_train(cell, facts)
         n_documents, words = round(n_documents * share), round(words * share)
     if "documents" in cell.inputs:
@@ -253,7 +285,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "score",
-    version=1,
+    version=2,
     config=Settings,
     metrics=Measured,
     run=run,

@@ -98,7 +98,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "sft",
-    version=2,
+    version=3,
     config=Settings,
     metrics=Measured,
     run=run,

@@ -1,0 +1,127 @@
+"""Keep the parts of a corpus apart: what is learnt from holds no text and no patient of the others.
+
+One rule for every command. Two texts are the same if they are the same but for white space; a text
+without words repeats nothing. Short texts, such as a heading that is a document of its own, count
+as any other: to leave them out does no harm.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from notesmith.document import Document
+from notesmith.errors import CorpusError
+
+PARTS = ("train", "dev", "test")
+"""In the order of the rule: each part loses what stands in those after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepeated:
+    """Documents that repeat nothing of others, those that do, and how many do so by what.
+
+    ``counts`` has ``text`` and ``patient``; a document that repeats both is counted under ``text``.
+    """
+
+    kept: list[Document]
+    dropped: list[Document]
+    counts: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Parts that share no text and no patient, and what was left out of each by name."""
+
+    docs: dict[str, list[Document]]
+    left_out: dict[str, Unrepeated]
+
+    @property
+    def emptied(self) -> list[str]:
+        """Parts of which nothing is left."""
+        return [name for name, found in self.left_out.items() if not found.kept]
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was left out and why, a sentence for each part and cause."""
+        return [
+            f"{_counted(n)} of {name} {'is' if n == 1 else 'are'} left out, as "
+            f"{'its' if n == 1 else 'their'} {what} stands in {_after(name, self.docs)} too."
+            for name, found in self.left_out.items()
+            for what, n in sorted(found.counts.items(), reverse=True)
+        ]
+
+
+def folded(text: str) -> str:
+    """``text`` with each run of white space as one space, and none at the ends."""
+    return " ".join(text.split())
+
+
+def patient_of(doc: Document) -> str | None:
+    """The patient of a document, where one is named."""
+    found = doc.metadata.get("patient")
+    return None if found is None or found == "" else str(found)
+
+
+def without_repeats(docs: Sequence[Document], *others: Iterable[Document]) -> Unrepeated:
+    """Leave out of ``docs`` those whose text or patient stands in one of ``others``."""
+    texts: set[str] = set()
+    patients: set[str | None] = set()
+    for other in others:
+        for doc in other:
+            texts.add(folded(doc.text))
+            patients.add(patient_of(doc))
+    texts.discard("")
+    patients.discard(None)
+    found = Unrepeated([], [], Counter())
+    for doc in docs:
+        why = "text" if folded(doc.text) in texts else "patient"
+        if why == "text" or patient_of(doc) in patients:
+            found.dropped.append(doc)
+            found.counts[why] += 1
+        else:
+            found.kept.append(doc)
+    return found
+
+
+def keep_apart(docs: Mapping[str, Sequence[Document]], *, may_empty: bool = False) -> Apart:
+    """Leave out of train what stands in dev or test, and out of dev what stands in test.
+
+    Args:
+        docs: documents by part; parts of other names are left as they are, and are not looked at.
+        may_empty: a part may lose all its documents.
+
+    Raises:
+        CorpusError: nothing is left of a part, and that may not be.
+    """
+    kept = {name: list(part) for name, part in docs.items()}
+    left_out: dict[str, Unrepeated] = {}
+    for name in reversed(PARTS):
+        others = _parts_after(name, kept)
+        if name not in kept or not others:
+            continue
+        found = without_repeats(kept[name], *(kept[other] for other in others))
+        if not found.dropped:
+            continue
+        if not found.kept and not may_empty:
+            causes = " and ".join(f"{n} by {what}" for what, n in sorted(found.counts.items()))
+            raise CorpusError(
+                f"all {_counted(len(found.dropped))} of {name} stand in {_after(name, kept)} too "
+                f"({causes}): nothing of {name} is left; name other documents, or divide them anew "
+                "with notesmith corpus split"
+            )
+        kept[name], left_out[name] = found.kept, found
+    return Apart(kept, {name: left_out[name] for name in PARTS if name in left_out})
+
+
+def _after(name: str, docs: Mapping[str, object]) -> str:
+    return " or ".join(_parts_after(name, docs))
+
+
+def _parts_after(name: str, docs: Mapping[str, object]) -> list[str]:
+    return [other for other in PARTS[PARTS.index(name) + 1 :] if other in docs]
+
+
+def _counted(n: int) -> str:
+    return f"{n:,} document{'' if n == 1 else 's'}"
