@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from notesmith.ner.batch import Batch
-from notesmith.ner.words import IGNORED
+from notesmith.words import IGNORED
 
 
 def tag_loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
