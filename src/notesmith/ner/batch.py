@@ -10,6 +10,7 @@ import torch
 
 from notesmith.ner.packing import packed_inputs
 from notesmith.ner.windows import Window
+from notesmith.words import IGNORED
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Batch:
     is one a word and ``groups`` is None; else pieces of word k have ``groups == k`` and are
     averaged. ``tags`` holds one tag a word (empty in prediction); ``mentions`` is None where no
     attribute is learnt. ``unknown`` (2, n) are pairs of a word tagged O and a tag that it may have
-    as well; None where there are none.
+    as well; None where there are none. ``soft`` are words with a distribution over tags in the
+    place of their tag, and these, one row a word.
     """
 
     inputs: dict[str, Any]
@@ -47,6 +49,7 @@ class Batch:
     n_tokens: int
     mentions: MentionBatch | None = None
     unknown: torch.Tensor | None = None
+    soft: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on ``device``."""
@@ -58,7 +61,12 @@ class Batch:
         mentions = self.mentions.to(device) if self.mentions is not None else None
         unknown = self.unknown.to(device) if self.unknown is not None else None
         tags = self.tags.to(device)
-        return Batch(inputs, self.places.to(device), groups, tags, self.n_tokens, mentions, unknown)
+        soft = None
+        if self.soft is not None:
+            soft = self.soft[0].to(device), self.soft[1].to(device)
+        return Batch(
+            inputs, self.places.to(device), groups, tags, self.n_tokens, mentions, unknown, soft
+        )
 
     def words(self, values: torch.Tensor) -> torch.Tensor:
         """Pick one float32 row a word out of ``values`` (rows, pieces, width)."""
@@ -111,7 +119,21 @@ def collate(
         sum(len(row) for row in ids),
         _mentions(windows),
         _unknown(windows),
+        _soft(windows),
     )
+
+
+def _soft(windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    words: list[int] = []
+    rows: list[torch.Tensor] = []
+    base = 0
+    for window in windows:
+        if window.soft is not None:
+            learnt = [i for i, tag in enumerate(window.tags) if tag != IGNORED]
+            words += [base + i for i in learnt]
+            rows.append(torch.from_numpy(window.soft)[learnt])
+        base += len(window.tags)
+    return (torch.tensor(words, dtype=torch.int64), torch.cat(rows)) if words else None
 
 
 def _unknown(windows: Sequence[Window]) -> torch.Tensor | None:

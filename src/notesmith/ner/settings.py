@@ -43,8 +43,8 @@ class Settings:
     config: NerConfig
     onnx: Export | None = None
     attributes: tuple[Attribute, ...] = ()
-    votes: int = 0
     grid: int = GRID
+    votes: int = 0
 
 
 def read_settings(folder: Path) -> Settings:

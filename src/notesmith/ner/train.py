@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -14,10 +14,11 @@ import torch
 
 from notesmith.config import NerConfig
 from notesmith.document import Document, labels_of
-from notesmith.errors import StageError, shown_name
+from notesmith.errors import StageError, shown_doc, shown_name
 from notesmith.ner.attribute_head import attribute_loss, make_head
 from notesmith.ner.attributes import choose_attributes
 from notesmith.ner.batch import collate
+from notesmith.ner.decode import WordScores
 from notesmith.ner.dropout import training_dropout
 from notesmith.ner.encoder import autocast, load_encoder, max_positions
 from notesmith.ner.integrate import plan_batches
@@ -52,6 +53,7 @@ def train_ner(
     *,
     config: NerConfig,
     labels: Sequence[str] | None = None,
+    soft: Mapping[str, WordScores] = {},
     seed: int,
     on_progress: OnProgress = silent,
 ) -> NerResult:
@@ -61,10 +63,12 @@ def train_ner(
     against gold text in which nobody marked it. The number of optimizer steps is
     ``config.steps`` whatever the documents are, under one schedule of the learning rate.
     ``config.attributes`` are learnt from gold mentions, and from made ones whose kind of document
-    carries them (see ``classes_to_learn``).
+    carries them (see ``classes_to_learn``). A document whose id is in ``soft`` teaches these
+    distributions over tags in the place of its entities; masks hold all the same.
 
     Raises:
-        StageError: no labels or no words, or an entity's label is not in ``labels``.
+        StageError: no labels or no words, an entity's label is not in ``labels``, or ``soft`` is of
+            other words, of other labels, or of a document that is not there or there twice.
         ModelError: the encoder cannot be loaded.
         ConfigError: no gold mention has one of ``config.attributes``.
     """
@@ -73,6 +77,12 @@ def train_ner(
     if not labels:
         raise StageError(
             "there is nothing to learn: no document has an entity, and no labels given"
+        )
+    n_each = Counter(doc.id for doc in (*gold, *made))
+    if wrong := next((name for name in soft if n_each[name] != 1), None):
+        raise StageError(
+            f"{shown_doc(wrong)}: has soft labels and is "
+            + ("not there to learn from" if not n_each[wrong] else "there twice; rename one")
         )
     began = perf_counter()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
@@ -88,6 +98,7 @@ def train_ner(
                 labels=labels,
                 attributes=attributes,
                 max_positions=limit,
+                soft=soft,
             )
             for docs in (gold, made)
         ]

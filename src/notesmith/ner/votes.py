@@ -100,14 +100,23 @@ class Votes:
             told = _nth_of(k, len(self.members), on_progress)
             found = member.predict_scores(docs, batch_tokens=batch_tokens, on_progress=told)
             found = [_with_chances(scores, self.attributes) for scores in found]
-            total = found if not total else [
-                _sum(doc, a, b) for doc, a, b in zip(docs, total, found, strict=True)
-            ]
+            total = (
+                found
+                if not total
+                else [_sum(doc, a, b) for doc, a, b in zip(docs, total, found, strict=True)]
+            )
         return [_mean(scores, len(self.members)) for scores in total]
 
     def save(self, folder: Path | str) -> None:
-        """Write a folder with one folder a member; all or nothing, as ``NerModel.save``."""
-        write_votes(folder, [member.save for member in self.members])
+        """Write a folder with one folder a member; all or nothing, as ``NerModel.save``.
+
+        Raises:
+            ConfigError: a member was exported, and its folder is there to be copied.
+        """
+        savers = [getattr(member, "save", None) for member in self.members]
+        if None in savers:
+            raise ConfigError("students that were exported are not saved; copy their folder")
+        write_votes(folder, [save for save in savers if save is not None])
 
 
 def write_votes(folder: Path | str, writers: Sequence[Callable[[Path], object]]) -> None:
@@ -179,7 +188,8 @@ def _sum(doc: Document, a: WordScores, b: WordScores) -> WordScores:
 
 
 def _mean(total: WordScores, n: int) -> WordScores:
+    mean = (total.probabilities / n).astype(np.float32)
     if total.attributes is None:
-        return replace(total, probabilities=total.probabilities / n)
-    log_mean = np.log(np.maximum(total.attributes / n, _TINY))
-    return WordScores(total.words, total.probabilities / n, log_mean)
+        return WordScores(total.words, mean)
+    log_mean = np.log(np.maximum(total.attributes / n, _TINY)).astype(np.float32)
+    return WordScores(total.words, mean, log_mean)

@@ -13,9 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from notesmith.config import NerConfig
 from notesmith.document import Document, Span
+from notesmith.errors import StageError, shown_doc
 from notesmith.ner.attributes import Attribute, classes_to_learn
+from notesmith.ner.decode import WordScores
 from notesmith.segments import split
 from notesmith.words import GRID, IGNORED, TaggedWords, tag_words, without_format, words
 
@@ -39,7 +44,8 @@ class Window:
     ``word_index`` are the owned words, as indices into the document's words; ``pieces[i]`` is the
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
     ``mentions`` are those whose attributes are learnt. ``unknown`` are the tags that words tagged O
-    may have as well (see ``Document.unknown``).
+    may have as well (see ``Document.unknown``). ``soft`` holds a distribution over tags, one row a
+    word, that is learnt in the place of the tags; None where they are.
     """
 
     doc: int
@@ -49,6 +55,7 @@ class Window:
     tags: tuple[int, ...] = ()
     mentions: tuple[Mention, ...] = ()
     unknown: tuple[int, ...] = ()
+    soft: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -75,15 +82,18 @@ def encode(
     attributes: Sequence[Attribute] = (),
     max_positions: int | None = None,
     grid: int = GRID,
+    soft: Mapping[str, WordScores] = {},
 ) -> Encoded:
     """Turn ``docs`` into windows; with ``labels``, into tagged ones to train on.
 
     Entities of ``docs`` are looked at only with ``labels``, and their attributes only with
     ``attributes`` besides. ``max_positions`` is what the encoder
     can take at most, special tokens included. ``grid`` is the version of the rules that make words.
+    ``soft`` has by document id the distributions that are learnt in the place of its entities.
 
     Raises:
-        StageError: a document has an entity whose label is not in ``labels``.
+        StageError: a document has an entity whose label is not in ``labels``, or distributions of
+            other words or labels.
     """
     prefix, suffix = _specials(tokenizer)
     limit = min(config.max_tokens, max_positions or config.max_tokens)
@@ -133,9 +143,28 @@ def encode(
                     tags=tuple(tags[i][w] for w in word_index) if tags else (),
                     mentions=_inside(mentions[i], word_index) if mentions else (),
                     unknown=_unknown_tags(docs[i], labels or ()),
+                    soft=_soft_rows(docs[i], all_words[i], labels, soft, word_index),
                 )
             )
     return Encoded(tuple(windows), tuple(all_words), +counts)
+
+
+def _soft_rows(
+    doc: Document,
+    spans: Sequence[Span],
+    labels: Sequence[str] | None,
+    soft: Mapping[str, WordScores],
+    word_index: Sequence[int],
+) -> NDArray[np.float32] | None:
+    scores = soft.get(doc.id) if labels is not None else None
+    if labels is None or scores is None:
+        return None
+    if scores.words != tuple(spans) or scores.probabilities.shape[1] != 2 * len(labels) + 1:
+        raise StageError(
+            f"{shown_doc(doc.id)}: its soft labels are of other words or labels than those to "
+            "learn; let students of the same labels and version make them"
+        )
+    return scores.probabilities[list(word_index)]
 
 
 def cut_windows(
