@@ -77,7 +77,7 @@ def run(work: Work[Settings]) -> Measured:
     )
 
 
-STAGE = Stage("draw", version=1, config=Settings, metrics=Measured, run=run)
+STAGE = Stage("draw", version=2, config=Settings, metrics=Measured, run=run)
 
 
 def out_of_draw_seed(root: int) -> int:
