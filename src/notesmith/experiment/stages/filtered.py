@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
+from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
@@ -13,7 +14,7 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import sample
-from notesmith.experiment.stages.common import folded_mentions, gold_in, read
+from notesmith.experiment.stages.common import folded_mentions, gold_in
 from notesmith.filters import run as run_filters
 from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
@@ -144,12 +145,14 @@ def _held_out(work: Work[Settings]) -> HeldOut:
     reading = work.config.reading
     if reading is None:
         return HeldOut.of(doc.text for doc in files.load_docs(work.inputs["documents"]))
-    # Others, such as text made earlier, need not be in the format of train.
+    # Others, such as text made earlier, need not be in the format of train, nor be labelled.
     other = reading.model_copy(update={"format": None})
     return HeldOut.of(
         doc.text
         for name, path in work.context.held_out.items()
-        for doc in read(path, reading if name in ("dev", "test") else other).docs
+        for doc in read_corpus(
+            path, reading if name in ("dev", "test") else other, expect_mentions=False
+        ).docs
     )
 
 
