@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
-from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
@@ -14,7 +13,7 @@ from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import sample
-from notesmith.experiment.stages.common import folded_mentions, gold_in
+from notesmith.experiment.stages.common import folded_mentions, gold_in, read
 from notesmith.filters import run as run_filters
 from notesmith.findings import MadeSource
 from notesmith.overlap import HeldOut
@@ -150,7 +149,7 @@ def _held_out(work: Work[Settings]) -> HeldOut:
     return HeldOut.of(
         doc.text
         for name, path in work.context.held_out.items()
-        for doc in read_corpus(
+        for doc in read(
             path, reading if name in ("dev", "test") else other, expect_mentions=False
         ).docs
     )

@@ -35,7 +35,7 @@ class Measured(Metrics):
     corpus: CorpusCounts
     drawn: CorpusCounts
     reading: dict[str, int]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
 
 
 def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: int) -> Cell:
