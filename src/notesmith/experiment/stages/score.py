@@ -86,8 +86,8 @@ class Measured(Metrics):
     split: str
     f1: float
     corpus: CorpusCounts
-    unscored_gold: int = 0
-    unscored_predictions: int = 0
+    unscored_gold: int
+    unscored_predictions: int
 
 
 class Pooled(Measured):
