@@ -26,7 +26,7 @@ from pathlib import Path
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
-from notesmith.corpus.formats import READABLE
+from notesmith.corpus.formats import NAMES
 from notesmith.document import Document
 from notesmith.errors import NotesmithError
 
@@ -125,7 +125,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes | None]] = {
 
 def damaged(docs: list[Document], folder: Path) -> Iterator[tuple[str, str, str]]:
     """Format, damage, and what reading said."""
-    for name in READABLE:
+    for name in NAMES:
         for kind, change in DAMAGE.items():
             path = FORMATS[name].path(folder, f"{name}-{kind.replace(' ', '-')}")
             try:
@@ -162,7 +162,7 @@ def main() -> None:
         print("|---|---|---|---|---|---|---|")
         for corpus in args.corpora:
             docs = list(read_corpus(corpus).docs[: args.n])
-            for name in READABLE:
+            for name in NAMES:
                 path = FORMATS[name].path(folder, f"{corpus.stem}-{name}")
                 try:
                     write_corpus(docs, path, format=name)

@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 
 from notesmith.cli.app import app
 from notesmith.config import ArmConfig, Config, RecipeConfig
-from notesmith.corpus.formats import READABLE
+from notesmith.corpus.formats import NAMES
 from notesmith.experiment.packaged import packaged_recipes
 from notesmith.lm.presets import PRESETS
 
@@ -164,7 +164,7 @@ def recipe_page() -> str:
         lines.append(
             f"| `{preset.name}` | {where} | {preset.n_parameters:,} | {licence}{gated} | {memory} |"
         )
-    formats = [f"`{name}`" for name in READABLE]
+    formats = [f"`{name}`" for name in NAMES]
     lines += [
         "",
         "`ner.encoder` is `minilm` (a Python package, no network), `biomedbert`, `biobert`,",

@@ -206,6 +206,8 @@ def test_no_test_document_reaches_training_sampling_filters_or_selection(run):
 def test_only_scoring_stages_open_held_out_files(run):
     """At the reader: train for draws; dev and test for scores, coverage, and to find repeats.
 
+    Draws leave out of train what stands in dev or test too.
+
     The gate looks for documents on both sides and for sets that were opened before. Scores read
     train for the documents beyond their draw.
     """
@@ -214,6 +216,8 @@ def test_only_scoring_stages_open_held_out_files(run):
         ("gate", "dev"),
         ("gate", "test"),
         ("draw", "train"),
+        ("draw", "dev"),
+        ("draw", "test"),
         ("filter", "dev"),
         ("filter", "test"),
         ("score", "dev"),

@@ -23,6 +23,7 @@ import re
 _ID = re.compile(r"(?=\D*[0-9])[\w.:/#*@+\-]{1,64}|[^\W_]")
 # One word, as labels, columns, layers and annotators are named.
 _NAME = re.compile(r"[^\W_][\w.:/@+\-]{0,39}")
+_HEADING = re.compile(r"[a-z][A-Za-z0-9_.-]{0,39}|[A-Z0-9_]{1,10}|(?=.*_)[A-Za-z0-9_]{1,40}")
 
 
 def shown_id(value: str) -> str:
@@ -45,6 +46,14 @@ def shown_name(value: str) -> str:
     That is one word of at most 40 letters, digits and ``. : / @ + - _``; else ``(not shown)``.
     """
     return value if _NAME.fullmatch(value) else "(not shown)"
+
+
+def shown_heading(value: str) -> str:
+    """``value`` if it looks like the heading of a column: one word, not written like a name.
+
+    A table without a heading has a record in its first line.
+    """
+    return value if _HEADING.fullmatch(value) else "(not shown)"
 
 
 class NotesmithError(Exception):

@@ -87,6 +87,11 @@ def test_check_exits_with_1_on_something_serious(corpus, tmp_path):
     assert record["counts"]["document across splits"] == 1
 
 
+def test_check_says_what_reading_collapsed_or_dropped(corpus):
+    corpus.write_text(corpus.read_text() * 2)
+    assert "c: 10 identical records collapsed" in run("check", corpus)
+
+
 def test_check_says_the_ceiling_and_how_to_raise_it(tmp_path):
     # The shape of a corpus with roles: every mention of one label holds one of another.
     ents = (Entity("T1", "P", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))

@@ -232,5 +232,6 @@ def test_a_label_that_parquet_cannot_hold_is_refused_before_any_note_is_read(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigError, match="Parquet holds labels as tags"):
-        Output(tmp_path / "o.parquet", KEY, ("Drug", "Adverse Event"))
-    Output(tmp_path / "o.jsonl", KEY, ("Drug", "Adverse Event"))
+        Output(tmp_path / "o.parquet", KEY, ("Drug", "Adverse|Event"))
+    Output(tmp_path / "o.parquet", KEY, ("Drug", "Adverse event"))
+    Output(tmp_path / "o.jsonl", KEY, ("Drug", "Adverse|Event"))

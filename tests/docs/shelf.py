@@ -76,6 +76,18 @@ def guess(docs: Iterable[Document], first: int = 0) -> list[Document]:
     ]
 
 
+def added_later(docs: Sequence[Document]) -> list[Document]:
+    """Documents that all name an allergy, which is marked in the second half alone."""
+    found = []
+    for i, doc in enumerate(docs):
+        start = len(doc.text) + 1
+        allergy = Entity("T99", "Allergy", ((start, start + len("Penicillin")),))
+        doc = replace(doc, text=f"{doc.text} Penicillin causes hives.")
+        late = i >= len(docs) // 2
+        found.append(doc.with_entities([*doc.entities, allergy]) if late else doc)
+    return found
+
+
 def parts(path: Path) -> None:
     for name, docs in {"train": TRAIN[:60], "dev": DEV, "test": TEST}.items():
         write_corpus(docs, path / f"{name}.jsonl")
@@ -216,6 +228,11 @@ OF_PAGE: dict[str, dict[str, Maker]] = {
     "docs/how-to/nested-mentions.md": {
         "roles/train.jsonl": lambda path: roles(path.parent),
         "roles/test.jsonl": lambda path: roles(path.parent),
+    },
+    "docs/how-to/labels-added-later.md": {
+        "notes.jsonl": corpus(added_later(TRAIN[:30])),
+        "gold.jsonl": corpus(added_later(DEV)),
+        "predicted.jsonl": corpus(guess(added_later(DEV))),
     },
     "docs/how-to/doubtful-gold.md": {"gold.jsonl": with_an_error, "export.json": corrected},
 }

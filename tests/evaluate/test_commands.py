@@ -191,7 +191,8 @@ def test_of_two_mentions_unseen_in_training_are_compared_apart(files):
 
 
 def test_scored_documents_that_were_trained_on_are_named(files, tmp_path):
-    made = Document("made", "Gout.", provenance=Provenance("synthetic", ("n3:0-4",)))
+    gout = (Entity("T1", "Disease", ((0, 4),)),)
+    made = Document("made", "Gout.", gout, provenance=Provenance("synthetic", ("n3:0-4",)))
     same = replace(doc(4), id="other")
     write_corpus([made, same, replace(doc(99), text=f"{TEXT} More.")], tmp_path / "used.jsonl")
     used = ("--seen", str(tmp_path / "used.jsonl"))

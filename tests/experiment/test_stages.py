@@ -26,16 +26,16 @@ from .doubles import DOUBLES, tiny_recipe, write_notes
 SRC = Path(notesmith.__file__).parent
 # Version and hash of the defaults of each stage's configuration.
 DEFAULTS: dict[str, tuple[int, str]] = {
-    "draw": (1, "0cb91271dc4f"),
+    "draw": (2, "39131dfc3eb6"),
     "fold": (1, "99d0dcb16f51"),
     "fold-out": (1, "99d0dcb16f51"),
     "names": (1, "9f6def351993"),
-    "sft": (2, "592f0945c08b"),
+    "sft": (3, "810bc54406a4"),
     "given": (1, "44136fa355b3"),
     "committee": (2, "43603a7d4273"),
     "rl": (3, "3d7ec9615a19"),
     "sample": (3, "3d2b2e04317d"),
-    "filter": (3, "ee172922cc9a"),
+    "filter": (3, "861443c7dd57"),
     "unfiltered": (1, "d87342a4f1bf"),
     "relabelled": (1, "44136fa355b3"),
     "replaced": (1, "8559c0ab280b"),
@@ -46,10 +46,10 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "union": (1, "44136fa355b3"),
     "thin": (1, "3364a0f8bb94"),
     "ner": (2, "ddeac4ac9f36"),
-    "score": (2, "700bf8dabcbe"),
+    "score": (2, "4260c3f8b562"),
     "pool": (2, "44136fa355b3"),
     "gather": (1, "44136fa355b3"),
-    "coverage": (1, "4b889d21cf8a"),
+    "coverage": (1, "22cc722b4584"),
 }
 
 

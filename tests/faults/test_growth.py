@@ -71,7 +71,7 @@ WORK = {
     "many abbreviations": lambda n, _: sentences("Dr. " * (20 * n)),
     "a header line of spaces": lambda n, folder: (
         (folder / "a.txt").write_text("k: v" + " " * (40 * n) + "w\n---\nx\n"),
-        read_corpus(folder / "a.txt", ReadingConfig(format="inline")),
+        read_corpus(folder / "a.txt", ReadingConfig(format="inline", without_mentions=True)),
     ),
     "texts of a folder without annotations": texts_alone,
     "labels, inline": lambda n, folder: through("inline", row(2 * n, 2 * n), folder),

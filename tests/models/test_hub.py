@@ -58,7 +58,10 @@ def asked(tmp_path, monkeypatch) -> Hub:
 
 
 def recipe(tmp_path: Path, **values: object) -> str:
-    for name, docs in (("train", DOCS), ("test", [Document("t", "Fever.")])):
+    for name, docs in (
+        ("train", DOCS),
+        ("test", [Document("t", "Fever.", (Entity("T1", "Problem", ((0, 5),)),))]),
+    ):
         write_corpus(docs, tmp_path / f"{name}.jsonl")
     path = tmp_path / "recipe.toml"
     corpus = {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "test")}

@@ -183,7 +183,7 @@ def test_documents_as_values_leave_nothing_behind(notes, tmp_path):
 
 def test_what_is_held_out_is_not_repeated(notes, tmp_path):
     free = make(notes, tmp_path / "free.jsonl")
-    made, other = [free.kept[0]], [note("dev", 1)]
+    made, other = [free.kept[0]], [note("dev", 1).with_entities([])]
     result = make(notes, tmp_path / "made.jsonl", held_out=[made, other])
     again = [d for d in result.dropped if d.reason == "repeats a held-out document"]
     assert [d.candidate.id for d in again] == [free.kept[0].id]

@@ -78,6 +78,9 @@ def check(
     if doubtful is not None and doubtful.exists():
         raise FileError(f"{doubtful}: exists already; name another folder with --doubtful")
     corpora = read_splits(paths, options, metadata, patient_from)
+    for name, read in corpora.items():
+        for what, n in read.counts.items():
+            say(f"{name}: {n:,} {what}", err=True)
     splits = {name: read.docs for name, read in corpora.items()}
     result = check_corpus(splits, few_mentions=few_mentions)
     result = CheckResult([*result.findings, *late_findings(splits), *revisit_findings(splits)])

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError, shown_doc, shown_id, shown_name
+from notesmith.errors import (
+    ConfigError,
+    CorpusError,
+    shown_doc,
+    shown_heading,
+    shown_id,
+    shown_name,
+)
 from notesmith.files.read import read_bytes
 
 if TYPE_CHECKING:
@@ -141,7 +148,7 @@ class _Columns:
 
 
 def _columns(path: Path, names: Sequence[str]) -> _Columns:
-    there = ", ".join(map(shown_name, names)) or "none"
+    there = ", ".join(map(shown_heading, names)) or "none"
     if twice := [name for name, n in Counter(filter(None, names)).items() if n > 1]:
         raise CorpusError(f"{path}:1: column {shown_name(twice[0])} stands twice; rename one")
     ids = _found(names, _IDS)

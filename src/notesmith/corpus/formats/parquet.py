@@ -340,7 +340,7 @@ def check_labels(labels: Iterable[str]) -> None:
     if wrong := [label for label in labels if not iob.is_tag(f"B-{label}")]:
         raise ConfigError(
             f"Parquet holds labels as tags, and {shown_name(wrong[0])} cannot be in one (a label "
-            "with white space or one of | , ;); write .jsonl"
+            "with one of | , ; or with white space other than single spaces); write .jsonl"
         )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from notesmith.corpus.problems import Tally, read_text
-from notesmith.errors import CorpusError, shown_doc, shown_name
+from notesmith.errors import CorpusError, shown_doc, shown_heading
 from notesmith.files.read import LINE_BYTES, read_head
 
 SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
@@ -72,7 +72,7 @@ class Table:
 
     def listed(self) -> str:
         """The headings, for a message."""
-        return ", ".join(shown_name(heading) for heading in self.headings) or "none"
+        return ", ".join(shown_heading(heading) for heading in self.headings) or "none"
 
 
 def plain(heading: str) -> str:

@@ -44,9 +44,9 @@ def describe(docs: Sequence[Document]) -> CorpusCounts:
     )
 
 
-def read(path: Path, config: ReadingConfig) -> CorpusRead:
-    """Read a corpus as [corpus] says."""
-    return read_corpus(path, config)
+def read(path: Path, config: ReadingConfig, *, expect_mentions: bool = True) -> CorpusRead:
+    """Read a corpus as [corpus] says; ``expect_mentions`` is as in ``read_corpus``."""
+    return read_corpus(path, config, expect_mentions=expect_mentions)
 
 
 @dataclass(frozen=True, slots=True)

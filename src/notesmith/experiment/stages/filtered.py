@@ -144,12 +144,14 @@ def _held_out(work: Work[Settings]) -> HeldOut:
     reading = work.config.reading
     if reading is None:
         return HeldOut.of(doc.text for doc in files.load_docs(work.inputs["documents"]))
-    # Others, such as text made earlier, need not be in the format of train.
+    # Others, such as text made earlier, need not be in the format of train, nor be labelled.
     other = reading.model_copy(update={"format": None})
     return HeldOut.of(
         doc.text
         for name, path in work.context.held_out.items()
-        for doc in read(path, reading if name in ("dev", "test") else other).docs
+        for doc in read(
+            path, reading if name in ("dev", "test") else other, expect_mentions=False
+        ).docs
     )
 
 

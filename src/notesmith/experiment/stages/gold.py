@@ -35,7 +35,7 @@ class Measured(Metrics):
     corpus: CorpusCounts
     drawn: CorpusCounts
     reading: dict[str, int]
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...]
 
 
 def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: int) -> Cell:
@@ -77,7 +77,7 @@ def run(work: Work[Settings]) -> Measured:
     )
 
 
-STAGE = Stage("draw", version=1, config=Settings, metrics=Measured, run=run)
+STAGE = Stage("draw", version=2, config=Settings, metrics=Measured, run=run)
 
 
 def out_of_draw_seed(root: int) -> int:

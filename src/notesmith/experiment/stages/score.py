@@ -86,8 +86,8 @@ class Measured(Metrics):
     split: str
     f1: float
     corpus: CorpusCounts
-    unscored_gold: int = 0
-    unscored_predictions: int = 0
+    unscored_gold: int
+    unscored_predictions: int
 
 
 class Pooled(Measured):
@@ -247,10 +247,11 @@ def gather(work: Work[NoConfig]) -> Measured:
     folds: list[tuple[list[str], CellScores]] = []
     measured: list[Measured] = []
     predicted: dict[str, Any] = {}
-    for folder in texts_of(work.inputs).values():
+    for name, folder in texts_of(work.inputs).items():
         spans = json.loads((folder / PREDICTIONS).read_text(encoding="utf-8"))
         folds.append((list(spans), load_scores(folder)))
-        measured.append(Measured.read(folder))
+        # Of one student, or of several together.
+        measured.append(work.cell.inputs[name].stage.metrics.read(folder))
         predicted |= spans
     scores = replace(
         join_folds(docs, folds),
