@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from notesmith.ner.onnx_export import export_onnx
     from notesmith.ner.student import Student, load_student
     from notesmith.ner.train import NerResult, train_ner
-    from notesmith.ner.votes import Votes, load_votes
+    from notesmith.ner.votes import Votes
 
 __all__ = [
     "Committee",
@@ -28,7 +28,6 @@ __all__ = [
     "export_onnx",
     "load_ner",
     "load_student",
-    "load_votes",
     "train_committee",
     "train_ner",
 ]
@@ -46,7 +45,6 @@ _HOME = {
     "NerResult": "train",
     "train_ner": "train",
     "Votes": "votes",
-    "load_votes": "votes",
 }
 
 

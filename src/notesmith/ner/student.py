@@ -3,52 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
-from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.models.manifest import check_manifest, strangers
-from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores
+from notesmith.ner.protocol import Student as Student
 from notesmith.ner.settings import read_settings
-from notesmith.progress import OnProgress, silent
-
-
-class Student(Protocol):
-    """What labels documents: ``NerModel``, ``OnnxModel`` and ``Votes``."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that it finds."""
-
-    @property
-    def name(self) -> str:
-        """The encoder that it was trained from."""
-
-    @property
-    def attributes(self) -> tuple[Attribute, ...]:
-        """The attributes of mentions that it has learnt."""
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``: same ids and texts, flat entities with exact offsets."""
-
-    def predict_scores(
-        self,
-        docs: Sequence[Document],
-        *,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[WordScores]:
-        """Tag probabilities of every word."""
 
 
 def copy_student(folder: Path, target: Path) -> None:
@@ -87,7 +47,7 @@ def load_student(folder: Path | str) -> Student:
     if settings.votes:
         from notesmith.ner.votes import load_votes
 
-        return load_votes(folder)
+        return load_votes(folder, load_student)
     if settings.onnx is not None:
         from notesmith.ner.onnx_model import load_onnx
 

@@ -17,8 +17,8 @@ from notesmith.errors import ConfigError, ModelError, StageError, shown_doc
 from notesmith.models.manifest import check_manifest, write_manifest
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
+from notesmith.ner.protocol import Student
 from notesmith.ner.settings import read_settings, write_settings
-from notesmith.ner.student import Student, load_student
 from notesmith.progress import OnProgress, Progress, silent
 
 _TINY = 1e-12
@@ -136,15 +136,15 @@ def members_of(folder: Path) -> list[Path]:
     return [folder / _MEMBER.format(k + 1) for k in range(read_settings(folder).votes)]
 
 
-def load_votes(folder: Path) -> Votes:
-    """Load what ``Votes.save`` wrote.
+def load_votes(folder: Path, load: Callable[[Path], Student]) -> Votes:
+    """Load what ``Votes.save`` wrote, each member by ``load``.
 
     Raises:
         ModelError: the folder is damaged, or its members differ.
     """
     check_manifest(folder)
     try:
-        return Votes(tuple(load_student(member) for member in members_of(folder)))
+        return Votes(tuple(load(member) for member in members_of(folder)))
     except ConfigError as error:
         raise ModelError(f"{folder}: {error}") from error
 

@@ -1,0 +1,46 @@
+"""What a trained student is to those who only predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from notesmith.document import Document
+from notesmith.ner.attributes import Attribute
+from notesmith.ner.decode import PLAIN, Decision, WordScores
+from notesmith.progress import OnProgress, silent
+
+
+class Student(Protocol):
+    """What labels documents: ``NerModel``, ``OnnxModel`` and ``Votes``."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it finds."""
+
+    @property
+    def name(self) -> str:
+        """The encoder that it was trained from."""
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The attributes of mentions that it has learnt."""
+
+    def predict(
+        self,
+        docs: Sequence[Document],
+        *,
+        decision: Decision = PLAIN,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[Document]:
+        """Label ``docs``: same ids and texts, flat entities with exact offsets."""
+
+    def predict_scores(
+        self,
+        docs: Sequence[Document],
+        *,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[WordScores]:
+        """Tag probabilities of every word."""
