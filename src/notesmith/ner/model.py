@@ -25,11 +25,11 @@ from notesmith.ner.decode import (
     PLAIN,
     Decision,
     WordScores,
-    label_documents,
     unread,
     word_rows,
 )
 from notesmith.ner.encoder import Encoder, autocast, max_positions, open_encoder
+from notesmith.ner.protocol import predict_with
 from notesmith.ner.settings import Settings, read_settings, write_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.progress import OnProgress, Progress, silent
@@ -83,17 +83,8 @@ class NerModel:
 
         Entities that ``docs`` carry are not looked at.
         """
-        decision.check(self.labels)
-        scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        return list(
-            label_documents(
-                docs,
-                scores,
-                self.labels,
-                model=self.name,
-                decision=decision,
-                attributes=self.attributes,
-            )
+        return predict_with(
+            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
         )
 
     def predict_scores(

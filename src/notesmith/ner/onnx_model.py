@@ -20,10 +20,10 @@ from notesmith.ner.decode import (
     PLAIN,
     Decision,
     WordScores,
-    label_documents,
     unread,
     word_rows,
 )
+from notesmith.ner.protocol import predict_with
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.processors import n_cores, quota
@@ -64,17 +64,8 @@ class OnnxModel:
         on_progress: OnProgress = silent,
     ) -> list[Document]:
         """Label ``docs``, as ``NerModel.predict`` does."""
-        decision.check(self.labels)
-        scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        return list(
-            label_documents(
-                docs,
-                scores,
-                self.labels,
-                model=self.name,
-                decision=decision,
-                attributes=self.attributes,
-            )
+        return predict_with(
+            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
         )
 
     def predict_scores(

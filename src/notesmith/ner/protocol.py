@@ -7,7 +7,7 @@ from typing import Protocol
 
 from notesmith.document import Document
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores
+from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
 from notesmith.progress import OnProgress, silent
 
 
@@ -44,3 +44,26 @@ class Student(Protocol):
         on_progress: OnProgress = silent,
     ) -> list[WordScores]:
         """Tag probabilities of every word."""
+
+
+def predict_with(
+    student: Student,
+    docs: Sequence[Document],
+    *,
+    decision: Decision,
+    batch_tokens: int,
+    on_progress: OnProgress,
+) -> list[Document]:
+    """``docs`` labelled as ``decision`` decides the scores of ``student``."""
+    decision.check(student.labels)
+    scores = student.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
+    return list(
+        label_documents(
+            docs,
+            scores,
+            student.labels,
+            model=student.name,
+            decision=decision,
+            attributes=student.attributes,
+        )
+    )

@@ -16,8 +16,8 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, StageError, shown_doc
 from notesmith.models.manifest import check_manifest, write_manifest
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores, label_documents
-from notesmith.ner.protocol import Student
+from notesmith.ner.decode import PLAIN, Decision, WordScores
+from notesmith.ner.protocol import Student, predict_with
 from notesmith.ner.settings import read_settings, write_settings
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -70,17 +70,8 @@ class Votes:
         on_progress: OnProgress = silent,
     ) -> list[Document]:
         """Label ``docs``, as ``NerModel.predict`` does."""
-        decision.check(self.labels)
-        scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-        return list(
-            label_documents(
-                docs,
-                scores,
-                self.labels,
-                model=self.name,
-                decision=decision,
-                attributes=self.attributes,
-            )
+        return predict_with(
+            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
         )
 
     def predict_scores(
