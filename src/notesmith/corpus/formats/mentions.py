@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from notesmith.corpus.formats.json_values import is_whole
+from notesmith.corpus.formats.unread import joined
 from notesmith.corpus.problems import Tally
 from notesmith.document import Entity, Span
 from notesmith.errors import CorpusError, OffsetError
@@ -144,17 +145,6 @@ class Mentions:
     def unknown(self) -> tuple[Span, ...]:
         """The masked stretches, sorted and joined where they overlap."""
         return joined(self.masked)
-
-
-def joined(spans: list[Span]) -> tuple[Span, ...]:
-    """``spans`` sorted, those that overlap or touch as one."""
-    made: list[Span] = []
-    for start, end in sorted(spans):
-        if made and start <= made[-1][1]:
-            made[-1] = (made[-1][0], max(end, made[-1][1]))
-        else:
-            made.append((start, end))
-    return tuple(made)
 
 
 def span_of(item: Mapping[str, Any]) -> tuple[object, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from notesmith.corpus.formats.mentions import joined
+from notesmith.corpus.formats.unread import joined
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation, Span
 from notesmith.errors import CorpusError, shown_doc

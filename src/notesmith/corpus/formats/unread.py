@@ -39,7 +39,7 @@ def masks(
         if not places:
             return None
         found += places
-    return _union(found)
+    return joined(found)
 
 
 def _places(text: str, written: str, flags: int) -> list[Span]:
@@ -53,7 +53,8 @@ def _places(text: str, written: str, flags: int) -> list[Span]:
     return [match.span() for match in re.finditer(before + pattern + after, text, flags)]
 
 
-def _union(spans: Iterable[Span]) -> tuple[Span, ...]:
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """``spans`` sorted, those that overlap or touch as one."""
     runs: list[Span] = []
     for start, end in sorted(spans):
         if runs and start <= runs[-1][1]:
