@@ -111,10 +111,10 @@ def agree(found: Sequence[str], whole: str, written: str) -> bool:
         whole: the text from the first location to the last.
         written: the text in the file, which may be either, or have ``...`` between locations.
     """
-    joined = _spaced(" ".join(found))
-    if _spaced(written) in (joined, _spaced("".join(found)), _spaced(whole)):
+    joined = spaced(" ".join(found))
+    if spaced(written) in (joined, spaced("".join(found)), spaced(whole)):
         return True
-    return len(found) > 1 and _spaced(_ELLIPSIS.sub(" ", written)) == joined
+    return len(found) > 1 and spaced(_ELLIPSIS.sub(" ", written)) == joined
 
 
 def differs_in_space(found: Sequence[str], written: str) -> bool:
@@ -132,5 +132,6 @@ def is_spelt_in_ascii(found: str, written: str) -> bool:
     )
 
 
-def _spaced(string: str) -> str:
+def spaced(string: str) -> str:
+    """``string`` with one space for each run of white space."""
     return re.sub(r"\s+", " ", string)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from notesmith.corpus.formats.bioc_text import UNITS, Layout, Piece, Unit
+from notesmith.corpus.formats.bioc_text import UNITS, Layout, Piece, Unit, spaced
 from notesmith.corpus.formats.pubtator import check_mention
 from notesmith.corpus.formats.table_files import (
     SUFFIXES,
@@ -220,7 +220,7 @@ def _way(table: Table, drafts: Sequence[_Draft], tally: Tally) -> _Way:
     def n_agreeing(way: _Way) -> int:
         return sum(
             (span := _span(table, row, draft, way)) is not None
-            and _spaced(draft.layout(way).text[slice(*span)]) == _spaced(_written(table, row))
+            and spaced(draft.layout(way).text[slice(*span)]) == spaced(_written(table, row))
             for draft, row in told
         )
 
@@ -268,10 +268,6 @@ def _is_word(text: str, start: int, end: int) -> bool:
     around = (text[start - 1 : start] if start else "", text[end : end + 1])
     inner = (text[start], text[end - 1])
     return all(char.isalnum() for char in inner) and not any(char.isalnum() for char in around)
-
-
-def _spaced(string: str) -> str:
-    return re.sub(r"\s+", " ", string)
 
 
 @dataclass(slots=True)
