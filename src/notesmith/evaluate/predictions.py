@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from notesmith.corpus.parts import folded
 from notesmith.document import Document, parents_in
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
@@ -195,11 +196,11 @@ def _trained_on(gold: Sequence[Document], train: Sequence[Document] | None) -> t
     """What must be said where the training data has documents of ``gold``, or text made of them."""
     if train is None:
         return ()
-    texts = {" ".join(doc.text.split()) for doc in train}
+    texts = {folded(doc.text) for doc in train}
     # An id that is that of a training document too does not say which of the two is the parent.
     ids = {doc.id for doc in gold} - {doc.id for doc in train}
     parents = {parent for doc in train for parent in parents_in(doc, ids)}
-    n = sum(" ".join(doc.text.split()) in texts or doc.id in parents for doc in gold)
+    n = sum(folded(doc.text) in texts or doc.id in parents for doc in gold)
     if not n:
         return ()
     return (

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from notesmith.config import Config, ReadingConfig, RecipeConfig, part_of
+from notesmith.corpus.parts import folded
 from notesmith.document import Document, attributes_in, labels_of
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
@@ -106,7 +107,7 @@ def same_group(docs: Sequence[Document]) -> list[int]:
     first: dict[tuple[str, str], int] = {}
     for i, doc in enumerate(docs):
         known = {name: doc.metadata.get(name) for name in ("patient", "document")}
-        shared = [("text", " ".join(doc.text.split()))]
+        shared = [("text", folded(doc.text))]
         shared += [(name, str(value)) for name, value in known.items() if value is not None]
         for key in shared:
             one, other = root(first.setdefault(key, i)), root(i)
