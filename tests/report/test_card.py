@@ -3,7 +3,7 @@ from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.errors import ConfigError
-from notesmith.lm.presets import OFFLINE_FREE
+from notesmith.lm.presets import OFFLINE_DEFAULT
 from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
 
 from .conftest import read, with_attributes
@@ -38,7 +38,7 @@ def test_dataset_card(example):
 
 
 def test_a_free_model_is_named_with_its_licence(results):
-    results["lm"] |= {"name": OFFLINE_FREE, "licence": "apache-2.0", "terms": None}
+    results["lm"] |= {"name": OFFLINE_DEFAULT, "licence": "apache-2.0", "terms": None}
     card = dataset_card(read(results), CardFacts())
     assert (
         "- Language model: smollm2-135m-offline, SmolLM2 135M (tuned to instructions; 4-bit "

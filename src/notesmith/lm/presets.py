@@ -8,8 +8,8 @@ GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
 MEDGEMMA_TERMS = "https://developers.google.com/health-ai-developer-foundations/terms"
 HAI_DEF = "health-ai-developer-foundations"
 LLAMA_TERMS = "https://github.com/meta-llama/llama-models/blob/main/models/llama3_2/LICENSE"
-OFFLINE_DEFAULT = "gemma3-270m-offline"
-OFFLINE_FREE = "smollm2-135m-offline"
+OFFLINE_DEFAULT = "smollm2-135m-offline"
+OFFLINE_GEMMA = "gemma3-270m-offline"
 
 _GIB = 2**30
 _FROM_GGUF = "4-bit weights from the Python package index, dequantised"
@@ -56,13 +56,13 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset(
-            *(OFFLINE_DEFAULT, None, 268, "gemma", GEMMA_TERMS),
-            words=f"Gemma 3 270M (base; {_FROM_GGUF})",
-        ),
-        Preset(
-            *(OFFLINE_FREE, None, 135, "apache-2.0"),
+            *(OFFLINE_DEFAULT, None, 135, "apache-2.0"),
             words=f"SmolLM2 135M (tuned to instructions; {_FROM_GGUF})",
             learning_rate=2e-4,
+        ),
+        Preset(
+            *(OFFLINE_GEMMA, None, 268, "gemma", GEMMA_TERMS),
+            words=f"Gemma 3 270M (base; {_FROM_GGUF})",
         ),
         Preset("gemma3-270m", "google/gemma-3-270m", 268, "gemma", GEMMA_TERMS, True),
         Preset("gemma3-1b", "google/gemma-3-1b-pt", 1000, "gemma", GEMMA_TERMS, True),
