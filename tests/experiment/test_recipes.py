@@ -15,6 +15,7 @@ from notesmith.experiment.recipes import (
     preview,
     save_recipe,
 )
+from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_GEMMA, PRESETS
 
 LONG = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 ALL_ARMS = next(str(path) for path in LONG if path.stem == "ncbi-disease-arms")
@@ -50,13 +51,22 @@ def test_a_preset_brings_its_learning_rate_unless_the_recipe_names_one(tmp_path:
     def rate(*changes: str) -> float:
         return load_recipe("ncbi-disease", changes=[*SETS, *changes]).sft.learning_rate
 
-    free = "lm.model=smollm2-135m-offline"
+    free = f"lm.model={OFFLINE_DEFAULT}"
     assert rate() == rate("lm.model=/models/own") == 5e-5
+    assert load_recipe("quickstart").sft.learning_rate == 2e-4
     assert rate(free) == 2e-4
     assert rate(free, "sft.learning_rate=1e-5") == 1e-5
     assert rate(free, "sft.lora_rank=8") == 5e-5
     saved = save_recipe(load_recipe("ncbi-disease", changes=[*SETS, free]), tmp_path)
     assert load_recipe(str(saved)).sft.learning_rate == 2e-4
+
+
+def test_only_recipes_of_archived_figures_name_a_model_under_terms():
+    assert PRESETS[OFFLINE_DEFAULT].terms is None
+    for name in (*packaged_recipes(), *map(str, LONG)):
+        demonstrates = name.startswith("quickstart")
+        model = load_recipe(name, changes=[] if demonstrates else SETS).lm.model
+        assert model == (OFFLINE_DEFAULT if demonstrates else OFFLINE_GEMMA)
 
 
 def test_arms_are_changed_by_name():
