@@ -53,7 +53,10 @@ def test_the_generator_writes_the_kind_of_most_notes(kinds, kind):
 
 def test_without_leave_nothing_is_fetched():
     choice = choices.choose_lm(CARD, hub=False)
-    assert choice.value == OFFLINE_DEFAULT and "Gemma" in choice.why
+    assert choice.value == OFFLINE_DEFAULT and "apache-2.0" in choice.why
+    assert "Gemma" not in choice.why and "Gemma's terms of use" in choice.more[0]
+    assert "plain tags" not in choice.why
+    assert "plain tags" in choices.choose_lm(CARD, hub=False, n_labels=14).why
     assert any("qwen3-4b" in line and "apache-2.0" in line for line in choice.more)
 
 

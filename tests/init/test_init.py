@@ -62,7 +62,9 @@ def test_every_choice_says_why(export, tmp_path):
     text = " ".join(line.removeprefix("# ") for line in lines)
     assert "20 documents" in text and "10 patients are named" in text and "2 labels: Sign" in text
     assert "divided by patient (seed 13)" in text and "cross-fit" in text
-    assert "Gemma's terms of use" in text and "Learning from rewards is left out" in text
+    assert (
+        "no terms of use on what it writes" in text and "Learning from rewards is left out" in text
+    )
     assert '# Sign = "what it means, in one line"' in lines
     assert max(map(len, lines)) <= 110
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from notesmith.forecast.resources import Resources
 from notesmith.init.profile import Seen
-from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_FREE, PRESETS, Preset
+from notesmith.lm.presets import OFFLINE_DEFAULT, OFFLINE_GEMMA, PRESETS, Preset
 from notesmith.segments import Unit
 
 GIB = 2**30
@@ -20,6 +20,12 @@ _BESIDE_GIB = 2.0
 # On a processor a larger model takes a night for what the small one does in an hour.
 _MOST_ON_A_PROCESSOR = 600
 MANY_LABELS = 10
+# Of the default model, for marks: one a label, and one that closes.
+_SPARE_TOKENS = 14
+_PLAIN_TAGS = (
+    "more than it has spare tokens for, so marks are plain tags, which sampling cannot keep in "
+    "legal places; Gemma has 64 spare tokens"
+)
 _FEWEST_WORDS = 6
 # Sentences of an abstract (477 in 50); of documents that are sentences; and of long reports.
 _SENTENCES_OF_NOTE, _SENTENCES_OF_SENTENCE, _SENTENCES_OF_LONG = 9.5, 2.0, 40.0
@@ -115,7 +121,7 @@ def fits(preset: Preset, machine: Resources) -> Literal["full", "lora", ""]:
     return "lora" if preset.gib_to_train_lora <= have else ""
 
 
-def choose_lm(machine: Resources, *, hub: bool) -> Choice:
+def choose_lm(machine: Resources, *, hub: bool, n_labels: int = 1) -> Choice:
     """The language model by memory and licence; the offline one unless ``hub`` allows others."""
     able = [p for p in PRESETS.values() if p.hub_id and fits(p, machine)]
     more = tuple(
@@ -140,16 +146,16 @@ def choose_lm(machine: Resources, *, hub: bool) -> Choice:
             "from the hub and was not measured by this project",
             more,
         )
-    free = PRESETS[OFFLINE_FREE]
+    default, gemma = PRESETS[OFFLINE_DEFAULT], PRESETS[OFFLINE_GEMMA]
     line = (
-        f'model = "{free.name}"  # {free.licence}, {free.n_parameters / 1000:.1f}B parameters, '
-        "a package of its own"
+        f'model = "{gemma.name}"  # {gemma.n_parameters}M parameters; '
+        "Gemma's terms of use go with it and its text"
     )
     return Choice(
-        OFFLINE_DEFAULT,
-        "268M parameters, about 8 GiB to tune; comes as a package, so nothing is fetched. Gemma's "
-        "terms of use go with it and with what it writes "
-        f"({PRESETS[OFFLINE_DEFAULT].terms})"
+        default.name,
+        f"{default.n_parameters}M parameters, about 8 GiB to tune; comes as a package, so nothing "
+        f"is fetched. Its licence ({default.licence}) puts no terms of use on what it writes"
+        + (f". {plural(n_labels)}: {_PLAIN_TAGS}" if n_labels >= _SPARE_TOKENS else "")
         + (f". With {have} those below would do too; --hub chooses among them" if more else ""),
         (line, *more),
     )
@@ -273,7 +279,7 @@ def tuning(n_labels: int) -> dict[str, Choice]:
     many = n_labels >= MANY_LABELS
     proposals = max(24, 600 // max(1, n_labels))
     return {
-        "epochs": Choice(1.0, "one pass: this model over-fits in the second"),
+        "epochs": Choice(1.0, "one pass: in a second Gemma 3 270M over-fitted"),
         "replaced_copies": Choice(
             0 if many else 1,
             f"{n_labels} labels: mentions belong to their sentences"

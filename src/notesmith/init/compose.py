@@ -11,6 +11,7 @@ from notesmith.document import Document, attribute_name
 from notesmith.experiment.cost import CorpusStats, TrainStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
+from notesmith.experiment.recipes import recipe_of
 from notesmith.experiment.stages import filtered, rivals
 from notesmith.forecast.corpus_stats import held_out_stats, train_stats
 from notesmith.forecast.resources import Resources
@@ -103,7 +104,7 @@ def compose(
         speeds: of this machine, where they are known.
     """
     n_train = len(docs["train"])
-    lm = choices.choose_lm(machine, hub=hub)
+    lm = choices.choose_lm(machine, hub=hub, n_labels=len(seen.labels))
     parts = _Parts(seen, given, machine, lm, cross_fit)
     tries = (
         choices.cross_fit_tries(n_train)
@@ -168,7 +169,7 @@ class _Parts:
         sft = {name: tuning[name] for name in ("epochs", "replaced_copies", "mark_words")}
         if self.lora:
             sft |= {"lora_rank": self.lora.value, "learning_rate": 2e-4}
-        return RecipeConfig.model_validate(
+        return recipe_of(
             {
                 "name": self.given.name,
                 "hub": PRESETS[self.lm.value].hub_id is not None,
@@ -199,7 +200,8 @@ class _Parts:
                     "candidate": CANDIDATE,
                     "against": AGAINST,
                 },
-            }
+            },
+            self.given.name,
         )
 
     def text(
