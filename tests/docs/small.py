@@ -37,7 +37,7 @@ from notesmith.filters.candidate import Candidate
 from notesmith.forecast import checks, forecast
 from notesmith.forecast.resources import Resources
 from notesmith.init import write as init_write
-from notesmith.lm import source
+from notesmith.lm import offline, source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
@@ -186,6 +186,7 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(synthesizing, "run_cells", run_cells_small)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
+        patch.setattr(offline, "missing_for", lambda name: {})
         for module in (init_write, forecast):
             patch.setattr(module, "resources", lambda: MACHINE)
         patch.setattr(forecast, "free_disk", lambda path: 100 * GIB)
