@@ -55,6 +55,13 @@ def test_reserved_tokens_are_one_id_each_and_stay_in_decoding(architecture):
     assert lm.decode([*lm.bos_ids, *ids, eos, pad, pad]) == text
 
 
+def test_special_tokens_that_the_tokenizer_does_not_name_are_no_text():
+    lm = tiny_lm("llama", chat=True)
+    turn = lm.tokenizer.convert_tokens_to_ids("<|turn|>")
+    assert turn in lm.special_ids
+    assert lm.decode([turn, *lm.encode("No pain"), turn]) == "No pain"
+
+
 def test_a_tokenizer_with_nothing_to_spare_has_no_reserved_tokens():
     assert tiny_lm("qwen3").reserved == ()
 

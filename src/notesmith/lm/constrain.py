@@ -63,7 +63,7 @@ class MarkConstraint:
     after an open mark or another such mark. ``licence`` maps an open mark to the trie of names it
     may hold; an open mark without a trie, or with an empty one, may not be used. ``max_mention``
     closes a mention after so many tokens (0: never), where no licence bounds it. ``never_ids`` are
-    forbidden everywhere: reserved tokens that are no marks.
+    forbidden everywhere: special tokens that are neither marks nor the end.
     """
 
     open_ids: tuple[int, ...]

@@ -55,12 +55,21 @@ class LanguageModel:
         object.__setattr__(self, "turns", turns(self.tokenizer))
         object.__setattr__(self, "_codec", _text_codec(self.tokenizer, self.reserved))
         kept = set(self.tokenizer.convert_tokens_to_ids(list(self.reserved)))
-        object.__setattr__(self, "_dropped", frozenset(self.tokenizer.all_special_ids) - kept)
+        object.__setattr__(self, "_dropped", self.special_ids - kept)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.model.device
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids that are no text: begin, end, padding, turns of a chat, and the reserved tokens."""
+        tokenizer = self.tokenizer
+        # A tokenizer names a part of its special tokens alone.
+        added = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        reserved = tokenizer.convert_tokens_to_ids(list(self.reserved))
+        return frozenset({*tokenizer.all_special_ids, *added, *reserved})
 
     @property
     def bos_ids(self) -> list[int]:

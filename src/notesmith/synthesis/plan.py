@@ -267,8 +267,7 @@ def constraint_of(
         return None
     close, opens = ids[marks.close][0], [ids[mark][0] for mark in marks.opens]
     attributes = tuple(ids[mark][0] for mark in marks.attribute_marks)
-    strays = set(lm.tokenizer.convert_tokens_to_ids(list(lm.reserved)))
-    never = tuple(sorted(strays - {close, *opens, *attributes, *lm.eos_ids}))
+    never = tuple(sorted(lm.special_ids - {close, *opens, *attributes, *lm.eos_ids}))
 
     def trie(mentions: Iterable[str]) -> Trie:
         return Trie.of(lm.encode(" " + mention) for mention in mentions)

@@ -232,5 +232,5 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 
 STAGE = Stage(
-    "sample", version=3, config=Settings, metrics=Measured, run=run, cost=cost, peak="sampling"
+    "sample", version=4, config=Settings, metrics=Measured, run=run, cost=cost, peak="sampling"
 )
