@@ -15,7 +15,7 @@ from functools import partial
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.experiment.draw import Draw, Fingerprints, Source
 from notesmith.experiment.graph import Cell, seed_for
-from notesmith.experiment.stages import SOURCES, coverage, fold, gold, ner, score, union
+from notesmith.experiment.stages import SOURCES, coverage, fold, gold, score, union, votes
 from notesmith.findings import OUT_OF_FOLD
 
 
@@ -74,5 +74,5 @@ class CrossFit:
         return [coverage.cell(draw, arm, OUT_OF_FOLD) for draw in self.folds]
 
     def final(self, arm: ArmConfig) -> Cell:
-        """The student that ships: trained on all gold, and on text of all folds."""
-        return ner.cell(self.whole, arm)
+        """The model that ships: trained on all gold, and on text of all folds."""
+        return votes.cell(self.whole, arm)

@@ -34,6 +34,7 @@ from notesmith.experiment.stages import (
     sft,
     unfiltered,
     union,
+    votes,
 )
 
 STAGES: tuple[Stage[Any, Any], ...] = (
@@ -54,6 +55,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     union.STAGE,
     union.THIN,
     ner.STAGE,
+    votes.STAGE,
     score.STAGE,
     score.POOL,
     score.GATHER,
