@@ -672,6 +672,11 @@ class ArmConfig(Config):
     best_of: Positive = Field(
         default=1, description="texts written for each request, of which the reward chooses one"
     )
+    votes: Positive = Field(
+        default=1,
+        description="students whose averaged word probabilities are the arm's one answer in a "
+        "draw; 1: each of draws.students answers for itself",
+    )
 
     @property
     def is_rewarded(self) -> bool:

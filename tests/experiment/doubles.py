@@ -146,7 +146,9 @@ def ner(work, pause=0.0):
 
 def score(work, pause=0.0):
     def predict(work, docs):
-        rng = np.random.default_rng([work.seed, len(work.cell.inputs["model"].inputs)])
+        students = stages.score.models_in(work.cell)
+        seed = [work.seed, len(next(iter(students.values())).inputs)]
+        rng = np.random.default_rng(seed + [len(students)] * (len(students) > 1))
         time.sleep(pause)
         return [d.with_entities(e for e in d.entities if rng.random() < 0.7) for d in docs]
 

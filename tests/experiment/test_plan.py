@@ -51,7 +51,7 @@ def test_order_is_replicates_first_then_cost():
 
 
 def test_the_plans_use_every_stage():
-    arms = [*ARMS, *REWARDED]
+    arms = [*ARMS, *REWARDED, {"name": "gold, votes", "votes": 2}]
     notes = {"draws": {"unlabelled_documents": 4}}
     learns = [*arms, {"name": "learns from notes", "made": ["silver"]}]
     held_out = make_plan(tiny_recipe(PATHS, arm=learns, **notes), SOURCES)

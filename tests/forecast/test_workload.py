@@ -117,3 +117,16 @@ def test_facts_of_train():
     assert facts.written.n == facts.read.n == 12  # three sentences a note
     assert facts.written.words == facts.split.n_words
     assert facts.written.longest > max(facts.written.lengths)
+
+
+def test_every_student_that_votes_reads_what_is_scored():
+    arms = [{"name": "gold"}, {"name": "gold, votes", "votes": 3}]
+    found = {
+        cell.arm: cell.amount(CORPUS)
+        for cell in cells("score", arm=arms, evaluate={"against": {}})
+        if cell.config.scored.split == "test"
+    }
+    assert (found["gold"].read, found["gold"].students) == (80, 1)
+    assert (found["gold, votes"].read, found["gold, votes"].students) == (3 * 80, 3)
+    (kept,) = cells("votes", arm=arms, evaluate={"against": {}})
+    assert kept.amount(CORPUS).saved_students == 3

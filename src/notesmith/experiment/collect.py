@@ -172,20 +172,21 @@ def _shareable(config: RecipeConfig) -> RecipeConfig:
 def models_of(
     config: RecipeConfig, plan: Plan, store: CellStore, folder: Path
 ) -> list[dict[str, Any]]:
-    """Which folder below the run's holds the student of which arm, size and replicate."""
+    """Which folder below the run's holds the model of which arm, size and replicate."""
     found: list[dict[str, Any]] = []
     cross_fit = config.evaluate.protocol == "cross-fit"
+    vote = {arm.name for arm in config.arm if arm.votes > 1}
     for target in plan.targets:
-        if target.split != (SHIPPED if cross_fit else config.evaluate.split):
+        if target.split == SHIPPED:
+            kept = target.cell
+        elif cross_fit or target.split != config.evaluate.split or target.arm in vote:
             continue
-        if cross_fit:
-            student = target.cell
         elif is_score(target.cell):
-            student = students_of(target.cell)[0]
+            kept = students_of(target.cell)[0]
         else:
             continue
-        model = store.folder(student) / MODEL
-        if store.verify(student):
+        model = store.folder(kept) / MODEL
+        if store.verify(kept):
             found.append(
                 {
                     "arm": target.arm,

@@ -21,9 +21,9 @@ from notesmith.experiment.stages import (
     coverage,
     fold,
     gold,
-    ner,
     score,
     union,
+    votes,
 )
 from notesmith.findings import OUT_OF_FOLD
 
@@ -87,5 +87,5 @@ class CrossFit:
         return [coverage.cell(draw, arm, OUT_OF_FOLD) for draw in self.folds]
 
     def final(self, arm: ArmConfig) -> Cell:
-        """The student that ships: trained on all gold, and on text of all folds."""
-        return ner.cell(self.whole, arm)
+        """The model that ships: trained on all gold, and on text of all folds."""
+        return votes.cell(self.whole, arm)

@@ -16,10 +16,18 @@ from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.recipes import Filters, candidate_of, check_arms
-from notesmith.experiment.stages import ANNOTATORS, SOURCES, coverage, gold, score, silver
+from notesmith.experiment.stages import (
+    ANNOTATORS,
+    SOURCES,
+    coverage,
+    gold,
+    score,
+    silver,
+    votes,
+)
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
-# The split of a student that is scored on nothing: it goes to those who use it.
+# The split of a model that is scored on nothing: it goes to those who use it.
 SHIPPED = "shipped"
 # Beside the ranks of sources: arms with rewards, and last what is asked of made text.
 _REWARDED, _COVERAGE = 4, 5
@@ -143,9 +151,16 @@ def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate:
     draw = Draw(
         config, outside, size, replicate, gold=drawn, sources=SOURCES, annotators=ANNOTATORS
     )
+
+    def scores(arm: ArmConfig) -> list[tuple[str, Cell]]:
+        found = [(split, score.cell(draw, arm, split)) for split in splits]
+        # Of the first draw the models are kept: those that vote in one folder.
+        kept = arm.votes > 1 and replicate == 0
+        return [*found, (SHIPPED, votes.cell(draw, arm))] if kept else found
+
     return _Makers(
         config.evaluate.split,
-        lambda arm: [(split, score.cell(draw, arm, split)) for split in splits],
+        scores,
         lambda arm: [coverage.cell(draw, arm, config.evaluate.split)],
         # Of other notes the labels are not known.
         lambda arm: [silver.quality_cell(draw, arm)] if config.draws.unlabelled_documents else [],
@@ -164,7 +179,7 @@ def _cross_fit(config: RecipeConfig, outside: Fingerprints, size: int, replicate
 
 
 def _finals(config: RecipeConfig, outside: Fingerprints) -> list[Target]:
-    """The students that ship: of the comparator and of the arm that the verdict is about."""
+    """The models that ship: of the comparator and of the arm that the verdict is about."""
     size = config.draws.sizes[0]
     fits = CrossFit(config, outside, documents=size, size=size, replicate=0)
     wanted = {config.evaluate.comparator, candidate_of(config)}

@@ -164,6 +164,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         if "rl" in arm:
             arm["rl"] |= _little_learning(arm["rl"].get("method", config.rl.method))
         arm["best_of"] = min(2, arm["best_of"])
+        arm["votes"] = min(2, arm["votes"])
     return _validate(values, config.name)
 
 

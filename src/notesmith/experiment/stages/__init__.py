@@ -38,6 +38,7 @@ from notesmith.experiment.stages import (
     silver,
     unfiltered,
     union,
+    votes,
 )
 
 STAGES: tuple[Stage[Any, Any], ...] = (
@@ -60,6 +61,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     union.STAGE,
     union.THIN,
     ner.STAGE,
+    votes.STAGE,
     score.STAGE,
     score.POOL,
     score.GATHER,

@@ -1,10 +1,10 @@
-"""The stages of scores: of a student, of several of one draw, and of all folds together."""
+"""The stages of scores: of a student or a vote, of several of one draw, of all folds together."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
 from notesmith.experiment.metrics import Metrics
-from notesmith.experiment.stages import fold, ner
+from notesmith.experiment.stages import fold, ner, votes
 from notesmith.experiment.stages.common import (
     PREDICTIONS,
     SCORES,
@@ -107,8 +107,13 @@ class Pooled(Measured):
 
 
 def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
-    """The arm's scores on a split, of all its students together."""
-    scores = [_of_student(draw, arm, split, n) for n in range(draw.config.draws.students)]
+    """The arm's scores on a split: of its students' vote, or of all its students together."""
+    if arm.votes > 1:
+        return _of_models(draw, arm, split, votes.members(draw, arm))
+    scores = [
+        _of_models(draw, arm, split, {"model": ner.cell(draw, arm, n)}, n)
+        for n in range(draw.config.draws.students)
+    ]
     if len(scores) == 1:
         return scores[0]
     students = {f"student-{n + 1}": cell for n, cell in enumerate(scores)}
@@ -116,12 +121,14 @@ def cell(draw: Draw, arm: ArmConfig, split: str) -> Cell:
     return draw.cell(POOL, NoConfig(), inputs=inputs, seed=0, arm=arm.name)
 
 
-def _of_student(draw: Draw, arm: ArmConfig, split: str, number: int) -> Cell:
+def _of_models(
+    draw: Draw, arm: ArmConfig, split: str, models: Mapping[str, Cell], number: int = 0
+) -> Cell:
     own, fingerprints = outside_of(draw, split)
     return draw.cell(
         STAGE,
         Settings(scored=ScoredDocuments.of(draw, split), attributes=arm.ner.attributes),
-        inputs={"gold": draw.gold, "model": ner.cell(draw, arm, number), **own},
+        inputs={"gold": draw.gold, **models, **own},
         fingerprints=fingerprints,
         seed=ner.seed_of(draw, number),
         arm=arm.name,
@@ -191,9 +198,11 @@ Predict = Callable[[Work[Settings], Sequence[Document]], list[Document]]
 
 def _predict(work: Work[Settings], docs: Sequence[Document]) -> list[Document]:
     from notesmith.ner.model import load_ner
+    from notesmith.ner.votes import Votes
 
-    model = load_ner(work.inputs["model"] / files.MODEL)
-    return model.predict(docs, on_progress=work.on_progress)
+    models = [load_ner(work.inputs[name] / files.MODEL) for name in models_in(work.cell)]
+    student = models[0] if len(models) == 1 else Votes(tuple(models))
+    return student.predict(docs, on_progress=work.on_progress)
 
 
 def run(work: Work[Settings], predict: Predict = _predict) -> Measured:
@@ -284,7 +293,7 @@ def gather(work: Work[NoConfig]) -> Measured:
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
-    """The student reads the documents; as many are out of draw as train has beside the draw."""
+    """Each student reads the documents; as many are out of draw as train has beside the draw."""
     split = facts.held_out.get(config.scored.split)
     n_documents, words = (split.n_documents, split.n_words) if split else (0, 0)
     if config.scored.split == OUT_OF_DRAW:
@@ -293,7 +302,8 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     if "documents" in cell.inputs:
         n_folds = fold.OUT.config_of(cell.inputs["documents"]).folds
         n_documents, words = n_documents // n_folds, words // n_folds
-    return Amount(read=words, students=1 if words else 0, seconds=0.3 + _READ_SECONDS * n_documents)
+    n = len(models_in(cell)) if words else 0
+    return Amount(read=n * words, students=n, seconds=0.3 + _READ_SECONDS * n_documents)
 
 
 STAGE = Stage(
@@ -315,9 +325,14 @@ def is_score(cell: Cell) -> bool:
     return cell.stage in (STAGE, POOL, GATHER)
 
 
+def models_in(cell: Cell) -> dict[str, Cell]:
+    """The inputs of a score that are students; several vote."""
+    return {name: read for name, read in cell.inputs.items() if read.stage == ner.STAGE}
+
+
 def students_of(scored: Cell) -> list[Cell]:
-    """The students behind a score: one, or those of all folds and seeds."""
+    """The students behind a score: one, those that vote, or those of all folds and seeds."""
     if scored.stage == STAGE:
-        return [scored.inputs["model"]]
+        return list(models_in(scored).values())
     scores = [cell for cell in scored.inputs.values() if is_score(cell)]
     return [student for cell in scores for student in students_of(cell)]
