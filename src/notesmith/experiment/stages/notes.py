@@ -32,6 +32,8 @@ UNLABELLED = "unlabelled"
 
 # Notes of ``corpus.unlabelled`` may have the ids of labelled documents.
 _ID = "notes/{}"
+# Of gold, that made text is as long as.
+_COPIES = 3
 
 
 class FileSettings(Config):
@@ -133,6 +135,11 @@ def run(work: Work[Settings]) -> Measured:
     docs: list[Document] = []
     if config.documents:
         train, gold = parts.docs["train"], gold_in(work)
+        if len(gold) + config.documents > len(train):
+            raise StageError(
+                f"a draw of {len(gold)} documents and {config.documents} as notes were asked for "
+                f"and train holds {len(train)}; lower draws.unlabelled_documents"
+            )
         seed = work.cell.inputs["gold"].seed
         places = after_draw(train, gold, seed=seed, n=config.documents)
         docs = [_bare(train[i], train[i].id) for i in places]
@@ -180,7 +187,13 @@ class Expected:
 
 
 def expected(cell: Cell, facts: CorpusStats) -> Expected:
-    """Notes of a cell and their words, by counts of train and of the file."""
+    """Notes of a cell and their words, by counts of train and of the file.
+
+    Of made text that annotators read too it is a guess: as much as a few copies of the draw.
+    """
+    if cell.stage.name != STAGE.name:
+        share = _COPIES * min(1.0, cell.size / max(1, facts.train.split.n_documents))
+        return Expected(share * facts.train.split.n_documents, share * facts.train.split.n_words)
     config = STAGE.config_of(cell)
     train, file = facts.train.split, facts.held_out.get(UNLABELLED)
     n = min(config.documents, max(0, train.n_documents - cell.size))
