@@ -46,6 +46,7 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "union": (1, "44136fa355b3"),
     "thin": (1, "3364a0f8bb94"),
     "ner": (2, "ddeac4ac9f36"),
+    "votes": (1, "44136fa355b3"),
     "score": (2, "4260c3f8b562"),
     "pool": (2, "44136fa355b3"),
     "gather": (1, "44136fa355b3"),
