@@ -25,6 +25,9 @@ Recommendation = Literal[
 Spread = Literal["replicates", "students", "nothing"]
 """What an interval covers beside the choice of documents."""
 Trend = Literal["rising", "flat", "unknown"]
+Family = Literal["comparator", "against", "gold", "gold votes"]
+"""What a comparison is with: the recipe's comparator, a rival that it names, or a step that the
+verdict needs besides."""
 
 
 class Record(BaseModel):
@@ -104,6 +107,7 @@ class MadeSource(Record):
 class Arm(Scores):
     """One way to train, at one gold size; its own scores are those on the reported split.
 
+    Where several students vote, ``votes`` says how many, and each replicate has one score of them.
     ``decided_on`` is the split that decides at this size. ``seconds`` and ``tokens`` are those of
     training, means over replicates.
     """
@@ -111,6 +115,7 @@ class Arm(Scores):
     name: str
     size: int
     made: tuple[MadeSource, ...] = ()
+    votes: int = 1
     n_replicates: int
     n_students: int = 1
     out_of_draw: OutOfDrawScores | None = None
@@ -188,7 +193,7 @@ class Comparison(Difference):
     arm: str
     against: str
     size: int
-    family: Literal["comparator", "against", "gold"]
+    family: Family
     step: int | None
     claim: Claim
     p_holm: float
@@ -337,7 +342,7 @@ class Findings(Record):
 
     @property
     def steps(self) -> tuple[Comparison, ...]:
-        """The fixed sequence of the verdict: the rival first, then gold."""
+        """The fixed sequence of the verdict: the rival first, then gold, then votes of gold."""
         found = [c for c in self.comparisons_at(self.main_size) if c.step]
         return tuple(sorted(found, key=lambda c: c.step or 0))
 

@@ -196,6 +196,58 @@ def test_gold_is_the_second_step_where_the_comparator_is_another_arm():
     assert found["b", "gold"].family == "gold"
 
 
+VOTES = {"votes": {"gold, votes": 3}}
+ABOUT_VOTES = made_of({"gold": (), "a": ("replaced",), "gold, votes": (), "b": ("synthetic",)})
+
+
+def with_votes(cells, **changes):
+    config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
+    found = assemble(cells, config, made=ABOUT_VOTES, main_size=50, **VOTES, **changes)
+    return found, {(c.arm, c.against): c for c in found.comparisons}
+
+
+def test_votes_of_gold_are_the_third_step():
+    cells = (
+        five("gold", [60, 62, 61, 63, 60])
+        + five("a", [62, 63, 64, 64, 61])
+        + five("gold, votes", [63, 64, 65, 65, 63])
+        + five("b", [66, 68, 68, 69, 67])
+    )
+    results, found = with_votes(cells)
+    ours = {c.against: (c.step, c.family, c.claim) for c in found.values() if c.arm == "b"}
+    assert ours == {
+        "a": (1, "against", "better"),
+        "gold": (2, "comparator", "better"),
+        "gold, votes": (3, "gold votes", "better"),
+    }
+    assert found["b", "gold, votes"].p_holm == found["b", "gold, votes"].p
+    assert [step.against for step in results.steps] == ["a", "gold", "gold, votes"]
+    assert results.verdict.recommendation == "use"
+    assert {arm.name: arm.votes for arm in results.arms}["gold, votes"] == 3
+
+
+def test_an_arm_that_votes_of_gold_beat_is_not_to_be_used():
+    cells = (
+        five("gold", [60, 62, 61, 63, 60])
+        + five("a", [62, 63, 64, 64, 61])
+        + five("gold, votes", [68, 70, 71, 72, 69])
+        + five("b", [66, 68, 68, 69, 67])
+    )
+    results, _ = with_votes(cells)
+    assert results.verdict.recommendation == "do not use"
+    assert results.verdict.sentences[-1] == (
+        "Recommendation: do not use b; it is worse than gold, votes."
+    )
+
+
+def test_no_recommendation_before_votes_of_gold_are_scored():
+    golds, rivals, ours = [60, 62, 61, 63, 60], [62, 63, 64, 64, 61], [66, 68, 68, 69, 67]
+    results, _ = with_votes(five("gold", golds) + five("a", rivals) + five("b", ours))
+    assert results.verdict.sentences[-1] == (
+        "Recommendation: none yet; gold, votes, which it needs, is not scored."
+    )
+
+
 def test_no_recommendation_before_the_rival_is_scored():
     config = EvaluateConfig(resamples=1000, against={"b": "a"}, candidate="b")
     results, found = steps(five("gold", [60] * 5) + five("b", [62, 63, 62, 63, 62]), config)

@@ -1,7 +1,15 @@
 import pytest
 
-from notesmith.evaluate.verdict import candidate, claim, decisive, recommend, write_verdict
-from notesmith.findings import Comparison, Deciding, Findings, MadeSource
+from notesmith.evaluate.verdict import (
+    candidate,
+    claim,
+    decisive,
+    fixed_sequence,
+    lacks_votes_of_gold,
+    recommend,
+    write_verdict,
+)
+from notesmith.findings import Arm, Comparison, Deciding, Estimate, Findings, MadeSource, Scores
 
 WORTH = {"notes": 14, "low": 5, "high": 26, "beyond": []}
 
@@ -322,6 +330,84 @@ def test_a_demonstration_says_how_many_students_its_draw_had():
 
 def test_nothing_to_compare():
     assert write_verdict(findings(candidate=None)).recommendation == "no claim"
+
+
+COPIES = MadeSource(name="copies", words="copies", by="rules")
+ARMS_MADE = {"gold": (), "copies": (COPIES,), "gold, votes": (), "more": (), "made": (COPIES,)}
+
+
+@pytest.mark.parametrize(
+    ("about", "rival", "votes", "order"),
+    [
+        ("made", "copies", {}, ("copies", "gold")),
+        ("made", "gold", {}, ("gold",)),
+        ("made", "copies", {"gold, votes": 5}, ("copies", "gold", "gold, votes")),
+        # As many students as the candidate, or the next that are more.
+        ("made", "copies", {"gold, votes": 5, "more": 9}, ("copies", "gold", "gold, votes")),
+        ("made", "gold", {"made": 7, "gold, votes": 5, "more": 9}, ("gold", "more")),
+        ("made", "gold", {"made": 10, "gold, votes": 5, "more": 9}, ("gold",)),
+        # Votes of arms with made text are no votes of gold.
+        ("made", "copies", {"copies": 5}, ("copies", "gold")),
+        # No arm is tested twice, or against itself.
+        ("made", "gold, votes", {"gold, votes": 5}, ("gold, votes", "gold")),
+        ("gold, votes", "gold", {"gold, votes": 5}, ("gold",)),
+        ("made", "gold", {"made": 5, "gold": 5}, ("gold",)),
+    ],
+)
+def test_the_fixed_sequence_is_rival_gold_and_votes_of_gold(about, rival, votes, order):
+    found = fixed_sequence(about, rival=rival, gold="gold", made=ARMS_MADE, votes=votes)
+    assert found == order
+
+
+def votes_step(**changes):
+    """The third step of the fixed sequence."""
+    return comparison(**{"against": "gold, votes", "family": "gold votes", "step": 3, **changes})
+
+
+def test_what_is_to_be_used_is_better_than_votes_of_gold_too():
+    steps = [comparison(), gold_step(), votes_step()]
+    assert recommend(steps, doubling=None) == "use"
+    assert write_verdict(findings(*steps)).sentences[-1] == (
+        "Recommendation: use synthetic + replaced; it is better than replaced and than gold and "
+        "than gold, votes."
+    )
+    lost = votes_step(claim="worse", low=-2.0, high=-0.5)
+    assert recommend([comparison(), gold_step(), lost], doubling=None) == "do not use"
+    open_ = votes_step(**OPEN, high=2.9)
+    assert recommend([comparison(), gold_step(), open_], doubling=None) == "underpowered"
+
+
+def arm(name, *, votes=1, made=()):
+    estimate = Estimate(mean=60, sd=1, low=59, high=61, values=(60,))
+    return Arm(
+        **dict.fromkeys(Scores.model_fields, estimate),
+        name=name,
+        size=50,
+        made=made,
+        votes=votes,
+        n_replicates=5,
+        decided_on="test",
+        seconds=1,
+        tokens=1,
+    )
+
+
+def test_a_vote_is_not_recommended_without_votes_of_gold():
+    arms = [arm("gold"), arm(ABOUT, votes=5, made=(COPIES,)), arm("gold, votes", votes=5)]
+    alone = findings(comparison(), gold_step(), arms=arms)
+    assert lacks_votes_of_gold(alone)
+    verdict = write_verdict(alone)
+    assert verdict.recommendation == "no claim"
+    assert verdict.sentences[-1] == (
+        "Recommendation: none; synthetic + replaced is a vote, and was not compared with a vote of "
+        "as many students of gold alone."
+    )
+    beside = findings(comparison(), gold_step(), votes_step(), arms=arms)
+    assert not lacks_votes_of_gold(beside)
+    assert write_verdict(beside).recommendation == "use"
+    # One student needs no vote beside it.
+    one = [arm("gold"), arm(ABOUT, made=(COPIES,))]
+    assert write_verdict(findings(comparison(), gold_step(), arms=one)).recommendation == "use"
 
 
 def test_candidate_is_chosen_without_scores():

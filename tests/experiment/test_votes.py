@@ -126,3 +126,15 @@ def test_the_cost_of_training_is_that_of_all_members(finished):
     result, _, _ = finished
     tokens = {arm.name: arm.tokens for arm in result.results.arms}
     assert np.isclose(tokens["gold, votes"] / tokens["gold"], 3, rtol=0.2)
+
+
+def test_the_results_say_who_votes_and_what_the_candidate_is_tested_against(finished):
+    result, _, _ = finished
+    arms = {arm.name: (arm.votes, arm.n_replicates, arm.n_students) for arm in result.results.arms}
+    assert arms == {
+        "gold": (1, 2, 1),
+        "gold, votes": (3, 2, 1),
+        "replacement, votes": (2, 2, 1),
+    }
+    assert [step.against for step in result.results.steps] == ["gold", "gold, votes"]
+    assert "vote of 3" in result.report.read_text()

@@ -42,6 +42,16 @@ def with_attributes(results):
         arm["attributes"] = {"negated": {"on_found": score, "end_to_end": whole}}
 
 
+def with_votes(results):
+    """As ``assemble`` writes results where votes of gold are the third step."""
+    gold = next(arm for arm in results["arms"] if (arm["name"], arm["size"]) == ("gold", 50))
+    results["arms"].append({**gold, "name": "gold, votes", "votes": 5})
+    second = next(row for row in results["comparisons"] if row["step"] == 2)
+    third = {"against": "gold, votes", "family": "gold votes", "step": 3}
+    results["comparisons"].append({**second, **third})
+    return results
+
+
 def out_of_draw(results):
     """As ``assemble`` writes results where documents out of the draw decide at the main size."""
     results["deciding"] = {

@@ -6,7 +6,7 @@ from notesmith.errors import ConfigError
 from notesmith.lm.presets import OFFLINE_DEFAULT
 from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
 
-from .conftest import read, with_attributes
+from .conftest import read, with_attributes, with_votes
 
 yaml = pytest.importorskip("yaml")
 
@@ -61,6 +61,12 @@ def test_model_card(example):
     assert result["metrics"][0]["value"] == pytest.approx(f1 / 100, abs=1e-4)
     assert "**Not tested.**" in card
     assert "+5.4 F1" in card
+
+
+def test_model_card_of_a_vote(results):
+    card = model_card(read(with_votes(results)), CardFacts(), arm="gold, votes")
+    assert "It is a vote of 5 students that differ in their seed" in card
+    assert "each of its students loads with transformers" in card
 
 
 def test_model_card_gives_scores_of_attributes(example, results):

@@ -8,7 +8,7 @@ from notesmith.findings import NO_VERDICT
 from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
 
-from .conftest import in_hours, learnt, made, out_of_draw, read, with_attributes
+from .conftest import in_hours, learnt, made, out_of_draw, read, with_attributes, with_votes
 
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
@@ -65,6 +65,13 @@ def test_the_two_steps_and_what_decides_are_on_the_page(results):
     assert "Test decides : no train documents outside the draws were scored." in text
     # Without a second set of documents the table has one column of F1.
     assert "out of the draw" not in text
+
+
+def test_votes_of_gold_are_a_step_of_their_own(results):
+    text = Page(render_report(read(with_votes(results)))).text
+    assert "Step 3: F1 change, synthetic+replaced v gold, votes" in text
+    assert "against replaced, then gold, then gold, votes" in text
+    assert "gold, votes vote of 5" in text and "averaged word by word and decided once" in text
 
 
 def test_one_step_is_not_called_a_step(results):

@@ -9,7 +9,7 @@ from notesmith.errors import FileError
 from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.writing import write_methods, write_report
 
-from .conftest import in_hours, learnt, out_of_draw, read
+from .conftest import in_hours, learnt, out_of_draw, read, with_votes
 
 EXAMPLE = Path(__file__).parent / "methods-example.md"
 # Table 2 of Gallifant et al., Nature Medicine 31, 60-69 (2025), as printed.
@@ -169,6 +169,17 @@ def test_the_fixed_sequence_is_in_the_methods(results):
         "tested against replaced first and against gold only if it was better, each at 0.05" in said
     )
     assert "p values of the other comparisons were corrected for their number by Holm" in said
+
+
+def test_votes_are_in_the_methods(results):
+    assert "averaged" not in methods_of(results)
+    said = methods_of(with_votes(results))
+    assert "5 students were trained that differed in their seed alone" in said
+    assert "- gold, votes: gold alone, vote of 5 students; 5 replicates." in said
+    assert (
+        "tested against replaced first, against gold only if it was better and against gold, votes "
+        "only if it was better in both, each at 0.05; in this fixed sequence no test needs"
+    ) in said
 
 
 def test_one_draw_of_several_students_is_in_the_methods(results):

@@ -6,7 +6,7 @@ import pytest
 
 from notesmith.report.tables import Table, all_tables, escape_latex, to_csv, to_latex
 
-from .conftest import in_hours, out_of_draw, read, with_attributes
+from .conftest import in_hours, out_of_draw, read, with_attributes, with_votes
 
 
 def test_csv_holds_the_numbers(example):
@@ -41,6 +41,16 @@ def test_both_sets_of_documents_have_columns(results):
     row = next(r for r in rows if (r["against"], r["gold_documents"]) == ("replaced", "50"))
     assert (row["scored_on"], row["step"]) == ("out-of-draw", "1")
     assert float(row["delta"]) - float(row["other_delta"]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_votes_have_a_column_where_an_arm_is_a_vote(example, results):
+    def arms(found):
+        table = next(table for table in all_tables(found) if table.name == "arms")
+        return list(csv.DictReader(io.StringIO(to_csv(table))))
+
+    assert "votes" not in arms(example)[0]
+    votes = {(row["arm"], row["votes"]) for row in arms(read(with_votes(results)))}
+    assert {("gold", "1"), ("gold, votes", "5")} <= votes
 
 
 def test_attributes_have_a_table(results):

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ import typer
 from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import NerConfig, ReadingConfig
-from notesmith.document import labels_of
+from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress
 
@@ -39,10 +40,15 @@ def train(
         bool, typer.Option("--hub", help="Allow fetching the encoder from a model hub.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of new weights, order and dropout.")] = 13,
+    students: Annotated[
+        int, typer.Option(min=1, help="Students to train, each with a seed of its own, that vote.")
+    ] = 1,
 ) -> None:
     """Train the student: an encoder with a tagging head, saved as a folder transformers can load.
 
-    Settings are those of the table ner of a recipe, for example --set ner.steps=600.
+    Settings are those of the table ner of a recipe, for example --set ner.steps=600. With
+    --students 5 five students vote: the folder is used like one student. An interrupted command
+    goes on with the students that are finished.
     """
     from notesmith.corpus.reading import check_named
     from notesmith.corpus.splits import find_splits
@@ -72,7 +78,7 @@ def train(
         raise ConfigError(f"--labels {absent[0]}: no document has this label; labels are {listed}")
     from notesmith.ner.encoder import have_encoder
     from notesmith.ner.integrate import count_made_elsewhere
-    from notesmith.ner.train import train_ner
+    from notesmith.ner.settings import read_settings
 
     if n := count_made_elsewhere(extra, gold):
         say(
@@ -81,26 +87,60 @@ def train(
             err=True,
         )
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
+    lesson = Lesson(gold, extra, config, tuple(wanted), seed)
+    if students == 1:
+        taken = _train_one(lesson, out)
+    else:
+        from notesmith.cli.train_votes import train_voters
+
+        taken = train_voters(lesson, students, out)
+    for what, n in sorted(taken.counts.items()):
+        say(f"{n} {what.replace('_', ' ')}", err=True)
+    saved = read_settings(out)
+    names = ", ".join(a.name for a in saved.attributes)
+    attributes = f"attributes {names}, " if names else ""
+    say(
+        f"{out}: {len(gold)} + {len(extra)} documents, labels {', '.join(saved.labels)}, "
+        f"{attributes}{taken.words}, {taken.seconds:.0f} s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is learnt, and how."""
+
+    gold: Sequence[Document]
+    made: Sequence[Document]
+    config: NerConfig
+    labels: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What training took, in words; ``counts`` is what was flattened."""
+
+    words: str
+    seconds: float
+    counts: Mapping[str, int]
+
+
+def _train_one(lesson: Lesson, out: Path) -> Taken:
+    from notesmith.ner.train import train_ner
+
     with moving_line() as on_progress:
         result = train_ner(
-            gold,
-            extra,
-            config=config,
-            labels=wanted or None,
-            seed=seed,
+            lesson.gold,
+            lesson.made,
+            config=lesson.config,
+            labels=lesson.labels or None,
+            seed=lesson.seed,
             on_progress=on_progress,
         )
         result.model.save(out)
-    for what, n in sorted(result.counts.items()):
-        say(f"{n} {what.replace('_', ' ')}", err=True)
     last = result.history[-1]
-    names = ", ".join(a.name for a in result.model.attributes)
-    attributes = f"attributes {names}, " if names else ""
-    say(
-        f"{out}: {len(gold)} + {len(extra)} documents, labels {', '.join(result.model.labels)}, "
-        f"{attributes}"
-        f"{last['step']:.0f} steps, loss {last['loss']:.3g}, {result.seconds:.0f} s"
-    )
+    words = f"{last['step']:.0f} steps, loss {last['loss']:.3g}"
+    return Taken(words, result.seconds, result.counts)
 
 
 def student_config(changes: Sequence[str]) -> NerConfig:

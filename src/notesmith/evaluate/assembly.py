@@ -19,7 +19,7 @@ from notesmith.evaluate.comparisons import Evidence, compare_arms, points, power
 from notesmith.evaluate.curve import fit_curve, trend
 from notesmith.evaluate.notices import disagreements, notices
 from notesmith.evaluate.scores import CellScores, View
-from notesmith.evaluate.verdict import candidate, write_verdict
+from notesmith.evaluate.verdict import candidate, fixed_sequence, write_verdict
 from notesmith.findings import (
     Arm,
     AttributeScore,
@@ -50,6 +50,7 @@ def assemble(
     *,
     main_size: int | None = None,
     made: Mapping[str, Sequence[MadeSource]] | None = None,
+    votes: Mapping[str, int] | None = None,
     dev_cells: Iterable[CellScores] = (),
     out_of_draw_cells: Iterable[CellScores] = (),
     planned: Mapping[int, int] | None = None,
@@ -65,6 +66,7 @@ def assemble(
         config: comparator, further comparisons, resamples, confidence.
         main_size: the gold size of the verdict; the one with most arms if not given.
         made: made sources by arm, in the recipe's order, of arms that are not scored yet too.
+        votes: students that vote by arm, of arms that have several.
         dev_cells: the same students scored on dev.
         out_of_draw_cells: the same students scored on the train documents that their draw did not
             use, each over all of train with its draw ``left_out``.
@@ -72,8 +74,7 @@ def assemble(
         pool: train documents that draws are taken from.
         seconds_per_draw: computing time of one more draw with all its arms, for the price of an
             answer; nothing is said of it where it is not known.
-        curve_arm: gold alone: its sizes make the learning curve, and it is the second step of the
-            verdict.
+        curve_arm: gold alone: its sizes make the learning curve, and it is a step of the verdict.
         seed: of the bootstrap.
 
     Raises:
@@ -84,7 +85,7 @@ def assemble(
     out = Board.of(out_of_draw_cells, config, seed)
     if not board.cells:
         raise StageError("there is nothing to assemble: no cell was scored")
-    sources = dict(made or {})
+    sources, voting = dict(made or {}), dict(votes or {})
     order = {arm: i for i, arm in enumerate(sources)}
     keys = sorted(board.cells, key=lambda k: (k[1], order.get(k[0], len(order)), k[0]))
     board.cells = {key: board.cells[key] for key in keys}
@@ -94,7 +95,12 @@ def assemble(
         raise StageError(f"no cell was scored at main size {main}; there are {sizes}")
     about = config.candidate or candidate(sources, config.comparator)
     scored = {arm for arm, size in keys if size == main}
-    awaited = _awaited(about, config, curve_arm, scored, sources)
+
+    def sequence(about: str | None) -> tuple[str, ...]:
+        rival = config.against.get(about or "", config.comparator)
+        return fixed_sequence(about, rival=rival, gold=curve_arm, made=sources, votes=voting)
+
+    awaited = _awaited(about, sequence(about), scored, sources)
     if about not in scored:
         # Speak about what is there.
         there = {arm: own for arm, own in sources.items() if arm in scored}
@@ -109,6 +115,7 @@ def assemble(
         dict(planned or {}),
         frozenset(sources),
         about if awaited else None,
+        sequence(about),
     )
     comparisons = compare_arms(evidence)
     deciding = evidence.board(main)
@@ -127,7 +134,10 @@ def assemble(
         minutes_per_note=config.minutes_per_note,
         deciding=evidence.decide(main),
         notices=tuple(dict.fromkeys([*disagreements(comparisons, main), *told])),
-        arms=tuple(_arm(evidence, dev, arm, size, sources.get(arm, ())) for arm, size in keys),
+        arms=tuple(
+            _arm(evidence, dev, arm, size, sources.get(arm, ()), voting.get(arm, 1))
+            for arm, size in keys
+        ),
         comparisons=tuple(comparisons),
         learning_curve=_learning_curve(evidence),
         power=power_of(evidence, comparisons, seconds_per_draw),
@@ -137,18 +147,15 @@ def assemble(
 
 def _awaited(
     about: str | None,
-    config: EvaluateConfig,
-    gold: str,
+    sequence: Collection[str],
     scored: Collection[str],
     planned: Collection[str],
 ) -> str | None:
     """The arm of the plan that the recommendation needs and that is not scored, if there is one."""
     if about is None:
         return None
-    rival = config.against.get(about, config.comparator)
-    return next(
-        (a for a in (about, rival, gold) if a not in scored and a in {*planned, about}), None
-    )
+    needed = (about, *sequence)
+    return next((a for a in needed if a not in scored and a in {*planned, about}), None)
 
 
 def _busiest_size(keys: Sequence[tuple[str, int]]) -> int:
@@ -179,7 +186,9 @@ def _scores(board: Board, arm: str, size: int) -> dict[str, Any]:
     }
 
 
-def _arm(evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[MadeSource]) -> Arm:
+def _arm(
+    evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[MadeSource], votes: int
+) -> Arm:
     board, out = evidence.test, evidence.out
     row = board.cells[arm, size]
     beyond = None
@@ -195,6 +204,7 @@ def _arm(evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[Mad
         name=arm,
         size=size,
         made=tuple(made),
+        votes=votes,
         n_replicates=len(row),
         n_students=min(cell.students for cell in row.values()),
         **_scores(board, arm, size),

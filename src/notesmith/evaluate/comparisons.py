@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from notesmith.config import EvaluateConfig
 from notesmith.evaluate.board import Board
@@ -17,7 +17,7 @@ from notesmith.evaluate.deciding import decide
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.power import detectable, needed
 from notesmith.evaluate.verdict import claim, decisive
-from notesmith.findings import Claim, Comparison, Deciding, Difference, Power
+from notesmith.findings import Claim, Comparison, Deciding, Difference, Family, Power
 from notesmith.rules import ENOUGH_RATIO, WORTHWHILE
 
 
@@ -29,7 +29,8 @@ class Evidence:
     the train documents outside their draws. ``curve_arm`` is gold alone; ``about`` the arm of the
     verdict at size ``main``, None where that is not scored. ``planned`` are the sealed replicates,
     ``arms`` those of the plan, scored or not. ``awaiting`` is the arm of the verdict where another
-    arm that its sequence needs is not scored yet.
+    arm that its sequence needs is not scored yet. ``sequence`` are the arms that it is tested
+    against, in order.
     """
 
     config: EvaluateConfig
@@ -41,6 +42,7 @@ class Evidence:
     planned: Mapping[int, int] = field(default_factory=dict)
     arms: frozenset[str] = frozenset()
     awaiting: str | None = None
+    sequence: tuple[str, ...] = ()
 
     def decide(self, size: int) -> Deciding:
         """Which split decides at ``size``."""
@@ -65,7 +67,7 @@ class Evidence:
 class _Pair:
     arm: str
     against: str
-    family: Literal["comparator", "against", "gold"]
+    family: Family
     step: int | None
 
 
@@ -117,9 +119,7 @@ def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
     config, gold = evidence.config, evidence.curve_arm
     here = list(dict.fromkeys(arm for arm, n in evidence.test.cells if n == size))
     about = evidence.about if size == evidence.main else None
-    rival = config.against.get(about or "", config.comparator)
-    sequence = [rival] if rival == gold or about == gold else [rival, gold]
-    pairs: dict[tuple[str, str], Literal["comparator", "against", "gold"]] = {
+    pairs: dict[tuple[str, str], Family] = {
         (arm, config.comparator): "comparator" for arm in here if arm != config.comparator
     }
     pairs |= {
@@ -127,9 +127,10 @@ def _pairs(evidence: Evidence, size: int) -> list[_Pair]:
         for arm, other in config.against.items()
         if arm in here and other != config.comparator
     }
-    if about in here and about != gold:
-        # Gold is the second step even where the comparator is another arm.
-        pairs.setdefault((about, gold), "gold")
+    sequence = evidence.sequence if about in here else ()
+    for other in sequence:
+        # Gold and its votes are steps even where the recipe names other rivals.
+        pairs.setdefault((about or "", other), "gold" if other == gold else "gold votes")
     return [
         _Pair(
             arm,

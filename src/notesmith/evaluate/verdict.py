@@ -1,11 +1,12 @@
 """The verdict in words: claims, headline, sentences and recommendation, by rules written down here.
 
 **The rule.** The recommendation is about one arm that was named before the test set was opened, the
-candidate. It is compared with its rival first, and with gold after that, each at the error rate
-(5%). The second is tested only where the first said *better*: in a fixed sequence neither needs a
-correction. *Use* needs both. The other comparisons are side arms; Holm's correction is for them
-alone. No claim is made below five draws, nor before the number of draws that was sealed is there.
-It is ``recommend`` that decides, not the writer of a report. Words for numbers are in ``phrases``.
+candidate. It is compared with its rival first, with gold after that, and last with the vote of
+students of gold, where the plan has that arm; each at the error rate (5%). A step is tested only
+where the one before it said *better*: in a fixed sequence none needs a correction. *Use* needs all.
+The other comparisons are side arms; Holm's correction is for them alone. No claim is made below
+five draws, nor before the number of draws that was sealed is there. It is ``recommend`` that
+decides, not the writer of a report. Words for numbers are in ``phrases``.
 """
 
 from __future__ import annotations
@@ -75,8 +76,7 @@ def recommend(steps: Sequence[Comparison], *, doubling: float | None) -> Recomme
     """What to do, from the comparisons of the fixed sequence (figures in points of F1).
 
     Args:
-        steps: with the rival, then with gold; one where gold is the
-            rival.
+        steps: with the rival, with gold, with votes of gold; those that there are.
         doubling: points of F1 that doubling the gold gains, None where the curve does not clearly
             rise, or ends before that.
     """
@@ -131,6 +131,42 @@ def candidate(made: Mapping[str, Sequence[MadeSource]], comparator: str) -> str 
     return max(with_main or arms, key=lambda name: len(made[name]), default=None)
 
 
+def fixed_sequence(
+    about: str | None,
+    *,
+    rival: str,
+    gold: str,
+    made: Mapping[str, Sequence[MadeSource]],
+    votes: Mapping[str, int],
+) -> tuple[str, ...]:
+    """The arms that the candidate is tested against, in order; none twice, and never itself.
+
+    Its rival, gold, and votes of gold: of the arms of several students that train on gold alone,
+    the one with the fewest that are at least as many as the candidate's.
+
+    Args:
+        about: the candidate, None where there is none.
+        rival: the arm that it is compared with first.
+        gold: the arm that trains on gold alone.
+        made: made sources by arm, in the recipe's order.
+        votes: students that vote by arm, where there are several.
+    """
+    enough = max(2, votes.get(about or "", 1))
+    of_gold = [arm for arm, n in votes.items() if not made.get(arm) and n >= enough]
+    last = min(of_gold, key=lambda arm: votes[arm], default=None)
+    order = dict.fromkeys(arm for arm in (rival, gold, last) if arm is not None)
+    return tuple(arm for arm in order if arm != about)
+
+
+def lacks_votes_of_gold(findings: Findings) -> bool:
+    """Whether the candidate is a vote and was not compared with votes of gold of as many."""
+    about = findings.arm(findings.candidate or "", findings.main_size)
+    if about is None or about.votes == 1 or not about.made:
+        return False
+    against = [findings.arm(step.against, findings.main_size) for step in findings.steps]
+    return not any(arm and not arm.made and arm.votes >= about.votes for arm in against)
+
+
 def write_verdict(findings: Findings, awaited: str | None = None) -> Verdict:
     """Put ``findings`` into words.
 
@@ -157,6 +193,12 @@ def write_verdict(findings: Findings, awaited: str | None = None) -> Verdict:
         advice = "no claim"
         sentences.append(
             f"Recommendation: none; {_name(main.arm)} was not compared with gold alone."
+        )
+    elif lacks_votes_of_gold(findings):
+        advice = "no claim"
+        sentences.append(
+            f"Recommendation: none; {_name(main.arm)} is a vote, and was not compared with a vote "
+            "of as many students of gold alone."
         )
     else:
         advice = recommend(steps, doubling=curve.doubling if curve.trend == "rising" else None)

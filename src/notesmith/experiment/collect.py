@@ -86,6 +86,7 @@ def results_of(
         config.evaluate,
         main_size=main if any(cell.size == main for cell in cells) else None,
         made=made_of(config),
+        votes={arm.name: arm.votes for arm in config.arm if arm.votes > 1},
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],

@@ -48,6 +48,7 @@ class ArmRow:
     f1: Estimate
     ner: tuple[str, ...]
     best_of: int
+    votes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         "encoder_words": _encoder(results),
         "with_made": any(arm.made for arm in scored),
         "own_steps": [arm for arm in arms if arm.ner],
+        "votes": sorted({str(arm.votes) for arm in arms if arm.votes > 1}),
         "arms": arms,
         "named_before": s.evaluate.candidate == results.focus,
         "sealed": results.split in ("test", OUT_OF_FOLD)
@@ -174,6 +176,7 @@ def _arm_row(arm: Arm, config: RecipeConfig) -> ArmRow:
         arm.decided.f1,
         tuple(f"{name} to {value}" for name, value in ner_changes(config, known)) if known else (),
         known.best_of if known else 1,
+        arm.votes,
     )
 
 

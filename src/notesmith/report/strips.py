@@ -173,7 +173,7 @@ def difference(results: Results, size: int, *, width: float = WIDE) -> Figure:
 
 
 def claim_words(row: Comparison, *, steps: int = 1) -> str:
-    """The claim with its adjusted p value; its step where there are two."""
+    """The claim with its adjusted p value; its step where there are several."""
     if row.claim == "demonstration":
         return "demonstration, no claim"
     if row.claim == "unfinished":
@@ -181,7 +181,7 @@ def claim_words(row: Comparison, *, steps: int = 1) -> str:
             return "no claim: scores are awaited"
         return f"no claim: {row.n_replicates} of {row.planned} sealed draws"
     if row.claim == "not tested":
-        return "not tested: step 1 is not better"
+        return f"not tested: step {(row.step or 2) - 1} is not better"
     shown = words.probability(row.p_holm)
     step = f", step {row.step}" if row.step and steps > 1 else ""
     return f"{row.claim}, p {shown if shown.startswith('<') else f'= {shown}'}{step}"

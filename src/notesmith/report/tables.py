@@ -139,9 +139,11 @@ def guarded(text: str) -> str:
 def _arms(results: Results) -> Table:
     extra = "precision recall lenient_f1 boundary_f1 seen_f1 unseen_f1 unseen_recall".split()
     beside = any(arm.beside for arm in results.arms)
+    voting = any(arm.votes > 1 for arm in results.arms)
     other = "f1_on_other_documents"
     header = (
-        *("gold_documents", "arm", "replicates", "f1", "f1_low", "f1_high", "f1_sd"),
+        *("gold_documents", "arm", *(("votes",) if voting else ()), "replicates"),
+        *("f1", "f1_low", "f1_high", "f1_sd"),
         *(("scored_on", other) if beside else ()),
         *extra,
         "dev_f1",
@@ -150,6 +152,7 @@ def _arms(results: Results) -> Table:
         (
             arm.size,
             arm.name,
+            *((arm.votes,) if voting else ()),
             arm.n_replicates,
             *_parts(arm.decided.f1),
             *((arm.decided_on, arm.beside.f1.mean if arm.beside else None) if beside else ()),
@@ -163,7 +166,7 @@ def _arms(results: Results) -> Table:
         f"{results.recipe}: scores of every arm on {results.split}, means over replicates",
         header,
         rows,
-        frozenset(header[3:]),
+        frozenset(header[header.index("f1") :]),
     )
 
 
