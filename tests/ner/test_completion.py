@@ -1,4 +1,4 @@
-"""Mentions that made documents lack: what a student of gold, or the student itself, adds to them."""
+"""Mentions that made documents lack, added by a student of gold or by the student itself."""
 
 from __future__ import annotations
 
@@ -79,15 +79,11 @@ def teach(texts: list[str], mentions: dict[str, str], kind: str) -> list[Documen
     return docs
 
 
-GOLD = teach(
-    ["Denies cough, given aspirin.", "Mild fever after aspirin.", "No asthma, no pain."] * 2,
-    {"cough": "Problem", "fever": "Problem", "asthma": "Problem", "aspirin": "Drug"},
-    "g",
-)
+TEXTS = ["Severe asthma, given aspirin.", "Acute cough and fever."]
+ALL = {"cough": "Problem", "fever": "Problem", "asthma": "Problem", "aspirin": "Drug"}
+GOLD = teach([*TEXTS, *TEXTS, *TEXTS], ALL, "g")
 # A dictionary of one drug made these: what else they hold is taught as O.
-MADE = teach(
-    ["Severe asthma, given aspirin.", "Acute cough and fever."] * 4, {"aspirin": "Drug"}, "m"
-)
+MADE = teach([*TEXTS, *TEXTS], {"aspirin": "Drug"}, "m")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +103,7 @@ def test_a_student_of_gold_completes_before_the_training(config: NerConfig) -> N
     assert not plain.completed
     chosen = with_integration(config, how="mix", complete="before", complete_score=0.5)
     result = train_ner(GOLD, MADE, config=chosen, seed=1)
-    assert result.completed == {"added": 12}
+    assert result.completed == {"added": 6}
     assert result.tokens > plain.tokens
     assert result.history[-1]["step"] == 60
     (found,) = result.model.predict([Document("x", MADE[1].text)])
@@ -125,8 +121,10 @@ def test_a_student_of_gold_completes_before_the_training(config: NerConfig) -> N
 
 
 @pytest.mark.parametrize("how", ["mix", "ratio", "pretrain-then-gold", "mix-then-gold"])
-def test_the_student_itself_completes_midway_in_as_many_steps(how: str, config: NerConfig) -> None:
-    chosen = with_integration(config, how=how, complete="midway", complete_score=0.0)
+def test_the_student_itself_completes_midway(how: str, config: NerConfig) -> None:
+    chosen = with_integration(
+        config, how=how, made_ratio=0.25, complete="midway", complete_score=0.0
+    )
     first, second = (train_ner(GOLD, MADE, config=chosen, seed=1) for _ in range(2))
     assert first.history == second.history and first.history[-1]["step"] == 60
     assert first.completed == second.completed
