@@ -93,6 +93,8 @@ def train(
         result.model.save(out)
     for what, n in sorted(result.counts.items()):
         say(f"{n} {what.replace('_', ' ')}", err=True)
+    for what, n in sorted(result.completed.items()):
+        say(f"mentions {what} in made documents: {n}", err=True)
     last = result.history[-1]
     names = ", ".join(a.name for a in result.model.attributes)
     attributes = f"attributes {names}, " if names else ""

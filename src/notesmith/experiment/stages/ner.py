@@ -23,12 +23,16 @@ from notesmith.results import Model
 
 
 class Measured(Metrics):
-    """Word pieces trained on, seconds of training, losses on the way, and what was flattened."""
+    """Word pieces trained on, seconds of training, losses on the way, and what was flattened.
+
+    ``completed`` counts mentions that were added to made documents, and those masked there.
+    """
 
     tokens: int
     training_seconds: float
     history: History
     flattened: dict[str, int]
+    completed: dict[str, int] = {}
     encoder: Model
 
     @property
@@ -80,6 +84,7 @@ def run(work: Work[NerConfig]) -> Measured:
         training_seconds=round(result.seconds, 3),
         history=result.history,
         flattened=dict(result.counts),
+        completed=dict(result.completed),
         encoder=Model(name=result.model.name, parameters=n_parameters),
     )
 
@@ -101,8 +106,10 @@ def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) 
 
 
 def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
-    """One student's training."""
-    return Amount(learnt=words_learnt(config, facts), students=1, saved_students=1)
+    """One student's training, and that of the one that completes made documents beforehand."""
+    is_twice = config.integration.complete == "before" and bool(texts_of(cell.inputs))
+    n = 2 if is_twice else 1
+    return Amount(learnt=n * words_learnt(config, facts), students=n, saved_students=1)
 
 
 STAGE = Stage(
