@@ -53,7 +53,7 @@ def test_predicts_plain_texts(folder: Path) -> None:
 
 
 def test_what_was_completed_is_said(folder: Path, tmp_path: Path) -> None:
-    write_corpus([Document("m", TEXT)], tmp_path / "made.jsonl")
+    write_corpus([replace(DOC, id="m"), Document("n", TEXT)], tmp_path / "made.jsonl")
     options = ("encoder=" + str(folder / "encoder"), "steps=60", "learning_rate=3e-3")
     options += ("integration.complete=before", "integration.complete_score=0.2")
     done = run(

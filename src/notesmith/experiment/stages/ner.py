@@ -25,14 +25,14 @@ from notesmith.results import Model
 class Measured(Metrics):
     """Word pieces trained on, seconds of training, losses on the way, and what was flattened.
 
-    ``completed`` counts mentions that were added to made documents, and those masked there.
+    ``flattened`` also counts the mentions that completion added to made documents, and those that
+    it masked there.
     """
 
     tokens: int
     training_seconds: float
     history: History
     flattened: dict[str, int]
-    completed: dict[str, int] = {}
     encoder: Model
 
     @property
@@ -83,8 +83,10 @@ def run(work: Work[NerConfig]) -> Measured:
         tokens=result.tokens,
         training_seconds=round(result.seconds, 3),
         history=result.history,
-        flattened=dict(result.counts),
-        completed=dict(result.completed),
+        flattened={
+            **result.counts,
+            **{f"completion_{what}": n for what, n in result.completed.items()},
+        },
         encoder=Model(name=result.model.name, parameters=n_parameters),
     )
 
@@ -107,8 +109,8 @@ def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) 
 
 def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
     """One student's training, and that of the one that completes made documents beforehand."""
-    is_twice = config.integration.complete == "before" and bool(texts_of(cell.inputs))
-    n = 2 if is_twice else 1
+    has_made = any(name != "gold" for name in cell.inputs)
+    n = 2 if has_made and config.integration.complete == "before" else 1
     return Amount(learnt=n * words_learnt(config, facts), students=n, saved_students=1)
 
 
