@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from notesmith.config import IntegrationConfig, NerConfig
-from notesmith.document import Document, Entity
+from notesmith.document import Document, Entity, Provenance
 from notesmith.errors import StageError
 from notesmith.ner import train_ner
 from notesmith.ner.batch import collate
@@ -188,6 +188,13 @@ def test_it_needs_to_know_how_sure_documents_are(config: NerConfig) -> None:
     before = config.integration.model_copy(update={"complete": "before"})
     short = config.model_copy(update={"integration": before, "steps": 5})
     assert np.isfinite(fitted(short, made_doc("", ""))).all()
+
+
+def test_augmented_documents_are_as_sure_as_gold(config: NerConfig) -> None:
+    made = replace(made_doc("", ""), provenance=Provenance("augmented", ("g",)))
+    short = config.model_copy(update={"steps": 5})
+    plain = short.model_copy(update={"integration": IntegrationConfig(how="mix")})
+    assert np.array_equal(fitted(short, made), fitted(plain, made))
 
 
 def test_gold_is_learnt_plainly(config: NerConfig) -> None:
