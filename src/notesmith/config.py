@@ -210,6 +210,25 @@ class IntegrationConfig(Config):
     gold_last: Ratio = Field(
         default=0.25, description="share of the steps on gold alone at the end (…-then-gold)"
     )
+    loss: Literal["plain", "noise-aware"] = Field(
+        default="plain",
+        description="loss of made words; noise-aware: weighted by how sure their labels are",
+    )
+    complete: Literal["no", "before", "midway"] = Field(
+        default="no",
+        description="whether mentions that made documents lack are added: before the training, by "
+        "a student of gold alone; or midway, by the student itself",
+    )
+    complete_score: Ratio = Field(
+        default=0.9,
+        description="least score of a mention that is added; those of a lower score are masked",
+    )
+    complete_at: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="share of the steps with made documents before they are completed (midway)",
+    )
 
 
 class NerConfig(Config):

@@ -52,6 +52,19 @@ def test_predicts_plain_texts(folder: Path) -> None:
     assert docs["n2"].provenance.kind == "silver"
 
 
+def test_what_was_completed_is_said(folder: Path, tmp_path: Path) -> None:
+    write_corpus([replace(DOC, id="m"), Document("n", TEXT)], tmp_path / "made.jsonl")
+    options = ("encoder=" + str(folder / "encoder"), "steps=60", "learning_rate=3e-3")
+    options += ("integration.complete=before", "integration.complete_score=0.2")
+    done = run(
+        *("train", folder / "gold.jsonl", "--made", tmp_path / "made.jsonl"),
+        *("--out", tmp_path / "model"),
+        *(part for option in options for part in ("--set", f"ner.{option}")),
+    )
+    assert done.exit_code == 0, done.output
+    assert "mentions added in made documents: 1" in done.output
+
+
 def test_rows_of_note_nlp_need_integers_as_ids(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.note_nlp.csv"
     done = run("predict", folder / "model", folder / "gold.jsonl", "--out", out)

@@ -77,6 +77,18 @@ def test_students_learn_steps_and_read_what_is_scored():
     assert scored == {"test": 80, "dev": 0, OUT_OF_DRAW: 0}
 
 
+def test_a_student_of_gold_that_completes_made_text_is_a_second_training():
+    ner = {"integration": {"complete": "before"}}
+    plain, completed = (
+        {cell.arm: cell.amount(CORPUS) for cell in cells("ner", ner=own)} for own in ({}, ner)
+    )
+    assert plain.keys() == completed.keys() and len(plain) > 1
+    for arm, amount in completed.items():
+        n = 1 if arm == "gold" else 2
+        assert (amount.learnt, amount.students) == (n * plain[arm].learnt, n)
+        assert amount.saved_students == 1
+
+
 def test_students_read_what_their_draw_left_of_the_sample():
     sample = replace(CORPUS, held_out={OUT_OF_DRAW: SplitStats(9, 180, {"Sign": 9})})
     beyond = [cell for cell in cells("score") if cell.config.scored.split == OUT_OF_DRAW]

@@ -46,9 +46,11 @@ class Embedded(torch.nn.Module):
 
 def test_compact_embeddings_train_only_what_occurs() -> None:
     model = Embedded()
-    with compact_embeddings(model, [Window(0, (4, 2), (), ())], pad=0) as row_of:
+    with compact_embeddings(model, [Window(0, (4, 2), (), ())], pad=0) as table:
         assert model.table.num_embeddings == 3
-        assert torch.equal(model.table(row_of[torch.tensor([4, 2, 0])]), torch.eye(6)[[4, 2, 0]])
+        assert torch.equal(
+            model.table(table.row_of[torch.tensor([4, 2, 0])]), torch.eye(6)[[4, 2, 0]]
+        )
         with torch.no_grad():
             model.table.weight.add_(1)
     expected = torch.eye(6)

@@ -66,6 +66,22 @@ def test_what_was_not_done_is_not_told(results):
     assert "Privacy of the made text" not in methods
 
 
+def test_how_made_text_was_weighed_and_completed_is_told_with_its_source(results):
+    told, entry = "noise-aware loss", "@inproceedings{jiang2021needle"
+    assert told not in methods_of(results) and entry not in draft(results).bibtex
+    chosen = results["config"]["ner"]["integration"]
+    chosen |= {"loss": "noise-aware", "complete": "midway", "complete_at": 0.4}
+    methods = methods_of(results)
+    assert "Its words had the noise-aware loss, weighted by the confidence" in methods
+    assert (
+        "Mentions that it lacked and the student itself, after 0.4 of the steps with made text, "
+        "found with a score of 0.9 or more were added, and those of a lower score masked"
+    ) in methods
+    chosen["complete"] = "before"
+    assert "lacked and a student of gold alone found with a score" in methods_of(results)
+    assert entry in draft(results).bibtex
+
+
 def test_rewards_are_told_where_they_were_learnt_from(results):
     assert "rewards" not in methods_of(results)
     results["rl"] = [{**RL, "replicate": r} for r in range(2)]

@@ -16,6 +16,7 @@ from notesmith.config import ReadingConfig
 from notesmith.rules import CONFIDENCE, FEW_DOCUMENTS
 
 if TYPE_CHECKING:
+    from notesmith.evaluate.calibration import MentionReliability
     from notesmith.evaluate.predictions import Differences, Ratings
 
 
@@ -52,6 +53,9 @@ def evaluate(
     Where predictions carry attributes of gold, each attribute is scored twice: on mentions that
     were found (label and boundaries are right), and end to end, where label, boundaries and value
     must be right.
+
+    Where predictions carry scores (predict --scores), a second table says how often those of a
+    score are right.
 
     With SECOND, the output gives F1 of both and the difference, with an interval paired by
     document.
@@ -130,8 +134,29 @@ def _show_ratings(found: Ratings, *, as_json: bool) -> None:
             )
         table.add_section()
     Screen().print(table)
+    if found.reliability is not None:
+        Screen().print(_reliability_table(found.reliability))
     for notice in found.notices:
         say(notice)
+
+
+def _reliability_table(found: MentionReliability) -> Table:
+    strict, lenient = found.strict, found.lenient
+    table = _plain_table(
+        f"reliability of the scores of {strict.n} predictions",
+        f"calibration error: strict {strict.calibration_error:.3f}, lenient "
+        f"{lenient.calibration_error:.3f}",
+        ("predictions", "mean score", "strict right", "lenient right"),
+    )
+    for one, other in zip(strict.bins, lenient.bins, strict=True):
+        table.add_row(
+            f"{one.low:.1f} to {one.high:.1f}",
+            str(one.n),
+            f"{one.mean_score:.2f}",
+            f"{one.right_ratio:.2f}",
+            f"{other.right_ratio:.2f}",
+        )
+    return table
 
 
 def _show_differences(found: Differences, names: tuple[str, str], *, as_json: bool) -> None:
@@ -167,12 +192,20 @@ def _table(found: Ratings | Differences, columns: tuple[str, ...]) -> Table:
     from notesmith.evaluate.predictions import resampled_units
 
     unit = resampled_units(found.n_groups, found.n_documents)
+    return _plain_table(
+        f"{found.n_documents} documents",
+        f"{found.confidence:.0%} intervals from resampling {found.n_groups} {unit}",
+        columns,
+    )
+
+
+def _plain_table(title: str, caption: str, columns: tuple[str, ...]) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
-        title=f"{found.n_documents} documents",
-        caption=f"{found.confidence:.0%} intervals from resampling {found.n_groups} {unit}",
+        title=title,
+        caption=caption,
         title_justify="left",
         caption_justify="left",
     )

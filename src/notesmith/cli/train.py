@@ -118,7 +118,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What training took, in words; ``counts`` is what was flattened."""
+    """What training took, in words; ``counts`` is what was flattened or completed."""
 
     words: str
     seconds: float
@@ -140,7 +140,8 @@ def _train_one(lesson: Lesson, out: Path) -> Taken:
         result.model.save(out)
     last = result.history[-1]
     words = f"{last['step']:.0f} steps, loss {last['loss']:.3g}"
-    return Taken(words, result.seconds, result.counts)
+    completed = {f"mentions {what} in made documents": n for what, n in result.completed.items()}
+    return Taken(words, result.seconds, {**result.counts, **completed})
 
 
 def student_config(changes: Sequence[str]) -> NerConfig:

@@ -27,6 +27,7 @@ from notesmith.evaluate.bootstrap import (
     recall,
     two_sided_p,
 )
+from notesmith.evaluate.calibration import MentionReliability, mention_reliability
 from notesmith.evaluate.multiple import holm
 from notesmith.evaluate.pairing import Missing, pair
 from notesmith.evaluate.phrases import points
@@ -79,8 +80,9 @@ class Ratings:
     """All parts, and how many documents (patients, where the corpus names them) they rest on.
 
     ``macro`` is the mean of strict scores over the labels that gold has, its counts their sum.
-    ``attributes`` are those of gold, none where predictions carry none of them. ``notices`` are
-    sentences about what a reader must not miss.
+    ``attributes`` are those of gold, none where predictions carry none of them. ``reliability`` is
+    that of the scores of predictions, None where they carry none; its numbers are from 0 to 1.
+    ``notices`` are sentences about what a reader must not miss.
     """
 
     views: tuple[Rating, ...]
@@ -91,6 +93,7 @@ class Ratings:
     n_groups: int
     confidence: float
     notices: tuple[str, ...] = ()
+    reliability: MentionReliability | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value."""
@@ -289,7 +292,13 @@ def rate(
         n_documents=cell.n_documents,
         n_groups=len(set(cell.groups)),
         confidence=confidence,
-        notices=(*side.notices, *_trained_on(gold, train), *_notices([cell], labels)),
+        notices=(
+            *side.notices,
+            *_trained_on(gold, train),
+            *_notices([cell], labels),
+            *_without_score(side.reliability),
+        ),
+        reliability=side.reliability,
     )
 
 
@@ -379,6 +388,7 @@ class _Side:
 
     cell: CellScores
     notices: tuple[str, ...]
+    reliability: MentionReliability | None
 
 
 def _side(
@@ -402,7 +412,20 @@ def _side(
         gold, paired.predicted, seen, arm="", size=0, replicate=0, seed=0, attributes=attributes
     )
     unscored = _unscored(gold, paired.predicted, which)
-    return _Side(cell, (*paired.notices, *known.sentences(which), *unscored))
+    return _Side(
+        cell,
+        (*paired.notices, *known.sentences(which), *unscored),
+        mention_reliability(known.gold, known.predicted),
+    )
+
+
+def _without_score(found: MentionReliability | None) -> tuple[str, ...]:
+    if found is None or not found.n_without:
+        return ()
+    return (
+        f"Predictions that carry no score from 0 to 1: {found.n_without}. The reliability of "
+        f"scores rests on the other {found.strict.n}.",
+    )
 
 
 def _n_with(counts: Array) -> int:

@@ -39,7 +39,8 @@ class Batch:
     averaged. ``tags`` holds one tag a word (empty in prediction); ``mentions`` is None where no
     attribute is learnt. ``unknown`` (2, n) are pairs of a word tagged O and a tag that it may have
     as well; None where there are none. ``soft`` are words with a distribution over tags in the
-    place of their tag, and these, one row a word.
+    place of their tag, and these, one row a word. ``doubted`` are words whose tag is not sure (the
+    noise-aware loss alone), and how sure it is, from 0 to below 1.
     """
 
     inputs: dict[str, Any]
@@ -50,6 +51,7 @@ class Batch:
     mentions: MentionBatch | None = None
     unknown: torch.Tensor | None = None
     soft: tuple[torch.Tensor, torch.Tensor] | None = None
+    doubted: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch with its tensors on ``device``."""
@@ -61,11 +63,20 @@ class Batch:
         mentions = self.mentions.to(device) if self.mentions is not None else None
         unknown = self.unknown.to(device) if self.unknown is not None else None
         tags = self.tags.to(device)
-        soft = None
-        if self.soft is not None:
-            soft = self.soft[0].to(device), self.soft[1].to(device)
+        soft, doubted = (
+            (pair[0].to(device), pair[1].to(device)) if pair is not None else None
+            for pair in (self.soft, self.doubted)
+        )
         return Batch(
-            inputs, self.places.to(device), groups, tags, self.n_tokens, mentions, unknown, soft
+            inputs,
+            self.places.to(device),
+            groups,
+            tags,
+            self.n_tokens,
+            mentions,
+            unknown,
+            soft,
+            doubted,
         )
 
     def words(self, values: torch.Tensor) -> torch.Tensor:
@@ -120,7 +131,22 @@ def collate(
         _mentions(windows),
         _unknown(windows),
         _soft(windows),
+        _doubted(windows),
     )
+
+
+def _doubted(windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    words: list[int] = []
+    sure: list[float] = []
+    base = 0
+    for window in windows:
+        if window.sure is not None:
+            for i, (tag, p) in enumerate(zip(window.tags, window.sure.tolist(), strict=True)):
+                if tag != IGNORED and p < 1:
+                    words.append(base + i)
+                    sure.append(p)
+        base += len(window.tags)
+    return (torch.tensor(words, dtype=torch.int64), torch.tensor(sure)) if words else None
 
 
 def _soft(windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor] | None:

@@ -73,6 +73,20 @@ def plan_batches(
     return stream(first, steps - n_last, batch_size, 0) + stream(gold_units, n_last, batch_size, 1)
 
 
+def completion_step(
+    plan: Sequence[Sequence[int]], n_gold: int, integration: IntegrationConfig
+) -> int | None:
+    """The step before which made documents are completed midway; None where they are not.
+
+    It lies at ``complete_at`` of the steps up to the last one that sees made units, those whose
+    index in ``plan`` is at least ``n_gold``.
+    """
+    if integration.complete != "midway":
+        return None
+    with_made = [step for step, batch in enumerate(plan) if any(i >= n_gold for i in batch)]
+    return max(round(integration.complete_at * (with_made[-1] + 1)), 1) if with_made else None
+
+
 def _endless(units: np.ndarray, rng: np.random.Generator) -> Iterator[int]:
     while True:
         yield from rng.permutation(units).tolist()

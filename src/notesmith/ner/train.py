@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,19 +12,21 @@ from typing import Any
 
 import torch
 
-from notesmith.config import NerConfig
+from notesmith.config import IntegrationConfig, NerConfig
 from notesmith.document import Document, labels_of
-from notesmith.errors import StageError, shown_doc, shown_name
+from notesmith.errors import ConfigError, StageError, shown_doc, shown_name
 from notesmith.ner.attribute_head import attribute_loss, make_head
 from notesmith.ner.attributes import choose_attributes
 from notesmith.ner.batch import collate
 from notesmith.ner.decode import WordScores
 from notesmith.ner.dropout import training_dropout
 from notesmith.ner.encoder import autocast, load_encoder, max_positions
-from notesmith.ner.integrate import plan_batches
+from notesmith.ner.integrate import completion_step, plan_batches
+from notesmith.ner.lessons import Lessons, lessons_of
 from notesmith.ner.loss import tag_loss
 from notesmith.ner.model import NerModel
-from notesmith.ner.windows import Window, encode
+from notesmith.ner.protocol import Student
+from notesmith.ner.windows import Window, encode, relabelled
 from notesmith.progress import OnProgress, Progress, silent
 
 _log = logging.getLogger(__name__)
@@ -36,8 +38,10 @@ class NerResult:
     """A trained student with its cost.
 
     ``history`` holds ``step``, mean ``loss`` since the last entry and learning ``rate``;
-    ``tokens`` are word pieces trained on, padding not counted; ``counts`` says what was flattened
-    (see ``TaggedWords``), gold and made together.
+    ``tokens`` are word pieces trained on, padding not counted, those of a student that completes
+    the made documents beforehand included; ``counts`` says what was flattened (see
+    ``TaggedWords``), gold and made together; ``completed`` how many mentions were ``added`` to made
+    documents, and how many ``masked`` there.
     """
 
     model: NerModel
@@ -45,6 +49,7 @@ class NerResult:
     tokens: int
     seconds: float
     counts: Counter[str]
+    completed: Counter[str]
 
 
 def train_ner(
@@ -54,6 +59,7 @@ def train_ner(
     config: NerConfig,
     labels: Sequence[str] | None = None,
     soft: Mapping[str, WordScores] = {},
+    completer: Student | None = None,
     seed: int,
     on_progress: OnProgress = silent,
 ) -> NerResult:
@@ -66,11 +72,22 @@ def train_ner(
     carries them (see ``classes_to_learn``). A document whose id is in ``soft`` teaches these
     distributions over tags in the place of its entities; masks hold all the same.
 
+    With the noise-aware loss (see ``tag_loss``) made documents teach their entities, each word
+    weighted by its confidence (see ``word_confidence``); ``soft`` of a made document then is what
+    says how sure its words are. Gold is learnt as ever.
+
+    Made documents are completed (see ``complete``) before the training by ``completer``, or by a
+    student of gold alone that is trained for it, with as many steps; or midway by the student
+    itself. Those whose distributions are learnt have no use for it, and stay as they are.
+
     Raises:
         StageError: no labels or no words, an entity's label is not in ``labels``, or ``soft`` is of
-            other words, of other labels, or of a document that is not there or there twice.
+            other words, of other labels, or of a document that is not there or there twice; the
+            loss is noise-aware and nothing says how sure made documents are; no gold to complete
+            by.
         ModelError: the encoder cannot be loaded.
-        ConfigError: no gold mention has one of ``config.attributes``.
+        ConfigError: no gold mention has one of ``config.attributes``, or ``completer`` has other
+            labels or nothing to do.
     """
     attributes = choose_attributes(gold, config.attributes or ())
     labels = tuple(labels) if labels is not None else _labels_of_gold(gold, made)
@@ -85,6 +102,19 @@ def train_ner(
             + ("not there to learn from" if not n_each[wrong] else "there twice; rename one")
         )
     began = perf_counter()
+    integration = config.integration
+    lessons = lessons_of(made, soft, integration)
+    tokens_before = 0
+    if completer is not None:
+        _check_completer(completer, labels, integration)
+    if made and integration.complete == "before":
+        if completer is None:
+            completer, tokens_before = _student_of_gold(
+                gold, config, labels, soft, seed=seed, on_progress=on_progress
+            )
+        scores = completer.predict_scores(made, on_progress=on_progress)
+        lessons = lessons.complete(scores, labels, integration.complete_score).judge(scores)
+    lessons.check()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         encoder = load_encoder(config.encoder, labels=labels)
@@ -98,26 +128,86 @@ def train_ner(
                 labels=labels,
                 attributes=attributes,
                 max_positions=limit,
-                soft=soft,
+                soft=distributions,
             )
-            for docs in (gold, made)
+            for docs, distributions in ((gold, soft), (made, lessons.soft))
         ]
-        units = [w for part in parts for w in part.windows]
+
+        def windows_of(taught: Lessons) -> list[Window]:
+            of_made = relabelled(parts[1], taught.docs, labels=labels, opinions=taught.opinions)
+            return [*parts[0].windows, *of_made.windows]
+
+        units = windows_of(lessons)
         plan = plan_batches(
             [len(w) for w in parts[0].windows],
             [len(w) for w in parts[1].windows],
             steps=config.steps,
             batch_size=config.batch_size,
-            integration=config.integration,
+            integration=integration,
             seed=seed,
             by_length=encoder.packed_from is None,
         )
         model = NerModel(encoder, labels, config, attributes, head)
-        history, tokens = _fit(model, units, plan, seed=seed, on_progress=on_progress)
+
+        def windows_midway() -> list[Window]:
+            nonlocal lessons
+            scores = model.predict_scores(made)
+            lessons = lessons.complete(scores, labels, integration.complete_score)
+            return windows_of(lessons)
+
+        at = completion_step(plan, len(parts[0].windows), integration)
+        history, tokens = _fit(
+            model,
+            units,
+            plan,
+            midway=(at, windows_midway) if at is not None else None,
+            seed=seed,
+            on_progress=on_progress,
+        )
     seconds = perf_counter() - began
     counts = parts[0].counts + parts[1].counts
     _log.info("trained %d steps on %d units in %.1f s", len(plan), len(units), seconds)
-    return NerResult(model, tuple(history), tokens, seconds, counts)
+    tokens += tokens_before
+    return NerResult(model, tuple(history), tokens, seconds, counts, lessons.completed)
+
+
+def _check_completer(
+    completer: Student, labels: tuple[str, ...], integration: IntegrationConfig
+) -> None:
+    if integration.complete != "before":
+        raise ConfigError(
+            "a completer has nothing to do; set ner.integration.complete to before, or give none"
+        )
+    if completer.labels != labels:
+        raise ConfigError(
+            f"the completer's labels are {', '.join(map(shown_name, completer.labels))}; those to "
+            f"learn are {', '.join(map(shown_name, labels))}"
+        )
+
+
+def _student_of_gold(
+    gold: Sequence[Document],
+    config: NerConfig,
+    labels: tuple[str, ...],
+    soft: Mapping[str, WordScores],
+    *,
+    seed: int,
+    on_progress: OnProgress,
+) -> tuple[NerModel, int]:
+    if not gold:
+        raise StageError(
+            "there is no gold to train a student of that completes the made documents; give a "
+            "completer, or set ner.integration.complete to midway or no"
+        )
+    result = train_ner(
+        gold,
+        config=config.mentions_only(),
+        labels=labels,
+        soft={doc.id: soft[doc.id] for doc in gold if doc.id in soft},
+        seed=seed,
+        on_progress=on_progress,
+    )
+    return result.model, result.tokens
 
 
 def _labels_of_gold(gold: Sequence[Document], made: Sequence[Document]) -> tuple[str, ...]:
@@ -135,9 +225,11 @@ def _fit(
     units: Sequence[Window],
     plan: Sequence[Sequence[int]],
     *,
+    midway: tuple[int, Callable[[], Sequence[Window]]] | None = None,
     seed: int,
     on_progress: OnProgress,
 ) -> tuple[list[dict[str, float]], int]:
+    """Train on ``units``; ``midway`` are a step and what gives the units from this step on."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, config, head = student.encoder, student.config, student.attribute_head
     model, pad = encoder.model, encoder.pad
@@ -148,13 +240,19 @@ def _fit(
     history: list[dict[str, float]] = []
     began, tokens = perf_counter(), 0
     dropout = training_dropout(model, p=config.dropout, seed=seed, device=device)
-    with dropout, compact_embeddings(model, units, pad) as row_of:
+    with dropout, compact_embeddings(model, units, pad) as table:
         optimizer = _optimizer(model, head, config)
         # The table of embeddings is another one in here.
         parameters = [*model.parameters(), *(head.parameters() if head is not None else ())]
         base = [group["lr"] for group in optimizer.param_groups]
         total = torch.zeros((), device=device)
         for step, chosen in enumerate(plan):
+            if midway is not None and step == midway[0]:
+                with table.whole():
+                    units = midway[1]()
+                model.train()
+                if head is not None:
+                    head.train()
             factor = schedule(step, len(plan), config.warmup_ratio)
             for group, rate in zip(optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
@@ -164,7 +262,7 @@ def _fit(
                 pieces=config.pieces,
                 packed_from=encoder.packed_from,
             )
-            batch.inputs["input_ids"] = row_of[batch.inputs["input_ids"]]
+            batch.inputs["input_ids"] = table.row_of[batch.inputs["input_ids"]]
             batch = batch.to(device)
             with autocast(device, config.bf16):
                 out = model(**batch.inputs, **wanted)
@@ -226,13 +324,38 @@ def _optimizer(model: Any, head: torch.nn.Linear | None, config: NerConfig) -> t
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CompactTable:
+    """The input embeddings of ``model`` while few rows of them are trained.
+
+    ``row_of`` has for each token id its row in ``compact``; ``used`` are the ids of the rows.
+    """
+
+    model: Any
+    full: torch.nn.Embedding
+    compact: torch.nn.Embedding
+    used: torch.Tensor
+    row_of: torch.Tensor
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """The model takes any token in here, to predict with what it has learnt so far."""
+        with torch.no_grad():
+            self.full.weight[self.used] = self.compact.weight
+        self.model.set_input_embeddings(self.full)
+        try:
+            yield
+        finally:
+            self.model.set_input_embeddings(self.compact)
+
+
 @contextmanager
-def compact_embeddings(model: Any, units: Sequence[Window], pad: int) -> Iterator[torch.Tensor]:
+def compact_embeddings(model: Any, units: Sequence[Window], pad: int) -> Iterator[CompactTable]:
     """Train only the rows of the input embeddings that occur in ``units``.
 
     Half of a small encoder's weights are embeddings, of which a few hundred texts touch a tenth:
     the optimizer need not move the rest (plain AdamW would only shrink them by weight decay).
-    Yields the table from token id to row; on leaving, trained rows go back to their places.
+    On leaving, trained rows go back to their places.
     """
     full = model.get_input_embeddings()
     used = torch.tensor(sorted({pad, *(i for w in units for i in w.input_ids)}))
@@ -244,7 +367,7 @@ def compact_embeddings(model: Any, units: Sequence[Window], pad: int) -> Iterato
     )
     model.set_input_embeddings(compact)
     try:
-        yield row_of
+        yield CompactTable(model, full, compact, used, row_of)
     finally:
         with torch.no_grad():
             full.weight[used] = compact.weight

@@ -20,6 +20,7 @@ from notesmith.config import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import StageError, shown_doc
 from notesmith.ner.attributes import Attribute, classes_to_learn
+from notesmith.ner.confidence import word_confidence
 from notesmith.ner.decode import WordScores
 from notesmith.segments import split
 from notesmith.words import GRID, IGNORED, TaggedWords, tag_words, without_format, words
@@ -45,7 +46,8 @@ class Window:
     ``[start, end)`` range of word i's pieces in ``input_ids``; ``tags`` is empty in prediction.
     ``mentions`` are those whose attributes are learnt. ``unknown`` are the tags that words tagged O
     may have as well (see ``Document.unknown``). ``soft`` holds a distribution over tags, one row a
-    word, that is learnt in the place of the tags; None where they are.
+    word, that is learnt in the place of the tags; None where they are. ``sure`` is how sure the tag
+    of each word is, from 0 to 1; None where all are.
     """
 
     doc: int
@@ -56,6 +58,7 @@ class Window:
     mentions: tuple[Mention, ...] = ()
     unknown: tuple[int, ...] = ()
     soft: NDArray[np.float32] | None = None
+    sure: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -149,6 +152,40 @@ def encode(
     return Encoded(tuple(windows), tuple(all_words), +counts)
 
 
+def relabelled(
+    encoded: Encoded,
+    docs: Sequence[Document],
+    *,
+    labels: Sequence[str],
+    opinions: Sequence[WordScores | None] | None = None,
+) -> Encoded:
+    """The windows of ``encoded`` with the tags of ``docs``: the same texts, with other entities.
+
+    Windows stay as they were cut, so that a plan of them stays valid; the attributes of mentions
+    are learnt as before. With ``opinions``, one a document, windows say how sure each tag is (see
+    ``word_confidence``).
+
+    Raises:
+        StageError: an opinion is of other words or labels, or a mention's score is no probability.
+    """
+    tagged = [tag_words(d, w, labels) for d, w in zip(docs, encoded.words, strict=True)]
+    sure: list[NDArray[np.float32]] = []
+    if opinions is not None:
+        for doc, spans, own, opinion in zip(docs, encoded.words, tagged, opinions, strict=True):
+            if opinion is not None:
+                _check_words(doc, spans, labels, opinion)
+            sure.append(word_confidence(doc, own, labels, opinion))
+    windows = tuple(
+        replace(
+            window,
+            tags=tuple(tagged[window.doc].tags[w] for w in window.word_index),
+            sure=sure[window.doc][list(window.word_index)] if sure else None,
+        )
+        for window in encoded.windows
+    )
+    return replace(encoded, windows=windows)
+
+
 def _soft_rows(
     doc: Document,
     spans: Sequence[Span],
@@ -159,12 +196,18 @@ def _soft_rows(
     scores = soft.get(doc.id) if labels is not None else None
     if labels is None or scores is None:
         return None
+    _check_words(doc, spans, labels, scores)
+    return scores.probabilities[list(word_index)]
+
+
+def _check_words(
+    doc: Document, spans: Sequence[Span], labels: Sequence[str], scores: WordScores
+) -> None:
     if scores.words != tuple(spans) or scores.probabilities.shape[1] != 2 * len(labels) + 1:
         raise StageError(
             f"{shown_doc(doc.id)}: its soft labels are of other words or labels than those to "
             "learn; let students of the same labels and version make them"
         )
-    return scores.probabilities[list(word_index)]
 
 
 def cut_windows(
@@ -326,4 +369,13 @@ def _specials(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-__all__ = ["IGNORED", "Encoded", "Mention", "Window", "batches", "cut_windows", "encode"]
+__all__ = [
+    "IGNORED",
+    "Encoded",
+    "Mention",
+    "Window",
+    "batches",
+    "cut_windows",
+    "encode",
+    "relabelled",
+]

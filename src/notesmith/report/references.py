@@ -88,6 +88,10 @@ def references_of(results: Results, *, source: str = "") -> References:
         wanted.add("cao2026synthetic")
     wanted |= _rewards(results)
     wanted |= {key for arm in results.arms for source in arm.made for key in source.cites}
+    integration = results.config.ner.integration
+    is_weak = integration.loss == "noise-aware" or integration.complete != "no"
+    if is_weak and any(arm.made for arm in results.arms):
+        wanted.add("jiang2021needle")
     if "sft" in ran and results.config.sft.replaced_copies > 0:
         wanted.add("dai2020augmentation")
     if sum(c.step is None for c in results.comparisons) > 1:

@@ -27,7 +27,11 @@ _OF_GOLD = "gold-taught"
 
 
 class Measured(Metrics):
-    """Word pieces trained on, seconds of training, losses on the way, and what was flattened."""
+    """Word pieces trained on, seconds of training, losses on the way, and what was flattened.
+
+    ``flattened`` also counts the mentions that completion added to made documents, and those that
+    it masked there.
+    """
 
     tokens: int
     training_seconds: float
@@ -90,7 +94,10 @@ def run(work: Work[NerConfig]) -> Measured:
         tokens=result.tokens,
         training_seconds=round(result.seconds, 3),
         history=result.history,
-        flattened=dict(result.counts),
+        flattened={
+            **result.counts,
+            **{f"completion_{what}": n for what, n in result.completed.items()},
+        },
         encoder=Model(name=result.model.name, parameters=n_parameters),
     )
 
@@ -112,8 +119,10 @@ def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) 
 
 
 def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
-    """One student's training."""
-    return Amount(learnt=words_learnt(config, facts), students=1, saved_students=1)
+    """One student's training, and that of the one that completes made documents beforehand."""
+    has_made = any(name not in ("gold", _OF_GOLD) for name in cell.inputs)
+    n = 2 if has_made and config.integration.complete == "before" else 1
+    return Amount(learnt=n * words_learnt(config, facts), students=n, saved_students=1)
 
 
 STAGE = Stage(
