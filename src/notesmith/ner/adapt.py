@@ -6,12 +6,14 @@ Interrupted work goes on from its last state, and takes the steps that it would 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +21,13 @@ import torch
 
 from notesmith.config import AdaptConfig
 from notesmith.errors import FileError, StageError
-from notesmith.files.write import atomic_folder, atomic_write_text, make_folder
+from notesmith.files.write import (
+    FILE_MODE,
+    atomic_folder,
+    atomic_write_text,
+    make_folder,
+    refuse_odd,
+)
 from notesmith.models.door import read_json
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.load import check_vocabulary, quiet, read_masked_lm, read_tokenizer
@@ -48,7 +56,7 @@ ABOUT = "notesmith-adapted.json"
 _SCHEMA = 1
 # Bumped where the same notes and settings give another encoder.
 _VERSION = 1
-_BEGUN = "begun"
+_BEGUN, _LOCK = "begun", "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,24 @@ def adapt_encoder(
     if out.is_dir() and any(out.iterdir()):
         return _finished(out, asked, texts)
     work = make_folder(work_folder(out))
-    _begin(work, asked)
+    with _locked(work):
+        _begin(work, asked)
+        adapted = _adapted(texts, work, asked, encoder, config, out, seed, on_progress)
+        _clear(work)
+    return adapted
+
+
+def _adapted(
+    texts: Iterable[str],
+    work: Path,
+    asked: str,
+    encoder: str,
+    config: AdaptConfig,
+    out: Path,
+    seed: int,
+    on_progress: OnProgress,
+) -> Adapted:
+    """Do what is left to do in ``work``, and write the folder ``out``."""
     heed_quota()
     folder = locate_encoder(encoder)
     tokenizer = read_tokenizer(folder)
@@ -158,8 +183,27 @@ def adapt_encoder(
         _write_about(temporary, adapted, encoder, config, seed, _key(asked, about.digest))
         (temporary / "README.md").write_text(_card(adapted, encoder), "utf-8")
         write_manifest(temporary)
-    _clear(work)
     return adapted
+
+
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Hold ``work`` for this process."""
+    path = work / _LOCK
+    refuse_odd(path, folder=False)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"{work}: another process works there; wait for it, or name another output"
+            ) from None
+        except OSError:  # A file system without locks.
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _asked(encoder: str, config: AdaptConfig, seed: int) -> str:
@@ -176,7 +220,7 @@ def _key(asked: str, digest: str) -> str:
 def _begin(work: Path, asked: str) -> None:
     path = work / _BEGUN
     if not path.exists():
-        if any(not name.endswith(".lock") for name in os.listdir(work)):
+        if any(name != _LOCK for name in os.listdir(work)):
             raise FileError(f"{work}: is not of notesmith; move it away, or name another output")
         atomic_write_text(path, asked)
     elif path.read_text("utf-8") != asked:
