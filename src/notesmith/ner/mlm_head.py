@@ -106,9 +106,9 @@ def compact_vocabulary(model: Any, used: NDArray[np.int64]) -> Iterator[torch.Te
         yield row_of
     finally:
         with torch.no_grad():
-            table.weight[rows] = small.weight
+            table.weight[rows] = small.weight.to(table.weight.dtype)
             if scores.bias is not None:
-                scores.bias[rows] = decoder.bias
+                scores.bias[rows] = decoder.bias.to(scores.bias.dtype)
         model.set_input_embeddings(table)
         model.set_output_embeddings(scores)
 
