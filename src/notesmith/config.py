@@ -272,6 +272,46 @@ class NerConfig(Config):
         return self.model_copy(update={"attributes": ()})
 
 
+class AdaptConfig(Config):
+    """Masked language modelling of an encoder on notes; how long is said in one of three ways."""
+
+    epochs: float = Field(default=3.0, gt=0, description="passes over the notes")
+    tokens: Positive | None = Field(
+        default=None, description="word pieces to learn from, in the place of epochs"
+    )
+    hours: float | None = Field(
+        default=None, gt=0, description="time to learn, in the place of epochs"
+    )
+    block_tokens: int = Field(
+        default=128, ge=8, description="word pieces that the encoder sees together"
+    )
+    batch_tokens: Positive = Field(default=4096, description="word pieces a step")
+    mask_ratio: float = Field(
+        default=0.15, gt=0, lt=1, description="share of the words to be predicted"
+    )
+    whole_words: bool = Field(default=True, description="mask all pieces of a word or none")
+    learning_rate: float = Field(default=5e-4, gt=0, description="peak rate of AdamW")
+    head_learning_rate: float = Field(default=1e-3, gt=0, description="peak rate of a new head")
+    head_first: float = Field(
+        default=0.1, ge=0, lt=1, description="share of the time in which a new head learns alone"
+    )
+    warmup_ratio: Ratio = Field(default=0.06, description="share of the steps that warm up")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW weight decay")
+    clip_norm: float = Field(
+        default=1.0, gt=0, description="gradients are scaled down to this norm"
+    )
+    held_out_ratio: float = Field(
+        default=0.05, gt=0, lt=1, description="share of the notes that the loss is measured on"
+    )
+    bf16: Literal["auto", "yes", "no"] = Field(default="auto", description="bfloat16 autocast")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> AdaptConfig:
+        if self.tokens is not None and self.hours is not None:
+            raise ValueError("tokens and hours both say how long to learn; give one of them")
+        return self
+
+
 class LmConfig(Config):
     """The local language model."""
 

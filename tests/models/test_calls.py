@@ -51,7 +51,7 @@ def test_weights_are_asked_for_as_safetensors():
         for path, call in calls("pretrained")
         if path == "models/load.py" and "AutoModel" in ast.dump(call.args[0])
     ]
-    assert len(weights) == 2
+    assert len(weights) == 3
     for call in weights:
         assert options(call)["use_safetensors"] is True
         assert options(call)["output_loading_info"] is True

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 import notesmith
 from notesmith.cli import corpus
+from notesmith.cli.adapt import adapt
 from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
 from notesmith.cli.corpus_adjudicate import adjudicate
@@ -109,6 +110,7 @@ app.command()(methods)
 for command in (check, corrected, agreement, adjudicate):
     corpus.app.command()(command)
 app.add_typer(corpus.app, name="corpus")
+app.command()(adapt)
 app.command()(train)
 app.command()(predict)
 app.command()(thresholds)

@@ -120,6 +120,37 @@ def read_tagger(folder: Path, tags: Sequence[str] | None = None) -> Any:
     return model
 
 
+def read_masked_lm(folder: Path) -> tuple[Any, bool]:
+    """A masked language model in float32, and whether its head is new.
+
+    A folder of an encoder alone gets a head with random weights.
+
+    Raises:
+        ModelError: as ``read_causal``; or the folder holds a tagger.
+    """
+    try:
+        from transformers import AutoModelForMaskedLM
+    except ImportError as error:
+        raise MissingExtraError("transformers", "models") from error
+    check_folder(folder)
+    _refuse_other_head(folder, ())
+    model, report = pretrained(
+        AutoModelForMaskedLM,
+        folder,
+        dtype="float32",
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    own, base = _own(model), f"{model.base_model_prefix}."
+    head = tuple(name for name in own if not name.startswith(base))
+    if len(head) == len(own):
+        raise ModelError(f"{folder}: {model.config.model_type!r} has no encoder below its head")
+    _check_report(report, own, folder, head)
+    is_new = bool(set(report["missing_keys"]) & set(head))
+    check_finite(model, folder, but=frozenset(head if is_new else ()))
+    return model, is_new
+
+
 def read_tokenizer(folder: Path, *, as_written: bool = False) -> PreTrainedTokenizerFast:
     """The tokenizer of a folder; ``as_written`` takes ``tokenizer.json`` for all that it is.
 
