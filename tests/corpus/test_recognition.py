@@ -194,9 +194,7 @@ def test_plain_notes_are_said_to_be_for_predict(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "format"), [("Visit: clinic\n---\nCough.\n", "inline"), ("12|t| x |\n", "pubtator")]
 )
-def test_plain_notes_beside_one_that_looks_labelled(
-    tmp_path: Path, head: str, format: str
-) -> None:
+def test_plain_notes_beside_one_that_looks_labelled(tmp_path: Path, head: str, format: str) -> None:
     tree(tmp_path, a__txt="Weak left arm.", b__txt=head, c__txt="Date: 1\nSeen.")
     with pytest.raises(CorpusError) as raised:
         read(tmp_path)
