@@ -157,6 +157,12 @@ def test_packed_lines_are_recognised_by_what_they_hold(tmp_path: Path) -> None:
         ("a.dat", f"{NAME} has fever", "a .dat file of text"),
         ("a", " ", "an empty file"),
         ("a.csv", f"id,{NAME},b\n", "a .csv file, a table of 3 columns divided by commas"),
+        (
+            "a.txt",
+            f"no\t{NAME}\tb\n1\t{NAME}\tc\n",
+            "a .txt file, a table of 3 columns divided by tabs",
+        ),
+        ("a.txt", f"{NAME}\tcough\nfever\n", "a .txt file of text"),
         ("a.xml", "<?xml version='1.0'?><Report id='1'>", "a .xml file of XML with the root elem"),
         (
             "a.json",

@@ -34,6 +34,7 @@ _FOR_PREDICT = "plain notes are for notesmith predict"
 _FIELD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST_FIELD = 24
 _OF_TEXT = " of text"
+_TABLE_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,10 +344,13 @@ def appearance(source: Source) -> str:
     if head[0] == "<" and (suffix.lower() == ".xml" or head.startswith("<?xml")):
         root = re.search(r"<([A-Za-z][\w.:-]{0,40})[\s/>]", head)
         return f"a {named} of XML" + (f" with the root element {root[1]}" if root else "")
-    first = head.split("\n", 1)[0]
+    lines = [line for line in head.split("\n")[:_TABLE_LINES] if line.strip()]
     for sign, said in (("\t", "tabs"), (",", "commas"), (";", "semicolons")):
-        if suffix.lower() in (".csv", ".tsv", ".tab") and sign in first:
-            return f"a {named}, a table of {first.count(sign) + 1} columns divided by {said}"
+        n = lines[0].count(sign)
+        is_named = suffix.lower() in (".csv", ".tsv", ".tab")
+        alike = len(lines) > 1 and all(line.count("\t") == n for line in lines)
+        if n and (is_named or (sign == "\t" and alike)):
+            return f"a {named}, a table of {n + 1} columns divided by {said}"
     return f"a {named}{_OF_TEXT}"
 
 
