@@ -174,6 +174,11 @@ class Document:
         """The entity labels that occur."""
         return {ent.label for ent in self.entities}
 
+    @property
+    def is_fully_labelled(self) -> bool:
+        """Whether every word that is no mention is known to be none."""
+        return not self.masked and not self.unknown
+
     def mentions(self) -> list[str]:
         """Surface strings of all entities, in order."""
         return [ent.mention(self.text) for ent in self.entities]

@@ -157,6 +157,12 @@ def test_packed_lines_are_recognised_by_what_they_hold(tmp_path: Path) -> None:
         ("a.dat", f"{NAME} has fever", "a .dat file of text"),
         ("a", " ", "an empty file"),
         ("a.csv", f"id,{NAME},b\n", "a .csv file, a table of 3 columns divided by commas"),
+        (
+            "a.txt",
+            f"no\t{NAME}\tb\n1\t{NAME}\tc\n",
+            "a .txt file, a table of 3 columns divided by tabs",
+        ),
+        ("a.txt", f"{NAME}\tcough\nfever\n", "a .txt file of text"),
         ("a.xml", "<?xml version='1.0'?><Report id='1'>", "a .xml file of XML with the root elem"),
         (
             "a.json",
@@ -180,6 +186,47 @@ def test_a_folder_of_unknown_files_names_one(tmp_path: Path) -> None:
         CorpusError, match=r"recognised \(in/a\.dat is a \.dat file of text\); form"
     ):
         read(tmp_path)
+
+
+def test_plain_notes_are_said_to_be_for_predict(tmp_path: Path) -> None:
+    tree(tmp_path, a__txt="Weak left arm.", b__text="No fever.")
+    for path, is_one in ((tmp_path, "holds plain texts"), (tmp_path / "a.txt", "is plain text")):
+        with pytest.raises(CorpusError) as raised:
+            read(path)
+        said = f"{path}: {is_one} without labels; plain notes are for notesmith predict; formats"
+        assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("head", "format"), [("Visit: clinic\n---\nCough.\n", "inline"), ("12|t| x |\n", "pubtator")]
+)
+def test_plain_notes_beside_one_that_looks_labelled(tmp_path: Path, head: str, format: str) -> None:
+    tree(tmp_path, a__txt="Weak left arm.", b__txt=head, c__txt="Date: 1\nSeen.")
+    with pytest.raises(CorpusError) as raised:
+        read(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}: 2 texts are plain notes without labels: a.txt, c.txt (b.txt could be read "
+        f"as {format}); plain notes are for notesmith predict; to read labelled notes, name them "
+        "alone"
+    )
+
+
+@pytest.mark.parametrize("as_lines", [False, True])
+def test_a_field_of_labels_in_json_that_no_layout_has_is_named(
+    tmp_path: Path, as_lines: bool
+) -> None:
+    records = [
+        {"id": "a1", "text": "Well."},
+        {"id": "a2", "text": f"{NAME} is weak.", "marks": [[0, 12, "Name"]]},
+    ]
+    lines = "\n".join(map(json.dumps, records))
+    (tmp_path / "a.json").write_text(lines if as_lines else json.dumps(records))
+    with pytest.raises(CorpusError) as raised:
+        read(tmp_path / "a.json")
+    assert str(raised.value) == (
+        f"{tmp_path / 'a.json'}: the layout of 'marks' is not one that is read; write them as "
+        '"spans": [{"start": 0, "end": 4, "label": "Drug"}]'
+    )
 
 
 def test_utf_16_and_a_named_encoding(tmp_path: Path) -> None:

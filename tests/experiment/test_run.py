@@ -279,6 +279,20 @@ def test_what_stands_in_two_parts_is_left_out_and_said(paths, tmp_path, way):
     assert len(cells) > 5 and not [text for text in cells if remark in text]
 
 
+def test_mentions_in_masked_text_are_not_scored_and_the_report_says_so(paths, tmp_path):
+    test = read_corpus(paths["test"]).docs
+    first = test[0].entities[0]
+    masked = replace(test[0], masked=((first.start, first.end),))
+    write_corpus([masked, *test[1:]], tmp_path / "test.jsonl")
+    config = tiny_recipe(paths | {"test": tmp_path / "test.jsonl"})
+    result = run(config, tmp_path / "run", only=["size=6"])
+    assert result.results.notices[0] == (
+        "On test, 1 gold mention and up to 1 prediction of an arm touch masked text, whose labels "
+        "are unknown: they are not scored."
+    )
+    assert result.results.notices[0] in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_keys_change_only_where_something_is_left_out(paths, tmp_path):
     config = tiny_recipe(paths)
     assert fingerprints_of(config, paths).left_out == {}

@@ -170,6 +170,11 @@ def test_text_without_mentions_is_thinned_to_golds_share() -> None:
 
     gold = [Document("g", "Known gout today. No change so far.", (Entity("T1", "P", ((6, 10),)),))]
     assert share_without_mentions(gold, "sentence") == 0.5
+    # Where labels are unknown, a sentence without a mention is no evidence.
+    old = Document("o", "Itches after latex. Sleeps well.", unknown=("P",))
+    half = Document("h", "Itches after latex. Sleeps well.", masked=((0, 6),))
+    assert share_without_mentions([*gold, old], "sentence") == 0.5
+    assert share_without_mentions([*gold, half], "sentence") == 2 / 3
     rich = [
         Candidate(
             f"r{w}",

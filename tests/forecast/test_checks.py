@@ -89,6 +89,24 @@ def test_attributes_that_train_lacks():
     ]
 
 
+def test_labels_that_are_unknown_where_a_generator_is_to_learn():
+    old, masked = (
+        Document("a", "Cough.", unknown=("Sign",)),
+        Document("b", "Rash.", masked=((0, 4),)),
+    )
+    known = Document("c", "Fever.", (Entity("T1", "Sign", ((0, 5),)),))
+    recipe = tiny_recipe(PATHS)
+    (problem,) = checks.of_unknown(recipe, [old, masked, known])
+    assert problem.what == (
+        "labels are unknown in 2 of 3 documents of train (for Sign, 1 with masked text): the "
+        "generator is not shown the units in question"
+    )
+    assert not problem.fatal and not list(checks.of_unknown(recipe, [known]))
+    assert fatal(checks.of_unknown(recipe, [old]))
+    without = tiny_recipe(PATHS, arm=[{"name": "gold"}], evaluate={"against": {}})
+    assert not list(checks.of_unknown(without, [old]))
+
+
 def test_labels_that_train_lacks():
     recipe = tiny_recipe(PATHS, corpus={"label_descriptions": {"Drug": "a substance"}})
     assert fatal(checks.of_draws(recipe, TRAIN)) == [

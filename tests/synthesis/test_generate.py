@@ -9,6 +9,7 @@ from tests.lm.tiny import tiny_lm
 
 from notesmith.config import LengthConfig, LmConfig, SampleConfig, SftConfig, UnitConfig
 from notesmith.document import Document, Entity
+from notesmith.errors import StageError
 from notesmith.lm import LanguageModel, load_lm
 from notesmith.markup import Marks
 from notesmith.synthesis import (
@@ -102,6 +103,38 @@ def test_headings_are_not_learnt_unless_there_is_nothing_else(
     assert tokens(headed, "headed") == learnt
     assert tokens(headed, "all", min_words=0) > learnt
     assert tokens(bare, "long", min_words=99) == tokens(bare, "every", min_words=0)
+
+
+def test_units_with_unknown_labels_are_not_learnt(
+    lm: LanguageModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sft = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3, dev_ratio=0, replaced_copies=0)
+    of_old = [Document(f"o{k}", "Itches after latex.", unknown=("Problem",)) for k in range(3)]
+    of_masked = Document("m", "Known latex allergy.", masked=((6, 11),))
+
+    def tokens(docs: list[Document], name: str) -> int:
+        prompt = PromptConfig(kind="note")
+        made = run_sft(lm, docs, sft, prompt, labels=LABELS, out=tmp_path / name, seed=1)
+        return made.tokens
+
+    assert tokens([*of_old, of_masked, *GOLD], "some") == tokens(GOLD, "none")
+    assert "is not shown 4 of " in caplog.text and "latex" not in caplog.text
+    with pytest.raises(StageError, match="labels are unknown in each of 3 units of gold"):
+        tokens(of_old, "all")
+
+
+def test_no_request_follows_a_unit_with_unknown_labels(lm: LanguageModel) -> None:
+    old = Document("o", "Takes heparin.", (Entity("T1", "Drug", ((6, 13),)),), unknown=("Problem",))
+    units = units_of([*GOLD, old], SftConfig(), lm)
+    plan = plan_generation(
+        lm, units, NAMES, generation(), n=40, labels=LABELS, seed=1, shots=2, steering=None
+    )
+    assert {request.pattern.partition(":")[0] for request in plan.requests} == {
+        doc.id for doc in GOLD
+    }
+    assert all("Takes" not in prompt for prompt in plan.prompts)
+    # Its labelled mention is one to ask for, all the same.
+    assert ("Drug", "heparin") in {ask for request in plan.requests for ask in request.mentions}
 
 
 def test_constraints_of_each_kind(lm: LanguageModel) -> None:

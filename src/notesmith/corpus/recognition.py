@@ -17,6 +17,7 @@ from pathlib import Path
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats import FORMATS, NAMES, Format, Source
+from notesmith.corpus.formats.json_records import WRITE_THEM, shown_field, unread_field_of_file
 from notesmith.corpus.problems import encoding_of
 from notesmith.errors import ConfigError, CorpusError
 from notesmith.files.read import LINE_BYTES, MIB, read_head, unreadable
@@ -25,11 +26,15 @@ _HEAD_BYTES = 65_536
 _WHOLE_BYTES = 64 * MIB
 _LINES = re.compile(r"\.(jsonl|ndjson)(\.gz|\.xz)?", re.IGNORECASE)
 _NOT_NOTES = frozenset({".md", ".rst", ".html", ".pdf", ".py", ".toml", ".yaml", ".yml"})
+_TEXT_SUFFIXES = (".txt", ".text")
 _NOT_NOTE_STEMS = frozenset({"readme", "license", "licence", "source", "notice", "guideline"})
 _MOST_NAMES = 5
+_FOR_PREDICT = "plain notes are for notesmith predict"
 # A field that other programs name; not what a note could have put there.
 _FIELD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST_FIELD = 24
+_OF_TEXT = " of text"
+_TABLE_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def find_sources(path: Path, options: ReadingConfig, counts: Counter[str]) -> li
 def _holds_no_notes(file: Path) -> bool:
     """Whether the name says that the file is about the corpus, such as ``LICENSE``."""
     suffix = file.suffix.lower()
-    is_about = file.stem.lower() in _NOT_NOTE_STEMS and suffix in ("", ".txt", ".text")
+    is_about = file.stem.lower() in _NOT_NOTE_STEMS and suffix in ("", *_TEXT_SUFFIXES)
     return is_about or suffix in _NOT_NOTES
 
 
@@ -214,8 +219,26 @@ def _by_content(path: Path, sources: list[Source], counts: Counter[str], ways: s
             f"or --format {common[1]}"
         )
     fmt = FORMATS[common[0]]
-    refuse_unread(path, [source.path for source, found in fits if not found], fmt)
+    unread = [source for source, found in fits if not found]
+    if unread and all(_is_named_text(source) for source in sources):
+        raise _without_labels(path, unread, known[0][0], fmt)
+    refuse_unread(path, [source.path for source in unread], fmt)
     return Recognised(fmt, [source for source, _ in known], counts)
+
+
+def _is_named_text(source: Source) -> bool:
+    return source.path.suffix.lower() in _TEXT_SUFFIXES
+
+
+def _without_labels(path: Path, unread: list[Source], other: Source, fmt: Format) -> CorpusError:
+    """The error for plain texts beside one that looks like a labelled note."""
+    shown = ", ".join(s.path.relative_to(path).as_posix() for s in unread[:_MOST_NAMES])
+    more = f" and {len(unread) - _MOST_NAMES} more" if len(unread) > _MOST_NAMES else ""
+    n = f"{len(unread)} texts are plain notes" if len(unread) > 1 else "1 text is a plain note"
+    return CorpusError(
+        f"{path}: {n} without labels: {shown}{more} ({other.path.relative_to(path).as_posix()} "
+        f"could be read as {fmt.name}); {_FOR_PREDICT}; to read labelled notes, name them alone"
+    )
 
 
 def _several(path: Path, known: list[tuple[Source, list[str]]]) -> CorpusError:
@@ -292,7 +315,13 @@ def _not_recognised(path: Path, sources: list[Source], ways: str) -> CorpusError
     if not sources:
         return CorpusError(f"{path}: empty; {ways}")
     first = sources[0]
+    if all(_is_named_text(s) and appearance(s).endswith(_OF_TEXT) for s in sources):
+        one = "is plain text" if path.is_file() else "holds plain texts"
+        return CorpusError(f"{path}: {one} without labels; {_FOR_PREDICT}; {ways}")
     where = f"{path}: not in a format that is recognised"
+    if (unread := unread_field_of_file(first.path)) is not None:
+        said = f"the layout of {shown_field(unread)} is not one that is read; {WRITE_THEM}"
+        return CorpusError(f"{first.path}: {said}")
     name = "" if first.path == path else f"{first.path.relative_to(path).as_posix()} is "
     return CorpusError(f"{where} ({name}{appearance(first)}); {ways}")
 
@@ -315,11 +344,14 @@ def appearance(source: Source) -> str:
     if head[0] == "<" and (suffix.lower() == ".xml" or head.startswith("<?xml")):
         root = re.search(r"<([A-Za-z][\w.:-]{0,40})[\s/>]", head)
         return f"a {named} of XML" + (f" with the root element {root[1]}" if root else "")
-    first = head.split("\n", 1)[0]
+    lines = [line for line in head.split("\n")[:_TABLE_LINES] if line.strip()]
     for sign, said in (("\t", "tabs"), (",", "commas"), (";", "semicolons")):
-        if suffix.lower() in (".csv", ".tsv", ".tab") and sign in first:
-            return f"a {named}, a table of {first.count(sign) + 1} columns divided by {said}"
-    return f"a {named} of text"
+        n = lines[0].count(sign)
+        is_named = suffix.lower() in (".csv", ".tsv", ".tab")
+        alike = len(lines) > 1 and all(line.count("\t") == n for line in lines)
+        if n and (is_named or (sign == "\t" and alike)):
+            return f"a {named}, a table of {n + 1} columns divided by {said}"
+    return f"a {named}{_OF_TEXT}"
 
 
 def _json_value(head: str) -> str:

@@ -23,7 +23,7 @@ from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
 from notesmith.experiment.recipes import made_of
 from notesmith.experiment.stages import STAGES, coverage, filtered, gold, names, ner, rl, sample
 from notesmith.experiment.stages.common import load_scores
-from notesmith.experiment.stages.score import is_score, students_of
+from notesmith.experiment.stages.score import Measured, is_score, students_of
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.results import (
@@ -105,6 +105,7 @@ def results_of(
                 *sent,
                 *(seal.notable if seal else ()),
                 *_left_out(unique.values(), store),
+                *_unscored(plan, store),
                 *findings.notices,
             ),
         },
@@ -236,6 +237,27 @@ def _left_out(cells: Iterable[Cell], store: CellStore) -> tuple[str, ...]:
     """Sentences on documents that stand in two parts, as the first finished draw found them."""
     draws = (store.metrics_of(gold.STAGE, cell) for cell in cells if cell.stage == gold.STAGE)
     return next((found.left_out for found in draws if found), ())
+
+
+def _unscored(plan: Plan, store: CellStore) -> Iterator[str]:
+    """A sentence for each split where mentions touch masked text, which is not scored."""
+    found: dict[str, tuple[int, int]] = {}
+    for target in plan.targets:
+        measured = store.metrics(target.cell)
+        if is_score(target.cell) and isinstance(measured, Measured):
+            gold, predicted = found.get(target.split, (0, 0))
+            found[target.split] = (
+                max(gold, measured.unscored_gold),
+                max(predicted, measured.unscored_predictions),
+            )
+    for split, (gold, predicted) in found.items():
+        if gold or predicted:
+            of_gold = f"{gold:,} gold mention{'' if gold == 1 else 's'}"
+            of_arm = f"up to {predicted:,} prediction{'' if predicted == 1 else 's'} of an arm"
+            yield (
+                f"On {split}, {of_gold} and {of_arm} touch masked text, whose labels are unknown: "
+                "they are not scored."
+            )
 
 
 def _coverages(plan: Plan) -> list[Target]:

@@ -74,8 +74,14 @@ def kept_at_most(per_gold: float | None, gold: Sequence[Document], unit: Unit) -
 
 
 def share_without_mentions(gold: Sequence[Document], unit: Unit) -> float:
-    """Share of gold's units that hold no mention, 0 to 1."""
-    spans = [(doc, span) for doc in gold for span in split(doc, unit)]
+    """Share of gold's units that hold no mention, 0 to 1, among those where no label is unknown."""
+    spans = [
+        (doc, (start, end))
+        for doc in gold
+        if not doc.unknown
+        for start, end in split(doc, unit)
+        if not any(first < end and last > start for first, last in doc.masked)
+    ]
     empty = sum(
         not any(e.start < end and e.end > start for e in doc.entities)
         for doc, (start, end) in spans

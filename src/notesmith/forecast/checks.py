@@ -129,6 +129,22 @@ def of_attributes(config: RecipeConfig, train: Sequence[Document]) -> Iterator[P
             yield Problem(str(error), f"correct {option}, or leave the name out")
 
 
+def of_unknown(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Problem]:
+    """Documents in which labels are unknown, where a generator is to learn from them."""
+    n = sum(not doc.is_fully_labelled for doc in train)
+    if not n or not needs_lm(config):
+        return
+    labels = sorted({label for doc in train for label in doc.unknown})
+    masked = sum(bool(doc.masked) for doc in train)
+    of = [f"for {listed(labels)}"] * bool(labels) + [f"{masked} with masked text"] * bool(masked)
+    yield Problem(
+        f"labels are unknown in {n} of {len(train)} documents of train ({', '.join(of)}): the "
+        "generator is not shown the units in question",
+        "label them in full, or leave out the arms that need a language model",
+        fatal=all(doc.unknown for doc in train),
+    )
+
+
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
     """Too few documents, names nobody labelled, labels that the recipe alone knows."""
     sizes = (*config.draws.sizes, *config.draws.curve)

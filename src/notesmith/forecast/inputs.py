@@ -174,6 +174,7 @@ def _of_corpora(
         return
     yield from checks.of_draws(config, corpus["train"])
     yield from checks.of_attributes(config, docs["train"])
+    yield from checks.of_unknown(config, docs["train"])
     scored = scored_split(config)
     scored = scored if scored in docs else "train"
     yield from checks.of_ceiling(scored, docs[scored])

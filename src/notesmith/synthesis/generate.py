@@ -23,6 +23,7 @@ from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.plan import (
     GenerationPlan,
     begin_as,
+    fully_labelled,
     marks_for,
     neighbour_of,
     plan_generation,
@@ -106,7 +107,8 @@ def run_sft(
 
     Args:
         lm: the base model.
-        gold: gold documents; a part is held out for early stopping.
+        gold: gold documents; a part is held out for early stopping. Units in which labels are
+            unknown are left out.
         config: of the training.
         prompt: what prompts say.
         replaced: mention-replaced copies of gold documents, so that the model learns to copy what
@@ -117,14 +119,16 @@ def run_sft(
         on_progress: told of training progress.
 
     Raises:
-        StageError: there is nothing to learn from.
+        StageError: there is nothing to learn from, or labels are unknown in every unit.
     """
     from notesmith.lm.training.sft import train_sft
 
-    held = hold_out(gold, config.dev_ratio, seed)
+    held = hold_out([doc for doc in gold if not doc.unknown], config.dev_ratio, seed)
     copies = [d for d in replaced if not held.intersection(d.provenance.parents)]
-    train = _learnt(units_of([*(d for d in gold if d.id not in held), *copies], config, lm), config)
-    dev = _learnt(units_of([d for d in gold if d.id in held], config, lm), config)
+    units = units_of([*(d for d in gold if d.id not in held), *copies], config, lm)
+    train = _learnt(fully_labelled(units), config)
+    units = units_of([d for d in gold if d.id in held], config, lm)
+    dev = _learnt([unit for unit in units if unit.is_fully_labelled], config)
     if not train:
         raise StageError("no gold unit to fine-tune on")
     marks = marks_for(lm, labels, values_in([*train, *dev], prompt.attributes))

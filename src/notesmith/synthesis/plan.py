@@ -12,6 +12,7 @@ import numpy as np
 
 from notesmith.config import LengthConfig, SampleConfig, Template, UnitConfig
 from notesmith.document import Document, Entity
+from notesmith.errors import StageError
 from notesmith.markup import ESCAPE, Marks, nest, render
 from notesmith.segments import UNITS_IN_WINDOW, cut, cut_long, split
 from notesmith.synthesis.config import GenerationConfig
@@ -71,6 +72,9 @@ def plan_generation(
 ) -> GenerationPlan:
     """Plan ``n`` requests from gold ``units`` and say how each is put to ``lm``.
 
+    Units in which labels are unknown are no patterns and no examples; their mentions are names like
+    those of others.
+
     Args:
         lm: the model that will write.
         units: gold, cut as the generator writes it.
@@ -83,11 +87,15 @@ def plan_generation(
             are then plain tags, which it has seen.
         steering: quotas of labels, and concepts that are asked for by name; the concepts count as
             approved names.
+
+    Raises:
+        StageError: labels are unknown in every unit.
     """
     attributes = values_in(units, config.prompt.attributes)
     marks = Marks.plain(labels, attributes) if shots else marks_for(lm, labels, attributes)
     gold = _names_in(units)
-    patterns = _of_kept_length(units, config.length)
+    known = fully_labelled(units)
+    patterns = _of_kept_length(known, config.length)
     requests = plan_requests(
         patterns,
         [mentions_of(unit) for unit in patterns],
@@ -104,7 +112,7 @@ def plan_generation(
     unit = config.units.unit
     prompts = [prompt_of(r, config=config.prompt, unit=unit, labels=labels) for r in requests]
     if shots:
-        shown = _shown(units, requests, marks, config, labels, n=shots, seed=seed)
+        shown = _shown(known, requests, marks, config, labels, n=shots, seed=seed)
         prompts = [f"{before}{prompt}" for before, prompt in zip(shown, prompts, strict=True)]
     listed = steering.names() if steering else {}
     every = {
@@ -220,6 +228,31 @@ def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) ->
     if n_cut:
         _log.warning("%d units too long for the model's window were cut at white space", n_cut)
     return units
+
+
+def fully_labelled(units: Sequence[Document]) -> list[Document]:
+    """Units in which no label is unknown; how many others there are is logged.
+
+    A request names the mentions that a text is to have, and thereby says that it has no others.
+    Text where nobody looked for a label, or that is masked, does not bear that out.
+
+    Raises:
+        StageError: there are units, and none is such.
+    """
+    known = [unit for unit in units if unit.is_fully_labelled]
+    n = len(units) - len(known)
+    if n and not known:
+        raise StageError(
+            f"labels are unknown in each of {n:,} units of gold (corpus.unknown, or masked text), "
+            "so a generator can learn from none; label some documents in full"
+        )
+    if n:
+        _log.warning(
+            "the generator is not shown %d of %d units of gold, because labels are unknown in them",
+            n,
+            len(units),
+        )
+    return known
 
 
 def ground(

@@ -237,6 +237,18 @@ def unread_field(fields: Mapping[str, Any], known: frozenset[str]) -> str | None
     )
 
 
+def unread_field_of_file(path: Path) -> str | None:
+    """The field of a ``.json`` file's first records with a text that looks like mentions or tags.
+
+    None where there is none, or where the file is no JSON.
+    """
+    if not path.name.lower().endswith(".json"):
+        return None
+    records = (value for value in _first(path) if isinstance(value, dict))
+    found = (unread_field(value, frozenset()) for value in records if text_of(value) is not None)
+    return next((name for name in found if name is not None), None)
+
+
 def shown_field(name: str) -> str:
     """``name`` quoted if it looks like a field's; in a mangled line a name may stand there."""
     known = name.casefold() in (*MENTION_FIELDS, "annotations", "mentions")
