@@ -219,7 +219,7 @@ def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 6) if values else 0.0
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
+def cost(config: Config, cell: Cell, facts: CorpusStats) -> Amount:
     """Reading and writing the notes."""
     found = notes.expected(cell.inputs["notes"], facts)
     return Amount(seconds=0.3 + _SECONDS_A_NOTE * found.documents)
