@@ -38,6 +38,7 @@ from notesmith.experiment.stages import (
     sft,
     silver,
     taught,
+    teachers,
     unfiltered,
     union,
 )
@@ -57,6 +58,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     relabelled.STAGE,
     *rivals.STAGES,
     notes.STAGE,
+    teachers.STAGE,
     *silver.STAGES,
     taught.STAGE,
     blind.STAGE,
@@ -86,7 +88,7 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator for annotator in (silver.STUDENTS,)
+    annotator.name: annotator for annotator in (teachers.ANNOTATOR,)
 }
 """What ``by`` of [annotate] may name."""
 
