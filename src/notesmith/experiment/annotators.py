@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
-from notesmith.experiment.stages.silver import STUDENTS
+from notesmith.experiment.stages.teachers import ANNOTATOR as STUDENTS
 
 
 def check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:

@@ -38,6 +38,7 @@ from notesmith.experiment.stages import (
     sft,
     silver,
     taught,
+    teachers,
     unfiltered,
     union,
     votes,
@@ -58,6 +59,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     relabelled.STAGE,
     *rivals.STAGES,
     notes.STAGE,
+    teachers.STAGE,
     *silver.STAGES,
     taught.STAGE,
     blind.STAGE,
@@ -88,7 +90,7 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator for annotator in (silver.STUDENTS,)
+    annotator.name: annotator for annotator in (teachers.ANNOTATOR,)
 }
 """What ``by`` of [annotate] may name."""
 
