@@ -53,7 +53,8 @@ def train_voters(lesson: Lesson, students: int, out: Path) -> Taken:
         finally:
             if found or not _n_finished(work):
                 shutil.rmtree(work)
-    losses = f", loss {max(found.losses):.3g} at most" if found.losses else ""
+    least, most = (f"{pick(found.losses, default=0):.3g}" for pick in (min, max))
+    losses = f", loss {least}{f' to {most}' if most != least else ''}" if found.losses else ""
     before = f", {found.n_resumed} of them trained before" if found.n_resumed else ""
     words = f"{students} students that vote{before}, {lesson.config.steps} steps each{losses}"
     return Taken(words, found.seconds, found.counts)
