@@ -107,7 +107,7 @@ def test_a_killed_command_goes_on_with_the_finished_students(
     monkeypatch.setattr(voting, "train_ner", stops)
     done = train(folder, out, "--students", 2)
     assert done.exit_code == 130 and not out.exists()
-    assert "interrupted; 1 student is finished, in" in done.output
+    assert "interrupted; 1 of 2 students are finished, in" in done.output
     other = train(folder, out, "--students", 2, "--seed", 14)
     assert isinstance(other.exception, FileError)
     assert "holds students of other documents or settings" in str(other.exception)

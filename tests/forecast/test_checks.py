@@ -65,6 +65,18 @@ def test_draws_of_all_documents_and_few_replicates_are_noted():
     assert said[1].startswith("2 replicates: the verdict will be a demonstration")
 
 
+def test_a_vote_is_noted_where_no_vote_of_gold_stands_beside_it():
+    def arms(**of_gold):
+        arm = [{"name": "gold"}, {"name": "made", "made": ["replaced"], "votes": 5}]
+        arm += [{"name": "gold, votes", **of_gold}]
+        return tiny_recipe(PATHS, arm=arm, evaluate={"against": {}})
+
+    (said,) = notes(checks.of_votes(arms(votes=4)))
+    assert said.startswith("the answer of arm 'made' is a vote of 5 students, and no arm is such")
+    assert not list(checks.of_votes(arms(votes=5)))
+    assert not list(checks.of_votes(tiny_recipe(PATHS)))
+
+
 def test_mentions_that_no_tags_can_hold():
     text = "Left ankle fracture"
     ents = (Entity("T1", "Sign", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))

@@ -87,13 +87,8 @@ def train(
             err=True,
         )
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
-    lesson = Lesson(gold, extra, config, tuple(wanted), seed)
-    if students == 1:
-        taken = _train_one(lesson, out)
-    else:
-        from notesmith.cli.train_votes import train_voters
-
-        taken = train_voters(lesson, students, out)
+    lesson = _Lesson(gold, extra, config, tuple(wanted), seed)
+    taken = _train_one(lesson, out) if students == 1 else _train_votes(lesson, students, out)
     for what, n in sorted(taken.counts.items()):
         say(f"{n} {what.replace('_', ' ')}", err=True)
     saved = read_settings(out)
@@ -106,7 +101,7 @@ def train(
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class _Lesson:
     """What is learnt, and how."""
 
     gold: Sequence[Document]
@@ -117,7 +112,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class _Taken:
     """What training took, in words; ``counts`` is what was flattened or completed."""
 
     words: str
@@ -125,7 +120,7 @@ class Taken:
     counts: Mapping[str, int]
 
 
-def _train_one(lesson: Lesson, out: Path) -> Taken:
+def _train_one(lesson: _Lesson, out: Path) -> _Taken:
     from notesmith.ner.train import train_ner
 
     with moving_line() as on_progress:
@@ -141,7 +136,35 @@ def _train_one(lesson: Lesson, out: Path) -> Taken:
     last = result.history[-1]
     words = f"{last['step']:.0f} steps, loss {last['loss']:.3g}"
     completed = {f"mentions {what} in made documents": n for what, n in result.completed.items()}
-    return Taken(words, result.seconds, {**result.counts, **completed})
+    return _Taken(words, result.seconds, {**result.counts, **completed})
+
+
+def _train_votes(lesson: _Lesson, students: int, out: Path) -> _Taken:
+    from notesmith.workflows.voters import n_finished, train_voters, work_of
+
+    try:
+        with moving_line() as on_progress:
+            found = train_voters(
+                lesson.gold,
+                lesson.made,
+                config=lesson.config,
+                labels=lesson.labels or None,
+                students=students,
+                seed=lesson.seed,
+                out=out,
+                on_progress=on_progress,
+            )
+    except KeyboardInterrupt:
+        n = n_finished(work_of(out))
+        kept = f"{n} of {students} students are finished, in {work_of(out)}, and the same command"
+        said = f"{kept} goes on" if n else "no student was finished"
+        say(f"notesmith: interrupted; {said}", err=True)
+        raise typer.Exit(130) from None
+    least, most = (f"{pick(found.losses, default=0):.3g}" for pick in (min, max))
+    losses = f", loss {least}{f' to {most}' if most != least else ''}" if found.losses else ""
+    before = f", {found.n_resumed} of them trained before" if found.n_resumed else ""
+    words = f"{students} students that vote{before}, {lesson.config.steps} steps each{losses}"
+    return _Taken(words, found.seconds, found.counts)
 
 
 def student_config(changes: Sequence[str]) -> NerConfig:

@@ -20,7 +20,7 @@ from notesmith.experiment.gate import Gate
 from notesmith.experiment.lock import holder_of
 from notesmith.experiment.models import models_of, needs_lm
 from notesmith.experiment.plan import encoders_of, scored_split
-from notesmith.experiment.recipes import RECIPE, load_recipe
+from notesmith.experiment.recipes import RECIPE, candidate_of, load_recipe
 from notesmith.findings import OUT_OF_FOLD
 from notesmith.lm import offline
 from notesmith.lm.backends.server import Endpoint, host_of
@@ -143,6 +143,20 @@ def of_unknown(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Prob
         "label them in full, or leave out the arms that need a language model",
         fatal=all(doc.unknown for doc in train),
     )
+
+
+def of_votes(config: RecipeConfig) -> Iterator[Problem]:
+    """A vote with made text that no vote of gold stands beside: it cannot be recommended."""
+    about = next((arm for arm in config.arm if arm.name == candidate_of(config)), None)
+    if about is None or about.votes == 1 or not about.made:
+        return
+    if not any(not arm.made and arm.votes >= about.votes for arm in config.arm):
+        yield Problem(
+            f"the answer of arm {about.name!r} is a vote of {about.votes} students, and no arm is "
+            "such a vote of gold alone: the verdict will make no recommendation",
+            f'an [[arm]] with name = "gold, votes" and votes = {about.votes}',
+            fatal=False,
+        )
 
 
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:

@@ -184,6 +184,7 @@ def forecast_run(
     problems = [
         *checks.of_software(config),
         *checks.of_server(config),
+        *checks.of_votes(config),
         *opened.problems,
         *checks.of_folder(folder, config, opened.paths),
         *_of_size(config, machine),
