@@ -141,40 +141,50 @@ def test_work_goes_on_after_a_kill_as_if_there_was_none(
     assert not work.exists()
 
 
-def test_a_kill_while_notes_are_read_costs_the_reading(encoder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_gone_on_from_is_deleted(encoder: Path, tmp_path: Path) -> None:
     def cut_off():
         yield from notes()[:30]
         raise OSError("unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
         adapt_encoder(cut_off(), encoder=str(encoder), config=SMALL, out=tmp_path / "out", seed=3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_while_notes_are_read_costs_the_reading(encoder: Path, tmp_path: Path) -> None:
+    work = work_folder(tmp_path / "out")
+    work.mkdir()
+    (work / "begun").write_text("another")
+    (work / "learnt.tokens").write_bytes(b"12345")
     assert adapt(encoder, tmp_path / "out").counts["notes"] == 60
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": 4}, {"config": SMALL.model_copy(update={"epochs": 5})}]
+    ("changes", "said"),
+    [
+        ({"seed": 4}, "with another encoder, other settings or another seed"),
+        ({"config": SMALL.model_copy(update={"epochs": 5.0})}, "other settings"),
+        ({"texts": notes(59)}, "was begun with other notes; remove it"),
+    ],
 )
-def test_unfinished_work_of_other_settings_is_refused(
-    encoder: Path, tmp_path: Path, changes: dict[str, object]
+def test_a_state_of_other_work_is_refused(
+    encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    said: str,
 ) -> None:
-    interrupt(encoder, tmp_path / "out")
-    with pytest.raises(StageError, match="another encoder, other settings or another seed"):
-        adapt(encoder, tmp_path / "out", **changes)
+    monkeypatch.setattr(mlm_train, "_SAVE_EVERY", 0.0)
 
-
-def test_unfinished_work_of_other_notes_is_refused(encoder: Path, tmp_path: Path) -> None:
-    interrupt(encoder, tmp_path / "out")
-    with pytest.raises(StageError, match="was begun with other notes; remove it"):
-        adapt(encoder, tmp_path / "out", texts=notes(59))
-
-
-def interrupt(encoder: Path, out: Path) -> None:
     def die(progress: Progress) -> None:
-        if progress.unit == "steps":
+        if progress.unit == "steps" and progress.done == 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(encoder, out, on_progress=die)
+        adapt(encoder, tmp_path / "out", on_progress=die)
+    with pytest.raises(StageError, match=said):
+        adapt(encoder, tmp_path / "out", **changes)
+    assert adapt(encoder, tmp_path / "out").is_new
 
 
 def test_two_processes_do_not_share_the_work(encoder: Path, tmp_path: Path) -> None:
