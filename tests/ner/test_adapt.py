@@ -21,7 +21,7 @@ from notesmith.models.load import read_masked_lm, read_tokenizer
 from notesmith.ner import blocks, mlm_train, train_ner
 from notesmith.ner.adapt import ABOUT, Adapted, adapt_encoder, work_folder
 from notesmith.ner.blocks import Masking, Order, Special
-from notesmith.ner.mlm_head import Weights, compact_vocabulary, masked_loss
+from notesmith.ner.mlm_head import compact_vocabulary, masked_loss
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.progress import Progress, silent
 from tests.ner.tiny import tiny_encoder
@@ -301,20 +301,6 @@ def test_a_compact_vocabulary_scores_as_the_whole_one(encoder: Path) -> None:
     torch.testing.assert_close(few, whole[:, 5:40])
     with torch.inference_mode():
         torch.testing.assert_close(model(input_ids=ids).logits[0], whole)
-
-
-def test_half_weights_keep_small_steps(encoder: Path) -> None:
-    model, _ = read_masked_lm(encoder)
-    held = Weights(model, half=True)
-    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-    before = held.all[0].detach().clone()
-    with torch.no_grad():
-        for _ in range(10):
-            held.all[0].add_(1e-5)
-            held.hand_out()
-    held.restore()
-    torch.testing.assert_close(next(iter(model.parameters())), before + 1e-4)
-    assert all(p.dtype == torch.float32 and p.requires_grad for p in model.parameters())
 
 
 def test_words_are_masked_whole_and_marks_never(encoder: Path) -> None:
