@@ -1,14 +1,14 @@
 """Word pieces a second of masked language modelling, beside plain transformers on the same notes.
 
-All sides train the packaged encoder with a new head on the same texts, about 4,096 word pieces a
-step, 15% of them masked. ``grouped`` is the library's example ``run_mlm``: notes joined and cut
-into blocks of 128, its collator, its Trainer, float32. ``grouped-bf16`` is the same in bfloat16.
-``padded`` is what a user writes first: one note a row, cut at 256, padded to the longest of its
-batch. Each side runs in a process of its own, in turns. Word pieces are counted, padding is not,
-and the first steps of a run are left out. Processor time is reported too, which other work on the
-machine disturbs less.
+All sides train the packaged encoder with a new head on the same texts, with about as many word
+pieces a step, 15% of them masked. ``grouped`` is the library's example ``run_mlm``: notes joined
+and cut into blocks of 128, its collator, its Trainer, float32. ``grouped-bf16`` is the same in
+bfloat16. ``padded`` is what a user writes first: one note a row, cut at 256, padded to the longest
+of its batch. Each side runs in a process of its own, in turns. Word pieces are counted, padding is
+not, and the first steps of a run are left out. Processor time is reported too, which other work on
+the machine disturbs less.
 
-    python benchmarks/adapt.py CORPUS [--documents 200] [--steps 16] [--rounds 3] [--threads 2]
+    python benchmarks/adapt.py CORPUS [--documents 200] [--blocks 32] [--steps 16] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any
 from notesmith.config import AdaptConfig, ReadingConfig
 from notesmith.corpus import demo_corpus_path, read_corpus
 
-WARM = 4
-BLOCK, BATCH, LONGEST = 128, 32, 256
+WARM = 2
+BLOCK, LONGEST = 128, 256
 SIDES = ("padded", "grouped", "grouped-bf16", "ours")
 
 
@@ -37,7 +37,7 @@ def texts_of(path: Path | None, limit: int) -> list[str]:
     return [doc.text for doc in read_corpus(source, ReadingConfig(on_problem="count")).docs[:limit]]
 
 
-def ours(texts: list[str], encoder: str, steps: int) -> dict[str, float]:
+def ours(texts: list[str], encoder: str, steps: int, blocks: int) -> dict[str, float]:
     """Adapt in a process set up as the command line does."""
     from notesmith.cli.process import prepare
 
@@ -57,7 +57,10 @@ def ours(texts: list[str], encoder: str, steps: int) -> dict[str, float]:
 
     # The held-out loss is measured at the end, so the last marks are of more steps than are used.
     config = AdaptConfig(
-        head_first=0, block_tokens=BLOCK, tokens=(steps + WARM) * BATCH * (BLOCK - 2)
+        head_first=0,
+        block_tokens=BLOCK,
+        batch_tokens=blocks * BLOCK,
+        tokens=(steps + WARM) * blocks * (BLOCK - 2),
     )
     with tempfile.TemporaryDirectory() as folder:
         adapt_encoder(
@@ -76,7 +79,7 @@ def ours(texts: list[str], encoder: str, steps: int) -> dict[str, float]:
     }
 
 
-def plain(texts: list[str], encoder: str, steps: int, side: str) -> dict[str, float]:
+def plain(texts: list[str], encoder: str, steps: int, blocks: int, side: str) -> dict[str, float]:
     """Train with ``transformers.Trainer``, its collator and its defaults."""
     from torch.utils.data import Dataset
     from transformers import (
@@ -95,12 +98,12 @@ def plain(texts: list[str], encoder: str, steps: int, side: str) -> dict[str, fl
     if side == "padded":
         found = tokenizer(texts, truncation=True, max_length=LONGEST)["input_ids"]
         rows = [{"input_ids": ids} for ids in found]
-        batch = max(1, round(BATCH * BLOCK * len(rows) / sum(map(len, found))))
+        batch = max(1, round(blocks * BLOCK * len(rows) / sum(map(len, found))))
     else:
         joined = [i for ids in tokenizer(texts, truncation=False)["input_ids"] for i in ids]
         whole = len(joined) // BLOCK * BLOCK
         rows = [{"input_ids": joined[i : i + BLOCK]} for i in range(0, whole, BLOCK)]
-        batch = BATCH
+        batch = blocks
 
     class Rows(Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:
@@ -153,6 +156,7 @@ def main() -> None:
     parser.add_argument("corpus", nargs="?", type=Path)
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--encoder", default="minilm")
+    parser.add_argument("--blocks", type=int, default=32, help="blocks of 128 pieces a step")
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -164,9 +168,9 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         texts = texts_of(args.corpus, args.documents)
         if args.side == "ours":
-            found = ours(texts, args.encoder, args.steps)
+            found = ours(texts, args.encoder, args.steps, args.blocks)
         else:
-            found = plain(texts, args.encoder, args.steps, args.side)
+            found = plain(texts, args.encoder, args.steps, args.blocks, args.side)
         print(json.dumps(found))
         return
     runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
