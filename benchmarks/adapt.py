@@ -81,6 +81,7 @@ def ours(texts: list[str], encoder: str, steps: int, blocks: int) -> dict[str, f
 
 def plain(texts: list[str], encoder: str, steps: int, blocks: int, side: str) -> dict[str, float]:
     """Train with ``transformers.Trainer``, its collator and its defaults."""
+    import torch
     from torch.utils.data import Dataset
     from transformers import (
         AutoModelForMaskedLM,
@@ -132,6 +133,7 @@ def plain(texts: list[str], encoder: str, steps: int, blocks: int, side: str) ->
             max_steps=steps,
             learning_rate=5e-4,
             bf16=side == "grouped-bf16",
+            use_cpu=not torch.cuda.is_available(),
             report_to=[],
             save_strategy="no",
             disable_tqdm=True,
