@@ -21,7 +21,7 @@ from notesmith.models.load import read_masked_lm, read_tokenizer
 from notesmith.ner import blocks, mlm_train, train_ner
 from notesmith.ner.adapt import ABOUT, Adapted, adapt_encoder, work_folder
 from notesmith.ner.blocks import Masking, Order, Special
-from notesmith.ner.mlm_head import Weights, compact_vocabulary, masked_loss
+from notesmith.ner.mlm_head import compact_vocabulary, masked_loss
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.progress import Progress, silent
 from tests.ner.tiny import tiny_encoder
@@ -141,40 +141,50 @@ def test_work_goes_on_after_a_kill_as_if_there_was_none(
     assert not work.exists()
 
 
-def test_a_kill_while_notes_are_read_costs_the_reading(encoder: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_gone_on_from_is_deleted(encoder: Path, tmp_path: Path) -> None:
     def cut_off():
         yield from notes()[:30]
         raise OSError("unplugged")
 
     with pytest.raises(OSError, match="unplugged"):
         adapt_encoder(cut_off(), encoder=str(encoder), config=SMALL, out=tmp_path / "out", seed=3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_while_notes_are_read_costs_the_reading(encoder: Path, tmp_path: Path) -> None:
+    work = work_folder(tmp_path / "out")
+    work.mkdir()
+    (work / "begun").write_text("another")
+    (work / "learnt.tokens").write_bytes(b"12345")
     assert adapt(encoder, tmp_path / "out").counts["notes"] == 60
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": 4}, {"config": SMALL.model_copy(update={"epochs": 5})}]
+    ("changes", "said"),
+    [
+        ({"seed": 4}, "with another encoder, other settings or another seed"),
+        ({"config": SMALL.model_copy(update={"epochs": 5.0})}, "other settings"),
+        ({"texts": notes(59)}, "was begun with other notes; remove it"),
+    ],
 )
-def test_unfinished_work_of_other_settings_is_refused(
-    encoder: Path, tmp_path: Path, changes: dict[str, object]
+def test_a_state_of_other_work_is_refused(
+    encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    said: str,
 ) -> None:
-    interrupt(encoder, tmp_path / "out")
-    with pytest.raises(StageError, match="another encoder, other settings or another seed"):
-        adapt(encoder, tmp_path / "out", **changes)
+    monkeypatch.setattr(mlm_train, "_SAVE_EVERY", 0.0)
 
-
-def test_unfinished_work_of_other_notes_is_refused(encoder: Path, tmp_path: Path) -> None:
-    interrupt(encoder, tmp_path / "out")
-    with pytest.raises(StageError, match="was begun with other notes; remove it"):
-        adapt(encoder, tmp_path / "out", texts=notes(59))
-
-
-def interrupt(encoder: Path, out: Path) -> None:
     def die(progress: Progress) -> None:
-        if progress.unit == "steps":
+        if progress.unit == "steps" and progress.done == 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(encoder, out, on_progress=die)
+        adapt(encoder, tmp_path / "out", on_progress=die)
+    with pytest.raises(StageError, match=said):
+        adapt(encoder, tmp_path / "out", **changes)
+    assert adapt(encoder, tmp_path / "out").is_new
 
 
 def test_two_processes_do_not_share_the_work(encoder: Path, tmp_path: Path) -> None:
@@ -291,20 +301,6 @@ def test_a_compact_vocabulary_scores_as_the_whole_one(encoder: Path) -> None:
     torch.testing.assert_close(few, whole[:, 5:40])
     with torch.inference_mode():
         torch.testing.assert_close(model(input_ids=ids).logits[0], whole)
-
-
-def test_half_weights_keep_small_steps(encoder: Path) -> None:
-    model, _ = read_masked_lm(encoder)
-    held = Weights(model, half=True)
-    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
-    before = held.all[0].detach().clone()
-    with torch.no_grad():
-        for _ in range(10):
-            held.all[0].add_(1e-5)
-            held.hand_out()
-    held.restore()
-    torch.testing.assert_close(next(iter(model.parameters())), before + 1e-4)
-    assert all(p.dtype == torch.float32 and p.requires_grad for p in model.parameters())
 
 
 def test_words_are_masked_whole_and_marks_never(encoder: Path) -> None:

@@ -80,7 +80,7 @@ def adapt(
     from notesmith.corpus.outside import outside_of
     from notesmith.corpus.problems import Tally
     from notesmith.corpus.splits import find_splits
-    from notesmith.ner.adapt import adapt_encoder
+    from notesmith.ner.adapt import adapt_encoder, work_folder
     from notesmith.ner.encoder import have_encoder
 
     config = adapt_config(changes or (), epochs=epochs, tokens=tokens, hours=hours)
@@ -116,7 +116,11 @@ def adapt(
                 texts(), encoder=encoder, config=config, out=out, seed=seed, on_progress=on_progress
             )
     except KeyboardInterrupt:
-        say("notesmith: interrupted; the same command goes on where it was", err=True)
+        kept = work_folder(out).is_dir()
+        goes_on = (
+            "the same command goes on with its last state" if kept else "no state was saved yet"
+        )
+        say(f"notesmith: interrupted; {goes_on}", err=True)
         raise typer.Exit(130) from None
     for what, n in sorted(counts.items()):
         say(f"{n:,} {what}", err=True)

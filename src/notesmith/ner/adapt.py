@@ -32,6 +32,7 @@ from notesmith.models.door import read_json
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.load import check_vocabulary, quiet, read_masked_lm, read_tokenizer
 from notesmith.models.manifest import check_manifest, write_manifest
+from notesmith.ner import encoder as encoders
 from notesmith.ner.blocks import (
     HELD_OUT,
     NOTES,
@@ -39,13 +40,11 @@ from notesmith.ner.blocks import (
     Masking,
     Special,
     digest_of,
-    is_written,
     read_streams,
     read_written,
     used_ids,
     write_streams,
 )
-from notesmith.ner.encoder import locate_encoder, max_positions
 from notesmith.ner.mlm_head import compact_vocabulary
 from notesmith.ner.mlm_train import Measured, Training, train_masked
 from notesmith.processors import heed_quota
@@ -88,7 +87,7 @@ def adapt_encoder(
     *,
     encoder: str,
     config: AdaptConfig,
-    out: Path,
+    out: Path | str,
     seed: int,
     on_progress: OnProgress = silent,
 ) -> Adapted:
@@ -104,13 +103,18 @@ def adapt_encoder(
         StageError: the notes are too few, or others than those that the work was begun with; or
             the loss is no number.
     """
-    asked = _asked(encoder, config, seed)
+    out, asked = Path(out), _asked(encoder, config, seed)
     if out.is_dir() and any(out.iterdir()):
         return _finished(out, asked, texts)
     work = make_folder(work_folder(out))
     with _locked(work):
         _begin(work, asked)
-        adapted = _adapted(texts, work, asked, encoder, config, out, seed, on_progress)
+        try:
+            adapted = _adapted(texts, work, asked, encoder, config, out, seed, on_progress)
+        except BaseException:
+            if not _has_state(work):  # nothing to go on from, and notes in the clear
+                _clear(work)
+            raise
         _clear(work)
     return adapted
 
@@ -127,10 +131,10 @@ def _adapted(
 ) -> Adapted:
     """Do what is left to do in ``work``, and write the folder ``out``."""
     heed_quota()
-    folder = locate_encoder(encoder)
+    folder = encoders.locate_encoder(encoder)
     tokenizer = read_tokenizer(folder)
     special = Special.of(tokenizer, encoder)
-    if not is_written(work):
+    if not _has_state(work):
         write_streams(
             texts,
             work,
@@ -145,7 +149,7 @@ def _adapted(
         torch.manual_seed(seed)
         model, is_new_head = read_masked_lm(folder)
     check_vocabulary(tokenizer, model, folder)
-    if limit := max_positions(model):
+    if limit := encoders.max_positions(model):
         block_tokens = min(config.block_tokens, limit)
         config = config.model_copy(update={"block_tokens": block_tokens})
     streams = read_streams(work, tokenizer=tokenizer, block_tokens=config.block_tokens)
@@ -218,16 +222,20 @@ def _key(asked: str, digest: str) -> str:
 
 
 def _begin(work: Path, asked: str) -> None:
+    """Write down what the work is for; other settings are refused once they would lose a state."""
     path = work / _BEGUN
-    if not path.exists():
-        if any(name != _LOCK for name in os.listdir(work)):
-            raise FileError(f"{work}: is not of notesmith; move it away, or name another output")
-        atomic_write_text(path, asked)
-    elif path.read_text("utf-8") != asked:
+    if not path.exists() and any(name != _LOCK for name in os.listdir(work)):
+        raise FileError(f"{work}: is not of notesmith; move it away, or name another output")
+    if _has_state(work) and path.read_text("utf-8") != asked:
         raise StageError(
             f"{work}: was begun with another encoder, other settings or another seed; remove it, "
             "or name another output"
         )
+    atomic_write_text(path, asked)
+
+
+def _has_state(work: Path) -> bool:
+    return any(work.glob("state-*"))
 
 
 def _finished(out: Path, asked: str, texts: Iterable[str]) -> Adapted:

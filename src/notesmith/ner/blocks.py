@@ -190,11 +190,6 @@ def dtype_of(tokenizer: Any) -> type[np.unsignedinteger[Any]]:
     return np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
 
 
-def is_written(folder: Path) -> bool:
-    """Whether ``write_streams`` came to its end there."""
-    return (folder / _ABOUT).is_file()
-
-
 def read_written(folder: Path) -> Written:
     """What the streams in ``folder`` hold."""
     return Written(**json.loads((folder / _ABOUT).read_text("utf-8")))

@@ -121,12 +121,8 @@ def has_fast_bf16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def uses_bf16(device: str, bf16: Literal["auto", "yes", "no"]) -> bool:
-    """Whether bfloat16 is asked for, or left open and fast here."""
-    fast = torch.cuda.is_bf16_supported() if device == "cuda" else has_fast_bf16()
-    return bf16 == "yes" or (bf16 == "auto" and fast)
-
-
 def autocast(device: str, bf16: Literal["auto", "yes", "no"]) -> Any:
     """A context in which matrix products run in bfloat16 where asked for and worth it."""
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=uses_bf16(device, bf16))
+    fast = torch.cuda.is_bf16_supported() if device == "cuda" else has_fast_bf16()
+    enabled = bf16 == "yes" or (bf16 == "auto" and fast)
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=enabled)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,62 +22,27 @@ from notesmith.ner.packing import packed_inputs
 _BERT = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 
 
-class Weights:
-    """The weights that an optimizer moves: float32 ones, also of a model that works in bfloat16.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The parameters of a masked language model; the vocabulary's table is the encoder's."""
 
-    Working in bfloat16 throughout takes about a fifth less time than autocast, which turns
-    activations to and fro. Sums of small steps would be lost in it, so float32 copies are kept.
-    State: these copies.
-    """
+    encoder: tuple[torch.nn.Parameter, ...]
+    head: tuple[torch.nn.Parameter, ...]
 
-    def __init__(self, model: Any, *, half: bool) -> None:
-        """Take those of ``model``; with ``half`` its own become bfloat16 until ``restore``."""
-        self._own: list[torch.nn.Parameter] = list(model.parameters())
-        self._half = half
-        self.all = self._own
-        if half:
-            self.all = [torch.nn.Parameter(p.detach().clone()) for p in self._own]
-            for own in self._own:
-                own.data = own.data.bfloat16()
+    @classmethod
+    def of(cls, model: Any) -> Parameters:
+        """Those of ``model``; one that both use is named by its place in the encoder."""
         base = f"{model.base_model_prefix}."
-        # The vocabulary's table is the encoder's, though the head uses it too.
-        names = [name for name, _ in model.named_parameters()]
-        self.head = [w for w, n in zip(self.all, names, strict=True) if not n.startswith(base)]
-        self.encoder = [w for w, n in zip(self.all, names, strict=True) if n.startswith(base)]
-        self._of_encoder = [p for p, n in zip(self._own, names, strict=True) if n.startswith(base)]
+        named = list(model.named_parameters())
+        return cls(
+            tuple(p for name, p in named if name.startswith(base)),
+            tuple(p for name, p in named if not name.startswith(base)),
+        )
 
     def freeze_encoder(self, frozen: bool) -> None:
         """Let no gradient reach the encoder, or let it again."""
-        for own in self._of_encoder:
-            own.requires_grad_(not frozen)
-
-    def collect(self) -> None:
-        """Bring gradients from the model to the weights."""
-        if self._half:
-            for weight, own in zip(self.all, self._own, strict=True):
-                weight.grad = None if own.grad is None else own.grad.float()
-                own.grad = None
-
-    @torch.no_grad()
-    def hand_out(self) -> None:
-        """Bring the weights to the model."""
-        if self._half:
-            for weight, own in zip(self.all, self._own, strict=True):
-                own.copy_(weight)
-
-    @torch.no_grad()
-    def load(self, values: list[torch.Tensor]) -> None:
-        """Take ``values``, in the order of ``all``."""
-        for weight, value in zip(self.all, values, strict=True):
-            weight.copy_(value)
-        self.hand_out()
-
-    def restore(self) -> None:
-        """Make the model a float32 one with these weights, all of them to be trained."""
-        if self._half:
-            for weight, own in zip(self.all, self._own, strict=True):
-                own.data = weight.data
-        self.freeze_encoder(False)
+        for parameter in self.encoder:
+            parameter.requires_grad_(not frozen)
 
 
 @contextmanager
@@ -106,9 +72,9 @@ def compact_vocabulary(model: Any, used: NDArray[np.int64]) -> Iterator[torch.Te
         yield row_of
     finally:
         with torch.no_grad():
-            table.weight[rows] = small.weight.to(table.weight.dtype)
+            table.weight[rows] = small.weight
             if scores.bias is not None:
-                scores.bias[rows] = decoder.bias.to(scores.bias.dtype)
+                scores.bias[rows] = decoder.bias
         model.set_input_embeddings(table)
         model.set_output_embeddings(scores)
 

@@ -19,8 +19,8 @@ from notesmith.config import AdaptConfig
 from notesmith.errors import StageError
 from notesmith.lm.training.checkpoints import load_state, save_state
 from notesmith.ner.blocks import Masking, Order, Special, Streams, blocks_at
-from notesmith.ner.encoder import uses_bf16
-from notesmith.ner.mlm_head import Weights, masked_loss
+from notesmith.ner.encoder import autocast
+from notesmith.ner.mlm_head import Parameters, masked_loss
 from notesmith.ner.packing import enable_packing, position_offset
 from notesmith.progress import OnProgress, Progress
 
@@ -83,7 +83,7 @@ class Training:
         self.step_tokens = self.batch * width
         wanted = config.tokens or config.epochs * self.order.n_blocks * width
         self.n_steps = max(1, math.ceil(wanted / self.step_tokens))
-        self.weights = Weights(model, half=uses_bf16(self.device, config.bf16))
+        self.parameters = Parameters.of(model)
         self.optimizer = self._optimizer()
         self.state = _State()
 
@@ -102,18 +102,16 @@ class Training:
     def step(self) -> torch.Tensor:
         """Take a step; returns its loss, on the device."""
         state, config = self.state, self.config
-        self.weights.freeze_encoder(self.is_head_alone)
+        self.parameters.freeze_encoder(self.is_head_alone)
         self._set_rates()
         starts = self.order.starts(state.step)
         blocks = blocks_at(self.streams.learnt, starts, self.special, config.block_tokens)
         rng = np.random.default_rng([self.seed, 2, state.step])
         loss, _ = self._loss(blocks, rng)
         loss.backward()
-        self.weights.collect()
-        torch.nn.utils.clip_grad_norm_(self.weights.all, config.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.weights.hand_out()
         state.step += 1
         state.tokens += self.step_tokens
         return loss.detach()
@@ -141,7 +139,8 @@ class Training:
         targets = self.row_of[torch.from_numpy(blocks.ravel()[places])].to(self.device)
         inputs = self.row_of[torch.from_numpy(seen)].to(self.device)
         at = torch.from_numpy(places).to(self.device)
-        loss = masked_loss(self.model, inputs, at, targets, packed_from=self.packed_from)
+        with autocast(self.device, self.config.bf16):
+            loss = masked_loss(self.model, inputs, at, targets, packed_from=self.packed_from)
         return loss, len(places)
 
     def _set_rates(self) -> None:
@@ -162,7 +161,7 @@ class Training:
                 "is_new": is_head and self.head_first > 0,
                 "weight_decay": self.config.weight_decay if decays else 0.0,
             }
-            for is_head, part in ((False, self.weights.encoder), (True, self.weights.head))
+            for is_head, part in ((False, self.parameters.encoder), (True, self.parameters.head))
             for decays in (True, False)
             if (chosen := [p for p in part if (p.ndim > 1) == decays])
         ]
@@ -170,9 +169,9 @@ class Training:
 
     def save(self, work: Path, key: str) -> None:
         """Write the state to go on from."""
-        weights = [weight.detach() for weight in self.weights.all]
-        state, optimizer = asdict(self.state), self.optimizer.state_dict()
-        save_state(work, {"key": key, "state": state, "weights": weights, "optimizer": optimizer})
+        state = asdict(self.state)
+        model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
+        save_state(work, {"key": key, "state": state, "model": model, "optimizer": optimizer})
 
     def resume(self, work: Path, key: str) -> None:
         """Go on from the newest state, if there is one.
@@ -183,7 +182,7 @@ class Training:
         found = load_state(work, key)
         if found is None:
             return
-        self.weights.load(found["weights"])
+        self.model.load_state_dict(found["model"])
         self.optimizer.load_state_dict(found["optimizer"])
         losses = [Measured(**each) for each in found["state"].pop("losses")]
         self.state = _State(**found["state"], losses=losses)
@@ -221,7 +220,6 @@ def train_masked(training: Training, work: Path, key: str, on_progress: OnProgre
             if perf_counter() - saved > _SAVE_EVERY:
                 training.save(work, key)
                 saved = perf_counter()
-    training.weights.restore()
 
 
 def _factor(share: float, warmup_ratio: float) -> float:
