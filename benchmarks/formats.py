@@ -1,6 +1,9 @@
 """Real corpora into every format and back; and every format's files damaged.
 
-    python benchmarks/formats.py CORPUS [CORPUS ...] [--n 100] [--no-damage]
+    python benchmarks/formats.py CORPUS [CORPUS ...] [--n 100] [--no-damage] [--json FILE]
+
+A CORPUS may be NegEx's test kit, which is in no corpus format: its mentions are placed as in
+``attributes.py``.
 
 A mention is *exact* if it comes back with its label and its offsets. Formats of tokens change white
 space, so offsets are compared with white space left out. One that does not come back exactly is
@@ -16,6 +19,7 @@ give all documents before the damage; printed are the lines, in which no text st
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import tempfile
@@ -23,6 +27,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from attributes import read as read_negex
 
 from notesmith.config import ReadingConfig
 from notesmith.corpus import FORMATS, read_corpus, write_corpus
@@ -149,19 +155,27 @@ def damaged(docs: list[Document], folder: Path) -> Iterator[tuple[str, str, str]
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def documents_of(corpus: Path, n: int) -> list[Document]:
+    """The first ``n`` documents of a corpus."""
+    is_negex = (corpus / "negex.python").is_dir()
+    return (read_negex(corpus)[0] if is_negex else read_corpus(corpus).docs)[:n]
+
+
 def main() -> None:
     """Print a table of what came back, then what was said of damaged files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("corpora", type=Path, nargs="+")
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--no-damage", action="store_true")
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         print("| corpus | format | texts as they were | exact | widened | left out | drifted |")
         print("|---|---|---|---|---|---|---|")
         for corpus in args.corpora:
-            docs = list(read_corpus(corpus).docs[: args.n])
+            docs = documents_of(corpus, args.n)
             for name in NAMES:
                 path = FORMATS[name].path(folder, f"{corpus.stem}-{name}")
                 try:
@@ -175,15 +189,22 @@ def main() -> None:
                     continue
                 outcome = compare(docs, back)
                 n = outcome.counts
+                rows.append(
+                    {"corpus": corpus.stem, "format": name, "documents": outcome.documents}
+                    | {"texts_as_they_were": outcome.texts, **n}
+                )
                 print(
                     f"| {corpus.stem} | {name} | {outcome.texts} of {outcome.documents} "
                     f"| {n['exact']} | {n['widened']} | {n['left out']} | {n['drifted']} |",
                     flush=True,
                 )
         if not args.no_damage:
-            few = list(read_corpus(args.corpora[0]).docs[:6])
+            few = documents_of(args.corpora[0], 6)
             for name, kind, said in damaged(few, folder):
                 print(f"{name}, {kind}: {said}")
+                rows.append({"format": name, "damage": kind, "said": said})
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -200,7 +200,10 @@ def _other_layout(record: dict[str, Any]) -> str:
     unread = unread_field(record, frozenset())
     if unread is not None:
         return f", and the layout of {shown_field(unread)} is not one that is read; {WRITE_THEM}"
-    return f" and no field of mentions; where there are some, {WRITE_THEM}"
+    return (
+        f" and no field of mentions; where there are some, {WRITE_THEM}; plain notes are for "
+        "notesmith predict"
+    )
 
 
 class _Fields:
