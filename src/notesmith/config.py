@@ -587,6 +587,29 @@ class AugmentConfig(Config):
     )
 
 
+class DictionaryConfig(Config):
+    """The dictionary that annotates: which names are looked for, and how."""
+
+    term_lists: dict[str, str] = Field(
+        default_factory=dict,
+        description="text file of names, one a line, by label; they join the names of gold",
+    )
+    exact_characters: Count = Field(
+        default=4,
+        description="names this short, and names in capitals, match as they are written; others "
+        "whatever their case, white space and hyphens",
+    )
+    min_precision: Ratio = Field(
+        default=0.5,
+        description="names are left out whose matches in gold are mentions more seldom than this",
+    )
+    listed_score: Ratio = Field(
+        default=0.8,
+        description="share of matches of listed names that are taken to be mentions before gold "
+        "shows how many are",
+    )
+
+
 class ArmConfig(Config):
     """One way to train the student, compared with the others."""
 
