@@ -610,6 +610,38 @@ class DictionaryConfig(Config):
     )
 
 
+class TaggerConfig(Config):
+    """A tagger that exists already, which annotates."""
+
+    kind: Literal["file", "spacy", "transformers", "gliner2", "gliner"] = Field(
+        default="file",
+        description="what path names: predictions made elsewhere, in any format of a corpus; a "
+        "pipeline of spaCy (folder or package); the folder of a token classifier of transformers, "
+        "of a GLiNER2 or of a GLiNER model",
+    )
+    path: str = Field(default="", description="the file, folder or package")
+    label_map: dict[str, str] = Field(
+        default_factory=dict,
+        description="the tagger's label to that of train; '' drops. GLiNER is asked for these by "
+        "name, and for each label of train that none is mapped to",
+    )
+    score: Ratio | None = Field(
+        default=None,
+        description="score of mentions that carry none; if absent, the precision of the label in "
+        "gold",
+    )
+    threshold: Ratio = Field(
+        default=0.5, description="mentions of a lower score are not found (gliner2, gliner)"
+    )
+    spans_key: str = Field(
+        default="", description="group of spans that is read in the place of entities (spacy)"
+    )
+    reading: ReadingConfig = Field(
+        default_factory=lambda: ReadingConfig(predictions=True, without_mentions=True),
+        description="how a file of predictions is read",
+    )
+
+
 class ArmConfig(Config):
     """One way to train the student, compared with the others."""
 

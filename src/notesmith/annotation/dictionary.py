@@ -6,19 +6,23 @@ of the others alone (and the listed ones), as an unlabelled note would be.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
 
-from notesmith.annotation.mentions import FLOOR, MentionAnnotator
+from notesmith.annotation.mentions import (
+    FLOOR,
+    MentionAnnotator,
+    spans_of,
+    with_score,
+    words_in,
+)
 from notesmith.annotation.trie import Form, Match, Trie
 from notesmith.config import DictionaryConfig
-from notesmith.document import Document, Entity, Span
+from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError
-from notesmith.ner.decode import SCORE
 from notesmith.progress import OnProgress, Progress, silent
 from notesmith.words import words
 
@@ -66,7 +70,7 @@ class Dictionary:
         began = perf_counter()
         for i, doc in enumerate(docs, 1):
             yield doc.with_entities(
-                Entity(f"T{k}", match.value.label, (match.span,), (_said(match.value.score),))
+                with_score(Entity(f"T{k}", match.value.label, (match.span,)), match.value.score)
                 for k, match in enumerate(self.trie.matches(doc.text), 1)
             )
             on_progress(Progress("dictionary", i, len(docs), "notes", 0, perf_counter() - began))
@@ -196,9 +200,9 @@ def _measure(gold: Sequence[Document], trie: Trie[_Draft]) -> tuple[int, int]:
             if _is_known(doc, match, draft.label, is_right):
                 draft.matched += 1
                 draft.right += is_right
-        taken = _words_in(doc, [match.span for match in matches])
-        masked = _words_in(doc, doc.masked)
-        held = _words_in(doc, [span for ent in doc.entities for span in ent.spans])
+        taken = words_in(doc.text, [match.span for match in matches])
+        masked = words_in(doc.text, doc.masked)
+        held = words_in(doc.text, spans_of(doc))
         missed += len(held - taken - masked)
         outside += len(words(doc.text)) - len(taken | masked)
     return missed, outside
@@ -211,28 +215,8 @@ def _is_known(doc: Document, match: Match[_Draft], label: str, is_right: bool) -
     return is_right or label not in doc.unknown
 
 
-def _words_in(doc: Document, spans: Iterable[Span]) -> set[Span]:
-    """The words of ``doc`` that touch ``spans``."""
-    if not (ordered := sorted(spans)):
-        return set()
-    found: set[Span] = set()
-    k = 0
-    reach = ordered[0][1]
-    for start, end in words(doc.text):
-        while k < len(ordered) and ordered[k][0] < end:
-            reach = max(reach, ordered[k][1])
-            k += 1
-        if k and start < reach:
-            found.add((start, end))
-    return found
-
-
 def _mean(drafts: Iterable[_Draft], prior: float) -> float:
     right = matched = 0
     for draft in drafts:
         right, matched = right + draft.right, matched + draft.matched
     return (right + _WEIGHT * prior) / (matched + _WEIGHT)
-
-
-def _said(score: float) -> str:
-    return f"{SCORE}{math.floor(score * 1e4) / 1e4:.4f}"

@@ -7,16 +7,17 @@ methods of ``notesmith.ner.protocol.Student``.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from notesmith.document import Document, Entity
+from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, StageError, shown_doc, shown_id
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores, score_of
+from notesmith.ner.decode import PLAIN, SCORE, Decision, WordScores, score_of
 from notesmith.ner.protocol import predict_with
 from notesmith.progress import OnProgress, silent
 from notesmith.words import GRID, IGNORED, tag_words, words
@@ -147,3 +148,29 @@ class MentionAnnotator:
             scores_of_mentions(doc, self.labels, floor=self.floor, counts=self.counts)
             for doc in found
         ]
+
+
+def with_score(ent: Entity, score: float) -> Entity:
+    """``ent`` with ``score`` in its attributes, rounded down to four places."""
+    said = f"{SCORE}{math.floor(score * 1e4) / 1e4:.4f}"
+    others = tuple(x for x in ent.attributes if not x.startswith(SCORE))
+    return replace(ent, attributes=(*others, said))
+
+
+def words_in(text: str, spans: Iterable[Span]) -> set[Span]:
+    """The words of ``text`` that touch one of ``spans``."""
+    ordered = sorted(spans)
+    found: set[Span] = set()
+    k = reach = 0
+    for start, end in words(text) if ordered else ():
+        while k < len(ordered) and ordered[k][0] < end:
+            reach = max(reach, ordered[k][1])
+            k += 1
+        if start < reach:
+            found.add((start, end))
+    return found
+
+
+def spans_of(doc: Document) -> list[Span]:
+    """The ranges of all mentions of ``doc``."""
+    return [span for ent in doc.entities for span in ent.spans]
