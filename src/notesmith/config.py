@@ -667,6 +667,7 @@ class TaggerConfig(Config):
     reading: ReadingConfig = Field(
         default_factory=lambda: ReadingConfig(predictions=True, without_mentions=True),
         description="how a file of predictions is read",
+    )
 
 
 class MinedConfig(Config):
@@ -675,9 +676,7 @@ class MinedConfig(Config):
     min_count: Positive = Field(
         default=2, description="mentions of a name that there must be in the notes"
     )
-    min_confidence: Ratio = Field(
-        default=0.97, description="lowest mean score of its mentions"
-    )
+    min_confidence: Ratio = Field(default=0.97, description="lowest mean score of its mentions")
 
 
 class AnnotateConfig(Config):
