@@ -8,7 +8,7 @@ from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.experiment.stages.silver import SOURCE as SILVER
-from notesmith.experiment.stages.silver import STUDENTS
+from notesmith.experiment.stages.teachers import ANNOTATOR as STUDENTS
 
 _MINED = "synthesize.names.mined"
 

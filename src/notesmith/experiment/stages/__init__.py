@@ -41,6 +41,7 @@ from notesmith.experiment.stages import (
     silver,
     tagger,
     taught,
+    teachers,
     unfiltered,
     union,
 )
@@ -60,6 +61,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     relabelled.STAGE,
     *rivals.STAGES,
     notes.STAGE,
+    teachers.STAGE,
     *silver.STAGES,
     dictionary.STAGE,
     tagger.STAGE,
@@ -93,7 +95,7 @@ SOURCES: Mapping[str, Source] = {
 
 ANNOTATORS: Mapping[str, Annotator] = {
     annotator.name: annotator
-    for annotator in (silver.STUDENTS, dictionary.ANNOTATOR, tagger.ANNOTATOR)
+    for annotator in (teachers.ANNOTATOR, dictionary.ANNOTATOR, tagger.ANNOTATOR)
 }
 """What ``by`` of [annotate] may name."""
 
