@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
+from notesmith.experiment.stages.silver import SOURCE as SILVER
 from notesmith.experiment.stages.teachers import ANNOTATOR as STUDENTS
+
+_MINED = "synthesize.names.mined"
 
 
 def check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:
@@ -27,6 +30,33 @@ def check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:
             raise ConfigError(f"arm {arm.name!r}: annotate.{field} names one twice")
     if STUDENTS.name in by:
         _check_teachers(arm, {each.name: each for each in config.arm})
+
+
+def check_mined(config: RecipeConfig) -> None:
+    """See that names can be mined, where the generator is asked for them.
+
+    Raises:
+        ConfigError: as ``check_annotators``, of [annotate]; or a teacher learns from what the
+            generator writes once it has the names.
+    """
+    if not config.synthesize.names.mined:
+        return
+    annotate = config.annotate.model_copy(update={"teaches": ("notes",)})
+    found = ArmConfig(name=_MINED, made=(SILVER.name,), annotate=annotate)
+    check_annotators(config, found)
+    arms = {each.name: each for each in config.arm}
+    above, seen = list(_teachers_of(found)), set[str]()
+    while above:
+        arm = arms[above.pop()]
+        if any(SOURCES[name].needs_lm for name in arm.made):
+            raise ConfigError(
+                f"{_MINED}: the students of arm {arm.name!r} label the notes and learn from names "
+                "that are mined in them; name an arm without proposals and synthetic text in "
+                "annotate.teachers"
+            )
+        if arm.name not in seen:
+            seen.add(arm.name)
+            above += _teachers_of(arm)
 
 
 def _check_taught(config: RecipeConfig, arm: ArmConfig) -> None:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from notesmith.config import RL_METHODS, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
-from notesmith.experiment.annotators import check_annotators
+from notesmith.experiment.annotators import check_annotators, check_mined
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
@@ -402,6 +402,7 @@ def check_arms(config: RecipeConfig) -> None:
                 "false, or leave out sample.server"
             )
         check_annotators(config, arm)
+    check_mined(config)
 
 
 def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:

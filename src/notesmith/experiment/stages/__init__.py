@@ -22,10 +22,12 @@ from notesmith.experiment.stages import (
     blind,
     committee,
     coverage,
+    dictionary,
     filtered,
     fold,
     given,
     gold,
+    mined,
     names,
     ner,
     notes,
@@ -37,6 +39,7 @@ from notesmith.experiment.stages import (
     score,
     sft,
     silver,
+    tagger,
     taught,
     teachers,
     unfiltered,
@@ -61,6 +64,9 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     notes.STAGE,
     teachers.STAGE,
     *silver.STAGES,
+    dictionary.STAGE,
+    tagger.STAGE,
+    *mined.STAGES,
     taught.STAGE,
     blind.STAGE,
     blind.MIXED,
@@ -90,7 +96,8 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator for annotator in (teachers.ANNOTATOR,)
+    annotator.name: annotator
+    for annotator in (teachers.ANNOTATOR, dictionary.ANNOTATOR, tagger.ANNOTATOR)
 }
 """What ``by`` of [annotate] may name."""
 

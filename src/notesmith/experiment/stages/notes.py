@@ -36,6 +36,11 @@ _ID = "notes/{}"
 _COPIES = 3
 
 
+def own_id(doc_id: str) -> str:
+    """The id that a note has in its file."""
+    return doc_id.removeprefix(_ID.format(""))
+
+
 class FileSettings(Config):
     """How the notes of ``corpus.unlabelled`` are read."""
 
