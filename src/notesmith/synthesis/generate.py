@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from notesmith.config import SftConfig
+from notesmith.corpus.splits import hold_out
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
 from notesmith.filters.candidate import Candidate
@@ -50,15 +51,6 @@ class SampleOutput:
     candidates: tuple[Candidate, ...]
     tokens: int
     seconds: float
-
-
-def hold_out(docs: Sequence[Document], ratio: float, seed: int) -> frozenset[str]:
-    """Ids of the gold documents kept for early stopping: at least one, never all."""
-    if ratio == 0 or len(docs) < 2:
-        return frozenset()
-    n = min(len(docs) - 1, max(1, round(ratio * len(docs))))
-    order = np.random.default_rng(seed).permutation(len(docs))
-    return frozenset(docs[int(i)].id for i in order[:n])
 
 
 def examples_of(
