@@ -241,9 +241,7 @@ class ConstraintRows:
         limit = self._max_length[:n_rows]
         for over in np.flatnonzero((depth > 0) & (limit > 0) & (length >= limit)).tolist():
             only.setdefault(over, np.array([self._close(over)], dtype=np.int64))
-        only |= {
-            row: rule.allowed(at) for row, (rule, at) in self._grammar.items() if row < n_rows
-        }
+        only |= {row: rule.allowed(at) for row, (rule, at) in self._grammar.items() if row < n_rows}
         return Forbidden(self.special_ids, banned, only)
 
     def advance(self, tokens: NDArray[np.int64]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +33,45 @@ class Grammar(Protocol):
 
     def may_end(self, state: State) -> bool:
         """Whether the text may end here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """The state before ``rest``, which must come; ``then`` is the state behind it."""
+
+    rest: bytes
+    then: State
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of several states; the bytes that come tell which."""
+
+    options: tuple[State, ...]
+
+
+def steps_of(state: State, expand: Callable[[State], Iterable[State]]) -> dict[int, State]:
+    """``Grammar.steps`` where ``expand`` gives the literals that may come next in other states."""
+    found: dict[int, dict[State, None]] = {}
+    waiting = [state]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Literal):
+            after = Literal(one.rest[1:], one.then) if len(one.rest) > 1 else one.then
+            found.setdefault(one.rest[0], {})[after] = None
+        else:
+            waiting += one.options if isinstance(one, Either) else expand(one)
+    return {
+        byte: next(iter(after)) if len(after) == 1 else Either(tuple(after))
+        for byte, after in found.items()
+    }
+
+
+def may_be(state: State, wanted: State) -> bool:
+    """Whether ``state`` is ``wanted``, or one of several that may be."""
+    if isinstance(state, Either):
+        return any(may_be(option, wanted) for option in state.options)
+    return state == wanted
 
 
 @dataclass(frozen=True, slots=True)
