@@ -129,6 +129,20 @@ class CorpusConfig(ReadingConfig):
     train: str = Field(description="file or folder of labelled documents to draw gold from")
     dev: str | None = Field(default=None, description="file or folder for choices")
     test: str | None = Field(default=None, description="file or folder, sealed until evaluation")
+    unlabelled: str | None = Field(
+        default=None,
+        description="file or folder of notes that annotators label: plain texts, JSON lines, "
+        "Parquet or any corpus; labels in it are not read",
+    )
+    unlabelled_format: str | None = Field(
+        default=None,
+        description="format of unlabelled, 'text' for plain texts; found from the files if absent",
+    )
+    unlabelled_text_field: str | None = Field(
+        default=None,
+        description="field or column of the text, where unlabelled is JSON lines or Parquet; found "
+        "if absent",
+    )
     kind: str = Field(
         default="", description="what the documents are, for prompts: 'abstract', 'note'"
     )
@@ -177,6 +191,11 @@ class DrawConfig(Config):
         default=500,
         description="train documents among which those outside a draw are scored too, the same "
         "for all draws, chosen by the seed; 0 for none",
+    )
+    unlabelled_documents: Count = Field(
+        default=0,
+        description="train documents after each draw whose text alone is used, as notes to label; "
+        "none of them is scored out of draw",
     )
     seed: Count = Field(default=13, description="root of all seeds")
 
@@ -587,6 +606,40 @@ class AugmentConfig(Config):
     )
 
 
+class AnnotateConfig(Config):
+    """Who labels notes without labels, and how the student learns from that."""
+
+    by: tuple[str, ...] = Field(
+        default=("students",),
+        min_length=1,
+        description="annotators; the distributions of several are averaged with equal weight",
+    )
+    teachers: tuple[str, ...] = Field(
+        default=("gold",),
+        description="arms whose students vote; an arm that learns from silver makes a second round",
+    )
+    students: Positive = Field(default=5, description="students of each teacher that vote")
+    labels: Literal["hard", "masked", "soft"] = Field(
+        default="soft",
+        description="what is learnt: the mentions; the mentions, doubtful words left out; or a "
+        "distribution over tags for each word",
+    )
+    doubtful: Ratio = Field(
+        default=0.6,
+        description="a word whose most probable tag has less than this probability is doubtful",
+    )
+    temperature: float = Field(
+        default=1.0,
+        gt=0,
+        description="soft labels are raised to the power 1/temperature: below 1 sharper",
+    )
+    notes_per_gold: float | None = Field(
+        default=None,
+        gt=0,
+        description="notes at most, as a multiple of gold documents; all if absent",
+    )
+
+
 class ArmConfig(Config):
     """One way to train the student, compared with the others."""
 
@@ -596,6 +649,10 @@ class ArmConfig(Config):
     )
     ner: NerConfig = Field(
         default_factory=lambda: NerConfig(), description="its student: changes to [ner]"
+    )
+    annotate: AnnotateConfig = Field(
+        default_factory=lambda: AnnotateConfig(),
+        description="its annotators, where it learns from notes: changes to [annotate]",
     )
     sizes: tuple[Positive, ...] = Field(
         default=(), description="gold sizes it runs at; all if empty"
@@ -660,8 +717,9 @@ class EvaluateConfig(Config):
 class RecipeConfig(Config):
     """A whole experiment: ``notesmith run`` reads one of these.
 
-    In a file, tables ``ner`` and ``rl`` of an arm are changes to [ner] and [rl]. They are laid over
-    those as the recipe is read, so an arm holds whole tables, and are written as changes again.
+    In a file, tables ``ner``, ``annotate`` and ``rl`` of an arm are changes to those of the recipe.
+    They are laid over them as the recipe is read, so an arm holds whole tables, and are written as
+    changes again.
     """
 
     name: str = Field(description="name of the run in its report")
@@ -681,6 +739,9 @@ class RecipeConfig(Config):
     sample: SampleConfig = Field(default_factory=lambda: SampleConfig(), description="sampling")
     filter: FilterConfig = Field(default_factory=lambda: FilterConfig(), description="filters")
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig(), description="rivals")
+    annotate: AnnotateConfig = Field(
+        default_factory=lambda: AnnotateConfig(), description="labels for notes without labels"
+    )
     arm: tuple[ArmConfig, ...] = Field(description="arms, 'gold' among them")
     evaluate: EvaluateConfig = Field(
         default_factory=lambda: EvaluateConfig(), description="comparison"
@@ -703,6 +764,8 @@ class RecipeConfig(Config):
                 if (own := getattr(arm, name)) is not None:
                     base = getattr(self, name).model_dump(mode="json")
                     written[name] = changes_to(base, own.model_dump(mode="json"))
+            if not written.get("annotate"):
+                written.pop("annotate", None)
         return values
 
     @model_validator(mode="after")
@@ -721,6 +784,12 @@ class RecipeConfig(Config):
         if self.evaluate.protocol == "cross-fit":
             if self.evaluate.split == "dev":
                 raise ValueError("cross-fit has no dev set; leave out evaluate.split")
+            if self.draws.unlabelled_documents:
+                raise ValueError(
+                    "cross-fit scores every document of train, so none of them can be a note "
+                    "without labels: give notes with corpus.unlabelled instead of "
+                    "draws.unlabelled_documents"
+                )
             for split in ("dev", "test"):
                 if getattr(self.corpus, split):
                     raise ValueError(
@@ -731,7 +800,7 @@ class RecipeConfig(Config):
 
 
 # Tables of the recipe that an arm may change.
-_OF_ARMS = ("ner", "rl")
+_OF_ARMS = ("ner", "annotate", "rl")
 
 
 def _laid_over_each(base: Mapping[str, Any], arm: Any) -> Any:
@@ -743,7 +812,7 @@ def _laid_over_each(base: Mapping[str, Any], arm: Any) -> Any:
         for name in _OF_ARMS
         if isinstance(base[name], Mapping)
         and isinstance(arm.get(name, {}), Mapping)
-        and (name in arm or name == "ner")
+        and (name in arm or name != "rl")
     }
     if "rl" in whole and "method" in arm["rl"]:
         # An arm of another method leaves behind the options of [rl] that its own does not have.

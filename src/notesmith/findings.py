@@ -86,7 +86,7 @@ class MadeSource(Record):
         name: as it stands in recipes.
         words: what the documents are, as it follows "gold and" in a methods section.
         by: what makes them: rules on gold alone; rules, with names that the language model
-            proposed; or the arm's generator.
+            proposed; the arm's generator; or annotators that label notes.
         is_main: the generator's text as it is meant to be used, which stands for its generator
             where several sources come from it.
         is_placebo: it must not help, so no verdict is about it.
@@ -95,7 +95,7 @@ class MadeSource(Record):
 
     name: str
     words: str
-    by: Literal["rules", "proposals", "generator"]
+    by: Literal["rules", "proposals", "generator", "annotators"]
     is_main: bool = False
     is_placebo: bool = False
     cites: tuple[str, ...] = ()

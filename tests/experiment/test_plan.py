@@ -52,7 +52,9 @@ def test_order_is_replicates_first_then_cost():
 
 def test_the_plans_use_every_stage():
     arms = [*ARMS, *REWARDED]
-    held_out = make_plan(tiny_recipe(PATHS, arm=arms), SOURCES)
+    notes = {"draws": {"unlabelled_documents": 4}}
+    learns = [*arms, {"name": "learns from notes", "made": ["silver"]}]
+    held_out = make_plan(tiny_recipe(PATHS, arm=learns, **notes), SOURCES)
     draws = {"sizes": [10], "curve": [6], "students": 2}
     evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": draws}
     folds = make_plan(tiny_recipe({"train": PATHS["train"]}, arm=arms, **evaluate), SOURCES)

@@ -157,7 +157,7 @@ def test_corpus_paths_of_the_demo_and_missing_ones():
         ({"made": ["synthetic"], "tuned": False, "rl": {}}, "not tuned, so it can have no"),
         ({"made": ["replaced"], "rl": {}}, "trains on no text of a generator"),
         ({"tuned": False}, "trains on no text of a generator"),
-        ({"made": ["silver"]}, "arm 'x' is made of 'silver'; there are replaced, replaced-prop"),
+        ({"made": ["bronze"]}, "arm 'x' is made of 'bronze'; there are replaced, replaced-prop"),
     ],
 )
 def test_an_arm_has_one_generator_and_uses_it(arm, message):

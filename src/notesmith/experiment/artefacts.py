@@ -5,6 +5,7 @@ These files hold note text; they stay in the run folder and are never logged.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
 from notesmith.files.checksums import CHECKSUM, checksum, loads_checked
-from notesmith.files.write import FILE_MODE, atomic_write_text
+from notesmith.files.write import FILE_MODE, atomic_write_bytes, atomic_write_text
 from notesmith.filters.candidate import Candidate, Dropped
 from notesmith.markup import Fault
+from notesmith.ner.decode import WordScores
 from notesmith.synthesis.names import NameSet
 from notesmith.synthesis.steer import Coverage
 
@@ -30,6 +34,7 @@ CANDIDATES = "candidates.jsonl"
 NAMES = "names.json"
 COVERAGE = "concepts.jsonl"
 MODEL = "model"
+WORD_SCORES = "scores.npz"
 
 
 def save_docs(docs: Iterable[Document], folder: Path) -> None:
@@ -40,6 +45,45 @@ def save_docs(docs: Iterable[Document], folder: Path) -> None:
 def load_docs(folder: Path) -> list[Document]:
     """Read the documents of the cell in ``folder``; there may be none."""
     return [loads(line) for line in _lines(folder / DOCS)]
+
+
+def save_scores(scores: Mapping[str, WordScores], folder: Path) -> None:
+    """Write the distributions of words by document id, as half-precision numbers.
+
+    Attributes are left out: they stand in the documents.
+    """
+    found = list(scores.values())
+    n_tags = next((one.probabilities.shape[1] for one in found), 0)
+    words = [word for one in found for word in one.words]
+    rows = [one.probabilities.astype(np.float16) for one in found]
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        ids=np.frombuffer(json.dumps(list(scores)).encode(), dtype=np.uint8),
+        lengths=np.array([len(one.words) for one in found], dtype=np.int64),
+        words=np.array(words, dtype=np.int64).reshape(-1, 2),
+        rows=np.concatenate(rows) if rows else np.zeros((0, n_tags), np.float16),
+    )
+    atomic_write_bytes(folder / WORD_SCORES, buffer.getvalue())
+
+
+def has_scores(folder: Path) -> bool:
+    """Whether a cell left distributions of words behind."""
+    return (folder / WORD_SCORES).exists()
+
+
+def load_scores(folder: Path) -> dict[str, WordScores]:
+    """Read what ``save_scores`` wrote; rows sum to one, and words are those that were written."""
+    with np.load(folder / WORD_SCORES, allow_pickle=False) as found:
+        ids: list[str] = json.loads(found["ids"].tobytes())
+        ends = np.cumsum(found["lengths"])
+        words, rows = found["words"].tolist(), found["rows"].astype(np.float32)
+    rows /= rows.sum(axis=1, keepdims=True)
+    starts = [0, *ends[:-1].tolist()]
+    return {
+        doc_id: WordScores(tuple((a, b) for a, b in words[start:end]), rows[start:end])
+        for doc_id, start, end in zip(ids, starts, ends.tolist(), strict=False)
+    }
 
 
 def save_candidates(candidates: Iterable[Candidate], folder: Path) -> None:

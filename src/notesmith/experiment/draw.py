@@ -25,6 +25,7 @@ class Fingerprints:
 
     ``held_out`` is of documents besides dev and test that made text may not repeat. ``left_out`` is
     of the documents of train and of dev that stand in the parts after them, where some do.
+    ``unlabelled`` is of notes that annotators label.
     """
 
     train: str
@@ -37,6 +38,7 @@ class Fingerprints:
     encoders: Mapping[str, str] = field(default_factory=dict)
     held_out: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    unlabelled: str = ""
 
     def of_part(self, name: str) -> dict[str, str]:
         """What is left out of a part; empty where nothing is, so that keys stay what they were."""
@@ -66,14 +68,38 @@ class Source:
         return self.facts.by == "generator"
 
     @property
+    def by_annotators(self) -> bool:
+        """Whether it is notes that the arm's annotators label."""
+        return self.facts.by == "annotators"
+
+    @property
     def needs_lm(self) -> bool:
         """Whether the language model writes or proposes something of it."""
-        return self.facts.by != "rules"
+        return self.facts.by in ("proposals", "generator")
 
     @property
     def rank(self) -> int:
         """What it costs beside the others: 1, 2 or 3."""
-        return {"rules": 1, "proposals": 2, "generator": 3}[self.facts.by]
+        return {"rules": 1, "proposals": 2, "annotators": 2, "generator": 3}[self.facts.by]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """What labels notes: what ``by`` of [annotate] may name.
+
+    Attributes:
+        name: as it stands in recipes.
+        words: what labels the notes, as it follows "notes labelled by" in a methods section.
+        cell: builds the cell that labels the notes of a cell, for a draw and an arm. It leaves
+            ``docs.jsonl`` with the mentions found and ``scores.npz`` with the distribution of each
+            word, of all notes in their order.
+        needs_lm: whether the language model labels.
+    """
+
+    name: str
+    words: str
+    cell: Callable[[Draw, ArmConfig, Cell], Cell]
+    needs_lm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +113,7 @@ class Draw:
         replicate: from 0.
         gold: the cell that holds the documents.
         sources: what arms may name, by name.
+        annotators: what [annotate] may name, by name.
         fold: in cross-fit, the fold that is held out; else -1.
         documents: in cross-fit, the cell with the documents of that fold.
         generator: the cell of a generator that was tuned before, which then writes for all arms.
@@ -98,6 +125,7 @@ class Draw:
     replicate: int
     gold: Cell
     sources: Mapping[str, Source]
+    annotators: Mapping[str, Annotator] = field(default_factory=dict)
     fold: int = -1
     documents: Cell | None = None
     generator: Cell | None = None
@@ -136,10 +164,14 @@ class Draw:
         """The cell whose documents join gold as ``source`` in ``arm``."""
         return self.sources[source].cell(self, arm)
 
+    def arm(self, name: str) -> ArmConfig:
+        """The arm called ``name``."""
+        return next(arm for arm in self.config.arm if arm.name == name)
+
     @property
     def gold_arm(self) -> ArmConfig:
         """The arm that trains on gold alone."""
-        return next(arm for arm in self.config.arm if arm.name == GOLD)
+        return self.arm(GOLD)
 
     def encoder(self, student: NerConfig) -> dict[str, str]:
         """The fingerprint of a student's encoder."""

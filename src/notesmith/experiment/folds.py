@@ -15,7 +15,16 @@ from functools import partial
 from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.experiment.draw import Draw, Fingerprints, Source
 from notesmith.experiment.graph import Cell, seed_for
-from notesmith.experiment.stages import SOURCES, coverage, fold, gold, ner, score, union
+from notesmith.experiment.stages import (
+    ANNOTATORS,
+    SOURCES,
+    coverage,
+    fold,
+    gold,
+    ner,
+    score,
+    union,
+)
 from notesmith.findings import OUT_OF_FOLD
 
 
@@ -44,7 +53,9 @@ class CrossFit:
 
         def draw(number: int) -> Draw:
             own = fold.Settings(folds=n, fold=number, **thinned)
-            all_of_it = Draw(config, outside, size, replicate, whole, SOURCES, fold=number)
+            all_of_it = Draw(
+                config, outside, size, replicate, whole, SOURCES, ANNOTATORS, fold=number
+            )
             divide = partial(all_of_it.cell, inputs={"gold": whole}, seed=seed)
             documents = divide(fold.OUT, fold.Settings(folds=n, fold=number))
             return replace(all_of_it, gold=divide(fold.STAGE, own), documents=documents)
@@ -52,7 +63,9 @@ class CrossFit:
         self.folds = [draw(number) for number in range(n)]
         # Text of a language model is that of the folds, put together.
         shared = {name: self._by_all_folds(source) for name, source in SOURCES.items()}
-        self.whole = Draw(config, outside, documents, 0, gold=whole, sources=shared)
+        self.whole = Draw(
+            config, outside, documents, 0, gold=whole, sources=shared, annotators=ANNOTATORS
+        )
         self._size, self._replicate = size, replicate
 
     def _by_all_folds(self, source: Source) -> Source:

@@ -194,7 +194,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
         exclude={
             "name": True,
             "hub": True,
-            "corpus": {"train", "dev", "test", "tasks"},
+            "corpus": {"train", "dev", "test", "tasks", "unlabelled"},
             "sample": {"server"},
             "evaluate": free,
         },
@@ -238,7 +238,8 @@ def _filled(found: RecipeConfig, seal: Seal) -> Plan:
 
 def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
     sealed = seal.plan.recipe
-    named = config.corpus.model_dump(mode="json", include={"train", "dev", "test", "tasks"})
+    paths = {"train", "dev", "test", "tasks", "unlabelled"}
+    named = config.corpus.model_dump(mode="json", include=paths)
     free = {"minutes_per_note": config.evaluate.minutes_per_note}
     server = config.sample.server if sealed["sample"].get("server_model") else None
     values = {

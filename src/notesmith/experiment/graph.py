@@ -191,7 +191,7 @@ class Context:
     counting, to checks for repeats alone; ``open_split`` gives it through the seal.
     ``cache`` keeps converted models; ``terms`` are the user's names by label, ``concepts`` those
     that requests are steered to. ``server`` may be sent prompts; ``generator`` is the folder of one
-    that was tuned before.
+    that was tuned before; ``unlabelled`` is the path of notes that annotators label.
     """
 
     train: Path
@@ -202,6 +202,7 @@ class Context:
     server: Endpoint | None = None
     generator: Path | None = None
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unlabelled: Path | None = None
 
     @property
     def parts(self) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from notesmith.config import NerConfig, RecipeConfig
 from notesmith.errors import ModelError
-from notesmith.experiment.stages import SOURCES
+from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.lm.presets import HUB_NAMES, OFFLINE
 from notesmith.models import hub
 from notesmith.ner.presets import HUB_PRESETS, PACKAGED
@@ -37,8 +37,12 @@ class Named:
 
 
 def needs_lm(config: RecipeConfig) -> bool:
-    """Whether any arm trains on what the language model wrote or proposed."""
-    return any(SOURCES[source].needs_lm for arm in config.arm for source in arm.made)
+    """Whether any arm trains on what the language model wrote, proposed or labelled."""
+    return any(
+        any(SOURCES[source].needs_lm for source in arm.made)
+        or any(ANNOTATORS[name].needs_lm for name in annotators_of(arm))
+        for arm in config.arm
+    )
 
 
 def models_of(config: RecipeConfig) -> Iterator[Named]:

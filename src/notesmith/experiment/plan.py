@@ -1,8 +1,8 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
 The cells of one draw are built by the modules of their stages. Test documents are inputs of
-``score`` and ``coverage`` cells alone, and of ``filter`` cells, which learn nothing but whether
-made text repeats them.
+``score`` and ``coverage`` cells alone, and of ``filter`` and ``notes`` cells, which learn nothing
+but whether other text repeats them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.recipes import Filters, candidate_of, check_arms
-from notesmith.experiment.stages import SOURCES, coverage, gold, score
+from notesmith.experiment.stages import ANNOTATORS, SOURCES, coverage, gold, score, silver
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
 # The split of a student that is scored on nothing: it goes to those who use it.
@@ -27,7 +27,7 @@ _REWARDED, _COVERAGE = 4, 5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A score (or a coverage) that the run is after, for which arm, size and replicate.
+    """A score (a coverage, a quality) that the run is after, for which arm, size and replicate.
 
     A coverage stands under the first arm that trains on the text.
     """
@@ -110,6 +110,12 @@ def make_plan(config: RecipeConfig, outside: Fingerprints) -> Plan:
                     named = covered if any(source.facts.is_main for source in made) else nameless
                     found = [Target(cell, *labels, makers.split) for cell in cells]
                     named.setdefault(cells[0].key, found)
+                if any(source.by_annotators for source in made):
+                    last = (replicate, _COVERAGE, 0)
+                    ranked += [
+                        (last, Target(cell, *labels, makers.split))
+                        for cell in makers.qualities(arm)
+                    ]
             covered = nameless | covered
             ranked += [
                 ((replicate, _COVERAGE, 0), target)
@@ -128,16 +134,21 @@ class _Makers:
     split: str
     scores: Callable[[ArmConfig], list[tuple[str, Cell]]]
     coverages: Callable[[ArmConfig], list[Cell]]
+    qualities: Callable[[ArmConfig], list[Cell]] = lambda arm: []
 
 
 def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate: int) -> _Makers:
     splits = _splits(config, outside)
     drawn = gold.cell(config, outside, size=size, replicate=replicate)
-    draw = Draw(config, outside, size, replicate, gold=drawn, sources=SOURCES)
+    draw = Draw(
+        config, outside, size, replicate, gold=drawn, sources=SOURCES, annotators=ANNOTATORS
+    )
     return _Makers(
         config.evaluate.split,
         lambda arm: [(split, score.cell(draw, arm, split)) for split in splits],
         lambda arm: [coverage.cell(draw, arm, config.evaluate.split)],
+        # Of other notes the labels are not known.
+        lambda arm: [silver.quality_cell(draw, arm)] if config.draws.unlabelled_documents else [],
     )
 
 

@@ -17,13 +17,14 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import RL_METHODS, RecipeConfig
+from notesmith.config import RL_METHODS, ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
-from notesmith.experiment.stages import SOURCES
+from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
+from notesmith.experiment.stages.silver import STUDENTS
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
 from notesmith.lm.presets import PRESETS
@@ -146,6 +147,9 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["sample"]["max_new_tokens"] = min(48, config.sample.max_new_tokens)
     values["rl"] |= _little_learning(config.rl.method)
     values["reward"]["members"] = 2
+    values["draws"]["unlabelled_documents"] = min(8, config.draws.unlabelled_documents)
+    few = {"students": 2, "notes_per_gold": 2.0}
+    values["annotate"] |= few
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
     values["evaluate"]["folds"] = 2
     if config.corpus.dev:
@@ -155,6 +159,8 @@ def preview(config: RecipeConfig) -> RecipeConfig:
         arm["sizes"] = []
         if "steps" in arm["ner"]:
             arm["ner"]["steps"] = min(8, arm["ner"]["steps"])
+        if "annotate" in arm:
+            arm["annotate"] |= few
         if "rl" in arm:
             arm["rl"] |= _little_learning(arm["rl"].get("method", config.rl.method))
         arm["best_of"] = min(2, arm["best_of"])
@@ -394,6 +400,56 @@ def check_arms(config: RecipeConfig) -> None:
                 f"arm {arm.name!r} has a tuned generator, which a server does not: set tuned = "
                 "false, or leave out sample.server"
             )
+        _check_annotators(config, arm)
+
+
+def _check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:
+    """See that there are notes, annotators and teachers for an arm that learns from silver."""
+    by = annotators_of(arm)
+    if not by:
+        return
+    if config.corpus.unlabelled is None and not config.draws.unlabelled_documents:
+        raise ConfigError(
+            f"arm {arm.name!r} learns from notes without labels and there are none: give "
+            "corpus.unlabelled, or draws.unlabelled_documents to use documents of train as such"
+        )
+    if unknown := [name for name in by if name not in ANNOTATORS]:
+        raise ConfigError(
+            f"arm {arm.name!r}: annotate.by names {unknown[0]!r}; there are {', '.join(ANNOTATORS)}"
+        )
+    teachers = _teachers_of(arm)
+    for field, names in (("by", by), ("teachers", teachers)):
+        if len(set(names)) < len(names):
+            raise ConfigError(f"arm {arm.name!r}: annotate.{field} names one twice")
+    if STUDENTS.name in by and not teachers:
+        raise ConfigError(f"arm {arm.name!r}: annotate.teachers is empty; name an arm, as 'gold'")
+    arms = {each.name: each for each in config.arm}
+    if unknown := [name for name in teachers if name not in arms]:
+        raise ConfigError(
+            f"arm {arm.name!r} is taught by {unknown[0]!r}; the recipe has the arms "
+            f"{', '.join(arms)}"
+        )
+    if len({arms[name].ner.attributes for name in teachers}) > 1:
+        raise ConfigError(
+            f"arm {arm.name!r}: students of its teachers cannot vote, as they learn other "
+            "attributes; give all teachers the same ner.attributes"
+        )
+    above, seen = list(teachers), set[str]()
+    while above:
+        name = above.pop()
+        if name == arm.name:
+            raise ConfigError(
+                f"arm {arm.name!r} is its own teacher, directly or through others; name an arm in "
+                "annotate.teachers that does not learn from it"
+            )
+        if name in arms and name not in seen:
+            seen.add(name)
+            above += _teachers_of(arms[name])
+
+
+def _teachers_of(arm: ArmConfig) -> tuple[str, ...]:
+    """The arms whose students label notes for ``arm``."""
+    return arm.annotate.teachers if STUDENTS.name in annotators_of(arm) else ()
 
 
 def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:

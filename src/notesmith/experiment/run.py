@@ -32,6 +32,7 @@ from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import Plan, encoders_of, make_plan
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
 from notesmith.experiment.stages.common import read_parts
+from notesmith.experiment.stages.notes import UNLABELLED
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.files.checksums import canonical, hash_path
@@ -222,8 +223,8 @@ def status_of(folder: Path | str) -> Status:
 
 
 def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
-    """The paths of train, dev and test that the recipe names."""
-    named = {"train": config.corpus.train, "dev": config.corpus.dev, "test": config.corpus.test}
+    """The paths of train, dev, test and notes without labels that the recipe names."""
+    named = {name: getattr(config.corpus, name) for name in (*PARTS, UNLABELLED)}
     return {split: corpus_path(value) for split, value in named.items() if value}
 
 
@@ -234,14 +235,19 @@ def context_of(
     open_split: OpenSplit,
     cache: Path | None = None,
 ) -> Context:
-    """What stages need from outside: ``paths`` holds train, and by any name what is held out."""
+    """What stages need from outside.
+
+    ``paths`` holds train, notes as ``corpus_paths`` names them, and by any other name what is held
+    out.
+    """
     return Context(
         train=paths["train"],
-        held_out={name: path for name, path in paths.items() if name != "train"},
+        held_out={k: path for k, path in paths.items() if k not in ("train", UNLABELLED)},
         open_split=open_split,
         cache=cache or home() / "cache",
         terms=_names_in(config.synthesize.names.term_lists),
         concepts=_names_in(config.synthesize.concepts),
+        unlabelled=paths.get(UNLABELLED),
     )
 
 
@@ -273,8 +279,9 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         term_lists=_hashes(config.synthesize.names.term_lists),
         concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
-        held_out={name: corpus(name) for name in paths if name not in PARTS},
+        held_out={name: corpus(name) for name in paths if name not in (*PARTS, UNLABELLED)},
         left_out=_left_out(config, paths),
+        unlabelled=hash_path(paths[UNLABELLED]) if UNLABELLED in paths else "",
     )
 
 

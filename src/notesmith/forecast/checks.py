@@ -138,6 +138,7 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
             f"draws of {listed(too_large)} documents and train holds {n}",
             "lower draws.sizes and draws.curve, or label more",
         )
+    yield from _of_notes(config, n)
     if not train.n_mentions:
         yield Problem("train holds no mention", "name the labelled files, or see corpus.label_map")
     cross_fit = config.evaluate.protocol == "cross-fit"
@@ -168,6 +169,25 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
         yield Problem(
             f"reward.members = {config.reward.members} and a draw of {min(sizes)} documents",
             "lower reward.members or raise draws.sizes",
+        )
+
+
+def _of_notes(config: RecipeConfig, n_train: int) -> Iterator[Problem]:
+    """Documents of train used as notes: more than there are, or so many that none is scored."""
+    draws, largest = config.draws, max(config.draws.sizes)
+    left = n_train - largest - draws.unlabelled_documents
+    if not draws.unlabelled_documents or largest > n_train:
+        return
+    used = f"draws of {largest} documents and {draws.unlabelled_documents} used as notes"
+    if left < 0:
+        yield Problem(
+            f"{used}: train holds {n_train}", "lower draws.unlabelled_documents or draws.sizes"
+        )
+    elif left == 0 and draws.out_of_draw_documents and config.evaluate.split == "test":
+        yield Problem(
+            f"{used} are all of train: no document is left to be scored out of draw",
+            "lower draws.unlabelled_documents, or draws.out_of_draw_documents = 0",
+            fatal=False,
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.parts import keep_apart
+from notesmith.corpus.parts import PARTS, Unrepeated, keep_apart, without_repeats
 from notesmith.corpus.reading import CorpusRead, check_named
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, NotesmithError
@@ -17,6 +18,7 @@ from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
 from notesmith.experiment.run import fingerprints_of
 from notesmith.experiment.stages.common import read
+from notesmith.experiment.stages.notes import UNLABELLED, FileSettings, read_notes
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
 from notesmith.forecast.corpus_stats import held_out_stats, split_stats
@@ -43,9 +45,14 @@ def open_recipe(config: RecipeConfig) -> Opened:
     """Read the corpora of ``config`` as a run does, check them, and expand the plan."""
     problems: list[Problem] = []
     paths = _paths(config, problems)
-    docs, left_out = _apart(_read(config, paths, problems), problems)
+    as_read = _read(config, paths, problems)
+    docs, left_out = _apart(as_read, problems)
     facts = {"train": split_stats(docs["train"])} if "train" in docs else {}
     facts |= held_out_stats(docs, config) if docs else {}
+    if UNLABELLED in paths:
+        notes = _notes(config, paths[UNLABELLED], as_read, problems)
+        facts[UNLABELLED] = split_stats(notes.kept)
+        left_out = [*left_out, *_repeats(notes)]
     problems += _of_corpora(config, docs, facts)
     outside = plan = None
     scored = scored_split(config)
@@ -62,7 +69,7 @@ def open_recipe(config: RecipeConfig) -> Opened:
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for split in ("train", "dev", "test"):
+    for split in (*PARTS, UNLABELLED):
         value = getattr(config.corpus, split)
         if not value:
             if split == scored_split(config):
@@ -85,6 +92,7 @@ def _read(
 ) -> dict[str, list[Document]]:
     found: dict[str, list[Document]] = {}
     corpora: list[CorpusRead] = []
+    paths = {part: paths[part] for part in PARTS if part in paths}
     for split, path in paths.items():
         try:
             corpus = read(path, config.corpus)
@@ -110,6 +118,39 @@ def _read(
     except ConfigError as error:
         problems.append(Problem(str(error), "correct corpus.label_map or corpus.unknown"))
     return found
+
+
+def _notes(
+    config: RecipeConfig,
+    path: Path,
+    docs: Mapping[str, Sequence[Document]],
+    problems: list[Problem],
+) -> Unrepeated:
+    """The notes of ``corpus.unlabelled`` that repeat no labelled document, and those that do."""
+    try:
+        notes = read_notes(path, config.corpus, FileSettings.from_recipe(config.corpus)).docs
+    except (ConfigError, CorpusError) as error:
+        what, _, remedy = str(error).partition("; ")
+        problems.append(Problem(what, remedy or "correct corpus.unlabelled"))
+        return Unrepeated([], [], Counter())
+    found = without_repeats(notes, *docs.values())
+    if not found.kept and not config.draws.unlabelled_documents:
+        problems.append(
+            Problem(
+                f"no note of corpus.unlabelled is left: {len(notes):,} were read, and the text or "
+                f"the patient of {len(found.dropped):,} stands in train, dev or test",
+                "name other notes with corpus.unlabelled",
+            )
+        )
+    return found
+
+
+def _repeats(notes: Unrepeated) -> Iterator[str]:
+    for what, n in sorted(notes.counts.items(), reverse=True):
+        yield (
+            f"{n:,} of corpus.unlabelled {'is' if n == 1 else 'are'} left out, as "
+            f"{'its' if n == 1 else 'their'} {what} stands in train, dev or test too."
+        )
 
 
 def _apart(

@@ -59,7 +59,8 @@ def smallest_gain(config: RecipeConfig, facts: Mapping[str, SplitStats]) -> Smal
     documents, mentions = scored.n_documents, scored.n_mentions
     if OUT_OF_DRAW in facts and "train" in facts:
         beyond = facts[OUT_OF_DRAW]
-        share = max(0.0, 1 - main / max(1, facts["train"].n_documents))
+        used = main + config.draws.unlabelled_documents
+        share = max(0.0, 1 - used / max(1, facts["train"].n_documents))
         left, marked = round(share * beyond.n_documents), round(share * beyond.n_mentions)
         if marked and left >= ENOUGH_RATIO * scored.n_documents:
             more = marked / scored.n_mentions

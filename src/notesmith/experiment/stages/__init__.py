@@ -5,8 +5,9 @@ that does the work, its cost and its ``STAGE``; if arms may train on what it mak
 too. A new stage or source is a new module and its line here.
 
 Every function reads the folders of its inputs and writes its own. Train is read by ``gold`` (and
-divided by ``fold`` in cross-fit); dev and test are read by ``score`` and ``coverage``, through the
-seal, and by ``filtered``, which asks whether made text repeats them and keeps nothing of them.
+divided by ``fold`` in cross-fit) and, without labels, by ``notes``; dev and test are read by
+``score`` and ``coverage``, through the seal, and by ``filtered`` and ``notes``, which ask whether
+other text repeats them and keep nothing of them. ``silver-quality`` reads labels of train.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notesmith.experiment.draw import Source
+from notesmith.config import ArmConfig
+from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
     committee,
@@ -25,6 +27,7 @@ from notesmith.experiment.stages import (
     gold,
     names,
     ner,
+    notes,
     placebo,
     relabelled,
     rivals,
@@ -32,6 +35,7 @@ from notesmith.experiment.stages import (
     sample,
     score,
     sft,
+    silver,
     unfiltered,
     union,
 )
@@ -50,6 +54,8 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     unfiltered.STAGE,
     relabelled.STAGE,
     *rivals.STAGES,
+    notes.STAGE,
+    *silver.STAGES,
     placebo.STAGE,
     union.STAGE,
     union.THIN,
@@ -68,7 +74,18 @@ SOURCES: Mapping[str, Source] = {
         filtered.SOURCE,
         unfiltered.SOURCE,
         relabelled.SOURCE,
+        silver.SOURCE,
         placebo.SOURCE,
     )
 }
 """What an arm's ``made`` may name."""
+
+ANNOTATORS: Mapping[str, Annotator] = {
+    annotator.name: annotator for annotator in (silver.STUDENTS,)
+}
+"""What ``by`` of [annotate] may name."""
+
+
+def annotators_of(arm: ArmConfig) -> tuple[str, ...]:
+    """The annotators that label notes for ``arm``; none where it learns from no such notes."""
+    return arm.annotate.by if any(SOURCES[name].by_annotators for name in arm.made) else ()

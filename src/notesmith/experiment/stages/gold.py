@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -64,8 +65,7 @@ def run(work: Work[Settings]) -> Measured:
             f"a draw of {n} documents was asked for and train holds {len(train)}; "
             "lower draws.sizes or draws.curve"
         )
-    order = np.random.default_rng(work.seed).permutation(len(train))
-    docs = [train[int(i)] for i in order[:n]]
+    docs = [train[i] for i in _order(len(train), work.seed)[:n]]
     files.save_docs(docs, work.out)
     # The label set is part of the annotation scheme, so a small draw knows all of it.
     info = {"labels": labels_of(train), "attributes": list(attributes_in(train))}
@@ -76,6 +76,11 @@ def run(work: Work[Settings]) -> Measured:
         reading=dict(parts.reads["train"].counts),
         left_out=tuple(parts.apart.sentences),
     )
+
+
+def _order(n_documents: int, seed: int) -> list[int]:
+    """Positions of all documents of train, in the order in which a draw takes them."""
+    return [int(i) for i in np.random.default_rng(seed).permutation(n_documents)]
 
 
 STAGE = Stage("draw", version=2, config=Settings, metrics=Measured, run=run)
@@ -119,6 +124,18 @@ def sampled(n_documents: int, most: int, *, seed: int) -> list[int]:
     """Positions of ``most`` of so many documents, chosen by ``seed``; all where there are fewer."""
     order = np.random.default_rng(seed).permutation(n_documents)
     return sorted(int(i) for i in order[:most])
+
+
+def after_draw(
+    train: Sequence[Document], gold: Sequence[Document], *, seed: int, n: int
+) -> list[int]:
+    """Positions of the next ``n`` documents of ``train`` after the draw ``gold`` of ``seed``.
+
+    Those that share a text or a patient with the draw are passed over.
+    """
+    held = not_out_of_draw(train, gold)
+    after = (i for i in _order(len(train), seed)[len(gold) :] if i not in held)
+    return list(itertools.islice(after, n))
 
 
 def not_out_of_draw(train: Sequence[Document], gold: Sequence[Document]) -> set[int]:

@@ -56,20 +56,24 @@ def cell(draw: Draw, arm: ArmConfig, number: int = 0) -> Cell:
 
 
 def run(work: Work[NerConfig]) -> Measured:
-    """Train the student on gold and what the arm adds."""
+    """Train the student on gold and what the arm adds: on labels, or on distributions."""
     from notesmith.ner.train import train_ner
 
     gold = gold_in(work)
-    made = [
-        doc
-        for _, folder in sorted(texts_of(work.inputs).items())
-        for doc in files.load_docs(folder)
-    ]
+    folders = [folder for _, folder in sorted(texts_of(work.inputs).items())]
+    made = [doc for folder in folders for doc in files.load_docs(folder)]
+    soft = {
+        doc_id: scores
+        for folder in folders
+        if files.has_scores(folder)
+        for doc_id, scores in files.load_scores(folder).items()
+    }
     result = train_ner(
         gold,
         made,
         config=of_draw(work.config, gold, work),
         labels=labels_in(work),
+        soft=soft,
         seed=work.seed,
         on_progress=work.on_progress,
     )

@@ -31,7 +31,13 @@ from notesmith.experiment.stages.common import (
     read_parts,
     texts_of,
 )
-from notesmith.experiment.stages.gold import dev_seed, not_out_of_draw, out_of_draw_seed, sampled
+from notesmith.experiment.stages.gold import (
+    after_draw,
+    dev_seed,
+    not_out_of_draw,
+    out_of_draw_seed,
+    sampled,
+)
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.metrics import count_unscored
@@ -44,13 +50,15 @@ class ScoredDocuments(Config):
     """The documents of a split that are scored: so many, or all if 0.
 
     Of test these are the first. Of dev, and out of draw of train, it is a sample, ``chosen_by`` a
-    seed. In cross-fit the documents are an input, and nothing is read.
+    seed, without the draw and the ``unlabelled`` documents after it, which are used as notes. In
+    cross-fit the documents are an input, and nothing is read.
     """
 
     split: str
     reading: ReadingConfig | None = None
     documents: int = 0
     chosen_by: int | None = None
+    unlabelled: int = 0
 
     @classmethod
     def of(cls, draw: Draw, split: str) -> ScoredDocuments:
@@ -61,7 +69,9 @@ class ScoredDocuments(Config):
         reading = part_of(draw.config.corpus, ReadingConfig)
         if split == OUT_OF_DRAW:
             n, seed = draws.out_of_draw_documents, out_of_draw_seed(draws.seed)
-            return cls(split=split, reading=reading, documents=n, chosen_by=seed)
+            # The learning curve is of gold alone.
+            notes = draws.unlabelled_documents if draw.size in draws.sizes else 0
+            return cls(split=split, reading=reading, documents=n, chosen_by=seed, unlabelled=notes)
         if split == "test":
             return cls(split=split, reading=reading, documents=draws.test_documents)
         n = draws.dev_documents
@@ -170,7 +180,9 @@ def open_documents(work: Work[Any], config: ScoredDocuments) -> Opened:
     places = sampled(len(docs), config.documents, seed=config.chosen_by)
     if config.split != OUT_OF_DRAW:
         return Opened([docs[i] for i in places])
-    chosen = set(places) - not_out_of_draw(docs, gold_in(work))
+    gold, seed = gold_in(work), work.cell.inputs["gold"].seed
+    notes = [docs[i] for i in after_draw(docs, gold, seed=seed, n=config.unlabelled)]
+    chosen = set(places) - not_out_of_draw(docs, [*gold, *notes])
     return Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
 
 
