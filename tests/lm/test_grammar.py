@@ -2,12 +2,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.lm.tiny import ARCHITECTURES, TEXTS, tiny_lm
 
 from notesmith.config import SampleConfig
 from notesmith.lm.constrain import ConstraintRows, MarkConstraint, forbidden_along
 from notesmith.lm.grammar import Either, GrammarConstraint, Literal, TokenBytes, may_be, steps_of
 from notesmith.lm.sample import sample
+from tests.lm.tiny import ARCHITECTURES, TEXTS, tiny_lm
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,7 @@ def run_sample(
         server: writes in the place of ``lm``, which then only cuts gold into units.
     """
     from notesmith.lm.sample import sample
+    from notesmith.lm.samples import until_empty_line
 
     patterns = units_of(gold, config.units, lm)
     n = round(units_per_gold * len(patterns)) if units_per_gold else units
@@ -250,9 +251,3 @@ def candidates_from(
         annotator=annotator,
         reserved=plan.reserved,
     )
-
-
-def until_empty_line(sample: Sample) -> Sample:
-    """What a base model wrote before it began another example."""
-    text, line, _ = sample.text.partition("\n\n")
-    return replace(sample, text=text, ended=bool(line) or sample.ended)
