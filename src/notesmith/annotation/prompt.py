@@ -13,15 +13,20 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from notesmith.annotation.grammar import InlineGrammar, JsonGrammar
+from notesmith.config import UnitConfig
 from notesmith.document import Document, Entity, Span
 from notesmith.lm.grammar import Grammar
 from notesmith.markup import ESCAPE, Fault, Marks, Rendered, flatten, from_lm, parse, render, to_lm
 from notesmith.markup_json import CONTEXT_WORDS, Mentions, PlainText
 from notesmith.markup_json import parse as parse_json
 from notesmith.markup_json import render as render_json
+from notesmith.segments import unit_spans
+
+if TYPE_CHECKING:
+    from notesmith.lm.load import LanguageModel
 
 FormName = Literal["json", "inline"]
 
@@ -152,3 +157,15 @@ def _marked(answer: str, marks: Marks) -> list[Span]:
 def shots_of(form: Form, units: Sequence[Document]) -> str:
     """Gold ``units`` as examples that a prompt begins with, an empty line after each."""
     return "".join(f"{form.prompt(u.text)}{form.answer(u).text}\n\n" for u in units)
+
+
+def spans_of(doc: Document, config: UnitConfig, lm: LanguageModel) -> tuple[Span, ...]:
+    """Where ``doc`` is cut into the units that ``lm`` reads."""
+    return unit_spans(
+        doc,
+        config.unit,
+        passage_sentences=config.passage_sentences,
+        max_tokens=config.max_unit_tokens,
+        count_tokens=lambda text: len(lm.encode(text)),
+        window=lm.window,
+    ).spans
