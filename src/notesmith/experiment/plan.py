@@ -16,7 +16,7 @@ from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.recipes import Filters, candidate_of, check_arms
-from notesmith.experiment.stages import ANNOTATORS, SOURCES, coverage, gold, score, silver
+from notesmith.experiment.stages import ANNOTATORS, SOURCES, coverage, gold, mined, score, silver
 from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 
 # The split of a student that is scored on nothing: it goes to those who use it.
@@ -137,6 +137,10 @@ class _Makers:
     qualities: Callable[[ArmConfig], list[Cell]] = lambda arm: []
 
 
+def _qualities(draw: Draw, arm: ArmConfig) -> list[Cell]:
+    return [silver.quality_cell(draw, arm), *mined.quality_cells(draw, arm)]
+
+
 def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate: int) -> _Makers:
     splits = _splits(config, outside)
     drawn = gold.cell(config, outside, size=size, replicate=replicate)
@@ -148,7 +152,7 @@ def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate:
         lambda arm: [(split, score.cell(draw, arm, split)) for split in splits],
         lambda arm: [coverage.cell(draw, arm, config.evaluate.split)],
         # Of other notes the labels are not known.
-        lambda arm: [silver.quality_cell(draw, arm)] if config.draws.unlabelled_documents else [],
+        lambda arm: _qualities(draw, arm) if config.draws.unlabelled_documents else [],
     )
 
 
