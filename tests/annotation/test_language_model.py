@@ -231,14 +231,7 @@ def test_every_unit_is_learnt_from_and_those_with_masks_are_not(lm: LanguageMode
     masked = Document("m", f"Short. {TEXT}", masked=((0, 5),))
     units = units_of([*GOLD[:1], masked], UnitConfig(), lm)
     assert [len(unit.entities) for unit in units] == [2, 1, 0, 0, 0, 0]
-    form = form_of(
-        "json",
-        LABELS,
-        GOLD,
-        LmAnnotateConfig(attributes=("negated", "absent")),
-        reserved=(),
-        unit="sentence",
-    )
+    form = form_of("json", LABELS, GOLD, unit="sentence", attributes=("negated", "absent"))
     assert form.marks.attributes == ("negated",)
     examples = examples_of(units, form)
     assert examples[0].completion.endswith('"label":"Problem","attributes":["negated"]}]')

@@ -56,6 +56,23 @@ class Labelled:
     seconds: float
 
 
+def check_served(config: LmAnnotateConfig) -> None:
+    """See that a server can do what ``config`` asks for.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if config.constrain:
+        raise ConfigError(
+            "a server cannot keep answers to a grammar; set annotate.lm.constrain to false (faulty "
+            "answers are counted)"
+        )
+    if config.confidence == "tokens":
+        raise ConfigError(
+            "a server tells no probabilities of tokens; set annotate.lm.confidence to 'agreement'"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class LmAnnotator:
     """A language model that finds mentions.
@@ -84,16 +101,8 @@ class LmAnnotator:
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        if self.server is not None and self.config.constrain:
-            raise ConfigError(
-                "a server cannot keep answers to a grammar; set annotate.lm.constrain to false "
-                "(faulty answers are counted)"
-            )
-        if self.server is not None and self.config.confidence == "tokens":
-            raise ConfigError(
-                "a server tells no probabilities of tokens; set annotate.lm.confidence to "
-                "'agreement'"
-            )
+        if self.server is not None:
+            check_served(self.config)
 
     @property
     def name(self) -> str:

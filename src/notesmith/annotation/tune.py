@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from notesmith.annotation.prompt import Form, FormName, shots_of, spans_of
-from notesmith.config import LmAnnotateConfig, SftConfig, UnitConfig
+from notesmith.config import SftConfig, UnitConfig
 from notesmith.corpus.splits import hold_out
 from notesmith.document import Document, attributes_in
 from notesmith.errors import StageError
 from notesmith.markup import Marks
+from notesmith.markup_json import CONTEXT_WORDS
 from notesmith.progress import OnProgress, silent
 from notesmith.segments import cut
 
@@ -45,10 +46,11 @@ def form_of(
     name: FormName,
     labels: Sequence[str],
     gold: Sequence[Document],
-    config: LmAnnotateConfig,
     *,
-    reserved: Sequence[str],
     unit: str,
+    reserved: Sequence[str] = (),
+    attributes: Sequence[str] = (),
+    context_words: int = CONTEXT_WORDS,
     kind: str = "",
     label_descriptions: Mapping[str, str] | None = None,
 ) -> Form:
@@ -57,23 +59,18 @@ def form_of(
     Args:
         name: of the form.
         labels: that it is to find.
-        gold: documents whose mentions have the attributes that ``config`` names.
-        config: what is asked for.
-        reserved: tokens that marks may be; none for a model that is not tuned.
+        gold: documents whose mentions tell which values the attributes have.
         unit: what one text is called.
+        reserved: tokens that marks may be; none for a model that is not tuned.
+        attributes: names of those that it is to find.
+        context_words: words beside a mention (JSON).
         kind: what the documents are called.
         label_descriptions: one line on a label, by label.
     """
-    known = attributes_in(gold) if config.attributes else {}
-    attributes = [value for n in config.attributes for value in known.get(n, ())]
-    return Form(
-        name,
-        Marks.fitting(labels, reserved, attributes),
-        unit,
-        kind,
-        label_descriptions or {},
-        config.context_words,
-    )
+    known = attributes_in(gold) if attributes else {}
+    values = [value for one in attributes for value in known.get(one, ())]
+    marks = Marks.fitting(labels, reserved, values)
+    return Form(name, marks, unit, kind, label_descriptions or {}, context_words)
 
 
 def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) -> list[Document]:

@@ -19,6 +19,7 @@ from notesmith.config import ArmConfig
 from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
+    annotator,
     committee,
     coverage,
     dictionary,
@@ -26,6 +27,7 @@ from notesmith.experiment.stages import (
     fold,
     given,
     gold,
+    lm_labels,
     mined,
     names,
     ner,
@@ -59,6 +61,8 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     *rivals.STAGES,
     notes.STAGE,
     *silver.STAGES,
+    annotator.STAGE,
+    lm_labels.STAGE,
     dictionary.STAGE,
     tagger.STAGE,
     *mined.STAGES,
@@ -87,8 +91,13 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator
-    for annotator in (silver.STUDENTS, dictionary.ANNOTATOR, tagger.ANNOTATOR)
+    one.name: one
+    for one in (
+        silver.STUDENTS,
+        *lm_labels.ANNOTATORS,
+        dictionary.ANNOTATOR,
+        tagger.ANNOTATOR,
+    )
 }
 """What ``by`` of [annotate] may name."""
 

@@ -1,0 +1,173 @@
+"""A language model labels the notes of a recipe: tuned on gold in two forms, or shown some of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from notesmith.corpus import write_corpus
+from notesmith.errors import ConfigError, StageError
+from notesmith.experiment import run_recipe
+from notesmith.experiment.artefacts import load_docs, load_scores
+from notesmith.experiment.consent import server_of
+from notesmith.experiment.graph import Context, Work
+from notesmith.experiment.plan import make_plan
+from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.stages import annotator, lm_labels, notes, silver
+from notesmith.experiment.store import CellStore
+from notesmith.ner.decode import score_of
+from tests.lm.tiny import tiny_lm
+
+from .doubles import DOUBLES, note, tiny_recipe, write_notes
+
+INSTEAD = {name: run for name, run in DOUBLES.items() if name in ("ner", "score")}
+DRAWN = {"max_new_tokens": 40, "batch_size": 8}
+
+
+def arm(name: str, **lm: object) -> dict[str, object]:
+    return {"name": name, "made": ["silver"], "annotate": {"by": [name], "lm": DRAWN | lm}}
+
+
+def recipe(paths, model, arms, **changes):
+    return tiny_recipe(
+        paths,
+        arm=[{"name": "gold"}, *arms],
+        draws={"sizes": [4], "replicates": 1, "curve": [], "unlabelled_documents": 3},
+        lm={"model": str(model), "trim": False},
+        sft={"epochs": 1.0, "replaced_copies": 1, "batch_size": 8, "learning_rate": 1e-3},
+        evaluate={"against": {}},
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With room for prompts in a vocabulary of letters."""
+    lm = tiny_lm("llama")
+    lm.model.config.max_position_embeddings = 4096
+    lm.save(folder := tmp_path_factory.mktemp("lm") / "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("corpus")
+    paths = write_notes(folder)
+    write_corpus([note("train", i) for i in range(26)], paths["train"])
+    return paths
+
+
+def plan_of(config):
+    return make_plan(config, fingerprints_of(config, corpus_paths(config)))
+
+
+def cells_of(plan, stage):
+    found = {cell.key: cell for target in plan.targets for cell in target.cell.walk()}
+    return [cell for cell in found.values() if cell.stage == stage]
+
+
+@pytest.fixture(scope="module")
+def finished(paths, model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    arms = [arm("lm-json"), arm("lm-inline", max_new_tokens=200), arm("prompted", shots=1)]
+    config = recipe(paths, model, arms)
+    result = run_recipe(config, folder, instead=INSTEAD, cache=folder / "cache", keep_models=True)
+    return result, plan_of(config), CellStore(folder / "cells")
+
+
+def test_every_annotator_labels_all_notes_and_counts_what_it_could_not_use(finished):
+    result, plan, store = finished
+    assert result.n_left == 0
+    (found,) = cells_of(plan, notes.STAGE)
+    texts = [(doc.id, doc.text) for doc in load_docs(store.folder(found))]
+    cells = {cell.arm: cell for cell in cells_of(plan, lm_labels.STAGE)}
+    assert cells.keys() == {"lm-json", "lm-inline", "prompted"}
+    for name, cell in cells.items():
+        docs = load_docs(store.folder(cell))
+        assert [(doc.id, doc.text) for doc in docs] == texts
+        assert list(load_scores(store.folder(cell))) == [doc.id for doc in docs]
+        assert all(score_of(ent) is not None for doc in docs for ent in doc.entities)
+        measured = store.metrics_of(lm_labels.STAGE, cell)
+        assert measured.documents == 3 and measured.answers == measured.units >= 6
+        assert measured.resumed == 0 and measured.tokens > 0
+        assert sum(measured.mentions.values()) == sum(len(doc.entities) for doc in docs)
+        # Nothing but being cut off can befall a copy.
+        assert name != "lm-inline" or measured.failures.keys() <= {"cut off"}
+    assert len(cells_of(plan, silver.STAGE)) == 3
+
+
+def test_an_annotator_is_tuned_for_each_form(finished):
+    _, plan, store = finished
+    tuned = cells_of(plan, annotator.STAGE)
+    assert sorted(cell.config.asking.form for cell in tuned) == ["inline", "json"]
+    for cell in tuned:
+        measured = store.metrics_of(annotator.STAGE, cell)
+        assert measured.units > measured.without > 0
+        assert measured.steps > 0 and measured.lm.name == "tiny-llama"
+
+
+def test_an_interrupted_cell_goes_on_from_its_answers(finished, tmp_path):
+    result, plan, store = finished
+    cell = next(c for c in cells_of(plan, lm_labels.STAGE) if c.arm == "lm-inline")
+    inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    context = Context(Path(), {}, Path, result.folder / "cache", {})
+
+    def run(name: str) -> tuple[lm_labels.Measured, Path]:
+        out = tmp_path / name
+        out.mkdir()
+        return lm_labels.run(Work(cell, inputs, out, scratch, context)), out
+
+    first, one = run("first")
+    log = scratch / "samples.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:2]) + lines[2][:30])
+    again, two = run("again")
+    assert first.resumed == 0 and again.resumed == 2
+    assert 0 < again.tokens < first.tokens
+    assert load_docs(one) == load_docs(two) == load_docs(store.folder(cell))
+
+
+def test_how_answers_are_drawn_leaves_the_tuned_model_as_it_is(paths, model):
+    def keys(**lm):
+        plan = plan_of(recipe(paths, model, [arm("lm-json", **lm)]))
+        (tuned,), (labels,) = cells_of(plan, annotator.STAGE), cells_of(plan, lm_labels.STAGE)
+        return tuned.key, labels.key
+
+    tuned, labels = keys()
+    free = keys(constrain=False)
+    assert free[0] == tuned and free[1] != labels
+    agreeing = keys(confidence="agreement")
+    assert agreeing[0] == tuned and agreeing[1] != labels
+    assert keys(shots=3) == (tuned, labels)
+    longer = keys(epochs=3)
+    assert longer[0] != tuned and longer[1] != labels
+    assert keys(unit="passage")[0] != tuned
+    assert keys(context_words=4)[0] != tuned
+
+
+def test_unknown_attributes_are_an_error(paths, model, tmp_path):
+    config = recipe(paths, model, [arm("lm-json", attributes=["negated"])])
+    with pytest.raises(ConfigError, match=r"annotate\.lm\.attributes"):
+        run_recipe(config, tmp_path / "run", instead=INSTEAD, cache=tmp_path / "cache")
+
+
+def test_a_server_labels_only_where_that_was_allowed(paths, model):
+    served = {"server": "http://192.0.2.7/v1", "server_model": "big", "constrain": "none"}
+    free = {"constrain": False, "confidence": "agreement", "samples": 2}
+    config = recipe(paths, model, [arm("prompted", **free)], sample=served)
+    with pytest.raises(ConfigError, match="notes to be labelled, would be sent there"):
+        server_of(config, frozenset())
+    assert server_of(recipe(paths, model, [arm("lm-json")], sample=served), frozenset()) is None
+    with pytest.raises(ConfigError, match=r"set annotate\.lm\.constrain to false"):
+        plan_of(recipe(paths, model, [arm("prompted")], sample=served))
+
+
+def test_no_server_is_asked_without_consent(paths, model, tmp_path):
+    served = {"server": "http://127.0.0.1:9/v1", "server_model": "big", "constrain": "none"}
+    free = {"constrain": False, "confidence": "agreement", "samples": 2, "shots": 1}
+    config = recipe(paths, model, [arm("prompted", **free)], sample=served)
+    with pytest.raises(StageError, match=r"the server at 127\.0\.0\.1 failed"):
+        run_recipe(config, tmp_path / "run", instead=INSTEAD, cache=tmp_path / "cache")
