@@ -1,13 +1,16 @@
-"""A language model labels the notes of a recipe: tuned on gold in two forms, or shown some of it."""
+"""A language model labels the notes of a recipe: tuned on gold, or shown some of it."""
 
 from __future__ import annotations
 
+import json
+import socket
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from notesmith.corpus import write_corpus
-from notesmith.errors import ConfigError, StageError
+from notesmith.errors import ConfigError
 from notesmith.experiment import run_recipe
 from notesmith.experiment.artefacts import load_docs, load_scores
 from notesmith.experiment.consent import server_of
@@ -19,7 +22,8 @@ from notesmith.experiment.store import CellStore
 from notesmith.ner.decode import score_of
 from tests.lm.tiny import tiny_lm
 
-from .doubles import DOUBLES, note, tiny_recipe, write_notes
+from .doubles import DOUBLES, SIGNS, note, tiny_recipe, write_notes
+from .test_server import Answering, Handler
 
 INSTEAD = {name: run for name, run in DOUBLES.items() if name in ("ner", "score")}
 DRAWN = {"max_new_tokens": 40, "batch_size": 8}
@@ -154,20 +158,68 @@ def test_unknown_attributes_are_an_error(paths, model, tmp_path):
         run_recipe(config, tmp_path / "run", instead=INSTEAD, cache=tmp_path / "cache")
 
 
-def test_a_server_labels_only_where_that_was_allowed(paths, model):
-    served = {"server": "http://192.0.2.7/v1", "server_model": "big", "constrain": "none"}
-    free = {"constrain": False, "confidence": "agreement", "samples": 2}
-    config = recipe(paths, model, [arm("prompted", **free)], sample=served)
-    with pytest.raises(ConfigError, match="notes to be labelled, would be sent there"):
-        server_of(config, frozenset())
-    assert server_of(recipe(paths, model, [arm("lm-json")], sample=served), frozenset()) is None
-    with pytest.raises(ConfigError, match=r"set annotate\.lm\.constrain to false"):
-        plan_of(recipe(paths, model, [arm("prompted")], sample=served))
+class Labelling(Handler):
+    """Answers with the sign of the sentence that it was asked about."""
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(request)
+        asked = request["prompt"].rpartition("Text:")[2]
+        found = [{"text": sign, "label": "Sign"} for sign in SIGNS if sign in asked]
+        choice = {"text": json.dumps(found), "finish_reason": "stop"}
+        answer = json.dumps({"choices": [choice], "usage": {"completion_tokens": 9}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
 
-def test_no_server_is_asked_without_consent(paths, model, tmp_path):
-    served = {"server": "http://127.0.0.1:9/v1", "server_model": "big", "constrain": "none"}
+@pytest.fixture
+def answering(socket_enabled):
+    with Answering() as server:
+        server.RequestHandlerClass = Labelling
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def served(paths, model, url, name="prompted", **lm):
+    sample = {"server": url, "server_model": "big", "constrain": "none"}
     free = {"constrain": False, "confidence": "agreement", "samples": 2, "shots": 1}
-    config = recipe(paths, model, [arm("prompted", **free)], sample=served)
-    with pytest.raises(StageError, match=r"the server at 127\.0\.0\.1 failed"):
-        run_recipe(config, tmp_path / "run", instead=INSTEAD, cache=tmp_path / "cache")
+    return recipe(paths, model, [arm(name, **free | lm)], sample=sample)
+
+
+def test_a_model_on_a_server_labels_the_notes(paths, model, answering, tmp_path):
+    config = served(paths, model, answering.url)
+    result = run_recipe(config, tmp_path / "run", instead=INSTEAD, cache=tmp_path / "cache")
+    assert result.n_left == 0
+    (cell,) = cells_of(plan_of(config), lm_labels.STAGE)
+    store = CellStore(tmp_path / "run" / "cells")
+    measured = store.metrics_of(lm_labels.STAGE, cell)
+    assert measured.answers == 2 * measured.units == len(answering.requests)
+    assert measured.failures == {} and measured.mentions == {"Sign": 3}
+    docs = load_docs(store.folder(cell))
+    assert all(score_of(ent) == 1 for doc in docs for ent in doc.entities)
+    assert docs[0].provenance.model == "big, json"
+    (found,) = cells_of(plan_of(config), notes.STAGE)
+    assert all(not doc.entities for doc in load_docs(store.folder(found)))
+
+
+def test_a_server_elsewhere_labels_only_where_that_was_allowed(paths, model, monkeypatch):
+    where = [(None, None, 0, "", ("10.0.0.5", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: where)
+    url = "http://gpu.example/v1"
+    with pytest.raises(ConfigError, match="notes to be labelled, would be sent there"):
+        server_of(served(paths, model, url), frozenset())
+    found = server_of(served(paths, model, url), frozenset({"gpu.example"}))
+    assert found is not None and found.host == "gpu.example"
+    assert server_of(served(paths, model, url, "lm-json"), frozenset()) is None
+
+
+def test_what_a_server_cannot_do_is_said_before_the_run(paths, model):
+    with pytest.raises(ConfigError, match=r"set annotate\.lm\.constrain to false"):
+        plan_of(served(paths, model, "http://127.0.0.1:1/v1", constrain=True))
+    with pytest.raises(ConfigError, match=r"annotate\.lm\.confidence to 'agreement'"):
+        plan_of(served(paths, model, "http://127.0.0.1:1/v1", confidence="tokens"))
