@@ -237,16 +237,14 @@ def _item(value: dict[str, Any] | None, place: Span) -> _Item | None:
     """What an object says of a mention; None where it names none."""
     if value is None:
         return None
-    left, text, right = value.get("left", ""), value.get("text"), value.get("right", "")
     label, own = value.get("label"), value.get("attributes", [])
-    if not all(isinstance(part, str) for part in (left, text, right, label)):
+    if not isinstance(label, str) or not isinstance(own, list):
         return None
-    if not isinstance(own, list) or not all(isinstance(one, str) for one in own):
+    said = [value.get("left", ""), value.get("text"), value.get("right", "")]
+    if not all(isinstance(part, str) for part in (*said, *own)) or not said[1].strip():
         return None
-    if not text.strip():
-        return None
-    said = (re.sub(r"\s+", " ", part) for part in (left, text, right))
-    return _Item(*said, label, tuple(own), place)
+    left, text, right = (re.sub(r"\s+", " ", part) for part in said)
+    return _Item(left, text, right, label, tuple(own), place)
 
 
 class _Aligned(NamedTuple):
