@@ -699,10 +699,10 @@ class LmAnnotateConfig(Config):
         default=True,
         description="only well-formed answers about the text can be written; a server needs false",
     )
-    confidence: Literal["tokens", "agreement"] = Field(
+    confidence: Literal["tokens", "agreement", "none"] = Field(
         default="tokens",
-        description="score of a mention: the mean probability of the tokens that name it, or the "
-        "share of several samples that have it",
+        description="score of a mention: the mean probability of the tokens that name it; the "
+        "share of several samples that have it; or none, so that it counts as sure",
     )
     samples: Annotated[int, Field(ge=2)] = Field(
         default=5, description="answers drawn for each unit (agreement)"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from notesmith.annotation.language_model import LmAnnotator, agreed
+from notesmith.annotation.mentions import UNSCORED
 from notesmith.annotation.prompt import Form
 from notesmith.annotation.tune import choose_shots, examples_of, form_of, tune, units_of
 from notesmith.config import LmAnnotateConfig, LmConfig, SftConfig, UnitConfig
@@ -184,6 +185,17 @@ def test_answers_do_not_depend_on_the_batch_and_go_on_where_they_stopped(
     assert [d.entities for d in again.docs[::-1]] == [d.entities for d in first.docs]
     resumed = annotator(lm, "inline").label(NOTES, finished={s.index: s for s in log})
     assert resumed.docs == first.docs and resumed.tokens == 0
+
+
+def test_without_a_score_a_mention_counts_as_sure(lm: LanguageModel) -> None:
+    asked = scripted(lm, {"Started": [ASPIRIN]})
+    asked = replace(asked, config=asked.config.model_copy(update={"confidence": "none"}))
+    made = asked.label(NOTES[:1])
+    assert made.answers == made.units == 3
+    [ent] = made.docs[0].entities
+    assert score_of(ent) is None
+    [scores] = asked.as_student().predict_scores(NOTES[:1])
+    assert scores.probabilities[scores.words.index((40, 47)), 1] == pytest.approx(UNSCORED)
 
 
 def test_it_votes_like_a_student(lm: LanguageModel) -> None:

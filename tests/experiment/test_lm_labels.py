@@ -14,6 +14,7 @@ from notesmith.errors import ConfigError
 from notesmith.experiment import run_recipe
 from notesmith.experiment.artefacts import load_docs, load_scores
 from notesmith.experiment.consent import server_of
+from notesmith.experiment.cost import CorpusStats, SplitStats, TrainStats, UnitStats
 from notesmith.experiment.graph import Context, Work
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.run import corpus_paths, fingerprints_of
@@ -223,3 +224,29 @@ def test_what_a_server_cannot_do_is_said_before_the_run(paths, model):
         plan_of(served(paths, model, "http://127.0.0.1:1/v1", constrain=True))
     with pytest.raises(ConfigError, match=r"annotate\.lm\.confidence to 'agreement'"):
         plan_of(served(paths, model, "http://127.0.0.1:1/v1", confidence="tokens"))
+
+
+# Ten documents with two sentences of ten words; one word in five is a mention; prompts of 5 words.
+SPLIT = SplitStats(10, 200, {"Sign": 40})
+FACTS = CorpusStats(TrainStats(SPLIT, UnitStats((10,) * 20, 100, 15), UnitStats((10,) * 20)), {})
+
+
+def test_costs_are_the_answers_and_what_is_learnt(paths, model):
+    def amounts(name, **lm):
+        plan = plan_of(recipe(paths, model, [arm(name, **lm)]))
+        stages = (annotator.STAGE, lm_labels.STAGE)
+        return [cell.amount(FACTS) for stage in stages for cell in cells_of(plan, stage)]
+
+    # Three notes of 20 words. Inline, each is copied, with a mark for each of 12 mentions.
+    tuned, inline = amounts("lm-inline")
+    assert inline.sampled == pytest.approx(60 + 12)
+    assert inline.trained == pytest.approx((60 + 72) / 3)
+    # Four of ten documents, once, and their copies: each sentence, its answer and its prompt.
+    learnt = (200 + 240 + 100) * 0.4
+    looks = learnt * 0.1 * 3 / 3
+    assert tuned.trained == pytest.approx(learnt * 0.9 * 2 + looks)
+    _, json_ = amounts("lm-json")
+    assert json_.sampled == pytest.approx(12 * (2 * 2 + 2 + 11))
+    _, agreeing = amounts("lm-json", confidence="agreement", samples=3)
+    assert agreeing.sampled == pytest.approx(3 * json_.sampled) and agreeing.trained == 0
+    assert [amount.sampled for amount in amounts("prompted")] == [json_.sampled]

@@ -23,13 +23,15 @@ from notesmith.words import words
 class _Text:
     """A text in bytes, and after which of them a mention may begin or end.
 
-    ``spaces`` are the bytes before which a word begins, with the space that stands before it.
+    ``spaces`` are the bytes before which a word begins, with the space that stands before it;
+    ``last_start`` is -1 where no mention may begin.
     """
 
     written: bytes
     starts: frozenset[int]
     ends: frozenset[int]
     spaces: tuple[int, ...]
+    last_start: int
 
     @classmethod
     def of(cls, text: str, pieces: Sequence[str], closed: Container[int] = ()) -> _Text:
@@ -40,11 +42,13 @@ class _Text:
         parts = [piece.encode() for piece in pieces]
         at = list(accumulate(map(len, parts), initial=0))
         spans = words(text)
+        starts = [at[_with_space(text, start)] for start, _ in spans if start not in closed]
         return cls(
             b"".join(parts),
-            frozenset(at[_with_space(text, start)] for start, _ in spans if start not in closed),
+            frozenset(starts),
             frozenset(at[end] for _, end in spans if end not in closed),
             tuple(at[i] for i, char in enumerate(text) if char == " "),
+            max(starts, default=-1),
         )
 
 
@@ -119,7 +123,7 @@ class JsonGrammar:
         match state:
             case _Next():
                 yield Literal(b"]", _END)
-                if any(start >= state.floor for start in self.text.starts):
+                if state.floor <= self.text.last_start:
                     comma = b"" if state.first else b","
                     left = _Copied(0, self.text.spaces, 0, state.floor)
                     yield Literal(comma + f'{{"{KEYS[0]}":"'.encode(), left)
@@ -131,7 +135,7 @@ class JsonGrammar:
     def _copied(self, state: _Copied) -> Iterator[State]:
         text, places, n = self.text, state.places, state.n
         # A left context goes on only where a mention can still follow it.
-        stop = max(text.starts) if state.part == 0 else len(text.written)
+        stop = text.last_start if state.part == 0 else len(text.written)
         following: dict[int, list[int]] = {}
         for place in places:
             if place < stop:

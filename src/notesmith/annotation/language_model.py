@@ -2,7 +2,8 @@
 
 The model was tuned on gold (``tune``) or is shown gold examples. What it writes is read by
 ``Form.read``, and everything that could not be used is counted by reason. The score of a mention
-is the mean probability of the tokens that name it, or the share of several samples that have it.
+is the mean probability of the tokens that name it, or the share of several samples that have it;
+or it has none.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def check_served(config: LmAnnotateConfig) -> None:
         )
     if config.confidence == "tokens":
         raise ConfigError(
-            "a server tells no probabilities of tokens; set annotate.lm.confidence to 'agreement'"
+            "a server tells no probabilities of tokens; set annotate.lm.confidence to 'agreement' "
+            "or 'none'"
         )
 
 
@@ -178,6 +180,8 @@ class LmAnnotator:
         self.counts.update(failures)
         if tokens is not None and self.config.confidence == "tokens":
             scored = self._by_tokens(prompts, samples, answers, tokens)
+        elif self.config.confidence == "none":
+            scored = [list(answer.entities) for answer in answers]
         else:
             n = self.n_each
             scored = [agreed(answers[i : i + n]) for i in range(0, len(answers), n)]
@@ -202,7 +206,7 @@ class LmAnnotator:
             batch_size=config.batch_size,
             max_new_tokens=config.max_new_tokens,
             constrain="none",
-            **(_GREEDY if config.confidence == "tokens" else agreement),
+            **(agreement if config.confidence == "agreement" else _GREEDY),
         )
 
     def _constraints(self, texts: Sequence[str], tokens: TokenBytes) -> list[GrammarConstraint]:

@@ -23,7 +23,10 @@ from notesmith.experiment.stages.fold import share_of_train
 from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 
-_SYNTAX_WORDS = 4
+# A mention in JSON beside the words that are copied: some 18 tokens.
+_SYNTAX_WORDS = 11
+# Words of a mention.
+_MENTION_WORDS = 2
 
 
 class Asking(Config):
@@ -157,7 +160,7 @@ def answer_ratio(asking: Asking, facts: CorpusStats) -> float:
     mentions = split.n_mentions / max(1, split.n_words)
     if asking.form == "inline":
         return 1 + mentions
-    return (2 * asking.context_words + 2 + _SYNTAX_WORDS) * mentions
+    return (2 * asking.context_words + _MENTION_WORDS + _SYNTAX_WORDS) * mentions
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:

@@ -185,7 +185,8 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     words = notes.expected(cell.inputs["notes"], facts).words
     n_each = config.drawn.samples if config.drawn.confidence == "agreement" else 1
     answers = words * answer_ratio(config.asking, facts)
-    scored = (words + answers) * FORWARD if n_each == 1 else 0.0
+    is_scored = config.drawn.confidence == "tokens"
+    scored = (words + answers) * FORWARD if is_scored else 0.0
     return Amount(sampled=n_each * answers, trained=scored, lms=1)
 
 
