@@ -96,6 +96,7 @@ def test_every_annotator_labels_all_notes_and_counts_what_it_could_not_use(finis
         measured = store.metrics_of(lm_labels.STAGE, cell)
         assert measured.documents == 3 and measured.answers == measured.units >= 6
         assert measured.resumed == 0 and measured.tokens > 0
+        assert (measured.lm is not None) == (name == "prompted")
         assert sum(measured.mentions.values()) == sum(len(doc.entities) for doc in docs)
         # Nothing but being cut off can befall a copy.
         assert name != "lm-inline" or measured.failures.keys() <= {"cut off"}

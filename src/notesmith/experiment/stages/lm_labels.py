@@ -22,7 +22,7 @@ from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import annotator, notes
 from notesmith.experiment.stages.annotator import Asking, answer_ratio, sft_of
-from notesmith.experiment.stages.common import gold_in, load_base, load_tuned
+from notesmith.experiment.stages.common import about, gold_in, load_base, load_tuned
 from notesmith.experiment.stages.silver import keep_labelled
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def run(work: Work[Settings]) -> Measured:
         misfits=dict(misfits),
         tokens=made.tokens,
         sampling_seconds=made.seconds,
+        lm=about(lm) if config.shots and reader.server is None else None,
     )
 
 
