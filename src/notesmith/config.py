@@ -750,6 +750,14 @@ class AnnotateConfig(Config):
         gt=0,
         description="soft labels are raised to the power 1/temperature: below 1 sharper",
     )
+    teaches: tuple[Literal["notes", "made", "gold"], ...] = Field(
+        default=("notes",),
+        description="what the student learns distributions of: the notes, its other made text "
+        "(whose own mentions stay), gold (by students that did not see the document)",
+    )
+    hard_ratio: Ratio = Field(
+        default=0.5, description="share of gold's own labels in the distributions of gold"
+    )
     notes_per_gold: float | None = Field(
         default=None,
         gt=0,

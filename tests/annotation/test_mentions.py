@@ -114,6 +114,15 @@ def test_annotators_vote_with_each_other() -> None:
     assert [e.label for e in votes.predict([NOTE])[0].entities] == ["Disease"]
 
 
+def test_what_is_known_of_a_document_has_no_part_in_what_is_said_of_it() -> None:
+    def find(docs: Sequence[Document], on_progress: OnProgress) -> Iterable[Document]:
+        return docs
+
+    annotator = MentionAnnotator(LABELS, "silent", find)
+    (scores,) = annotator.predict_scores([replace(found(0.9, 0.9), masked=((14, 19),))])
+    np.testing.assert_allclose(scores.probabilities[:, 0], 0.98, rtol=1e-5)
+
+
 def test_a_finder_of_other_documents_is_an_error() -> None:
     with pytest.raises(StageError, match="a finder: found mentions in other documents"):
         finder(0.9).predict([Document("n", "Another text.")])

@@ -50,10 +50,17 @@ def test_order_is_replicates_first_then_cost():
     ]
 
 
+LEARNS = {
+    "name": "learns from notes",
+    "made": ["silver", "replaced"],
+    "annotate": {"teaches": ["notes", "made", "gold"]},
+}
+
+
 def test_the_plans_use_every_stage():
     arms = [*ARMS, *REWARDED]
     notes = {"draws": {"unlabelled_documents": 4}}
-    learns = [*arms, {"name": "learns from notes", "made": ["silver"]}]
+    learns = [*arms, dict(LEARNS)]
     held_out = make_plan(tiny_recipe(PATHS, arm=learns, **notes), SOURCES)
     draws = {"sizes": [10], "curve": [6], "students": 2}
     evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": draws}

@@ -19,12 +19,13 @@ from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import check_arms, load_recipe, save_recipe
 from notesmith.experiment.run import corpus_paths, fingerprints_of
-from notesmith.experiment.stages import gold, ner, notes, silver
+from notesmith.experiment.stages import blind, gold, ner, notes, silver, taught
 from notesmith.experiment.stages.common import SCORES
 from notesmith.experiment.stages.gold import after_draw
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.ner.decode import score_of
+from notesmith.words import tag_words
 from tests.ner.tiny import tiny_encoder
 
 from .doubles import note, tiny_recipe, write_notes
@@ -37,6 +38,11 @@ ARMS = [
     {"name": "hard", "made": ["silver"], "annotate": {"labels": "hard"}},
     {"name": "masked", "made": ["silver"], "annotate": {"labels": "masked", "doubtful": 0.3}},
     {"name": "again", "made": ["silver"], "annotate": {"teachers": ["soft"], "students": 1}},
+    {
+        "name": "all",
+        "made": ["silver", "replaced"],
+        "annotate": {"teaches": ["notes", "made", "gold"], "hard_ratio": 0.25},
+    },
 ]
 
 
@@ -100,14 +106,16 @@ def test_notes_are_the_texts_after_the_draw_and_nothing_else_of_them(finished):
 
 
 def test_teachers_are_the_students_that_their_arms_have_anyway(finished):
-    """Gold's two that vote, of which one is scored; and the students of the four other arms."""
+    """Gold's two that vote, of which one is scored; and the students of the five other arms."""
     _, plan, _, _ = finished
-    assert len(cells_of(plan, ner.STAGE)) == 2 + 4
+    assert len(cells_of(plan, ner.STAGE)) == 2 + 5
     by = [
         sorted(c for c in cell.inputs if c != "notes") for cell in cells_of(plan, silver.TEACHERS)
     ]
-    # Three arms share what gold's students say; in the second round a student of 'soft' says it.
-    assert sorted(by) == [["student-001"], ["student-001", "student-002"]]
+    # Four arms share what gold's students say of notes; in the second round a student of 'soft'
+    # says it; and gold's students read the text with replaced mentions.
+    two = ["student-001", "student-002"]
+    assert sorted(by) == [["student-001"], two, two]
 
 
 def test_silver_has_scores_and_what_its_labels_ask_for(finished):
@@ -141,7 +149,8 @@ def test_students_learn_the_distributions_of_soft_silver(finished, monkeypatch):
             ner.run(work_of(cell, inputs))
         of = cell.inputs.get("silver")
         soft = of is not None and of.config.labels == "soft"
-        assert len(seen["soft"]) == (6 if soft else 0)
+        gold_and_copies = 4 + 4 if "replaced" in cell.inputs else 0
+        assert len(seen["soft"]) == (6 if soft else 0) + gold_and_copies
 
 
 def work_of(cell, inputs):
@@ -150,9 +159,40 @@ def work_of(cell, inputs):
     return Work(cell, inputs, Path(), Path(), None)
 
 
+def test_made_text_keeps_its_mentions_and_learns_the_rest_of_its_words(finished):
+    _, plan, store, _ = finished
+    (cell,) = cells_of(plan, taught.STAGE)
+    folder = store.folder(cell)
+    before = load_docs(store.folder(cell.inputs["made"]))
+    said = load_scores(store.folder(cell.inputs["students"]))
+    docs, rows = load_docs(folder), load_scores(folder)
+    assert [doc.id for doc in docs] == [f"replaced/{doc.id}" for doc in before]
+    for doc, old in zip(docs, before, strict=True):
+        assert (doc.text, doc.entities) == (old.text, old.entities) and doc.entities
+        tags = np.array(tag_words(doc, rows[doc.id].words, ("Sign", "Test")).tags)
+        inside = tags > 0
+        found, others = rows[doc.id].probabilities, said[old.id].probabilities
+        assert (found[inside].argmax(axis=1) == tags[inside]).all()
+        assert found[inside].max(axis=1).min() == 1
+        np.testing.assert_allclose(found[~inside], others[~inside], atol=2e-3)
+
+
+def test_gold_learns_what_students_say_that_did_not_see_it_and_its_own_labels(finished):
+    _, plan, store, _ = finished
+    (cell,) = cells_of(plan, blind.MIXED)
+    docs = load_docs(store.folder(cell.inputs["gold"]))
+    said, rows = load_scores(store.folder(cell.inputs["blind"])), load_scores(store.folder(cell))
+    assert list(rows) == [doc.id for doc in docs]
+    for doc in docs:
+        tags = np.array(tag_words(doc, rows[doc.id].words, ("Sign", "Test")).tags)
+        expected = 0.75 * said[doc.id].probabilities + 0.25 * np.eye(5)[tags]
+        np.testing.assert_allclose(rows[doc.id].probabilities, expected, atol=2e-3)
+
+
 def test_quality_is_known_where_labels_are_and_is_read_by_nothing(finished):
     _, plan, store, _ = finished
     measured = cells_of(plan, silver.QUALITY)
+    # One for each kind of silver.
     assert len(measured) == 4
     for cell in measured:
         found = store.metrics_of(silver.QUALITY, cell)
@@ -191,13 +231,12 @@ def test_no_cell_but_scores_holds_a_scored_document(finished):
     docs += read_corpus(Path(config.corpus.test)).docs
     remarks = {doc.text.partition("Family says")[2] for doc in docs}
     n_checked = 0
-    for stage in (gold, notes, silver, ner):
-        for each in getattr(stage, "STAGES", (stage.STAGE,)):
-            for cell in cells_of(plan, each):
-                files = [p for p in store.folder(cell).rglob("*.json*") if p.name != "done.json"]
-                text = "".join(path.read_text() for path in files)
-                assert not [remark for remark in remarks if remark in text], cell.title
-                n_checked += 1
+    for each in (gold.STAGE, notes.STAGE, *silver.STAGES, taught.STAGE, blind.STAGE, ner.STAGE):
+        for cell in cells_of(plan, each):
+            files = [p for p in store.folder(cell).rglob("*.json*") if p.name != "done.json"]
+            text = "".join(path.read_text() for path in files)
+            assert not [remark for remark in remarks if remark in text], cell.title
+            n_checked += 1
     assert n_checked > 10
 
 
@@ -275,7 +314,7 @@ def test_notes_that_are_all_labelled_documents_are_an_error(tmp_path):
 
 def test_more_notes_than_train_has_are_an_error(tmp_path):
     config = recipe(write(tmp_path), arms=ARMS[:2], draws={"unlabelled_documents": 23})
-    with pytest.raises(StageError, match="4 documents and 23 as notes .* train holds 26; lower"):
+    with pytest.raises(StageError, match=r"4 documents and 23 as notes .* train holds 26; lower"):
         notes_cell(config, tmp_path / "run")
 
 
@@ -324,6 +363,9 @@ def test_keys_of_recipes_without_notes_are_what_they_were():
         ({"annotate": {"teachers": []}}, "annotate.teachers is empty"),
         ({"annotate": {"teachers": ["x"]}}, "'x' is its own teacher"),
         ({"annotate": {"teachers": ["y"]}}, "'x' is its own teacher, directly or through others"),
+        ({"annotate": {"teaches": ["gold"]}}, "annotate.teaches lacks 'notes'; add it"),
+        ({"annotate": {"teaches": ["notes", "made"]}}, "has no made text beside notes"),
+        ({"annotate": {"teaches": ["notes", "gold"], "students": 1}}, "set that to 2 or more"),
     ],
 )
 def test_annotators_and_teachers_are_checked(arm, message):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Literal
 
@@ -193,7 +194,7 @@ def _measure(gold: Sequence[Document], trie: Trie[_Draft]) -> tuple[int, int]:
     missed = outside = 0
     for doc in gold:
         marked = {(ent.label, ent.spans) for ent in doc.entities}
-        matches = trie.matches(doc.text, unless=lambda draft, doc=doc: draft.source == doc.id)
+        matches = trie.matches(doc.text, unless=partial(_is_of, doc.id))
         for match in matches:
             draft = match.value
             is_right = (draft.label, (match.span,)) in marked
@@ -206,6 +207,10 @@ def _measure(gold: Sequence[Document], trie: Trie[_Draft]) -> tuple[int, int]:
         missed += len(held - taken - masked)
         outside += len(words(doc.text)) - len(taken | masked)
     return missed, outside
+
+
+def _is_of(doc_id: str, draft: _Draft) -> bool:
+    return draft.source == doc_id
 
 
 def _is_known(doc: Document, match: Match[_Draft], label: str, is_right: bool) -> bool:

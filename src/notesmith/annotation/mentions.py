@@ -141,7 +141,9 @@ class MentionAnnotator:
         Raises:
             StageError: the finder gave other documents than it got.
         """
-        found = list(self.find(docs, on_progress))
+        # What is known of a document's labels, masks too, is not the annotator's word.
+        bare = [Document(d.id, d.text, sections=d.sections, metadata=d.metadata) for d in docs]
+        found = list(self.find(bare, on_progress))
         if [(d.id, d.text) for d in found] != [(d.id, d.text) for d in docs]:
             raise StageError(f"{self.name}: found mentions in other documents than it was given")
         return [

@@ -17,15 +17,14 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import RL_METHODS, ArmConfig, RecipeConfig
+from notesmith.config import RL_METHODS, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
+from notesmith.experiment.annotators import check_annotators, check_mined
 from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
-from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
-from notesmith.experiment.stages.silver import SOURCE as SILVER
-from notesmith.experiment.stages.silver import STUDENTS
+from notesmith.experiment.stages import SOURCES
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
 from notesmith.lm.presets import PRESETS
@@ -38,7 +37,6 @@ _DEEPEST = 20
 _MOST_DOTS = 500
 _SUM = "# Written by notesmith run. SHA-256 of the lines below: "
 DEMO = "demo:"
-_MINED = "synthesize.names.mined"
 
 
 def load_recipe(
@@ -402,77 +400,8 @@ def check_arms(config: RecipeConfig) -> None:
                 f"arm {arm.name!r} has a tuned generator, which a server does not: set tuned = "
                 "false, or leave out sample.server"
             )
-        _check_annotators(config, arm)
-    if config.synthesize.names.mined:
-        _check_mined(config)
-
-
-def _check_mined(config: RecipeConfig) -> None:
-    """See that names can be mined before the generator is asked for them."""
-    found = ArmConfig(name=_MINED, made=(SILVER.name,), annotate=config.annotate)
-    _check_annotators(config, found)
-    arms = {each.name: each for each in config.arm}
-    above, seen = list(_teachers_of(found)), set[str]()
-    while above:
-        arm = arms[above.pop()]
-        if any(SOURCES[name].needs_lm for name in arm.made):
-            raise ConfigError(
-                f"{_MINED}: the students of arm {arm.name!r} label the notes and learn from names "
-                "that are mined in them; name an arm without proposals and synthetic text in "
-                "annotate.teachers"
-            )
-        if arm.name not in seen:
-            seen.add(arm.name)
-            above += _teachers_of(arm)
-
-
-def _check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:
-    """See that there are notes, annotators and teachers for an arm that learns from silver."""
-    by = annotators_of(arm)
-    if not by:
-        return
-    if config.corpus.unlabelled is None and not config.draws.unlabelled_documents:
-        raise ConfigError(
-            f"arm {arm.name!r} learns from notes without labels and there are none: give "
-            "corpus.unlabelled, or draws.unlabelled_documents to use documents of train as such"
-        )
-    if unknown := [name for name in by if name not in ANNOTATORS]:
-        raise ConfigError(
-            f"arm {arm.name!r}: annotate.by names {unknown[0]!r}; there are {', '.join(ANNOTATORS)}"
-        )
-    teachers = _teachers_of(arm)
-    for field, names in (("by", by), ("teachers", teachers)):
-        if len(set(names)) < len(names):
-            raise ConfigError(f"arm {arm.name!r}: annotate.{field} names one twice")
-    if STUDENTS.name in by and not teachers:
-        raise ConfigError(f"arm {arm.name!r}: annotate.teachers is empty; name an arm, as 'gold'")
-    arms = {each.name: each for each in config.arm}
-    if unknown := [name for name in teachers if name not in arms]:
-        raise ConfigError(
-            f"arm {arm.name!r} is taught by {unknown[0]!r}; the recipe has the arms "
-            f"{', '.join(arms)}"
-        )
-    if len({arms[name].ner.attributes for name in teachers}) > 1:
-        raise ConfigError(
-            f"arm {arm.name!r}: students of its teachers cannot vote, as they learn other "
-            "attributes; give all teachers the same ner.attributes"
-        )
-    above, seen = list(teachers), set[str]()
-    while above:
-        name = above.pop()
-        if name == arm.name:
-            raise ConfigError(
-                f"arm {arm.name!r} is its own teacher, directly or through others; name an arm in "
-                "annotate.teachers that does not learn from it"
-            )
-        if name in arms and name not in seen:
-            seen.add(name)
-            above += _teachers_of(arms[name])
-
-
-def _teachers_of(arm: ArmConfig) -> tuple[str, ...]:
-    """The arms whose students label notes for ``arm``."""
-    return arm.annotate.teachers if STUDENTS.name in annotators_of(arm) else ()
+        check_annotators(config, arm)
+    check_mined(config)
 
 
 def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:

@@ -157,6 +157,7 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
     for field, named in {
         "corpus.label_descriptions": config.corpus.label_descriptions.keys(),
         "synthesize.names.term_lists": config.synthesize.names.term_lists.keys(),
+        "annotate.dictionary.term_lists": config.annotate.dictionary.term_lists.keys(),
         "synthesize.quota": config.synthesize.quota.keys(),
         "synthesize.concepts": config.synthesize.concepts.keys(),
     }.items():

@@ -20,6 +20,7 @@ from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
     annotator,
+    blind,
     committee,
     coverage,
     dictionary,
@@ -41,6 +42,7 @@ from notesmith.experiment.stages import (
     sft,
     silver,
     tagger,
+    taught,
     unfiltered,
     union,
 )
@@ -66,6 +68,9 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     dictionary.STAGE,
     tagger.STAGE,
     *mined.STAGES,
+    taught.STAGE,
+    blind.STAGE,
+    blind.MIXED,
     placebo.STAGE,
     union.STAGE,
     union.THIN,
@@ -78,7 +83,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
 """In the order in which tables show them."""
 
 SOURCES: Mapping[str, Source] = {
-    source.name: source
+    source.name: source if source.by_annotators else taught.teaching(source)
     for source in (
         *rivals.SOURCES,
         filtered.SOURCE,
@@ -103,5 +108,7 @@ ANNOTATORS: Mapping[str, Annotator] = {
 
 
 def annotators_of(arm: ArmConfig) -> tuple[str, ...]:
-    """The annotators that label notes for ``arm``; none where it learns from no such notes."""
-    return arm.annotate.by if any(SOURCES[name].by_annotators for name in arm.made) else ()
+    """The annotators that label notes or made text for ``arm``; none where it learns from none."""
+    labelled = (SOURCES[name] for name in arm.made)
+    asks = any(s.by_annotators or "made" in arm.annotate.teaches for s in labelled)
+    return arm.annotate.by if asks else ()

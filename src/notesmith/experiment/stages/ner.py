@@ -11,6 +11,7 @@ from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import History, Metrics
+from notesmith.experiment.stages import blind
 from notesmith.experiment.stages.common import (
     gold_in,
     info_in,
@@ -20,6 +21,9 @@ from notesmith.experiment.stages.common import (
 )
 from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
+
+# The input with distributions for the words of gold.
+_OF_GOLD = "gold-taught"
 
 
 class Measured(Metrics):
@@ -44,10 +48,13 @@ def seed_of(draw: Draw, number: int) -> int:
 
 def cell(draw: Draw, arm: ArmConfig, number: int = 0) -> Cell:
     """The arm's NER model; of several, the first is the one that labels and that is kept."""
+    inputs = {"gold": draw.gold, **{source: draw.made(source, arm) for source in arm.made}}
+    if "gold" in arm.annotate.teaches:
+        inputs[_OF_GOLD] = blind.cell(draw, arm)
     return draw.cell(
         STAGE,
         arm.ner,
-        inputs={"gold": draw.gold, **{source: draw.made(source, arm) for source in arm.made}},
+        inputs=inputs,
         fingerprints=draw.encoder(arm.ner),
         seed=seed_of(draw, number),
         arm=arm.name,
@@ -60,11 +67,11 @@ def run(work: Work[NerConfig]) -> Measured:
     from notesmith.ner.train import train_ner
 
     gold = gold_in(work)
-    folders = [folder for _, folder in sorted(texts_of(work.inputs).items())]
-    made = [doc for folder in folders for doc in files.load_docs(folder)]
+    beside = sorted(texts_of(work.inputs).items())
+    made = [doc for name, folder in beside if name != _OF_GOLD for doc in files.load_docs(folder)]
     soft = {
         doc_id: scores
-        for folder in folders
+        for _, folder in beside
         if files.has_scores(folder)
         for doc_id, scores in files.load_scores(folder).items()
     }

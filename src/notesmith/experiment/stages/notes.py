@@ -32,6 +32,8 @@ UNLABELLED = "unlabelled"
 
 # Notes of ``corpus.unlabelled`` may have the ids of labelled documents.
 _ID = "notes/{}"
+# Of gold, that made text is as long as.
+_COPIES = 3
 
 
 def own_id(doc_id: str) -> str:
@@ -190,7 +192,13 @@ class Expected:
 
 
 def expected(cell: Cell, facts: CorpusStats) -> Expected:
-    """Notes of a cell and their words, by counts of train and of the file."""
+    """Notes of a cell and their words, by counts of train and of the file.
+
+    Of made text that annotators read too it is a guess: as much as a few copies of the draw.
+    """
+    if cell.stage.name != STAGE.name:
+        share = _COPIES * min(1.0, cell.size / max(1, facts.train.split.n_documents))
+        return Expected(share * facts.train.split.n_documents, share * facts.train.split.n_words)
     config = STAGE.config_of(cell)
     train, file = facts.train.split, facts.held_out.get(UNLABELLED)
     n = min(config.documents, max(0, train.n_documents - cell.size))

@@ -37,9 +37,10 @@ from notesmith.findings import OUT_OF_DRAW, MadeSource
 from notesmith.metrics import PRFScore, score
 from notesmith.ner.decode import SCORE, Decision, WordScores, label_documents, score_of
 from notesmith.ner.soft import tempered
+from notesmith.results import CorpusCounts
 
 _WITH_SCORES = Decision({}, scores=True)
-_NOT_ANNOTATORS = ("gold", "notes", "silver")
+_NOT_ANNOTATORS = ("gold", "notes", "made", "silver")
 _SECONDS_A_NOTE = 0.002
 
 
@@ -82,20 +83,19 @@ def run_teachers(work: Work[NoConfig]) -> Read:
         decision=_WITH_SCORES,
         attributes=student.attributes,
     )
-    keep_labelled(work, labelled, scores)
+    keep_labelled(work, list(labelled), scores)
     words = sum(len(one.words) for one in scores)
     return Read(students=len(members), documents=len(docs), words=words)
 
 
 def keep_labelled(
-    work: Work[Any], docs: Iterable[Document], scores: Sequence[WordScores]
-) -> list[Document]:
+    work: Work[Any], docs: Sequence[Document], scores: Sequence[WordScores]
+) -> CorpusCounts:
     """Leave behind what every annotator does: the notes labelled, and the scores of their words."""
-    kept = list(docs)
-    files.save_docs(kept, work.out)
-    by_id = {doc.id: one for doc, one in zip(kept, scores, strict=True)}
+    files.save_docs(docs, work.out)
+    by_id = {doc.id: one for doc, one in zip(docs, scores, strict=True)}
     files.save_scores(by_id, work.out)
-    return kept
+    return describe(docs)
 
 
 def teachers_cost(config: NoConfig, cell: Cell, facts: CorpusStats) -> Amount:
@@ -160,16 +160,16 @@ def _annotated(draw: Draw, arm: ArmConfig) -> dict[str, Cell]:
     return {"notes": found, **by}
 
 
-def _said(inputs: Mapping[str, Path]) -> dict[str, Path]:
+def annotators_in(inputs: Mapping[str, Path]) -> dict[str, Path]:
     """The folders of the annotators, by name."""
     return {name: inputs[name] for name in sorted(inputs) if name not in _NOT_ANNOTATORS}
 
 
 def run(work: Work[Settings]) -> Measured:
     """Average what the annotators say of the notes, and decide what a student learns from it."""
-    config, labels, said = work.config, labels_in(work), _said(work.inputs)
+    config, labels, said = work.config, labels_in(work), annotators_in(work.inputs)
     docs = files.load_docs(work.inputs["notes"])
-    scores = _mean_of(docs, said)
+    scores = mean_of(docs, said)
     by = ", ".join(said)
     found = list(label_documents(docs, scores, labels, model=by, decision=_WITH_SCORES))
     found = [_with_attributes(doc, each) for doc, *each in _beside(found, said)]
@@ -195,7 +195,8 @@ def run(work: Work[Settings]) -> Measured:
     )
 
 
-def _mean_of(docs: Sequence[Document], said: Mapping[str, Path]) -> list[WordScores]:
+def mean_of(docs: Sequence[Document], said: Mapping[str, Path]) -> list[WordScores]:
+    """The mean of what the annotators whose folders are ``said`` think of ``docs``."""
     return mean_scores(docs, {name: files.load_scores(folder) for name, folder in said.items()})
 
 
@@ -296,7 +297,7 @@ def quality(work: Work[QualitySettings]) -> Quality:
     truth = {(doc.id, doc.text): doc for doc in open_train(work)}
     labels = labels_in(work)
     silver = files.load_docs(work.inputs["silver"])
-    scores = _mean_of(silver, _said(work.inputs))
+    scores = mean_of(silver, annotators_in(work.inputs))
     pairs = [
         (truth[doc.id, doc.text], doc, one)
         for doc, one in zip(silver, scores, strict=True)

@@ -89,7 +89,7 @@ def label_notes(work: Work[Any], annotator: Student) -> None:
         decision=Decision({}, scores=True),
         attributes=annotator.attributes,
     )
-    keep_labelled(work, labelled, scores)
+    keep_labelled(work, list(labelled), scores)
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
