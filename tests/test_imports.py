@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent / "src" / "notesmith"
 ORDER = (
     "errors home allocator processors rules findings files marked document words segments markup "
-    "metrics ceiling progress config overlap results corpus models lm ner filters augmentation "
-    "annotation synthesis evaluate privacy pages report review experiment forecast init workflows "
-    "integrations cli __main__"
+    "markup_json metrics ceiling progress config overlap results corpus models lm ner filters "
+    "augmentation annotation synthesis evaluate privacy pages report review experiment forecast "
+    "init workflows integrations cli __main__"
 ).split()
 # None of a group imports another of it, at any distance.
 APART = (("augmentation", "annotation", "synthesis"), ("report", "review"))

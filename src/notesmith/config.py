@@ -729,6 +729,50 @@ class TaggerConfig(Config):
     )
 
 
+class LmAnnotateConfig(Config):
+    """The language model that annotates: what it reads and writes, and how its answers are drawn.
+
+    Tuning is as [sft] says, but for ``unit`` and ``epochs``.
+    """
+
+    unit: Unit | None = Field(
+        default=None, description="what it reads at a time; that of [sft] if absent"
+    )
+    epochs: float | None = Field(
+        default=None, gt=0, description="passes over gold at most; those of [sft] if absent"
+    )
+    form: Literal["json", "inline"] = Field(
+        default="json",
+        description="what the annotator 'prompted' writes: a list of mentions or a marked copy",
+    )
+    shots: Positive = Field(
+        default=6, description="gold examples that are shown to the annotator 'prompted'"
+    )
+    context_words: Positive = Field(
+        default=2, description="words beside a mention in JSON; more where its place is not unique"
+    )
+    attributes: AttributeNames = Field(
+        default=(), description="attributes of mentions that it is to find"
+    )
+    constrain: bool = Field(
+        default=True,
+        description="only well-formed answers about the text can be written; a server needs false",
+    )
+    confidence: Literal["tokens", "agreement", "none"] = Field(
+        default="tokens",
+        description="score of a mention: the mean probability of the tokens that name it; the "
+        "share of several samples that have it; or none, so that it counts as sure",
+    )
+    samples: Annotated[int, Field(ge=2)] = Field(
+        default=5, description="answers drawn for each unit (agreement)"
+    )
+    temperature: float = Field(
+        default=0.7, gt=0, description="softmax temperature of these samples"
+    )
+    max_new_tokens: Positive = Field(default=384, description="tokens an answer at most")
+    batch_size: Positive = Field(default=64, description="units read together")
+
+
 class MinedConfig(Config):
     """Names mined from notes: mentions of silver that annotators were sure of, more than once."""
 
@@ -783,6 +827,10 @@ class AnnotateConfig(Config):
     )
     tagger: TaggerConfig = Field(
         default_factory=lambda: TaggerConfig(), description="the annotator 'tagger'"
+    )
+    lm: LmAnnotateConfig = Field(
+        default_factory=lambda: LmAnnotateConfig(),
+        description="the annotators 'lm-json', 'lm-inline' and 'prompted'",
     )
     mined: MinedConfig = Field(
         default_factory=lambda: MinedConfig(), description="names mined from the notes"

@@ -115,6 +115,15 @@ class Marks:
             tuple(tokens[n:n_all]),
         )
 
+    @classmethod
+    def fitting(
+        cls, labels: Sequence[str], reserved: Sequence[str], attributes: Sequence[str] = ()
+    ) -> Marks:
+        """``reserved`` tokens where there are enough of them for all marks, else plain tags."""
+        if len(reserved) > len(labels) + len(attributes):
+            return cls.reserved(labels, reserved, attributes)
+        return cls.plain(labels, attributes)
+
     def opener(self, label: str) -> str:
         """The open mark of ``label``."""
         try:
@@ -122,9 +131,23 @@ class Marks:
         except ValueError:
             raise ConfigError(f"label {shown_name(label)} has no mark; give it one") from None
 
+    def in_words(self) -> dict[str, str]:
+        """Each mark as the words of its label or attribute; the close mark as a bracket.
+
+        That is what the embedding of a spare token may begin as.
+        """
+        named = dict(zip(self.opens, map(_words, self.labels), strict=True)) | {self.close: ")"}
+        return named | dict(zip(self.attribute_marks, map(_words, self.attributes), strict=True))
+
     def pattern(self) -> re.Pattern[str]:
         """Matches an escape or a mark; longer marks first."""
         return _pattern(tuple(sorted(self.all, key=lambda m: (-len(m), m))))
+
+
+def _words(label: str) -> str:
+    """Label ``Lab_value`` or ``LabValue`` as `` lab value``."""
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
+    return " " + " ".join(re.split(r"[\W_]+", parts.lower())).strip()
 
 
 @lru_cache(maxsize=64)
@@ -192,6 +215,21 @@ def nest(entities: Iterable[Entity]) -> tuple[list[Entity], Counter[str]]:
         kept.append(ent)
         stack.append(ent)
     return kept, counts
+
+
+def flatten(entities: Iterable[Entity]) -> tuple[list[Entity], Counter[str]]:
+    """Return entities of which none holds another, in order, and counts of what was changed.
+
+    As ``nest`` does, and of nested ones the outermost stays.
+    """
+    nested, counts = nest(entities)
+    flat: list[Entity] = []
+    for ent in nested:
+        if flat and ent.start < flat[-1].end:
+            counts["nested"] += 1
+        else:
+            flat.append(ent)
+    return flat, counts
 
 
 def render(
@@ -355,3 +393,22 @@ def _assemble(doc_id: str, text: str, found: Sequence[_Open]) -> Document | Faul
             ent_id = f"T{n}" if f"T{n}" not in taken else None
         entities.append(Entity(ent_id, ent.label, ((ent.start, ent.end),), ent.attributes))
     return Document(doc_id, text, tuple(entities))
+
+
+def to_lm(marked: str, marks: Marks) -> str:
+    """Move each open mark, with its attributes, before the space that precedes it.
+
+    In ``of<Disease> colon cancer</> and`` the tokenizer sees every word as it does in running text.
+    """
+    return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
+
+
+def from_lm(marked: str, marks: Marks) -> str:
+    """The inverse of ``to_lm``; white space before a close mark moves behind it."""
+    marked = re.sub(rf"((?:{_opens(marks)})+)([ \n]+)", r"\2\1", marked)
+    return re.sub(rf"([ \n]+)({re.escape(marks.close)})", r"\2\1", marked)
+
+
+def _opens(marks: Marks) -> str:
+    begins = (*marks.opens, *marks.attribute_marks)
+    return "|".join(re.escape(mark) for mark in sorted(begins, key=len, reverse=True))

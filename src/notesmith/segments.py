@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from notesmith.document import Document, Section, Span
@@ -214,6 +214,46 @@ def cut_long(
         parts.append((whole[first][0], whole[fits - 1][1]))
         first = fits
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSpans:
+    """Ranges of a document's units; ``n_cut`` units were too long and were cut at white space."""
+
+    spans: tuple[Span, ...]
+    n_cut: int
+
+
+def unit_spans(
+    doc: Document,
+    unit: Unit,
+    *,
+    passage_sentences: int,
+    max_tokens: int,
+    count_tokens: Callable[[str], int],
+    window: int | None,
+) -> UnitSpans:
+    """Where ``doc`` is cut into the units that a language model of ``window`` tokens reads.
+
+    As ``split`` does; a unit of more than a third of the window, which cannot be divided at
+    sentences, is cut at white space: with its prompt and an answer it would not fit.
+    """
+    spans: list[Span] = []
+    n_cut = 0
+    most = window // UNITS_IN_WINDOW if window else None
+    for span in split(
+        doc,
+        unit,
+        passage_sentences=passage_sentences,
+        max_tokens=max_tokens,
+        count_tokens=count_tokens,
+    ):
+        if most and count_tokens(doc.text[slice(*span)]) > most:
+            spans += cut_long(doc, span, most, count_tokens)
+            n_cut += 1
+        else:
+            spans.append(span)
+    return UnitSpans(tuple(spans), n_cut)
 
 
 def cut(doc: Document, span: Span, *, doc_id: str | None = None) -> Document:

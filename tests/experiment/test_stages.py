@@ -47,6 +47,8 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "teachers": (1, "44136fa355b3"),
     "silver": (1, "f42b0f36e4d0"),
     "silver-quality": (1, "1c0da1f6045e"),
+    "annotator": (1, "8c7526d593ea"),
+    "lm-labels": (1, "7c86abf10789"),
     "dictionary": (1, "0aca0d630402"),
     "tagger": (1, "0dd8d4ad1b2e"),
     "mined": (1, "9c6908ac11ac"),
@@ -108,6 +110,7 @@ KIND_OF_DOCUMENT = {
     },
     "silver": {
         *("document.py", "ner/decode.py", "corpus/adjudicate.py", "corpus/doubtful.py"),
+        "annotation/language_model.py",
         *("corpus/formats/label_studio.py", "corpus/formats/label_studio_write.py"),
     },
 }

@@ -17,9 +17,8 @@ from notesmith.config import FilterConfig, RewardConfig
 from notesmith.corpus import demo_corpus_path, read_corpus
 from notesmith.document import Document, Entity
 from notesmith.lm.rollout import Rollout
-from notesmith.markup import Marks, parse
+from notesmith.markup import Marks, parse, to_lm
 from notesmith.synthesis.decode import Lexicon
-from notesmith.synthesis.prompt import to_lm
 from notesmith.synthesis.requests import Request
 from notesmith.synthesis.reward import Judges, RewardModel, Task
 

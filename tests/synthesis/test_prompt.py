@@ -8,17 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
-from notesmith.markup import Marks, nest, parse
+from notesmith.markup import Marks, from_lm, nest, parse, to_lm
 from notesmith.synthesis import PromptConfig
 from notesmith.synthesis.prompt import (
     attributes_of,
     completion_of,
-    from_lm,
     mentions_line,
     mentions_of,
     prompt_of,
     rounded_words,
-    to_lm,
     values_in,
 )
 from notesmith.synthesis.requests import Request

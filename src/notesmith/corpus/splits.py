@@ -146,6 +146,17 @@ def folds(
     return [parts[name] for name in names]
 
 
+def hold_out(docs: Sequence[Document], ratio: float, seed: int) -> frozenset[str]:
+    """Ids of the gold documents kept for early stopping: at least one, never all."""
+    import numpy as np
+
+    if ratio == 0 or len(docs) < 2:
+        return frozenset()
+    n = min(len(docs) - 1, max(1, round(ratio * len(docs))))
+    order = np.random.default_rng(seed).permutation(len(docs))
+    return frozenset(docs[int(i)].id for i in order[:n])
+
+
 def find_splits(path: Path) -> dict[str, Path]:
     """The parts that a corpus folder holds, by the names of its files or subfolders.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from notesmith.config import RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.folder import CONSENTS
-from notesmith.experiment.stages import SOURCES
+from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.files.checksums import dumps_checked, loads_checked
 from notesmith.files.write import atomic_write_text, read_regular
 from notesmith.lm.backends.server import Endpoint, resolve
@@ -39,14 +39,18 @@ class Consent:
 
 
 def server_of(config: RecipeConfig, consent: frozenset[str]) -> Endpoint | None:
-    """The server that writes for the arms of ``config``; None where none does.
+    """The server that writes or labels for the arms of ``config``; None where none does.
 
     ``consent`` names hosts other than this machine that prompts may be sent to.
 
     Raises:
         ConfigError: the address is refused, or needs a consent that was not given.
     """
-    writes = any(SOURCES[name].by_generator for arm in config.arm for name in arm.made)
+    writes = any(
+        any(SOURCES[name].by_generator for name in arm.made)
+        or any(ANNOTATORS[name].is_served for name in annotators_of(arm))
+        for arm in config.arm
+    )
     url = config.sample.server
     return resolve(url, consent=consent) if url is not None and writes else None
 

@@ -96,12 +96,14 @@ class Annotator:
             ``docs.jsonl`` with the mentions found and ``scores.npz`` with the distribution of each
             word, of all notes in their order.
         needs_lm: whether the language model labels.
+        is_served: whether a server labels in its place, where the recipe names one.
     """
 
     name: str
     words: str
     cell: Callable[[Draw, ArmConfig, Cell], Cell]
     needs_lm: bool = False
+    is_served: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 A mark opens or closes a mention. ``MarkConstraint`` keeps marks in legal places; with a licence
 a mention is exactly one of the approved names, as paths of a trie of token ids. It forbids and
-never demands: a row may end without any mark. ``ConstraintRows`` follows the rows of a batch; the
-sampler asks it what is forbidden and tells it what was chosen.
+never demands: a row may end without any mark. A ``GrammarConstraint`` (``grammar``) says of every
+token whether it may come next. ``ConstraintRows`` follows the rows of a batch; the sampler asks it
+what is forbidden and tells it what was chosen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from notesmith.errors import ConfigError
+from notesmith.lm.grammar import GrammarConstraint, State
 
 _TEXT, _OPEN, _CLOSE, _EOS, _NEVER, _ATTRIBUTE = 0, 1, 2, 3, 4, 5
 
@@ -113,7 +115,7 @@ class Forbidden:
         return found
 
 
-Constraint = MarkConstraint
+Constraint = MarkConstraint | GrammarConstraint
 
 
 def forbidden_along(
@@ -173,7 +175,7 @@ class ConstraintRows:
         """
         self._constraints = constraints
         kinds: dict[int, int] = {}
-        for rule in {id(c): c for c in constraints if c is not None}.values():
+        for rule in {id(c): c for c in constraints if isinstance(c, MarkConstraint)}.values():
             for kind, ids in (
                 (_OPEN, rule.open_ids),
                 (_CLOSE, (rule.close_id,)),
@@ -196,11 +198,16 @@ class ConstraintRows:
         self._max_length = np.zeros(n_rows, dtype=np.int64)
         self._prompt = np.full(n_rows, -1, dtype=np.int64)
         self._node: dict[int, Trie] = {}
+        self._grammar: dict[int, tuple[GrammarConstraint, State]] = {}
 
     def admit(self, row: int, prompt: int) -> None:
         """Begin prompt ``prompt`` in ``row``."""
         rule = self._constraints[prompt]
         self._node.pop(row, None)
+        self._grammar.pop(row, None)
+        if isinstance(rule, GrammarConstraint):
+            self._grammar[row] = rule, rule.begin()
+            rule = None
         self._prompt[row], self._depth[row], self._length[row] = prompt, 0, 0
         self._rule[row] = 0 if rule is None else self._table(rule)
         self._max_depth[row] = 1 if rule is None else rule.max_depth
@@ -215,6 +222,8 @@ class ConstraintRows:
         ):  # fmt: skip
             states[:n] = states[index]
         self._node = {i: self._node[old] for i, old in enumerate(order) if old in self._node}
+        followed = self._grammar
+        self._grammar = {i: followed[old] for i, old in enumerate(order) if old in followed}
 
     def forbidden(self, n_rows: int) -> Forbidden:
         """What the first ``n_rows`` rows may not choose next."""
@@ -232,11 +241,15 @@ class ConstraintRows:
         limit = self._max_length[:n_rows]
         for over in np.flatnonzero((depth > 0) & (limit > 0) & (length >= limit)).tolist():
             only.setdefault(over, np.array([self._close(over)], dtype=np.int64))
+        only |= {row: rule.allowed(at) for row, (rule, at) in self._grammar.items() if row < n_rows}
         return Forbidden(self.special_ids, banned, only)
 
     def advance(self, tokens: NDArray[np.int64]) -> None:
         """Take the chosen tokens of the first ``len(tokens)`` rows."""
         n = len(tokens)
+        for row, (grammar, at) in list(self._grammar.items()):
+            if row < n:
+                self._grammar[row] = grammar, grammar.after(at, int(tokens[row]))
         if not len(self.special_ids):
             return
         place = np.searchsorted(self.special_ids, tokens).clip(max=len(self.special_ids) - 1)
@@ -262,20 +275,20 @@ class ConstraintRows:
 
     def _enter(self, row: int, token: int) -> None:
         rule = self._constraints[self._prompt[row]]
-        if rule is not None and rule.licence is not None and token in rule.licence:
+        if isinstance(rule, MarkConstraint) and rule.licence and token in rule.licence:
             self._node[row] = rule.licence[token]
 
     def _allowed(self, row: int, node: Trie, *, is_empty: bool) -> NDArray[np.int64]:
         """What may follow in a licensed mention: attributes before its name, and its name."""
         rule = self._constraints[self._prompt[row]]
         ids = node.allowed(self._close(row))
-        if rule is None or not is_empty or not rule.attribute_ids:
+        if not isinstance(rule, MarkConstraint) or not is_empty or not rule.attribute_ids:
             return ids
         return np.sort(np.array([*ids, *rule.attribute_ids], dtype=np.int64))
 
     def _close(self, row: int) -> int:
         rule = self._constraints[self._prompt[row]]
-        assert rule is not None  # only constrained rows have nodes and limits
+        assert isinstance(rule, MarkConstraint)  # only its rows have nodes and limits
         return rule.close_id
 
     def _table(self, rule: MarkConstraint) -> int:

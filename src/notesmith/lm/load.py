@@ -92,6 +92,12 @@ class LanguageModel:
         pad = self.tokenizer.pad_token_id
         return int(pad) if pad is not None else self.eos_ids[0]
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model can read at most; None where it does not say."""
+        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if found is None else int(found)
+
     def encode(self, text: str) -> list[int]:
         """Ids of ``text`` alone, without begin and end.
 

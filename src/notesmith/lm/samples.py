@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from notesmith.lm.constrain import Constraint
@@ -39,3 +39,9 @@ class SampleResult:
 
 
 OnSamples = Callable[[list[Sample]], Any]
+
+
+def until_empty_line(sample: Sample) -> Sample:
+    """What a base model wrote before it began another example."""
+    text, line, _ = sample.text.partition("\n\n")
+    return replace(sample, text=text, ended=bool(line) or sample.ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,6 +63,35 @@ def score_continuations(
     return scores
 
 
+def token_log_probs(
+    lm: LanguageModel,
+    prompts: Sequence[str],
+    completions: Sequence[Sequence[int]],
+    *,
+    batch_size: int = 64,
+) -> list[tuple[float, ...]]:
+    """Natural-log probability of each token of ``completions[i]`` after ``prompts[i]``.
+
+    Completions are token ids as they were drawn, without the end of text.
+    """
+    import torch
+
+    heads = [tuple(ids) or (lm.eos_ids[0],) for ids in lm.encode_prompts(prompts)]
+    found: list[tuple[float, ...]] = [()] * len(heads)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, head in enumerate(heads):
+        if completions[i]:
+            groups.setdefault(head, []).append(i)
+    lm.model.eval()
+    with torch.inference_mode():
+        for batch in _batches(groups, completions, batch_size, part_tokens(lm.model)):
+            tails = [completions[i] for i in batch]
+            chosen = iter(_chosen(lm, [heads[i] for i in batch], tails).tolist())
+            for i, tail in zip(batch, tails, strict=True):
+                found[i] = tuple(next(chosen) for _ in tail)
+    return found
+
+
 def _batches(
     groups: Mapping[tuple[int, ...], list[int]],
     tails: Sequence[Sequence[int]],
@@ -89,6 +119,16 @@ def _batches(
 def _score_batch(
     lm: LanguageModel, heads: Sequence[Sequence[int]], tails: Sequence[Sequence[int]]
 ) -> list[float]:
+    sums = _chosen(lm, heads, tails).double().cumsum(0).tolist()
+    ends = accumulate(map(len, tails))
+    totals = [sums[end - 1] for end in ends]
+    return [b - a for a, b in zip([0.0, *totals], totals, strict=False)]
+
+
+def _chosen(
+    lm: LanguageModel, heads: Sequence[Sequence[int]], tails: Sequence[Sequence[int]]
+) -> torch.Tensor:
+    """Log-probability of each token of ``tails``, one after another."""
     import torch
 
     n_shared = 0
@@ -116,11 +156,7 @@ def _score_batch(
         use_cache=cache is not None,
     ).last_hidden_state
     logits = project(lm.model, hidden[wanted.to(lm.device)])
-    chosen = torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
-    ends = torch.tensor([len(tail) for tail in tails]).cumsum(0).tolist()
-    sums = chosen.double().cumsum(0).tolist()
-    totals = [sums[end - 1] for end in ends]
-    return [b - a for a, b in zip([0.0, *totals], totals, strict=False)]
+    return torch.log_softmax(logits, dim=-1).gather(1, targets[:, None])[:, 0]
 
 
 def _read(lm: LanguageModel, head: Sequence[int], copies: int) -> Any:

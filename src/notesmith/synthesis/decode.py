@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.filters.candidate import Candidate
-from notesmith.markup import Fault, Marks, parse
+from notesmith.markup import Fault, Marks, from_lm, parse
 from notesmith.metrics import fold_mention
-from notesmith.synthesis.prompt import from_lm
 from notesmith.synthesis.requests import Request
 
 Annotator = Callable[[Sequence[str]], list[Document]]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from notesmith.config import SftConfig
+from notesmith.corpus.splits import hold_out
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError
 from notesmith.filters.candidate import Candidate
@@ -51,15 +52,6 @@ class SampleOutput:
     candidates: tuple[Candidate, ...]
     tokens: int
     seconds: float
-
-
-def hold_out(docs: Sequence[Document], ratio: float, seed: int) -> frozenset[str]:
-    """Ids of the gold documents kept for early stopping: at least one, never all."""
-    if ratio == 0 or len(docs) < 2:
-        return frozenset()
-    n = min(len(docs) - 1, max(1, round(ratio * len(docs))))
-    order = np.random.default_rng(seed).permutation(len(docs))
-    return frozenset(docs[int(i)].id for i in order[:n])
 
 
 def examples_of(
@@ -211,6 +203,7 @@ def run_sample(
         server: writes in the place of ``lm``, which then only cuts gold into units.
     """
     from notesmith.lm.sample import sample
+    from notesmith.lm.samples import until_empty_line
 
     patterns = units_of(gold, config.units, lm)
     n = round(units_per_gold * len(patterns)) if units_per_gold else units
@@ -262,9 +255,3 @@ def candidates_from(
         annotator=annotator,
         reserved=plan.reserved,
     )
-
-
-def until_empty_line(sample: Sample) -> Sample:
-    """What a base model wrote before it began another example."""
-    text, line, _ = sample.text.partition("\n\n")
-    return replace(sample, text=text, ended=bool(line) or sample.ended)

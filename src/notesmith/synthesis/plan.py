@@ -13,8 +13,8 @@ import numpy as np
 from notesmith.config import LengthConfig, SampleConfig, Template, UnitConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
-from notesmith.markup import ESCAPE, Marks, nest, render
-from notesmith.segments import UNITS_IN_WINDOW, cut, cut_long, split
+from notesmith.markup import ESCAPE, Marks, nest, render, to_lm
+from notesmith.segments import cut, unit_spans
 from notesmith.synthesis.config import GenerationConfig
 from notesmith.synthesis.decode import Lexicon
 from notesmith.synthesis.names import NameSet
@@ -23,7 +23,6 @@ from notesmith.synthesis.prompt import (
     completion_of,
     mentions_of,
     prompt_of,
-    to_lm,
     values_in,
 )
 from notesmith.synthesis.requests import Request, plan_requests
@@ -178,25 +177,12 @@ def request_for(unit: Document, marks: Marks, *, request_id: str = "") -> Reques
 
 def marks_for(lm: LanguageModel, labels: Sequence[str], attributes: Sequence[str] = ()) -> Marks:
     """Reserved tokens where the tokenizer has enough to spare for all marks, else plain tags."""
-    if len(lm.reserved) > len(labels) + len(attributes):
-        return Marks.reserved(labels, lm.reserved, attributes)
-    return Marks.plain(labels, attributes)
+    return Marks.fitting(labels, lm.reserved, attributes)
 
 
 def begin_as(marks: Marks, lm: LanguageModel) -> dict[str, str]:
-    """Text that each mark begins as, where it is a spare token.
-
-    That is the words of its label or attribute; a bracket for the close mark.
-    """
-    named = dict(zip(marks.opens, map(_words, marks.labels), strict=True)) | {marks.close: ")"}
-    named |= zip(marks.attribute_marks, map(_words, marks.attributes), strict=True)
-    return {mark: words for mark, words in named.items() if mark in lm.reserved}
-
-
-def _words(label: str) -> str:
-    """Label ``Lab_value`` or ``LabValue`` as `` lab value``."""
-    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
-    return " " + " ".join(re.split(r"[\W_]+", parts.lower())).strip()
+    """Text that each mark begins as, where it is a spare token."""
+    return {mark: words for mark, words in marks.in_words().items() if mark in lm.reserved}
 
 
 def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) -> list[Document]:
@@ -205,26 +191,19 @@ def units_of(docs: Sequence[Document], config: UnitConfig, lm: LanguageModel) ->
     A unit of more than a third of the model's window, which cannot be divided at sentences, is cut
     at white space: with its prompt it would not fit.
     """
-
-    def count(text: str) -> int:
-        return len(lm.encode(text))
-
-    window = getattr(lm.model.config.get_text_config(), "max_position_embeddings", None)
     units: list[Document] = []
     n_cut = 0
     for doc in docs:
-        for span in split(
+        found = unit_spans(
             doc,
             config.unit,
             passage_sentences=config.passage_sentences,
             max_tokens=config.max_unit_tokens,
-            count_tokens=count,
-        ):
-            parts = [span]
-            if window and count(doc.text[slice(*span)]) > window // UNITS_IN_WINDOW:
-                parts = cut_long(doc, span, window // UNITS_IN_WINDOW, count)
-                n_cut += 1
-            units += [cut(doc, part) for part in parts]
+            count_tokens=lambda text: len(lm.encode(text)),
+            window=lm.window,
+        )
+        units += [cut(doc, span) for span in found.spans]
+        n_cut += found.n_cut
     if n_cut:
         _log.warning("%d units too long for the model's window were cut at white space", n_cut)
     return units

@@ -1,20 +1,17 @@
 """Prompts and completions: what the model reads and what it learns to write.
 
-Templates are files in ``prompts/``. In the model's form a mark stands *before* the space of the
-word that it opens, ``of<Disease> colon cancer</> and``, so that the tokenizer sees every word as it
-does in running text; ``to_lm`` and ``from_lm`` move the marks.
+Templates are files in ``prompts/``; marks stand where ``markup.to_lm`` puts them for a model.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from string import Template
 
 from notesmith.document import Document, attributes_in
-from notesmith.markup import Marks, nest, render
+from notesmith.markup import Marks, nest, render, to_lm
 from notesmith.segments import Unit
 from notesmith.synthesis.config import PromptConfig
 from notesmith.synthesis.requests import Request
@@ -86,22 +83,6 @@ def whole_text(request: Request, written: str) -> str:
     """The whole marked text: what a grounded template gave, and what was written."""
     gap = " " if request.after and not written.endswith(" ") else ""
     return f"{request.before}{written}{gap}{request.after}"
-
-
-def to_lm(marked: str, marks: Marks) -> str:
-    """Move each open mark, with its attributes, before the space that precedes it."""
-    return re.sub(rf" ((?:{_opens(marks)})+)", r"\1 ", marked)
-
-
-def from_lm(marked: str, marks: Marks) -> str:
-    """The inverse of ``to_lm``; white space before a close mark moves behind it."""
-    marked = re.sub(rf"((?:{_opens(marks)})+)([ \n]+)", r"\2\1", marked)
-    return re.sub(rf"([ \n]+)({re.escape(marks.close)})", r"\2\1", marked)
-
-
-def _opens(marks: Marks) -> str:
-    begins = (*marks.opens, *marks.attribute_marks)
-    return "|".join(re.escape(mark) for mark in sorted(begins, key=len, reverse=True))
 
 
 def completion_of(unit: Document, marks: Marks) -> str:

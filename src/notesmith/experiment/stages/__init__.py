@@ -19,6 +19,7 @@ from notesmith.config import ArmConfig
 from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
+    annotator,
     blind,
     committee,
     coverage,
@@ -27,6 +28,7 @@ from notesmith.experiment.stages import (
     fold,
     given,
     gold,
+    lm_labels,
     mined,
     names,
     ner,
@@ -64,6 +66,8 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     notes.STAGE,
     teachers.STAGE,
     *silver.STAGES,
+    annotator.STAGE,
+    lm_labels.STAGE,
     dictionary.STAGE,
     tagger.STAGE,
     *mined.STAGES,
@@ -96,8 +100,13 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator
-    for annotator in (teachers.ANNOTATOR, dictionary.ANNOTATOR, tagger.ANNOTATOR)
+    one.name: one
+    for one in (
+        teachers.ANNOTATOR,
+        *lm_labels.ANNOTATORS,
+        dictionary.ANNOTATOR,
+        tagger.ANNOTATOR,
+    )
 }
 """What ``by`` of [annotate] may name."""
 

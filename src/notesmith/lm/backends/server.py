@@ -127,8 +127,9 @@ def _check(host: str, address: _Address, *, consent: bool, tls: bool) -> None:
         return
     if not consent:
         raise ConfigError(
-            f"host {host!r} is not this machine: prompts, which quote labelled documents of train, "
-            f"would be sent there; where that is allowed, consent with --send-text-to {host}"
+            f"host {host!r} is not this machine: prompts, which quote labelled documents of train "
+            "and the notes to be labelled, would be sent there; where that is allowed, consent "
+            f"with --send-text-to {host}"
         )
     if not tls and not address.is_private:
         raise ConfigError(f"host {host!r} is on the open network: use https")

@@ -26,7 +26,7 @@ from notesmith.errors import StageError
 from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.rows import Rows, Runner, Work
 from notesmith.lm.backends.weights import UnsupportedModelError
-from notesmith.lm.constrain import Constraint, MarkConstraint
+from notesmith.lm.constrain import Constraint
 from notesmith.lm.load import has_bf16
 from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, Progress, silent
@@ -255,7 +255,7 @@ def sampling_dtype(bf16: str, model: Any) -> torch.dtype | None:
 
 
 def _one_each(constraint: Constraints, n: int) -> list[Constraint | None]:
-    if constraint is None or isinstance(constraint, MarkConstraint):
+    if not isinstance(constraint, Sequence):
         return [constraint] * n
     if len(constraint) != n:
         raise StageError(f"{len(constraint)} constraints for {n} prompts; give one each")

@@ -10,10 +10,10 @@ from notesmith.errors import StageError
 from notesmith.filters.candidate import Candidate
 from notesmith.filters.rules import n_repeated
 from notesmith.lm.rollout import Rollout
-from notesmith.markup import Marks, parse
+from notesmith.markup import Marks, from_lm, parse
 from notesmith.metrics import fold_mention
 from notesmith.synthesis.decode import Lexicon, candidates_of
-from notesmith.synthesis.prompt import from_lm, whole_text
+from notesmith.synthesis.prompt import whole_text
 from notesmith.synthesis.requests import Request
 from notesmith.synthesis.reward import parts
 from notesmith.synthesis.reward.gates import Gates
