@@ -11,8 +11,9 @@ from pydantic import Field
 
 from notesmith.annotation.mentions import MentionAnnotator
 from notesmith.annotation.taggers import open_tagger
-from notesmith.config import AnnotateConfig, ArmConfig, Config, RecipeConfig, TaggerConfig
+from notesmith.config import ArmConfig, Config, RecipeConfig, TaggerConfig
 from notesmith.document import Document
+from notesmith.errors import ConfigError
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Annotator, Draw
 from notesmith.experiment.graph import Cell, Stage, Work
@@ -108,28 +109,32 @@ ANNOTATOR = Annotator("tagger", "a tagger that was there before", cell)
 def fingerprint_annotators(config: RecipeConfig) -> dict[str, str]:
     """Content hashes of the term lists and the taggers that the arms of ``config`` name, by path.
 
-    A package is known by its name and version.
+    An installed pipeline of spaCy is known by its name and version.
+
+    Raises:
+        ConfigError: nothing is there.
     """
     found: dict[str, str] = {}
     for table in (config.annotate, *(arm.annotate for arm in config.arm)):
-        for path in _paths_of(table):
-            if path not in found:
-                found[path] = _fingerprint(path)
+        if "dictionary" in table.by:
+            for path in table.dictionary.term_lists.values():
+                found[path] = found.get(path) or _of_path(path, "annotate.dictionary.term_lists")
+        if "tagger" in table.by and (path := table.tagger.path):
+            found[path] = found.get(path) or _of_tagger(table.tagger)
     return found
 
 
-def _paths_of(table: AnnotateConfig) -> list[str]:
-    paths = list(table.dictionary.term_lists.values()) if "dictionary" in table.by else []
-    return [*paths, table.tagger.path] if "tagger" in table.by and table.tagger.path else paths
+def _of_tagger(tagger: TaggerConfig) -> str:
+    if tagger.kind == "spacy" and not Path(tagger.path).expanduser().exists():
+        try:
+            return f"{tagger.path} {metadata.version(tagger.path)}"
+        except metadata.PackageNotFoundError:
+            pass
+    return _of_path(tagger.path, "annotate.tagger.path")
 
 
-def _fingerprint(name: str) -> str:
+def _of_path(name: str, option: str) -> str:
     path = Path(name).expanduser()
-    if (path / CONFIG).is_file():
-        return fingerprint_model(name)
-    if path.exists():
-        return hash_path(path)
-    try:
-        return f"{name} {metadata.version(name)}"
-    except metadata.PackageNotFoundError:
-        return name
+    if not path.exists():
+        raise ConfigError(f"{option} {name!r}: nothing is there; correct the path")
+    return fingerprint_model(name) if (path / CONFIG).is_file() else hash_path(path)
