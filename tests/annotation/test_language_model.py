@@ -11,7 +11,7 @@ import pytest
 
 from notesmith.annotation.language_model import LmAnnotator, agreed
 from notesmith.annotation.mentions import UNSCORED
-from notesmith.annotation.prompt import Form
+from notesmith.annotation.prompt import Form, spans_of
 from notesmith.annotation.tune import choose_shots, examples_of, form_of, tune, units_of
 from notesmith.config import LmAnnotateConfig, LmConfig, SftConfig, UnitConfig
 from notesmith.document import Document, Entity
@@ -98,6 +98,19 @@ def test_mentions_of_units_stand_where_the_units_stand(lm: LanguageModel) -> Non
     assert made.docs[0].provenance.parents == ("a",)
     # Three sentences, which the second note has twice, and one more.
     assert (made.units, made.answers, made.tokens) == (4, 8, 7)
+
+
+def test_long_sentences_are_cut_at_white_space_and_all_of_them_is_read(lm: LanguageModel) -> None:
+    table = Document("t", " ".join(f"value {i}" for i in range(90)) + " aspirin daily")
+    answer = '[{"text":"aspirin","label":"Drug"}]'
+    asked = scripted(lm, {"aspirin": [answer]}, samples=2)
+    asked = replace(asked, units=UnitConfig(max_unit_tokens=100))
+    spans = spans_of(table, asked.units, lm)
+    assert len(spans) > 2
+    assert all(len(lm.encode(table.text[start:end])) <= 100 for start, end in spans)
+    assert " ".join(table.text[start:end] for start, end in spans) == table.text
+    [doc] = asked.label([table]).docs
+    assert [ent.mention(doc.text) for ent in doc.entities] == ["aspirin"]
 
 
 def test_failures_are_counted_by_reason(lm: LanguageModel) -> None:

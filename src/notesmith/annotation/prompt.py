@@ -23,7 +23,7 @@ from notesmith.markup import ESCAPE, Fault, Marks, Rendered, flatten, from_lm, p
 from notesmith.markup_json import CONTEXT_WORDS, Mentions, PlainText
 from notesmith.markup_json import parse as parse_json
 from notesmith.markup_json import render as render_json
-from notesmith.segments import unit_spans
+from notesmith.segments import UNITS_IN_WINDOW, unit_spans
 
 if TYPE_CHECKING:
     from notesmith.lm.load import LanguageModel
@@ -160,12 +160,17 @@ def shots_of(form: Form, units: Sequence[Document]) -> str:
 
 
 def spans_of(doc: Document, config: UnitConfig, lm: LanguageModel) -> tuple[Span, ...]:
-    """Where ``doc`` is cut into the units that ``lm`` reads."""
+    """Where ``doc`` is cut into the units that ``lm`` reads.
+
+    Where a sentence is longer than a unit may be, it is cut at white space: an answer about it
+    would be as long.
+    """
+    longest = UNITS_IN_WINDOW * config.max_unit_tokens
     return unit_spans(
         doc,
         config.unit,
         passage_sentences=config.passage_sentences,
         max_tokens=config.max_unit_tokens,
         count_tokens=lambda text: len(lm.encode(text)),
-        window=lm.window,
+        window=min(lm.window or longest, longest),
     ).spans
