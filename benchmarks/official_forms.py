@@ -2,11 +2,10 @@
 
     python benchmarks/official_forms.py DATA [--json FILE]
 
-DATA holds ``ncbi_disease``, ``bc5cdr``, ``maccrobat`` and ``negex_testkit``, as their makers publish
-them. Each form is read from its folder, part by part, with the options that a newcomer needs, which
-is none where none is shown. Printed are documents, mentions, relations and the best strict F1 that a
-student can reach (its ceiling), with the time that reading took. A form that is refused is shown with
-what is said. The exit code is 1 where a number is not as expected.
+DATA holds ``ncbi_disease``, ``bc5cdr``, ``maccrobat`` and ``negex_testkit``, as published. Each form is read from its folder, part by part, with no option but those shown. Printed are
+documents, mentions, relations and the best strict F1 that a student can reach (its ceiling), with
+the time that reading took. A form that is refused is shown with what is said. The exit code is 1
+where a number is not as expected.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from notesmith.errors import NotesmithError
 class Form:
     """A folder or file of ``DATA`` to read.
 
-    ``expected`` are mentions by part, or those of all where it is not divided; ``()`` where it is to
-    be refused. ``option`` is a format to name.
+    ``expected`` are mentions by part, or those of all where it is not divided; ``()`` where it is
+    to be refused. ``option`` is a format to name.
     """
 
     path: str

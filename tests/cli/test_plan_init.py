@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from notesmith.cli.app import app
 from notesmith.corpus import write_corpus
+from notesmith.document import Document
 from notesmith.forecast import checks
 
 
@@ -51,6 +52,18 @@ def test_init_then_plan(folder):
         assert said in done.output, said
     assert "every draw holds all" not in done.output
     assert "patient reports" not in done.output and not (folder / "runs").exists()
+
+
+def test_init_says_that_notes_of_one_patient_may_be_divided(folder):
+    docs = [
+        Document(f"p{i // 2}-{i}", doc.text, doc.entities)
+        for i, doc in enumerate(note("train", i) for i in range(20))
+    ]
+    write_corpus(docs, folder / "bare.jsonl")
+    said = "Patients: none are named, so notes of one patient may be divided; name them with"
+    assert said in run("init", "bare.jsonl").output
+    named = run("init", "bare.jsonl", "--patient-from", r"^(p\d+)-", "--force").output
+    assert "Notes: recipe-notes" in named and "Patients:" not in named
 
 
 def test_a_run_that_cannot_succeed_is_exit_code_1(folder):

@@ -53,7 +53,7 @@ def test_identical_mention_twice():
 
 def test_few_mentions_count_over_all_splits():
     result = check_corpus({"a": [doc("n", "gout", ("P", "gout"))], "b": []}, few_mentions=2)
-    assert result.findings == [Finding("few mentions", "all", "", "P", detail="1 mentions")]
+    assert result.findings == [Finding("few mentions", "all", "", "P", detail="1 mention")]
     assert result.counts == {"few mentions": 1}
     assert result.n_serious == 0
 

@@ -82,7 +82,7 @@ def test_split_by_patient_and_check_of_it(corpus, tmp_path):
 def test_check_exits_with_1_on_something_serious(corpus, tmp_path):
     write_corpus(read_corpus(corpus).docs[:1], tmp_path / "d.jsonl")
     out = run("check", corpus, tmp_path / "d.jsonl", code=1)
-    assert "1 patient across splits (serious)" in out
+    assert "patient across splits (serious): 1" in out
     record = json.loads(run("check", corpus, tmp_path / "d.jsonl", "--json", code=1))
     assert record["counts"]["document across splits"] == 1
 

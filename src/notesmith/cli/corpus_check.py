@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from notesmith.ceiling import Ceiling, Layered, better_layers, ceiling, label_maps, remedies
 from notesmith.cli.corpus import AsJson, read_splits
@@ -23,7 +22,7 @@ from notesmith.corpus.unknown import late_findings, revisit_findings
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
 
-_SHOWN = 20
+_SHOWN = 10
 
 
 @reads_documents()
@@ -200,26 +199,23 @@ def _ceiling_lines(found: Ceiling, layered: Layered | None, corpus: Path) -> Ite
 
 
 def _print_findings(console: Screen, result: CheckResult, shown: int | None) -> None:
-    by_check: dict[str, int] = {}
-    table = Table("check", "split", "document", "label", "span", "detail", title="findings")
+    by_check: dict[str, list[Finding]] = {}
     for finding in result.findings:
-        by_check[finding.check] = by_check.get(finding.check, 0) + 1
-        if shown is not None and by_check[finding.check] > shown:
-            continue
-        span = f"{finding.entity_id} [{finding.start}, {finding.end})".strip()
-        table.add_row(
-            finding.check,
-            finding.split,
-            finding.doc_id,
-            finding.label,
-            span if finding.start >= 0 else "",
-            finding.detail,
-        )
-    if result.findings:
-        console.print(table)
-    serious = {finding.check for finding in result.findings if finding.serious}
-    for check_name, n in by_check.items():
-        mark = " (serious)" if check_name in serious else ""
-        console.print(f"{n:,} {check_name}{mark}", highlight=False)
+        by_check.setdefault(finding.check, []).append(finding)
+    several = len({finding.split for finding in result.findings}) > 1
+    for name, found in by_check.items():
+        serious = " (serious)" if any(finding.serious for finding in found) else ""
+        rest = f"; {shown} are shown, --all shows all" if shown and len(found) > shown else ""
+        console.print(f"{name}{serious}: {len(found):,}{rest}")
+        for finding in found[:shown]:
+            console.print(f"  {_in_words(finding, with_split=several)}")
     if not result.findings:
         console.print("nothing found")
+
+
+def _in_words(finding: Finding, *, with_split: bool) -> str:
+    """Where and what a finding is, on one line."""
+    span = f"[{finding.start}, {finding.end})" if finding.start >= 0 else ""
+    place = [finding.split if with_split else "", finding.doc_id, finding.label]
+    where = " ".join(filter(None, [*place, finding.entity_id, span]))
+    return ": ".join(filter(None, [where, finding.detail]))

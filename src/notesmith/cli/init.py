@@ -89,6 +89,11 @@ def init(
         )
     else:
         line(f"Notes: {parts} documents, read where they are")
+    if begun.notes is not None and not begun.n_patients:
+        line(
+            "Patients: none are named, so notes of one patient may be divided; name them with "
+            "--metadata FILE or --patient-from REGEX, and --force"
+        )
     line(f"Recipe: {begun.recipe}; every choice in it says why")
     if begun.composed.config.hub:
         line(

@@ -154,7 +154,9 @@ def _rare_labels(splits: Mapping[str, Sequence[Document]], few: int) -> Iterator
     counts = Counter(e.label for docs in splits.values() for d in docs for e in d.entities)
     for label, n in sorted(counts.items(), key=lambda item: (item[1], item[0])):
         if n < few:
-            yield Finding("few mentions", "all", "", label, detail=f"{n} mentions")
+            yield Finding(
+                "few mentions", "all", "", label, detail=f"{n} mention{'' if n == 1 else 's'}"
+            )
 
 
 @dataclass(slots=True)

@@ -47,7 +47,8 @@ class InitResult:
 
     ``left_out`` are sentences on documents that a run leaves out, as they stand in another part.
     ``advice`` says of each of the three systems whether these notes call for it. ``ceiling`` is the
-    best score that one student can reach on them.
+    best score that one student can reach on them. ``n_patients`` is the number of patients that the
+    notes name.
     """
 
     recipe: Path
@@ -58,6 +59,7 @@ class InitResult:
     left_out: tuple[str, ...]
     advice: tuple[Advice, ...]
     ceiling: Ceiling
+    n_patients: int
 
 
 def init_recipe(
@@ -187,6 +189,7 @@ def init_recipe(
         tuple(left_out),
         advise(seen),
         seen.ceiling,
+        seen.counts.n_patients,
     )
 
 
