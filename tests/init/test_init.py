@@ -47,6 +47,35 @@ def test_one_file_becomes_a_recipe_that_runs(export, tmp_path):
     assert list(result.results.varied) == ["gold draw", "generator seed", "student seed"]
 
 
+def test_notes_without_labels_are_learnt_from_by_an_arm(export, tmp_path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for i in range(4):
+        (notes / f"{i}.txt").write_text(f"A note that nobody labelled, number {i}.")
+    (notes / "again.txt").write_text(note("train", 0).text)
+    begun = begin(export, tmp_path / "recipe.toml", unlabelled=notes, hours=0.5)
+    assert begun.n_unlabelled == 4
+    assert begun.counts["notes left out, as they repeat a labelled document"] == 1
+    config = load_recipe(str(tmp_path / "recipe.toml"))
+    assert config == begun.composed.config and config.corpus.unlabelled == str(notes)
+    assert [(arm.name, arm.made, arm.votes) for arm in config.arm] == [
+        ("gold", (), 1),
+        ("gold, votes", (), 5),
+        ("replacement", ("replaced",), 1),
+        ("silver", ("silver",), 1),
+    ]
+    assert config.evaluate.candidate == "silver" and begun.composed.seconds
+    assert "[lm]" not in begun.composed.text
+    said = {each.system: each.words for each in begun.advice}
+    assert said["annotate"].startswith("annotate: yes. 4 notes without labels stand beside 20")
+
+
+def test_notes_that_all_repeat_labelled_ones_are_refused(export, tmp_path):
+    with pytest.raises(CorpusError, match="no note is left that repeats no labelled document"):
+        begin(export, tmp_path / "recipe.toml", unlabelled=export)
+    assert not (tmp_path / "recipe.toml").exists()
+
+
 def test_parts_keep_patients_together_and_are_private(export, tmp_path):
     begun = begin(export, tmp_path / "recipe.toml")
     parts = {s: read_corpus(begun.notes / f"{s}.jsonl").docs for s in ("train", "test")}

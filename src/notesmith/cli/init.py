@@ -25,6 +25,13 @@ def init(
         Path | None,
         typer.Option(help="Documents to score; if not given, a part of CORPUS is held out."),
     ] = None,
+    notes: Annotated[
+        Path | None,
+        typer.Option(
+            "--notes",
+            help="Notes without labels to learn from: texts, JSON lines, Parquet or a corpus.",
+        ),
+    ] = None,
     hub: Annotated[
         bool, typer.Option("--hub", help="Allow a language model that has to be fetched.")
     ] = False,
@@ -62,6 +69,7 @@ def init(
         out,
         dev=dev,
         test=test,
+        unlabelled=notes,
         reading=options,
         metadata=metadata,
         patient_from=patient_from,
@@ -89,6 +97,8 @@ def init(
         )
     else:
         line(f"Notes: {parts} documents, read where they are")
+    if begun.n_unlabelled:
+        line(f"Notes without labels: {begun.n_unlabelled:,}, read where they are")
     if begun.notes is not None and not begun.n_patients:
         line(
             "Patients: none are named, so notes of one patient may be divided; name them with "

@@ -20,7 +20,7 @@ OFTEN = 4
 _COUNTED = 20  # Mentions of a label, below which its variety is not judged.
 
 System = Literal["synthesize", "annotate", "augment"]
-BUILT: frozenset[System] = frozenset({"synthesize"})
+BUILT: frozenset[System] = frozenset({"synthesize", "annotate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,18 @@ class Advice:
         return f"{self.system}: {self.fits}{later}. {self.why}."
 
 
-def advise(seen: Seen) -> tuple[Advice, ...]:
+def advise(seen: Seen, n_unlabelled: int = 0) -> tuple[Advice, ...]:
     """What is said of each system: ``synthesize``, ``annotate``, ``augment``.
 
     Documents without a mention are taken for unlabelled where they are more than the others.
+    ``n_unlabelled`` are notes without labels that were given beside them.
     """
     n_labelled = seen.counts.n_documents - seen.n_unmarked
-    return _synthesize(seen, n_labelled), _annotate(seen, n_labelled), _augment(seen)
+    return (
+        _synthesize(seen, n_labelled),
+        _annotate(seen, n_labelled, n_unlabelled),
+        _augment(seen),
+    )
 
 
 def _synthesize(seen: Seen, n_labelled: int) -> Advice:
@@ -64,7 +69,13 @@ def _synthesize(seen: Seen, n_labelled: int) -> Advice:
     return Advice("synthesize", "yes", why)
 
 
-def _annotate(seen: Seen, n_labelled: int) -> Advice:
+def _annotate(seen: Seen, n_labelled: int, n_unlabelled: int) -> Advice:
+    if n_unlabelled:
+        why = (
+            f"{n_unlabelled:,} notes without labels stand beside {n_labelled:,} labelled ones, and "
+            "hold names that those lack"
+        )
+        return Advice("annotate", "yes", why)
     if seen.n_unmarked > n_labelled:
         why = (
             f"{seen.n_unmarked:,} of {seen.counts.n_documents:,} documents hold no mention: if "
@@ -72,8 +83,8 @@ def _annotate(seen: Seen, n_labelled: int) -> Advice:
         )
         return Advice("annotate", "yes", why)
     why = (
-        "Notes without labels hold names that labelled ones lack: keep several times as many as "
-        "the labelled ones at hand, if you have them"
+        "Notes without labels hold names that labelled ones lack: if you have several times as "
+        "many as labelled ones, give them with --notes"
     )
     return Advice("annotate", "perhaps", why)
 

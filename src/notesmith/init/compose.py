@@ -12,8 +12,9 @@ from notesmith.experiment.cost import CorpusStats, TrainStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import recipe_of
-from notesmith.experiment.stages import filtered, rivals
-from notesmith.forecast.corpus_stats import held_out_stats, train_stats
+from notesmith.experiment.stages import filtered, rivals, silver
+from notesmith.experiment.stages.notes import UNLABELLED
+from notesmith.forecast.corpus_stats import held_out_stats, split_stats, train_stats
 from notesmith.forecast.resources import Resources
 from notesmith.forecast.speeds import Speeds, reference_speeds
 from notesmith.forecast.workload import total_seconds
@@ -25,6 +26,7 @@ from notesmith.lm.presets import PRESETS
 
 # The sources that are proposed.
 TEXT, REPLACED = filtered.SOURCE.name, rivals.REPLACED_SOURCE.name
+SILVER = silver.SOURCE.name
 ARMS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"name": "gold"}, "Your labels alone: what all else is compared with."),
     (
@@ -49,7 +51,23 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
     ),
 )
 CANDIDATE = "sft+filter + replacement"
-AGAINST = {CANDIDATE: "replacement"}
+
+# Where there are notes without labels. No language model is needed.
+NOTES_CANDIDATE = "silver"
+NOTES_ARMS: tuple[tuple[dict[str, Any], str], ...] = (
+    ARMS[0],
+    (
+        {"name": "gold, votes", "votes": 5},
+        "Five students of your labels answer as one: the last rival of the verdict, and the "
+        "teachers of the arm silver.",
+    ),
+    ARMS[1],
+    (
+        {"name": NOTES_CANDIDATE, "made": [SILVER]},
+        "One student learns your labels, and on the notes without labels what the five think of "
+        "each word (soft labels).",
+    ),
+)
 
 # How a recipe of init begins; --force overwrites no other file.
 MADE_BY = "Made by notesmith init"
@@ -68,7 +86,8 @@ class Composed:
 class Given:
     """What the user gave, as the recipe will name it, and why; ``how`` reads the files.
 
-    ``kind`` is empty where the user gave none.
+    ``kind`` is empty where the user gave none. ``notes`` are those without labels, where there are
+    some; ``paths`` names them too.
     """
 
     name: str
@@ -77,6 +96,7 @@ class Given:
     how: Mapping[str, Any]
     source: str
     kind: str = ""
+    notes: Sequence[Document] = ()
 
 
 def compose(
@@ -116,11 +136,13 @@ def compose(
     for draws in tries:
         size, n_replicates = draws.size, draws.n
         config = parts.config(size, n_train, n_replicates, rewarded=False)
-        seconds = _estimate(config, docs, of_train, machine, speeds)
+        seconds = _estimate(config, docs, given.notes, of_train, machine, speeds)
         if choices.in_time(seconds, hours):
             break
+    if given.notes:
+        return Composed(config, parts.text(config, size, n_train, hours, seconds, None), seconds)
     with_rewards = parts.config(size, n_train, n_replicates, rewarded=True)
-    longer = _estimate(with_rewards, docs, of_train, machine, speeds)
+    longer = _estimate(with_rewards, docs, (), of_train, machine, speeds)
     rewarded = bool(machine.gpu) if longer is None else longer <= 3600 * hours
     if rewarded:
         config, seconds = with_rewards, longer
@@ -131,6 +153,7 @@ def compose(
 def _estimate(
     config: RecipeConfig,
     docs: Mapping[str, Sequence[Document]],
+    notes: Sequence[Document],
     of_train: TrainStats,
     machine: Resources,
     speeds: Speeds | None,
@@ -139,8 +162,16 @@ def _estimate(
     if speeds is None:
         speeds = Speeds() if machine.gpu else reference_speeds(config)
     held_out = held_out_stats(docs, config)
+    if notes:
+        held_out = {**held_out, UNLABELLED: split_stats(notes)}
     plan = make_plan(
-        config, Fingerprints(train="train", dev="dev" if "dev" in docs else "", test="test")
+        config,
+        Fingerprints(
+            train="train",
+            dev="dev" if "dev" in docs else "",
+            test="test",
+            unlabelled=UNLABELLED if notes else "",
+        ),
     )
     return total_seconds(plan.cells, CorpusStats(of_train, held_out), speeds)
 
@@ -159,27 +190,40 @@ class _Parts:
         self.tuning = choices.tuning(len(seen.labels))
         self.kind = choices.choose_kind(seen, given.kind)
         self.max_new_tokens = 256 if self.unit.value == "sentence" else 320
+        self.candidate = NOTES_CANDIDATE if given.notes else CANDIDATE
 
     def steps(self, size: int) -> Choice:
         n_units = round(self.seen.counts.n_sentences * size / max(1, self.seen.counts.n_documents))
         return choices.choose_steps(n_units, size)
 
     def config(self, size: int, n_train: int, n_replicates: int, *, rewarded: bool) -> RecipeConfig:
+        shared = {
+            "name": self.given.name,
+            "corpus": {**self.given.paths, **self.given.how, "kind": self.kind.value},
+            "draws": {
+                "sizes": [size],
+                "replicates": n_replicates,
+                "curve": choices.curve_of(size, n_train),
+            },
+            "ner": {"encoder": self.encoder.value, "steps": self.steps(size).value},
+            "evaluate": {
+                **({"protocol": "cross-fit", "folds": 5} if self.cross_fit else {}),
+                "comparator": "gold",
+                "candidate": self.candidate,
+                "against": {self.candidate: "replacement"},
+            },
+        }
+        if self.given.notes:
+            arms = [values for values, _ in NOTES_ARMS]
+            return recipe_of({**shared, "arm": arms}, self.given.name)
         tuning = {name: choice.value for name, choice in self.tuning.items()}
         sft = {name: tuning[name] for name in ("epochs", "replaced_copies", "mark_words")}
         if self.lora:
             sft |= {"lora_rank": self.lora.value, "learning_rate": 2e-4}
         return recipe_of(
             {
-                "name": self.given.name,
+                **shared,
                 "hub": PRESETS[self.lm.value].hub_id is not None,
-                "corpus": {**self.given.paths, **self.given.how, "kind": self.kind.value},
-                "draws": {
-                    "sizes": [size],
-                    "replicates": n_replicates,
-                    "curve": choices.curve_of(size, n_train),
-                },
-                "ner": {"encoder": self.encoder.value, "steps": self.steps(size).value},
                 "lm": {"model": self.lm.value},
                 "sft": {"unit": self.unit.value, **sft},
                 "synthesize": {
@@ -194,12 +238,6 @@ class _Parts:
                 "filter": {"require_requested": True},
                 **({"rl": {"steps": 60, "learning_rate": 1e-5}} if rewarded else {}),
                 "arm": [values for values, _ in (*ARMS, *(REWARDED if rewarded else ()))],
-                "evaluate": {
-                    **({"protocol": "cross-fit", "folds": 5} if self.cross_fit else {}),
-                    "comparator": "gold",
-                    "candidate": CANDIDATE,
-                    "against": AGAINST,
-                },
             },
             self.given.name,
         )
@@ -220,21 +258,38 @@ class _Parts:
             self._corpus(),
             self._draws(config, size, n_train, hours, seconds),
             text.table("ner", [Line("encoder", self.encoder), Line("steps", self.steps(size))]),
-            text.table("lm", [Line("model", self.lm)]),
-            self._tuned(config),
-            self._rewards(rewarded, hours, with_rewards),
-            *(text.arm(arm, why) for arm, why in zip(config.arm, _reasons(), strict=False)),
+            *(
+                (self._no_text(),)
+                if self.given.notes
+                else (
+                    text.table("lm", [Line("model", self.lm)]),
+                    self._tuned(config),
+                    self._rewards(rewarded, hours, with_rewards),
+                )
+            ),
+            *(text.arm(arm, why) for arm, why in zip(config.arm, self._reasons(), strict=False)),
             text.comment(
-                "The verdict is about both together against mention replacement, fixed before "
+                f"The verdict is about {'silver' if self.given.notes else 'both together'} against "
+                "mention replacement, fixed before "
                 + ("the first score." if self.cross_fit else "the test set is opened.")
             )
             + "[evaluate]\n"
             + self._protocol(config)
             + text.assign("comparator", "gold")
-            + text.assign("candidate", CANDIDATE)
-            + text.inline("against", AGAINST),
+            + text.assign("candidate", self.candidate)
+            + text.inline("against", {self.candidate: "replacement"}),
         ]
         return "\n".join(block for block in blocks if block)
+
+    def _reasons(self) -> tuple[str, ...]:
+        arms = NOTES_ARMS if self.given.notes else (*ARMS, *REWARDED)
+        return tuple(why for _, why in arms)
+
+    def _no_text(self) -> str:
+        return text.comment(
+            "Text of a language model is left out: it costs most of the time. init without --notes "
+            "writes a recipe with it, whose arm and tables can stand here too."
+        )
 
     def _protocol(self, config: RecipeConfig) -> str:
         if not self.cross_fit:
@@ -368,10 +423,6 @@ class _Parts:
             f"Learning from rewards is left out: it does not fit into {given}{takes}. "
             "docs/how-to/learn-from-rewards.md says how to add it; --hours allows more."
         )
-
-
-def _reasons() -> tuple[str, ...]:
-    return tuple(why for _, why in (*ARMS, *REWARDED))
 
 
 def _shown(labels: Sequence[str], most: int = 12) -> str:

@@ -65,6 +65,8 @@ def arm(config: ArmConfig, why: str) -> str:
     parts = [comment(why), "[[arm]]\n", assign("name", config.name)]
     if config.made:
         parts.append(f"made = {_inline(list(config.made))}\n")
+    if config.votes > 1:
+        parts.append(assign("votes", config.votes))
     if config.rl is not None:
         parts.append(f"rl = {_inline({'method': config.rl.method})}\n")
     return "".join(parts)

@@ -11,12 +11,13 @@ from typing import Any
 
 from notesmith.ceiling import Ceiling
 from notesmith.config import ReadingConfig
-from notesmith.corpus.parts import folded, keep_apart
+from notesmith.corpus.parts import folded, keep_apart, without_repeats
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.corpus.recognition import refuse_beside
 from notesmith.corpus.splits import find_splits, split_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, FileError
+from notesmith.experiment.stages.notes import UNLABELLED, FileSettings, read_notes
 from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_checked
 from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
 from notesmith.forecast.resources import Resources, resources
@@ -46,7 +47,8 @@ class InitResult:
     """The recipe's file, the folder of divided notes if one was made, and what was noticed.
 
     ``left_out`` are sentences on documents that a run leaves out, as they stand in another part.
-    ``advice`` says of each of the three systems whether these notes call for it. ``ceiling`` is the
+    ``advice`` says of each of the three systems whether these notes call for it. ``n_unlabelled``
+    are notes without labels that the run learns from. ``ceiling`` is the
     best score that one student can reach on them. ``n_patients`` is the number of patients that the
     notes name.
     """
@@ -60,6 +62,7 @@ class InitResult:
     advice: tuple[Advice, ...]
     ceiling: Ceiling
     n_patients: int
+    n_unlabelled: int = 0
 
 
 def init_recipe(
@@ -68,6 +71,7 @@ def init_recipe(
     *,
     dev: Path | None = None,
     test: Path | None = None,
+    unlabelled: Path | None = None,
     reading: ReadingConfig = ReadingConfig(),
     metadata: Path | None = None,
     patient_from: str | None = None,
@@ -90,6 +94,7 @@ def init_recipe(
         out: the recipe to write.
         dev: documents for choices.
         test: documents to score.
+        unlabelled: notes without labels to learn from, as ``predict`` reads them.
         reading: how the files are read.
         metadata: see ``read_corpus``; of use only where there is no test set.
         patient_from: likewise.
@@ -164,10 +169,12 @@ def init_recipe(
     source = f"{corpus.name} ({found_format})"
     splits = [split for split in ("train", "dev", "test") if split in paths]
     order: dict[str, str] = {split: paths[split] for split in splits}
+    without = _without_labels(unlabelled, reading, docs, counts) if unlabelled is not None else []
+    named = {**order, UNLABELLED: str(unlabelled)} if unlabelled is not None else order
     composed = compose(
         seen,
         docs,
-        Given(name, order, _sentence(why), how, source, kind),
+        Given(name, named, _sentence(why), how, source, kind, without),
         machine or resources(),
         hub=hub,
         hours=hours,
@@ -187,9 +194,10 @@ def init_recipe(
         {split: len(docs[split]) for split in order},
         dict(+counts),
         tuple(left_out),
-        advise(seen),
+        advise(seen, len(without)),
         seen.ceiling,
         seen.counts.n_patients,
+        len(without),
     )
 
 
@@ -204,6 +212,29 @@ def _given(corpus: Path, dev: Path | None, test: Path | None) -> dict[str, Path]
         if not path.exists():
             raise CorpusError(f"{path}: nothing is there; name the {split} documents")
     return given
+
+
+def _without_labels(
+    path: Path,
+    reading: ReadingConfig,
+    docs: Mapping[str, Sequence[Document]],
+    counts: Counter[str],
+) -> list[Document]:
+    """Notes that repeat no labelled document; those that do are counted.
+
+    Raises:
+        CorpusError: they cannot be read, or none is left.
+    """
+    read = read_notes(path, reading, FileSettings())
+    counts.update(read.counts)
+    kept = without_repeats(read.docs, *docs.values()).kept
+    counts["notes left out, as they repeat a labelled document"] += len(read.docs) - len(kept)
+    if not kept:
+        raise CorpusError(
+            f"{path}: no note is left that repeats no labelled document; name other notes with "
+            "--notes, or leave it out"
+        )
+    return kept
 
 
 def _may_write(out: Path, notes: Path | None, *, force: bool) -> None:
