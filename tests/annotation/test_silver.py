@@ -62,3 +62,14 @@ def test_calibration_is_the_gap_between_probability_and_share_that_is_right() ->
     found = calibration_error([gold], [said], ("Disease",))
     assert found == pytest.approx((2 * 0.45 + 4 * 0.35) / 6)
     assert calibration_error([], [], ("Disease",)) == 0
+
+
+def test_an_annotator_without_an_opinion_of_a_word_does_not_vote_on_it() -> None:
+    students = {"n": scores(*[0.6] * 6)}
+    dictionary = {"n": scores(*[0.9] * 6)}
+    said = {"students": students, "dictionary": dictionary}
+    (found,) = mean_scores([note()], said, spoken={"dictionary": {"n": [(3, 7)]}})
+    assert found.probabilities[:, 0] == pytest.approx([0.6, 0.75, 0.6, 0.6, 0.6, 0.6])
+    # Where nobody has an opinion, all are asked.
+    (alone,) = mean_scores([note()], said, spoken={"dictionary": {"n": []}, "students": {"n": []}})
+    assert alone.probabilities[:, 0] == pytest.approx([0.75] * 6)

@@ -58,7 +58,10 @@ LEARNS = {
 MINES = {
     "name": "mines names",
     "made": ["replaced-mined"],
-    "annotate": {"by": ["students", "dictionary", "tagger", "lm-json"], "tagger": {"path": "said.jsonl"}},
+    "annotate": {
+        "by": ["students", "dictionary", "tagger", "lm-json"],
+        "tagger": {"path": "said.jsonl"},
+    },
 }
 
 

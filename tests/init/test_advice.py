@@ -39,9 +39,7 @@ def test_more_notes_without_a_mention_than_with_one_call_for_annotate():
     assert fits(notes(10, 10, n_empty=10))["annotate"] == "perhaps"
     docs = notes(10, 10, n_empty=11)
     assert fits(docs)["annotate"] == "yes"
-    assert why(docs, "annotate").startswith(
-        "annotate: yes. 11 of 21 documents hold no mention"
-    )
+    assert why(docs, "annotate").startswith("annotate: yes. 11 of 21 documents hold no mention")
 
 
 def test_names_that_come_again_and_again_call_for_augment():

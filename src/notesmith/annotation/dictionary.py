@@ -79,7 +79,7 @@ class Dictionary:
     def annotator(self) -> MentionAnnotator:
         """The dictionary with the methods of a student."""
         name = f"dictionary of {len(self.names)} names"
-        return MentionAnnotator(self.labels, name, self.find, self.floor)
+        return MentionAnnotator(self.labels, name, self.find, self.floor, mentions_alone=True)
 
 
 def build_dictionary(

@@ -101,6 +101,8 @@ class MentionAnnotator:
         name: what it is called in the provenance of the documents that it labels.
         find: finds the mentions.
         floor: see ``scores_of_mentions``; of an annotator that misses much it should be higher.
+        mentions_alone: whether it has no opinion, beside other annotators, of words outside the
+            mentions that it finds.
         counts: what went wrong so far: mentions that do not fit, by reason, and whatever ``find``
             adds.
     """
@@ -109,6 +111,7 @@ class MentionAnnotator:
     name: str
     find: Find
     floor: float = FLOOR
+    mentions_alone: bool = False
     counts: Counter[str] = field(default_factory=Counter)
 
     @property

@@ -35,6 +35,7 @@ NAMES = "names.json"
 COVERAGE = "concepts.jsonl"
 MODEL = "model"
 WORD_SCORES = "scores.npz"
+_MENTIONS_ALONE = "mentions-alone"
 
 
 def save_docs(docs: Iterable[Document], folder: Path) -> None:
@@ -65,6 +66,16 @@ def save_scores(scores: Mapping[str, WordScores], folder: Path) -> None:
         rows=np.concatenate(rows) if rows else np.zeros((0, n_tags), np.float16),
     )
     atomic_write_bytes(folder / WORD_SCORES, buffer.getvalue())
+
+
+def mark_mentions_alone(folder: Path) -> None:
+    """Note that the scores in ``folder`` hold no opinion of words outside the mentions found."""
+    atomic_write_text(folder / _MENTIONS_ALONE, "")
+
+
+def tells_mentions_alone(folder: Path) -> bool:
+    """Whether ``mark_mentions_alone`` noted that."""
+    return (folder / _MENTIONS_ALONE).exists()
 
 
 def has_scores(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores
+from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores, ranges_of
 from notesmith.config import (
     AnnotateConfig,
     ArmConfig,
@@ -120,7 +120,15 @@ def run(work: Work[Settings]) -> Measured:
 
 def mean_of(docs: Sequence[Document], said: Mapping[str, Path]) -> list[WordScores]:
     """The mean of what the annotators whose folders are ``said`` think of ``docs``."""
-    return mean_scores(docs, {name: files.load_scores(folder) for name, folder in said.items()})
+    return mean_scores(
+        docs,
+        {name: files.load_scores(folder) for name, folder in said.items()},
+        spoken={
+            name: ranges_of(files.load_docs(folder))
+            for name, folder in said.items()
+            if files.tells_mentions_alone(folder)
+        },
+    )
 
 
 def _beside(docs: Sequence[Document], said: Mapping[str, Path]) -> Iterable[tuple[Document, ...]]:

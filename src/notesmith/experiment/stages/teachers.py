@@ -84,6 +84,8 @@ def label_notes(work: Work[Any], student: Student) -> Measured:
         labelled += files.load_docs(folder)
         scores += files.load_scores(folder).values()
     keep_labelled(work, labelled, scores)
+    if getattr(student, "mentions_alone", False):
+        files.mark_mentions_alone(work.out)
     return Measured(
         documents=len(docs),
         words=sum(len(one.words) for one in scores),
