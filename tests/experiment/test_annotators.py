@@ -119,6 +119,27 @@ def test_what_a_tagger_reads_is_in_the_key(tmp_path):
     assert key() != first
 
 
+def test_a_tagger_without_a_path_and_paths_without_a_file_are_errors(tmp_path):
+    paths = write(tmp_path)
+
+    def config_of(**annotate):
+        return recipe(paths, [{"name": "t", "made": ["silver"], "annotate": annotate}])
+
+    with pytest.raises(ConfigError, match=r"arm 't': .*give annotate\.tagger\.path"):
+        check_arms(config_of(by=["tagger"]))
+    nowhere = str(tmp_path / "nowhere.txt")
+    for config, option in (
+        (config_of(by=["tagger"], tagger={"path": nowhere}), r"tagger\.path"),
+        (config_of(by=["tagger"], tagger={"kind": "spacy", "path": nowhere}), r"tagger\.path"),
+        (
+            config_of(by=["dictionary"], dictionary={"term_lists": {"Sign": nowhere}}),
+            r"dictionary\.term_lists",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=rf"annotate\.{option} .*: nothing is there"):
+            fingerprints_of(config, corpus_paths(config))
+
+
 def test_notes_of_a_file_are_found_by_their_own_ids(tmp_path):
     paths = write(tmp_path)
     write_corpus([note("own", i).with_entities(()) for i in range(3)], tmp_path / "notes.jsonl")

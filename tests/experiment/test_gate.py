@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from notesmith.corpus import read_corpus, write_corpus
+from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError
 from notesmith.experiment import preview, run_recipe, write_results
 from notesmith.experiment.gate import (
@@ -371,9 +372,23 @@ def test_the_recipe_in_the_seal_is_the_recipe(one):
         "dev",
         "test",
         "tasks",
+        "unlabelled",
     }
     missing = set(saved.evaluate.model_dump()) - set(sealed["evaluate"])
     assert missing == {"folds", "minutes_per_note"}
+
+
+def test_other_notes_without_labels_are_another_plan(paths, tmp_path):
+    notes = tmp_path / "notes.jsonl"
+    config = recipe({**paths, "unlabelled": notes})
+    plans = []
+    for text in ("No complaints.", "No complaints at all."):
+        write_corpus([Document("a", text)], notes)
+        plans.append(sealed_plan(config, corpus_paths(config)))
+    assert plans[0] != plans[1]
+    elsewhere = notes.rename(tmp_path / "moved.jsonl")
+    config = recipe({**paths, "unlabelled": elsewhere})
+    assert sealed_plan(config, corpus_paths(config)) == plans[1]
 
 
 def test_a_file_of_texts_is_told_by_its_content(paths, tmp_path):

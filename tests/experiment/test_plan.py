@@ -55,12 +55,17 @@ LEARNS = {
     "made": ["silver", "replaced"],
     "annotate": {"teaches": ["notes", "made", "gold"]},
 }
+MINES = {
+    "name": "mines names",
+    "made": ["replaced-mined"],
+    "annotate": {"by": ["students", "dictionary", "tagger"], "tagger": {"path": "said.jsonl"}},
+}
 
 
 def test_the_plans_use_every_stage():
     arms = [*ARMS, *REWARDED]
     notes = {"draws": {"unlabelled_documents": 4}}
-    learns = [*arms, dict(LEARNS)]
+    learns = [*arms, dict(LEARNS), dict(MINES)]
     held_out = make_plan(tiny_recipe(PATHS, arm=learns, **notes), SOURCES)
     draws = {"sizes": [10], "curve": [6], "students": 2}
     evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": draws}

@@ -14,18 +14,19 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import preview, run_recipe
-from notesmith.experiment.artefacts import has_scores, load_docs, load_scores
+from notesmith.experiment.artefacts import has_scores, load_docs, load_scores, save_docs
 from notesmith.experiment.draw import Fingerprints
+from notesmith.experiment.graph import Cell, Work
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import check_arms, load_recipe, save_recipe
 from notesmith.experiment.run import corpus_paths, fingerprints_of
-from notesmith.experiment.stages import blind, gold, ner, notes, silver, taught
+from notesmith.experiment.stages import blind, gold, ner, notes, silver, taught, teachers
 from notesmith.experiment.stages.common import SCORES
 from notesmith.experiment.stages.gold import after_draw
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
-from notesmith.ner.decode import score_of
-from notesmith.words import tag_words
+from notesmith.ner.decode import WordScores, score_of
+from notesmith.words import tag_words, words
 from tests.ner.tiny import tiny_encoder
 
 from .doubles import note, tiny_recipe, write_notes
@@ -109,9 +110,7 @@ def test_teachers_are_the_students_that_their_arms_have_anyway(finished):
     """Gold's two that vote, of which one is scored; and the students of the five other arms."""
     _, plan, _, _ = finished
     assert len(cells_of(plan, ner.STAGE)) == 2 + 5
-    by = [
-        sorted(c for c in cell.inputs if c != "notes") for cell in cells_of(plan, silver.TEACHERS)
-    ]
+    by = [sorted(c for c in cell.inputs if c != "notes") for cell in cells_of(plan, teachers.STAGE)]
     # Four arms share what gold's students say of notes; in the second round a student of 'soft'
     # says it; and gold's students read the text with replaced mentions.
     two = ["student-001", "student-002"]
@@ -154,8 +153,6 @@ def test_students_learn_the_distributions_of_soft_silver(finished, monkeypatch):
 
 
 def work_of(cell, inputs):
-    from notesmith.experiment.graph import Work
-
     return Work(cell, inputs, Path(), Path(), None)
 
 
@@ -231,7 +228,15 @@ def test_no_cell_but_scores_holds_a_scored_document(finished):
     docs += read_corpus(Path(config.corpus.test)).docs
     remarks = {doc.text.partition("Family says")[2] for doc in docs}
     n_checked = 0
-    for each in (gold.STAGE, notes.STAGE, *silver.STAGES, taught.STAGE, blind.STAGE, ner.STAGE):
+    for each in (
+        gold.STAGE,
+        notes.STAGE,
+        teachers.STAGE,
+        *silver.STAGES,
+        taught.STAGE,
+        blind.STAGE,
+        ner.STAGE,
+    ):
         for cell in cells_of(plan, each):
             files = [p for p in store.folder(cell).rglob("*.json*") if p.name != "done.json"]
             text = "".join(path.read_text() for path in files)
@@ -261,6 +266,39 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, encoder):
     assert rest.n_left == 0
     stages = {row.stage: row.cells for row in rest.results.stages}
     assert (stages["notes"], stages["teachers"], stages["silver"], stages["ner"]) == (1, 1, 1, 3)
+
+
+class Sure:
+    """An annotator that finds nothing, and is killed on request."""
+
+    labels, name, attributes = ("Sign",), "sure", ()
+
+    def __init__(self, ends_after: int) -> None:
+        self.left = ends_after
+
+    def predict_scores(self, docs, *, batch_tokens=0, on_progress=None):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        spans = [tuple(words(doc.text)) for doc in docs]
+        rows = [np.tile(np.array([0.8, 0.1, 0.1], np.float32), (len(s), 1)) for s in spans]
+        return [WordScores(s, r) for s, r in zip(spans, rows, strict=True)]
+
+
+def test_labelling_goes_on_after_the_shards_that_are_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(teachers, "_SHARD", 3)
+    docs = [note("train", i) for i in range(8)]
+    found, out, scratch = (tmp_path / name for name in ("notes", "out", "scratch"))
+    for folder in (found, out, scratch):
+        folder.mkdir()
+    save_docs(docs, found)
+    work = Work(Cell(teachers.STAGE), {"notes": found}, out, scratch, None)
+    with pytest.raises(KeyboardInterrupt):
+        teachers.label_notes(work, Sure(2))
+    assert not list(out.iterdir())
+    measured = teachers.label_notes(work, Sure(1))
+    assert (measured.documents, measured.resumed) == (8, 6)
+    assert list(load_scores(out)) == [doc.id for doc in docs] == [d.id for d in load_docs(out)]
 
 
 def notes_cell(config, folder):
@@ -326,7 +364,7 @@ def test_folds_learn_from_notes_of_a_file():
     plan = make_plan(config, Fingerprints(train="a", unlabelled="n"))
     assert len(cells_of(plan, notes.STAGE)) == 1
     # Of each fold, and of all gold for the student that ships.
-    assert len(cells_of(plan, silver.STAGE)) == len(cells_of(plan, silver.TEACHERS)) == 5 + 1
+    assert len(cells_of(plan, silver.STAGE)) == len(cells_of(plan, teachers.STAGE)) == 5 + 1
 
 
 def test_a_bad_note_is_named_with_what_a_recipe_can_change(tmp_path):

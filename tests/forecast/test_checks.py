@@ -49,6 +49,15 @@ def test_documents_used_as_notes_leave_some_to_score():
     assert fatal(said(9)) == ["draws of 6 documents and 9 used as notes: train holds 14"]
 
 
+def test_gold_that_is_taught_has_a_document_for_each_fold():
+    def said(students):
+        annotate = {"teaches": ["notes", "gold"], "students": students}
+        return fatal(checks.of_draws(tiny_recipe(PATHS, annotate=annotate), TRAIN))
+
+    assert said(6) == []
+    assert said(7) == ["annotate.teaches has 'gold' in 7 folds and a draw of 6 documents"]
+
+
 def test_draws_of_all_documents_and_few_replicates_are_noted():
     recipe = tiny_recipe(PATHS, draws={"sizes": [14], "curve": []})
     said = notes(checks.of_draws(recipe, TRAIN))

@@ -10,6 +10,7 @@ from notesmith.config import TaggerConfig
 from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError
+from notesmith.models.load import require
 from notesmith.ner.protocol import Student
 
 
@@ -42,6 +43,7 @@ def open_tagger(
         )
     path, label_map = Path(config.path).expanduser(), config.label_map
     if config.kind == "transformers":
+        require("torch", "models")
         from notesmith.annotation.transformers_tagger import load_transformers
 
         return load_transformers(path, labels, label_map)

@@ -8,7 +8,8 @@ from notesmith.config import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.experiment.stages.silver import SOURCE as SILVER
-from notesmith.experiment.stages.silver import STUDENTS
+from notesmith.experiment.stages.tagger import ANNOTATOR as TAGGER
+from notesmith.experiment.stages.teachers import ANNOTATOR as STUDENTS
 
 _MINED = "synthesize.names.mined"
 
@@ -28,6 +29,11 @@ def check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:
     for field, names in (("by", by), ("teachers", _teachers_of(arm))):
         if len(set(names)) < len(names):
             raise ConfigError(f"arm {arm.name!r}: annotate.{field} names one twice")
+    if TAGGER.name in by and not arm.annotate.tagger.path:
+        raise ConfigError(
+            f"arm {arm.name!r}: annotate.by names 'tagger'; give annotate.tagger.path, and "
+            "annotate.tagger.kind unless it is a file of predictions"
+        )
     if STUDENTS.name in by:
         _check_teachers(arm, {each.name: each for each in config.arm})
 

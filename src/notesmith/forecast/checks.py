@@ -171,6 +171,13 @@ def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
             f"reward.members = {config.reward.members} and a draw of {min(sizes)} documents",
             "lower reward.members or raise draws.sizes",
         )
+    folds = [arm.annotate.students for arm in config.arm if "gold" in arm.annotate.teaches]
+    if folds and min(config.draws.sizes) < max(folds):
+        yield Problem(
+            f"annotate.teaches has 'gold' in {max(folds)} folds and a draw of "
+            f"{min(config.draws.sizes)} documents",
+            "lower annotate.students or raise draws.sizes",
+        )
 
 
 def _of_notes(config: RecipeConfig, n_train: int) -> Iterator[Problem]:

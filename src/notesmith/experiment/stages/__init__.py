@@ -43,6 +43,7 @@ from notesmith.experiment.stages import (
     silver,
     tagger,
     taught,
+    teachers,
     unfiltered,
     union,
 )
@@ -62,6 +63,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     relabelled.STAGE,
     *rivals.STAGES,
     notes.STAGE,
+    teachers.STAGE,
     *silver.STAGES,
     annotator.STAGE,
     lm_labels.STAGE,
@@ -98,7 +100,7 @@ SOURCES: Mapping[str, Source] = {
 ANNOTATORS: Mapping[str, Annotator] = {
     one.name: one
     for one in (
-        silver.STUDENTS,
+        teachers.ANNOTATOR,
         *lm_labels.ANNOTATORS,
         dictionary.ANNOTATOR,
         tagger.ANNOTATOR,

@@ -10,19 +10,18 @@ from notesmith.corpus.names import read_names
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Annotator, Draw
 from notesmith.experiment.graph import Cell, Stage, Work
-from notesmith.experiment.metrics import Metrics
-from notesmith.experiment.stages import notes
+from notesmith.experiment.stages import notes, teachers
 from notesmith.experiment.stages.common import gold_in, labels_in
-from notesmith.experiment.stages.tagger import label_notes
 
 # Words a second that are looked up.
 _WORDS_A_SECOND = 200_000
 
 
-class Measured(Metrics):
+class Measured(teachers.Measured):
     """Names that are looked up, and how many were left out, by reason; mentions that did not fit.
 
     ``missed`` is the share of words outside all matches that are words of mentions, in gold.
+    ``misfits`` are of all notes but those that were ``resumed``.
     """
 
     names: int
@@ -38,7 +37,7 @@ def cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
     return draw.cell(
         STAGE,
         config,
-        inputs={"gold": draw.gold, "notes": found},
+        inputs={"gold": draw.gold, teachers.NOTES: found},
         fingerprints={label: outside.get(p, p) for label, p in config.term_lists.items()},
         seed=0,
         arm=arm.name,
@@ -52,8 +51,9 @@ def run(work: Work[DictionaryConfig]) -> Measured:
     }
     dictionary = build_dictionary(gold_in(work), listed, labels_in(work), work.config)
     annotator = dictionary.annotator()
-    label_notes(work, annotator)
+    read = teachers.label_notes(work, annotator)
     return Measured(
+        **read.model_dump(exclude_unset=True),
         names=len(dictionary.names),
         left_out={str(reason): n for reason, n in dictionary.left_out.items()},
         missed=round(dictionary.floor, 6),
@@ -63,7 +63,7 @@ def run(work: Work[DictionaryConfig]) -> Measured:
 
 def cost(config: DictionaryConfig, cell: Cell, facts: CorpusStats) -> Amount:
     """Words of the notes, looked up one by one."""
-    found = notes.expected(cell.inputs["notes"], facts)
+    found = notes.expected(cell.inputs[teachers.NOTES], facts)
     return Amount(seconds=0.3 + found.words / _WORDS_A_SECOND)
 
 

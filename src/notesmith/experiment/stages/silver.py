@@ -1,9 +1,8 @@
-"""The stages of silver: notes labelled by annotators, the arms' students among them.
+"""The stages of silver: notes as annotators label them.
 
-Every annotator is a cell that labels the notes (``Annotator`` in ``draw.py``); ``teachers`` is that
-of students. ``silver`` averages their distributions and decides what a student learns.
-``silver-quality`` compares silver with the labels that notes of train have, which no other stage
-reads.
+Every annotator is a cell that labels the notes (``Annotator`` in ``draw.py``). ``silver`` averages
+their distributions and decides what a student learns. ``silver-quality`` compares silver with the
+labels that notes of train have, which no other stage reads.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -28,94 +27,18 @@ from notesmith.config import (
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
-from notesmith.experiment.draw import Annotator, Draw, Source
-from notesmith.experiment.graph import Cell, NoConfig, Stage, Work
+from notesmith.experiment.draw import Draw, Source
+from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import Metrics
-from notesmith.experiment.stages import ner, notes
+from notesmith.experiment.stages import notes
 from notesmith.experiment.stages.common import Made, describe, labels_in, read_parts
+from notesmith.experiment.stages.teachers import SECONDS_A_NOTE, WITH_SCORES
 from notesmith.findings import OUT_OF_DRAW, MadeSource
 from notesmith.metrics import PRFScore, score
-from notesmith.ner.decode import SCORE, Decision, WordScores, label_documents, score_of
+from notesmith.ner.decode import SCORE, WordScores, label_documents, score_of
 from notesmith.ner.soft import tempered
-from notesmith.results import CorpusCounts
 
-_WITH_SCORES = Decision({}, scores=True)
 _NOT_ANNOTATORS = ("gold", "notes", "made", "silver")
-_SECONDS_A_NOTE = 0.002
-
-
-class Read(Metrics):
-    """How many students read how much."""
-
-    students: int
-    documents: int
-    words: int
-
-
-def teachers_cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
-    """What the students of the arm's teachers say of the notes in ``found``."""
-    config = arm.annotate
-    students = [
-        ner.cell(draw, draw.arm(teacher), number)
-        for teacher in config.teachers
-        for number in range(config.students)
-    ]
-    inputs = {f"student-{i + 1:03d}": student for i, student in enumerate(students)}
-    return draw.cell(TEACHERS, NoConfig(), inputs={"notes": found, **inputs}, seed=0, arm=arm.name)
-
-
-def run_teachers(work: Work[NoConfig]) -> Read:
-    """Let the students vote on the notes: the mean of their word probabilities."""
-    from notesmith.ner.model import load_ner
-    from notesmith.ner.protocol import Student
-    from notesmith.ner.votes import Votes
-
-    docs = files.load_docs(work.inputs["notes"])
-    folders = [folder for name, folder in work.inputs.items() if name != "notes"]
-    members = tuple(load_ner(folder / files.MODEL) for folder in folders)
-    student: Student = Votes(members) if len(members) > 1 else members[0]
-    scores = student.predict_scores(docs, on_progress=work.on_progress)
-    labelled = label_documents(
-        docs,
-        scores,
-        student.labels,
-        model=student.name,
-        decision=_WITH_SCORES,
-        attributes=student.attributes,
-    )
-    keep_labelled(work, list(labelled), scores)
-    words = sum(len(one.words) for one in scores)
-    return Read(students=len(members), documents=len(docs), words=words)
-
-
-def keep_labelled(
-    work: Work[Any], docs: Sequence[Document], scores: Sequence[WordScores]
-) -> CorpusCounts:
-    """Leave behind what every annotator does: the notes labelled, and the scores of their words."""
-    files.save_docs(docs, work.out)
-    by_id = {doc.id: one for doc, one in zip(docs, scores, strict=True)}
-    files.save_scores(by_id, work.out)
-    return describe(docs)
-
-
-def teachers_cost(config: NoConfig, cell: Cell, facts: CorpusStats) -> Amount:
-    """Every student reads all notes."""
-    n = len(cell.inputs) - 1
-    found = notes.expected(cell.inputs["notes"], facts)
-    seconds = 0.3 + _SECONDS_A_NOTE * found.documents
-    return Amount(read=n * found.words, students=n, seconds=seconds)
-
-
-TEACHERS = Stage(
-    "teachers",
-    version=1,
-    config=NoConfig,
-    metrics=Read,
-    run=run_teachers,
-    cost=teachers_cost,
-    peak="predicting",
-)
-STUDENTS = Annotator("students", "the votes of students", teachers_cell)
 
 
 class Settings(Config):
@@ -171,7 +94,7 @@ def run(work: Work[Settings]) -> Measured:
     docs = files.load_docs(work.inputs["notes"])
     scores = mean_of(docs, said)
     by = ", ".join(said)
-    found = list(label_documents(docs, scores, labels, model=by, decision=_WITH_SCORES))
+    found = list(label_documents(docs, scores, labels, model=by, decision=WITH_SCORES))
     found = [_with_attributes(doc, each) for doc, *each in _beside(found, said)]
     confidence = [score_of(ent) or 0.0 for doc in found for ent in doc.entities]
     best = [float(p) for one in scores for p in one.probabilities.max(axis=1, initial=0)]
@@ -226,10 +149,10 @@ def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), 6) if values else 0.0
 
 
-def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
+def cost(config: Config, cell: Cell, facts: CorpusStats) -> Amount:
     """Reading and writing the notes."""
     found = notes.expected(cell.inputs["notes"], facts)
-    return Amount(seconds=0.3 + _SECONDS_A_NOTE * found.documents)
+    return Amount(seconds=0.3 + SECONDS_A_NOTE * found.documents)
 
 
 STAGE = Stage("silver", version=1, config=Settings, metrics=Measured, run=run, cost=cost)
@@ -326,4 +249,4 @@ QUALITY = Stage(
     cost=cost,
     text_free=True,
 )
-STAGES = (TEACHERS, STAGE, QUALITY)
+STAGES = (STAGE, QUALITY)

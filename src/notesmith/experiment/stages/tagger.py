@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
+from notesmith.annotation.mentions import MentionAnnotator
 from notesmith.annotation.taggers import open_tagger
-from notesmith.config import AnnotateConfig, ArmConfig, Config, RecipeConfig, TaggerConfig
-from notesmith.experiment import artefacts as files
+from notesmith.config import ArmConfig, Config, RecipeConfig, TaggerConfig
+from notesmith.document import Document
+from notesmith.errors import ConfigError
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Annotator, Draw
 from notesmith.experiment.graph import Cell, Stage, Work
-from notesmith.experiment.metrics import Metrics
-from notesmith.experiment.stages import notes
+from notesmith.experiment.stages import notes, teachers
 from notesmith.experiment.stages.common import gold_in, labels_in
-from notesmith.experiment.stages.silver import keep_labelled
 from notesmith.files.checksums import hash_path
 from notesmith.models.door import CONFIG
 from notesmith.models.fingerprint import fingerprint_model
-from notesmith.ner.decode import Decision, label_documents
 from notesmith.ner.protocol import Student
+from notesmith.progress import OnProgress
 
 
 class Settings(Config):
@@ -33,9 +33,10 @@ class Settings(Config):
     descriptions: dict[str, str] = Field(default_factory=dict)
 
 
-class Measured(Metrics):
+class Measured(teachers.Measured):
     """What went wrong, counted: mentions left out, or that did not fit; notes without predictions.
 
+    ``counts`` are of all notes but those that were ``resumed``.
     ``missed`` is the share of words outside the mentions found that are words of mentions, in gold;
     None of a tagger that gives distributions itself.
     """
@@ -51,7 +52,7 @@ def cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
     return draw.cell(
         STAGE,
         Settings(tagger=config, descriptions=asked),
-        inputs={"gold": draw.gold, "notes": found},
+        inputs={"gold": draw.gold, teachers.NOTES: found},
         fingerprints={"tagger": draw.outside.annotators.get(config.path, config.path)},
         seed=0,
         arm=arm.name,
@@ -64,37 +65,32 @@ def run(work: Work[Settings]) -> Measured:
     annotator = open_tagger(
         config.tagger, labels_in(work), gold=gold_in(work), descriptions=config.descriptions
     )
-    label_notes(work, annotator)
-    missed = getattr(annotator, "floor", None)
+    read = teachers.label_notes(work, _by_own_ids(annotator))
+    counted = annotator if isinstance(annotator, MentionAnnotator) else None
     return Measured(
-        counts=dict(sorted(getattr(annotator, "counts", {}).items())),
-        missed=None if missed is None else round(missed, 6),
+        **read.model_dump(exclude_unset=True),
+        counts=dict(sorted(counted.counts.items())) if counted else {},
+        missed=round(counted.floor, 6) if counted else None,
     )
 
 
-def label_notes(work: Work[Any], annotator: Student) -> None:
-    """Let ``annotator`` label the notes of a cell, and keep what every annotator keeps.
+def _by_own_ids(annotator: Student) -> Student:
+    """The same, which sees notes of ``corpus.unlabelled`` under the ids that they have there."""
+    if not isinstance(annotator, MentionAnnotator):
+        return annotator
+    find = annotator.find
 
-    It sees notes of ``corpus.unlabelled`` under their own ids, by which predictions of a file are
-    found.
-    """
-    docs = files.load_docs(work.inputs["notes"])
-    own = [replace(doc, id=notes.own_id(doc.id)) for doc in docs]
-    scores = annotator.predict_scores(own, on_progress=work.on_progress)
-    labelled = label_documents(
-        docs,
-        scores,
-        annotator.labels,
-        model=annotator.name,
-        decision=Decision({}, scores=True),
-        attributes=annotator.attributes,
-    )
-    keep_labelled(work, list(labelled), scores)
+    def found_by(docs: Sequence[Document], told: OnProgress) -> Iterator[Document]:
+        own = [replace(doc, id=notes.own_id(doc.id)) for doc in docs]
+        for doc, found in zip(docs, find(own, told), strict=True):
+            yield replace(found, id=doc.id)
+
+    return replace(annotator, find=found_by)
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """One model reads the notes, at about the pace of a student; a file is read faster."""
-    found = notes.expected(cell.inputs["notes"], facts)
+    found = notes.expected(cell.inputs[teachers.NOTES], facts)
     return Amount() if config.tagger.kind == "file" else Amount(read=found.words, students=1)
 
 
@@ -113,28 +109,32 @@ ANNOTATOR = Annotator("tagger", "a tagger that was there before", cell)
 def fingerprint_annotators(config: RecipeConfig) -> dict[str, str]:
     """Content hashes of the term lists and the taggers that the arms of ``config`` name, by path.
 
-    A package is known by its name and version.
+    An installed pipeline of spaCy is known by its name and version.
+
+    Raises:
+        ConfigError: nothing is there.
     """
     found: dict[str, str] = {}
     for table in (config.annotate, *(arm.annotate for arm in config.arm)):
-        for path in _paths_of(table):
-            if path not in found:
-                found[path] = _fingerprint(path)
+        if "dictionary" in table.by:
+            for path in table.dictionary.term_lists.values():
+                found[path] = found.get(path) or _of_path(path, "annotate.dictionary.term_lists")
+        if "tagger" in table.by and (path := table.tagger.path):
+            found[path] = found.get(path) or _of_tagger(table.tagger)
     return found
 
 
-def _paths_of(table: AnnotateConfig) -> list[str]:
-    paths = list(table.dictionary.term_lists.values()) if "dictionary" in table.by else []
-    return [*paths, table.tagger.path] if "tagger" in table.by and table.tagger.path else paths
+def _of_tagger(tagger: TaggerConfig) -> str:
+    if tagger.kind == "spacy" and not Path(tagger.path).expanduser().exists():
+        try:
+            return f"{tagger.path} {metadata.version(tagger.path)}"
+        except metadata.PackageNotFoundError:
+            pass
+    return _of_path(tagger.path, "annotate.tagger.path")
 
 
-def _fingerprint(name: str) -> str:
+def _of_path(name: str, option: str) -> str:
     path = Path(name).expanduser()
-    if (path / CONFIG).is_file():
-        return fingerprint_model(name)
-    if path.exists():
-        return hash_path(path)
-    try:
-        return f"{name} {metadata.version(name)}"
-    except metadata.PackageNotFoundError:
-        return name
+    if not path.exists():
+        raise ConfigError(f"{option} {name!r}: nothing is there; correct the path")
+    return fingerprint_model(name) if (path / CONFIG).is_file() else hash_path(path)

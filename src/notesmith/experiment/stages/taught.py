@@ -13,8 +13,9 @@ from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Stage, Work
-from notesmith.experiment.stages.common import Made, labels_in
-from notesmith.experiment.stages.silver import annotators_in, keep_labelled, mean_of
+from notesmith.experiment.stages.common import Made, describe, labels_in
+from notesmith.experiment.stages.silver import annotators_in, mean_of
+from notesmith.experiment.stages.teachers import keep_labelled
 from notesmith.ner.soft import hard_at_entities, tempered
 
 
@@ -54,7 +55,8 @@ def run(work: Work[Settings]) -> Made:
     # Two sources may give one id to different texts.
     source = work.cell.inputs["made"].stage.name
     named: list[Document] = [replace(doc, id=f"{source}/{doc.id}") for doc in docs]
-    return Made(made=keep_labelled(work, named, taught))
+    keep_labelled(work, named, taught)
+    return Made(made=describe(named))
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
