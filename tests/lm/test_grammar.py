@@ -27,7 +27,7 @@ class Choice:
 
 
 def constraint(lm, *texts):
-    return GrammarConstraint(TokenBytes.from_lm(lm), Choice(texts), lm.eos_ids)
+    return GrammarConstraint(TokenBytes.from_lm(lm), lambda: Choice(texts), lm.eos_ids)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -52,7 +52,7 @@ def test_exactly_the_tokens_that_continue_a_legal_text_are_allowed(architecture)
             token
             for token, piece in table.of.items()
             if piece
-            and any(t.encode().startswith(so_far.encode() + piece) for t in rule.grammar.texts)
+            and any(t.encode().startswith(so_far.encode() + piece) for t in rule.make().texts)
         }
         assert set(rule.allowed(state).tolist()) == wanted != set()
 
@@ -65,8 +65,10 @@ def test_a_text_that_is_whole_may_end_and_go_on():
         state = rule.after(state, token)
     allowed = set(rule.allowed(state).tolist())
     assert set(lm.eos_ids) < allowed
-    assert rule.after(state, lm.eos_ids[0]) is None
-    assert rule.allowed(None).tolist() == sorted(lm.eos_ids)
+    over = rule.after(state, lm.eos_ids[0])
+    assert over.state is None
+    assert rule.allowed(over).tolist() == sorted(lm.eos_ids)
+    assert rule.after(over, 5) == over
 
 
 def test_rows_with_a_grammar_stand_beside_rows_with_marks_and_free_rows():

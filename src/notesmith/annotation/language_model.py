@@ -216,7 +216,9 @@ class LmAnnotator:
         return [
             rule
             for text in texts
-            for rule in [GrammarConstraint(tokens, self.form.grammar(text), self.lm.eos_ids)]
+            for rule in [
+                GrammarConstraint(tokens, partial(self.form.grammar, text), self.lm.eos_ids)
+            ]
             for _ in range(self.n_each)
         ]
 

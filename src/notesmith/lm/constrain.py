@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from notesmith.errors import ConfigError
-from notesmith.lm.grammar import GrammarConstraint, State
+from notesmith.lm.grammar import GrammarConstraint, Place
 
 _TEXT, _OPEN, _CLOSE, _EOS, _NEVER, _ATTRIBUTE = 0, 1, 2, 3, 4, 5
 
@@ -198,7 +198,7 @@ class ConstraintRows:
         self._max_length = np.zeros(n_rows, dtype=np.int64)
         self._prompt = np.full(n_rows, -1, dtype=np.int64)
         self._node: dict[int, Trie] = {}
-        self._grammar: dict[int, tuple[GrammarConstraint, State]] = {}
+        self._grammar: dict[int, tuple[GrammarConstraint, Place]] = {}
 
     def admit(self, row: int, prompt: int) -> None:
         """Begin prompt ``prompt`` in ``row``."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,34 +145,44 @@ _BYTE_OF = _byte_of()
 _LAST = b"\xff" * 64
 
 
+class Place(NamedTuple):
+    """Where a text stands in its grammar; ``state`` is None where it has left it."""
+
+    grammar: Grammar
+    state: State
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GrammarConstraint:
-    """A text that follows ``grammar`` and then ends with one of ``eos_ids``."""
+    """A text that follows a grammar and then ends with one of ``eos_ids``.
+
+    ``make`` gives the grammar when the text begins, so that only texts being written hold one.
+    """
 
     tokens: TokenBytes
-    grammar: Grammar
+    make: Callable[[], Grammar]
     eos_ids: tuple[int, ...]
-    _known: dict[State, NDArray[np.int64]] = field(default_factory=dict, init=False, repr=False)
 
-    def begin(self) -> State:
-        """The state before the first token."""
-        return self.grammar.begin()
+    def begin(self) -> Place:
+        """Before the first token."""
+        grammar = self.make()
+        return Place(grammar, grammar.begin())
 
-    def allowed(self, state: State) -> NDArray[np.int64]:
+    def allowed(self, place: Place) -> NDArray[np.int64]:
         """Token ids that may come next; the end of text where it may end, or nothing else may."""
-        if state not in self._known:
-            ids = [] if state is None else list(self.tokens.allowed(self.grammar, state))
-            if not ids or self.grammar.may_end(state):
-                ids += self.eos_ids
-            self._known[state] = np.array(sorted(ids), dtype=np.int64)
-        return self._known[state]
+        grammar, state = place
+        ids = [] if state is None else list(self.tokens.allowed(grammar, state))
+        if not ids or grammar.may_end(state):
+            ids += self.eos_ids
+        return np.array(sorted(ids), dtype=np.int64)
 
-    def after(self, state: State, token: int) -> State:
-        """The state after ``token``; None where the text is over."""
+    def after(self, place: Place, token: int) -> Place:
+        """Where the text stands after ``token``."""
+        grammar, state = place
         if token in self.eos_ids:
-            return None
+            return Place(grammar, None)
         for byte in self.tokens.of.get(token, b""):
             if state is None:
                 break
-            state = self.grammar.steps(state).get(byte)
-        return state
+            state = grammar.steps(state).get(byte)
+        return Place(grammar, state)

@@ -23,7 +23,7 @@ from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.stages import annotator, notes
 from notesmith.experiment.stages.annotator import Asking, answer_ratio, sft_of
 from notesmith.experiment.stages.common import about, gold_in, load_base, load_tuned
-from notesmith.experiment.stages.teachers import keep_labelled
+from notesmith.experiment.stages.teachers import NOTES, keep_labelled
 
 if TYPE_CHECKING:
     from notesmith.lm.backends.server import ServerBackend
@@ -85,7 +85,7 @@ def tuned_cell(draw: Draw, arm: ArmConfig, found: Cell, *, form: FormName) -> Ce
     return draw.cell(
         STAGE,
         _settings(draw, arm, form),
-        inputs={"gold": draw.gold, "notes": found, "model": annotator.cell(draw, arm, form)},
+        inputs={"gold": draw.gold, NOTES: found, "model": annotator.cell(draw, arm, form)},
         arm=arm.name,
     )
 
@@ -109,7 +109,7 @@ def prompted_cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
     return draw.cell(
         STAGE,
         settings,
-        inputs={"gold": draw.gold, "notes": found},
+        inputs={"gold": draw.gold, NOTES: found},
         fingerprints={"lm": draw.outside.lm},
         arm=arm.name,
     )
@@ -126,7 +126,7 @@ def _settings(draw: Draw, arm: ArmConfig, form: FormName) -> Settings:
 
 def run(work: Work[Settings]) -> Measured:
     """Let the model read the notes; an interrupted run goes on."""
-    config, docs, gold = work.config, files.load_docs(work.inputs["notes"]), gold_in(work)
+    config, docs, gold = work.config, files.load_docs(work.inputs[NOTES]), gold_in(work)
     lm = load_tuned(work) if config.base is None else load_base(work, config.base, gold)
     # A base model never saw the reserved tokens, so its marks are plain tags.
     form = config.asking.form_for(work, reserved=() if config.shots else lm.reserved)
@@ -183,7 +183,7 @@ def _server(work: Work[Settings]) -> ServerBackend | None:
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Answers about the notes; to score their tokens they are read once more."""
-    words = notes.expected(cell.inputs["notes"], facts).words
+    words = notes.expected(cell.inputs[NOTES], facts).words
     n_each = config.drawn.samples if config.drawn.confidence == "agreement" else 1
     answers = words * answer_ratio(config.asking, facts)
     is_scored = config.drawn.confidence == "tokens"
