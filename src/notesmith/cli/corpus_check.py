@@ -100,8 +100,7 @@ def check(
         say_json(record)
     else:
         console = Screen(highlight=False, soft_wrap=True)
-        for name, read in corpora.items():
-            console.print(f"{name}: {_what_was_read(read)}")
+        _print_read(console, corpora)
         _print_findings(console, result, None if all_findings else _SHOWN)
         for sentence in apart.sentences:
             console.print(f"In init, plan and run: {sentence}")
@@ -115,12 +114,13 @@ def check(
         raise typer.Exit(1)
 
 
-def _what_was_read(read: CorpusRead) -> str:
-    n, labels = sum(len(doc.entities) for doc in read.docs), labels_of(read.docs)
-    documents = f"{len(read.docs):,} document{'' if len(read.docs) == 1 else 's'}"
-    mentions = f"{n:,} mention{'' if n == 1 else 's'}"
-    of = f" of {len(labels)} label{'' if len(labels) == 1 else 's'}"
-    return f"{documents}, {mentions}{of}, read as {read.format}"
+def _print_read(console: Screen, corpora: Mapping[str, CorpusRead]) -> None:
+    for name, read in corpora.items():
+        n, labels = sum(len(doc.entities) for doc in read.docs), labels_of(read.docs)
+        documents = f"{len(read.docs):,} document{'' if len(read.docs) == 1 else 's'}"
+        mentions = f"{n:,} mention{'' if n == 1 else 's'}"
+        of = f"{len(labels)} label{'' if len(labels) == 1 else 's'}"
+        console.print(f"{name}: {documents}, {mentions} of {of}, read as {read.format}")
 
 
 def _by_part(splits: Mapping[str, list[Document]]) -> dict[str, list[Document]]:
