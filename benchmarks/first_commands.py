@@ -2,10 +2,10 @@
 
     python benchmarks/first_commands.py OUT [--also CORPUS ...]
 
-The packaged fictional notes are written as Label Studio, doccano, brat, INCEpTION and a BioC program
-would export them, each by the writer of that format. Then ``corpus check``, ``init`` and ``plan`` run
-on each as a shell would run them, and OUT/commands.txt holds what they print. ``CORPUS`` is any other
-corpus, such as NCBI Disease as it is published.
+The packaged fictional notes are written as Label Studio, doccano, brat, INCEpTION and a BioC
+program would export them, each by the writer of that format. Then ``corpus check``, ``init`` and
+``plan`` run on each as a shell would run them, and OUT/commands.txt holds what they print. CORPUS
+is any other corpus, such as NCBI Disease as it is published.
 """
 
 from __future__ import annotations

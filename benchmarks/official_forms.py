@@ -2,7 +2,8 @@
 
     python benchmarks/official_forms.py DATA [--json FILE]
 
-DATA holds ``ncbi_disease``, ``bc5cdr``, ``maccrobat`` and ``negex_testkit``, as published. Each form is read from its folder, part by part, with no option but those shown. Printed are
+DATA holds ``ncbi_disease``, ``bc5cdr``, ``maccrobat`` and ``negex_testkit`` as they are published.
+Each form is read from its folder, part by part, with no option but those shown. Printed are
 documents, mentions, relations and the best strict F1 that a student can reach (its ceiling), with
 the time that reading took. A form that is refused is shown with what is said. The exit code is 1
 where a number is not as expected.

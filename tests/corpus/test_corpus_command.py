@@ -79,6 +79,18 @@ def test_split_by_patient_and_check_of_it(corpus, tmp_path):
     assert "few mentions" in out
 
 
+def test_check_says_what_was_read_and_how_many_findings_are_not_shown(tmp_path):
+    labels = [f"L{i:02}" for i in range(12)]
+    docs = [Document(f"n{i}", "Weak", (Entity("T1", x, ((0, 4),)),)) for i, x in enumerate(labels)]
+    write_corpus(docs, tmp_path / "c.json", format="label-studio")
+    out = run("check", tmp_path / "c.json").splitlines()
+    assert out[0] == "c: 12 documents, 12 mentions of 12 labels, read as label-studio"
+    at = out.index("few mentions: 12; 10 are shown, --all shows all")
+    assert out[at + 1] == "  L00: 1 mention"
+    assert "  L11: 1 mention" not in out
+    assert "  L11: 1 mention" in run("check", tmp_path / "c.json", "--all").splitlines()
+
+
 def test_check_exits_with_1_on_something_serious(corpus, tmp_path):
     write_corpus(read_corpus(corpus).docs[:1], tmp_path / "d.jsonl")
     out = run("check", corpus, tmp_path / "d.jsonl", code=1)

@@ -19,7 +19,7 @@ from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead
 from notesmith.corpus.splits import find_splits, part_named
 from notesmith.corpus.unknown import late_findings, revisit_findings
-from notesmith.document import Document
+from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError
 
 _SHOWN = 10
@@ -100,6 +100,7 @@ def check(
         say_json(record)
     else:
         console = Screen(highlight=False, soft_wrap=True)
+        _print_read(console, corpora)
         _print_findings(console, result, None if all_findings else _SHOWN)
         for sentence in apart.sentences:
             console.print(f"In init, plan and run: {sentence}")
@@ -111,6 +112,15 @@ def check(
         _write_doubtful(corpora, result, doubtful, tool)
     if result.n_serious or apart.emptied:
         raise typer.Exit(1)
+
+
+def _print_read(console: Screen, corpora: Mapping[str, CorpusRead]) -> None:
+    for name, read in corpora.items():
+        n, labels = sum(len(doc.entities) for doc in read.docs), labels_of(read.docs)
+        documents = f"{len(read.docs):,} document{'' if len(read.docs) == 1 else 's'}"
+        mentions = f"{n:,} mention{'' if n == 1 else 's'}"
+        of = f"{len(labels)} label{'' if len(labels) == 1 else 's'}"
+        console.print(f"{name}: {documents}, {mentions} of {of}, read as {read.format}")
 
 
 def _by_part(splits: Mapping[str, list[Document]]) -> dict[str, list[Document]]:
@@ -157,7 +167,6 @@ def _write_doubtful(
     tool: Literal["label-studio", "brat", "inception", "uima"],
 ) -> None:
     from notesmith.corpus.doubtful import doubtful_documents, write_for_correction
-    from notesmith.document import labels_of
 
     splits = {name: read.docs for name, read in corpora.items()}
     docs = doubtful_documents(splits, result.findings)
