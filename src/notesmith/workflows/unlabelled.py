@@ -1,0 +1,148 @@
+"""The notes that a workflow labels: a stream, without those that repeat labelled documents."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from notesmith.config import ReadingConfig
+from notesmith.corpus.formats.json_values import NoteFields
+from notesmith.corpus.notes import Notes, Survey, find_notes, survey
+from notesmith.corpus.parts import folded, patient_of
+from notesmith.corpus.problems import Tally
+from notesmith.document import Document
+from notesmith.errors import ConfigError, CorpusError
+from notesmith.experiment.recipes import corpus_path
+from notesmith.progress import OnProgress, silent
+
+NO_WORDS = "without words"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Notes to label, what a first reading says of them, and how many were left out, by what.
+
+    A note is left out whose text, patient or id is that of a labelled document, or that has no
+    words.
+    """
+
+    notes: Notes
+    found: Survey
+    left_out: Counter[str]
+
+    @classmethod
+    def of(
+        cls,
+        source: Path | str | Sequence[Document],
+        labelled: Iterable[Document],
+        *,
+        options: ReadingConfig,
+        fields: NoteFields = NoteFields(),
+        most: int | None = None,
+        on_progress: OnProgress = silent,
+    ) -> Unlabelled:
+        """Read all notes once.
+
+        Args:
+            source: documents, or the file or folder that holds them.
+            labelled: documents that no note may repeat.
+            options: how files become notes.
+            fields: where JSON lines or Parquet of other programs keep text and id.
+            most: notes that are taken, the first ones; all if None.
+            on_progress: called about the reading.
+
+        Raises:
+            CorpusError: a note cannot be read, two have one id, or none is left.
+            ConfigError: an option does not fit.
+        """
+        known = _Known.of(labelled)
+        left_out: Counter[str] = Counter()
+        read = _notes_of(source, options, fields)
+        patient_from = _pattern(options)
+
+        def counted(counts: Counter[str]) -> Notes:
+            def notes(tally: Tally) -> Iterator[Document]:
+                return islice(_kept(read(tally), known, patient_from, counts), most)
+
+            return notes
+
+        try:
+            found = survey(counted(left_out), options, on_progress=on_progress)
+        except CorpusError as error:
+            if left_out:
+                raise CorpusError(
+                    f"none of {left_out.total():,} notes is left to label: {causes(left_out)}; "
+                    "name other notes"
+                ) from error
+            raise
+        return cls(counted(Counter()), found, left_out)
+
+
+def _notes_of(
+    source: Path | str | Sequence[Document], options: ReadingConfig, fields: NoteFields
+) -> Notes:
+    if isinstance(source, Path | str):
+        return find_notes(corpus_path(str(source)), options, fields=fields)
+    docs = list(source)
+    if again := [doc_id for doc_id, n in Counter(doc.id for doc in docs).items() if n > 1]:
+        raise CorpusError(f"{len(again):,} ids stand twice among the notes; rename the documents")
+    return lambda tally: iter(docs)
+
+
+def _pattern(options: ReadingConfig) -> re.Pattern[str] | None:
+    if options.patient_from is None:
+        return None
+    try:
+        return re.compile(options.patient_from)
+    except re.error as error:
+        raise ConfigError(f"patient-from {options.patient_from!r}: {error}; correct it") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    texts: frozenset[str]
+    patients: frozenset[str]
+    ids: frozenset[str]
+
+    @classmethod
+    def of(cls, docs: Iterable[Document]) -> _Known:
+        found = list(docs)
+        patients = {patient for doc in found if (patient := patient_of(doc)) is not None}
+        texts = frozenset(folded(doc.text) for doc in found)
+        return cls(texts, frozenset(patients), frozenset(doc.id for doc in found))
+
+    def why(self, doc: Document, text: str) -> str:
+        """Why a note is left out; empty if it is not."""
+        if not text:
+            return NO_WORDS
+        if text in self.texts:
+            return "text"
+        if patient_of(doc) in self.patients:
+            return "patient"
+        return "id" if doc.id in self.ids else ""
+
+
+def _kept(
+    docs: Iterable[Document], known: _Known, patient_from: re.Pattern[str] | None, left: Counter[str]
+) -> Iterator[Document]:
+    for doc in docs:
+        match = patient_from.search(doc.id) if patient_from else None
+        if match is not None and (patient := match[1 if match.re.groups else 0]):
+            doc = replace(doc, metadata={"patient": patient, **doc.metadata})
+        if why := known.why(doc, folded(doc.text)):
+            left[why] += 1
+        else:
+            yield doc
+
+
+def causes(left_out: Counter[str]) -> str:
+    """How many notes were left out and why, in words; empty where none was."""
+    said = (
+        f"{n:,} {what}" if what == NO_WORDS else f"{n:,} by the {what} of a labelled document"
+        for what, n in left_out.most_common()
+    )
+    return ", ".join(said)
