@@ -154,14 +154,14 @@ class _Finder:
         began = perf_counter()
         for first in range(0, len(docs), _NOTES_AT_ONCE):
             group = docs[first : first + _NOTES_AT_ONCE]
-            pieces = [(doc, span) for doc in group for span in pieces_of(doc)]
-            texts = [doc.text[start:end] for doc, (start, end) in pieces]
+            pieces = [(i, span) for i, doc in enumerate(group) for span in pieces_of(doc)]
+            texts = [group[i].text[start:end] for i, (start, end) in pieces]
             answers = self.ask(texts) if texts else []
-            found: dict[str, list[Found]] = {doc.id: [] for doc in group}
-            for (doc, (start, _)), answer in zip(pieces, answers, strict=True):
-                found[doc.id] += [_moved(one, start) for one in answer]
-            for doc in group:
-                yield _labelled(doc, found[doc.id], counts)
+            found: list[list[Found]] = [[] for _ in group]
+            for (i, (start, _)), answer in zip(pieces, answers, strict=True):
+                found[i] += [_moved(one, start) for one in answer]
+            for doc, own in zip(group, found, strict=True):
+                yield _labelled(doc, own, counts)
             done = first + len(group)
             on_progress(Progress(self.kind, done, len(docs), "notes", 0, perf_counter() - began))
 

@@ -71,7 +71,7 @@ class Mined:
 
 
 def mine_names(silver: Sequence[Document], gold: Sequence[Document], config: MinedConfig) -> Mined:
-    """The mentions of ``silver`` that are names beyond doubt and not in ``gold``.
+    """The mentions of silver that are names beyond doubt and not in ``gold``.
 
     Mentions count as one name where they differ in case and white space alone. A name is mined that
     no label of gold has, that one label has nearly always, and that this label was given at least

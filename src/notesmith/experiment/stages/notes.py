@@ -34,6 +34,11 @@ UNLABELLED = "unlabelled"
 _ID = "notes/{}"
 
 
+def own_id(doc_id: str) -> str:
+    """The id that a note has in its file."""
+    return doc_id.removeprefix(_ID.format(""))
+
+
 class FileSettings(Config):
     """How the notes of ``corpus.unlabelled`` are read."""
 
