@@ -63,9 +63,7 @@ class Shown:
         ]
         marks = tuple(Entity(f"D{i}", DOUBTFUL, (span,)) for i, span in enumerate(free, 1))
         ids = {ent.id for ent in marks}
-        own = tuple(
-            replace(ent, id=f"{ent.id}'") if ent.id in ids else ent for ent in doc.entities
-        )
+        own = tuple(replace(ent, id=f"{ent.id}'") if ent.id in ids else ent for ent in doc.entities)
         doc = replace(doc, entities=(*own, *marks), relations=())
         n = len(doc.text)
         if n <= _SHOWN_CHARACTERS:

@@ -1,10 +1,10 @@
-"""Who labels notes: a committee of students, a saved one, a dictionary, a tagger, or all together."""
+"""Who labels notes: students of gold, saved ones, a dictionary, a tagger, or several together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def vote_of(
     config: AnnotateConfig,
     gold: Sequence[Document],
     labels: tuple[str, ...],
-    students: Callable[[], Student],
+    students: Student | None,
 ) -> Vote:
     """The annotators that ``config.by`` names.
 
@@ -89,7 +89,7 @@ def vote_of(
         config: who they are.
         gold: labelled documents; the dictionary is made of them, and they measure a tagger.
         labels: of the project.
-        students: gives the students that vote.
+        students: those that vote, where ``config.by`` names them.
 
     Raises:
         ConfigError: an annotator lacks what it needs.
@@ -99,7 +99,8 @@ def vote_of(
     found: dict[str, Student] = {}
     for name in config.by:
         if name == STUDENTS:
-            found[name] = students()
+            assert students is not None
+            found[name] = students
         elif name == DICTIONARY:
             found[name] = _dictionary(config, gold, labels)
         else:

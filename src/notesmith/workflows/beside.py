@@ -89,7 +89,6 @@ class Beside:
         return (self.dropped, self.page, self.card, self.kept)
 
 
-
 def stem_of(out: Path, *, is_preview: bool) -> str:
     """The name of ``out`` without its ending; a preview has a name of its own.
 
@@ -167,7 +166,7 @@ def refuse_other(beside: Place, begun: Begun, kind: str, settings: Mapping[str, 
         raise ConfigError(
             f"{beside.kept}: was begun by notesmith {begun.kind}; name another file with --out"
         )
-    old, new = _flat(begun.settings), _flat(settings)
+    old, new = flat(begun.settings), flat(settings)
     other = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if other:
         more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
@@ -260,11 +259,12 @@ def _read(beside: Place) -> Begun | None:
         ) from None
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted name."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{name}.")
+            found |= flat(value, f"{before}{name}.")
         else:
-            flat[f"{before}{name}"] = value
-    return flat
+            found[f"{before}{name}"] = value
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from notesmith.config import AnnotateConfig, Config
-from notesmith.corpus.labelling import chunks
 from notesmith.document import Document, Span
 from notesmith.experiment.taught import Part, Taught
 from notesmith.ner.decode import WordScores, score_of
@@ -72,18 +71,17 @@ class Look:
     _random: list[tuple[Any, ...]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=count)
 
-    def through(self, docs: Iterable[Document], taught: Iterable[Taught]) -> Iterator[Part]:
-        """Look at all ``docs``, of which each chunk is in one of ``taught``; yields what to keep.
+    def take(self, chunk: Sequence[Document], taught: Taught) -> Part:
+        """Look at a chunk of notes; returns the distributions that a student learns.
 
-        The distributions that are kept are those that a student learns: ``temperature`` is applied.
+        ``temperature`` is applied to them.
         """
-        for chunk, found in zip(chunks(docs), taught, strict=True):
-            self.problems.update(found.counts)
-            (part,) = found.parts()
-            for doc, one in zip(chunk, part.scores, strict=True):
-                self._add(doc, one)
-            scores = (tempered(one, self.config.temperature) for one in part.scores)
-            yield replace(part, scores=tuple(scores))
+        self.problems.update(taught.counts)
+        (part,) = taught.parts()
+        for doc, one in zip(chunk, part.scores, strict=True):
+            self._add(doc, one)
+        scores = (tempered(one, self.config.temperature) for one in part.scores)
+        return replace(part, scores=tuple(scores))
 
     def _add(self, doc: Document, scores: WordScores) -> None:
         doubt = 1 - scores.probabilities.max(axis=1, initial=0)

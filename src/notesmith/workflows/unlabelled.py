@@ -20,6 +20,8 @@ from notesmith.experiment.recipes import corpus_path
 from notesmith.progress import OnProgress, silent
 
 NO_WORDS = "without words"
+AS_FOUND = NoteFields()
+"""Text and id stand where notes of this project have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Unlabelled:
         labelled: Iterable[Document],
         *,
         options: ReadingConfig,
-        fields: NoteFields = NoteFields(),
+        fields: NoteFields = AS_FOUND,
+        patient_from: str | None = None,
         most: int | None = None,
         on_progress: OnProgress = silent,
     ) -> Unlabelled:
@@ -52,6 +55,8 @@ class Unlabelled:
             labelled: documents that no note may repeat.
             options: how files become notes.
             fields: where JSON lines or Parquet of other programs keep text and id.
+            patient_from: a regular expression whose first group in an id, of notes and labelled
+                documents, is the patient; what is known already wins.
             most: notes that are taken, the first ones; all if None.
             on_progress: called about the reading.
 
@@ -59,14 +64,14 @@ class Unlabelled:
             CorpusError: a note cannot be read, two have one id, or none is left.
             ConfigError: an option does not fit.
         """
-        known = _Known.of(labelled)
+        pattern = _pattern(patient_from)
+        known = _Known.of(_with_patient(doc, pattern) for doc in labelled)
         left_out: Counter[str] = Counter()
         read = _notes_of(source, options, fields)
-        patient_from = _pattern(options)
 
         def counted(counts: Counter[str]) -> Notes:
             def notes(tally: Tally) -> Iterator[Document]:
-                return islice(_kept(read(tally), known, patient_from, counts), most)
+                return islice(_kept(read(tally), known, pattern, counts), most)
 
             return notes
 
@@ -93,13 +98,20 @@ def _notes_of(
     return lambda tally: iter(docs)
 
 
-def _pattern(options: ReadingConfig) -> re.Pattern[str] | None:
-    if options.patient_from is None:
+def _pattern(patient_from: str | None) -> re.Pattern[str] | None:
+    if patient_from is None:
         return None
     try:
-        return re.compile(options.patient_from)
+        return re.compile(patient_from)
     except re.error as error:
-        raise ConfigError(f"patient-from {options.patient_from!r}: {error}; correct it") from None
+        raise ConfigError(f"patient-from {patient_from!r}: {error}; correct it") from None
+
+
+def _with_patient(doc: Document, pattern: re.Pattern[str] | None) -> Document:
+    match = pattern.search(doc.id) if pattern else None
+    if match is None or not (patient := match[1 if match.re.groups else 0]):
+        return doc
+    return replace(doc, metadata={"patient": patient, **doc.metadata})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +139,10 @@ class _Known:
 
 
 def _kept(
-    docs: Iterable[Document], known: _Known, patient_from: re.Pattern[str] | None, left: Counter[str]
+    docs: Iterable[Document], known: _Known, pattern: re.Pattern[str] | None, left: Counter[str]
 ) -> Iterator[Document]:
-    for doc in docs:
-        match = patient_from.search(doc.id) if patient_from else None
-        if match is not None and (patient := match[1 if match.re.groups else 0]):
-            doc = replace(doc, metadata={"patient": patient, **doc.metadata})
+    for read in docs:
+        doc = _with_patient(read, pattern)
         if why := known.why(doc, folded(doc.text)):
             left[why] += 1
         else:
