@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.ner.tiny import tiny_encoder
 
 import notesmith
 from notesmith.config import NerConfig
@@ -25,6 +24,7 @@ from notesmith.ner.student import load_student
 from notesmith.workflows.annotate import annotate
 from notesmith.workflows.annotators import in_float32
 from notesmith.workflows.unlabelled import Unlabelled
+from tests.ner.tiny import tiny_encoder
 
 from .children import CONTEXT, hold_annotations, run_annotate
 
@@ -188,7 +188,6 @@ def test_other_labels_write_no_distributions(committee, tmp_path, labels):
 
 def test_notes_that_repeat_labelled_documents_are_left_out(committee, setting, tmp_path):
     model, _ = committee
-    _, options = setting
     gold = [*gold_docs(), replace(gold_docs()[0], id="x", metadata={"patient": "P7"})]
     held_out = [Document("h", "Held  out text with words.")]
     notes = [
@@ -203,7 +202,9 @@ def test_notes_that_repeat_labelled_documents_are_left_out(committee, setting, t
     assert [doc.id for doc in result.documents()] == ["n0", "n1", "n2"]
     want = {"text": 2, "patient": 1, "id": 1, "without words": 1}
     assert result.summary.left_out == want
-    with pytest.raises(CorpusError, match="none of 5 notes is left .* 2 by the text of a labelled"):
+    with pytest.raises(
+        CorpusError, match=r"none of 5 notes is left .* 2 by the text of a labelled"
+    ):
         annotate(notes[3:], model=model, gold=gold, held_out=[held_out])
 
 
@@ -434,7 +435,7 @@ def test_in_float32_batches_of_other_sizes_give_equal_predictions(committee):
 
 def test_a_student_learns_from_the_distributions(committee, setting):
     _, result = committee
-    source, options = setting
+    source, _ = setting
     config = NerConfig(encoder=str(source / "encoder"), steps=2)
     made = list(result.documents())
     plain = notesmith.train_ner(gold_docs(), made, config=config, seed=1)
