@@ -175,6 +175,13 @@ def block_of(page: str, language: str) -> Maker:
     return lambda path: path.write_text(body, encoding="utf-8")
 
 
+def own_notes(path: Path) -> None:
+    """Notes that no labelled document repeats, as plain texts."""
+    path.mkdir()
+    for i, doc in enumerate(DEV[:6]):
+        (path / f"{i}.txt").write_text(f"On day {i}. {doc.text}", encoding="utf-8")
+
+
 SHELF: dict[str, Maker] = {
     "gold.jsonl": corpus(DEV),
     "train.jsonl": corpus(TRAIN),
@@ -234,6 +241,7 @@ OF_PAGE: dict[str, dict[str, Maker]] = {
         "gold.jsonl": corpus(added_later(DEV)),
         "predicted.jsonl": corpus(guess(added_later(DEV))),
     },
+    "docs/how-to/annotate.md": {"notes": own_notes, "more-notes": own_notes},
     "docs/how-to/doubtful-gold.md": {"gold.jsonl": with_an_error, "export.json": corrected},
 }
 

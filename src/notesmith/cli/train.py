@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from notesmith.config import NerConfig, ReadingConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress
+
+if TYPE_CHECKING:
+    from notesmith.ner.decode import WordScores
 
 
 @reads_documents()
@@ -86,8 +89,12 @@ def train(
             "a score on those would be of text that the student has seen",
             err=True,
         )
+    learnt = wanted or labels_of(gold) or labels_of(extra)
+    soft: dict[str, WordScores] = {}
+    for path, each in zip(made or (), read_made, strict=True):
+        soft |= _soft_labels(path, each.docs, learnt)
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
-    lesson = _Lesson(gold, extra, config, tuple(wanted), seed)
+    lesson = _Lesson(gold, extra, config, tuple(wanted), soft, seed)
     taken = _train_one(lesson, out) if students == 1 else _train_votes(lesson, students, out)
     for what, n in sorted(taken.counts.items()):
         say(f"{n} {what.replace('_', ' ')}", err=True)
@@ -108,6 +115,7 @@ class _Lesson:
     made: Sequence[Document]
     config: NerConfig
     labels: tuple[str, ...]
+    soft: Mapping[str, WordScores]
     seed: int
 
 
@@ -130,6 +138,7 @@ def _train_one(lesson: _Lesson, out: Path) -> _Taken:
             config=lesson.config,
             labels=lesson.labels or None,
             seed=lesson.seed,
+            soft=lesson.soft,
             on_progress=on_progress,
         )
         result.model.save(out)
@@ -149,6 +158,7 @@ def _train_votes(lesson: _Lesson, students: int, out: Path) -> _Taken:
                 lesson.made,
                 config=lesson.config,
                 labels=lesson.labels or None,
+                soft=lesson.soft,
                 students=students,
                 seed=lesson.seed,
                 out=out,
@@ -165,6 +175,32 @@ def _train_votes(lesson: _Lesson, students: int, out: Path) -> _Taken:
     before = f", {found.n_resumed} of them trained before" if found.n_resumed else ""
     words = f"{students} students that vote{before}, {lesson.config.steps} steps each{losses}"
     return _Taken(words, found.seconds, found.counts)
+
+
+def _soft_labels(
+    path: Path, docs: Sequence[Document], labels: Sequence[str]
+) -> dict[str, WordScores]:
+    """The distributions of words that stand beside made documents; says what is used."""
+    from notesmith.experiment import taught
+
+    file = taught.beside(path)
+    if not file.is_file():
+        return {}
+    found = taught.soft_labels(file, docs, labels)
+    others = [
+        f"{n:,} {what}"
+        for n, what in (
+            (found.n_changed, "were changed since and teach their own labels"),
+            (found.n_without, "are not in it and teach their own labels"),
+        )
+        if n
+    ]
+    say(
+        f"{file.name}: {len(found.scores):,} documents of {path.name} teach the distributions of "
+        f"their words{''.join(f'; {what}' for what in others)}",
+        err=True,
+    )
+    return found.scores
 
 
 def student_config(changes: Sequence[str]) -> NerConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.files.leftovers import delete
 from notesmith.models.manifest import check_manifest
+from notesmith.ner.decode import WordScores
 from notesmith.ner.student import copy_student
 from notesmith.ner.train import train_ner
 from notesmith.ner.votes import write_votes
@@ -42,6 +43,7 @@ def train_votes(
     *,
     config: NerConfig,
     labels: Sequence[str] | None = None,
+    soft: Mapping[str, WordScores] = {},
     seeds: Sequence[int],
     work: Path,
     out: Path,
@@ -54,6 +56,7 @@ def train_votes(
         made: made documents that join gold.
         config: of every student.
         labels: to learn; those of gold if not given.
+        soft: distributions by document id, as in ``train_ner``.
         seeds: one a student; they differ in nothing else.
         work: folder in which each finished student is kept, and from which a later call with the
             same arguments goes on.
@@ -77,7 +80,13 @@ def train_votes(
             began,
         )
         result = train_ner(
-            gold, made, config=config, labels=labels, seed=seeds[n], on_progress=of_all
+            gold,
+            made,
+            config=config,
+            labels=labels,
+            soft=soft,
+            seed=seeds[n],
+            on_progress=of_all,
         )
         result.model.save(folders[n])
         losses.append(result.history[-1]["loss"])

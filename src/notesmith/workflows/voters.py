@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from notesmith import __version__
@@ -24,6 +24,7 @@ from notesmith.files.checksums import canonical, dumps_checked, loads_checked
 from notesmith.files.leftovers import is_temporary
 from notesmith.files.write import atomic_write_text, read_regular, refuse_odd
 from notesmith.models.fingerprint import fingerprint_model
+from notesmith.ner.decode import WordScores
 from notesmith.ner.train_votes import VotersTrained, train_votes
 from notesmith.progress import OnProgress, silent
 
@@ -36,6 +37,7 @@ def train_voters(
     *,
     config: NerConfig,
     labels: Sequence[str] | None = None,
+    soft: Mapping[str, WordScores] = {},
     students: int,
     seed: int,
     out: Path,
@@ -56,7 +58,7 @@ def train_voters(
     work = work_of(out)
     refuse_odd(work, folder=True)
     with run_lock(work):
-        _begin(work, _key(gold, made, config, labels, seed))
+        _begin(work, _key(gold, made, config, labels, soft, seed))
         found = None
         try:
             found = train_votes(
@@ -64,6 +66,7 @@ def train_voters(
                 made,
                 config=config,
                 labels=labels,
+                soft=soft,
                 seeds=seeds,
                 work=work,
                 out=out,
@@ -113,6 +116,7 @@ def _key(
     made: Sequence[Document],
     config: NerConfig,
     labels: Sequence[str] | None,
+    soft: Mapping[str, WordScores],
     seed: int,
 ) -> str:
     """A hash of what makes the students but for how many they are."""
@@ -121,6 +125,9 @@ def _key(
         for doc in docs:
             digest.update(f"{jsonl.dumps(doc)}\n".encode())
         digest.update(b"\n")
+    for name, scores in sorted(soft.items()):
+        digest.update(f"{name}\n".encode())
+        digest.update(scores.probabilities.tobytes())
     settings = config.model_dump(mode="json")
     model = fingerprint_model(config.encoder)
     return canonical([__version__, digest.hexdigest(), settings, model, list(labels or ()), seed])
