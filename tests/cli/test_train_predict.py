@@ -62,7 +62,7 @@ def test_what_was_completed_is_said(folder: Path, tmp_path: Path) -> None:
         *(part for option in options for part in ("--set", f"ner.{option}")),
     )
     assert done.exit_code == 0, done.output
-    assert "mentions added in made documents: 1" in done.output
+    assert "1 mentions added in made documents" in done.output
 
 
 def test_rows_of_note_nlp_need_integers_as_ids(folder: Path, tmp_path: Path) -> None:
