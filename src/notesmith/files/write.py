@@ -14,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -221,7 +222,7 @@ def must_be_new(path: Path) -> None:
         raise FileError(f"{path}: exists already; name another file, or remove it first")
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file of ours to read; a link is not followed, and a pipe is not waited for.
 
     Raises:
