@@ -209,6 +209,14 @@ def choose(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A queue that was written, and counts of what the tool cannot hold of the labels."""
+
+    queue: Queue
+    lost: Mapping[str, int]
+
+
 def queue_notes(
     folder: Path,
     notes: Callable[[], Iterable[Scored]],
@@ -218,7 +226,7 @@ def queue_notes(
     labels: Sequence[str],
     gold: Sequence[Document] = (),
     held_out: Iterable[Document] = (),
-) -> Queue:
+) -> Queued:
     """Choose notes and write the queue's folder; ``notes`` is called twice and gives all of them.
 
     The documents of ``notes`` carry the labels that annotators are shown.
@@ -230,8 +238,7 @@ def queue_notes(
     queue = choose(notes(), choice, gold=gold, held_out=held_out)
     wanted = {item.id for item in queue.items}
     docs = (doc for doc, _ in notes() if doc.id in wanted)
-    write_queue(queue, docs, folder, tool=tool, labels=labels)
-    return queue
+    return Queued(queue, write_queue(queue, docs, folder, tool=tool, labels=labels))
 
 
 def _control(
@@ -248,7 +255,7 @@ def _control(
             rank += 1
             chosen.take(sketch)
             room.take(sketch)
-            yield Item(sketch.id, "control", rank, sketch.n_words, _doubt(sketch, mean))
+            yield Item(sketch.id, "control", rank, sketch.n_words, _rounded(_doubt(sketch, mean)))
 
 
 def _doubtful(
@@ -276,7 +283,7 @@ def _doubtful(
             rank += 1
             chosen.take(sketch)
             room.take(sketch)
-            yield Item(doc_id, "chosen", rank, sketch.n_words, doubt, fresh)
+            yield Item(doc_id, "chosen", rank, sketch.n_words, _rounded(doubt), _rounded(fresh))
 
 
 @dataclass(slots=True)
@@ -335,11 +342,14 @@ def _doubt(sketch: _Sketch, mean: float) -> float:
     return (sketch.doubt + _AVERAGE_WORDS * mean) / (sketch.n_words + _AVERAGE_WORDS)
 
 
+def _rounded(value: float) -> float:
+    """As the files of the queue hold it."""
+    return round(value, 6)
+
+
 def _terms_of(docs: Iterable[Document]) -> Counter[int]:
     """The words of labelled documents, each counted once however many have it."""
-    terms = {
-        _term(doc.text[start:end]) for doc in docs for start, end in words_of(doc.text)
-    }
+    terms = {_term(doc.text[start:end]) for doc in docs for start, end in words_of(doc.text)}
     return Counter(dict.fromkeys(terms, 1))
 
 

@@ -1,8 +1,9 @@
 """Keep the parts of a corpus apart: what is learnt from holds no text and no patient of the others.
 
-Dev and test hold no note that a model chose for labelling (see ``queued``) either. One rule for every command. Two texts are the same if they are the same but for white space; a text
-without words repeats nothing. Short texts, such as a heading that is a document of its own, count
-as any other: to leave them out does no harm.
+Dev and test hold no note that a model chose for labelling either (see ``queued``). One rule for
+every command. Two texts are the same if they are the same but for white space; a text without words
+repeats nothing. Short texts, such as a heading that is a document of its own, count as any other:
+to leave them out does no harm.
 """
 
 from __future__ import annotations
@@ -140,7 +141,9 @@ def _without_chosen(found: Unrepeated) -> Unrepeated:
     if not chosen:
         return found
     kept = [doc for doc in found.kept if not is_chosen(doc)]
-    return Unrepeated(kept, [*found.dropped, *chosen], found.counts + Counter({QUEUED: len(chosen)}))
+    return Unrepeated(
+        kept, [*found.dropped, *chosen], found.counts + Counter({QUEUED: len(chosen)})
+    )
 
 
 def _after(name: str, docs: Mapping[str, object]) -> str:

@@ -131,7 +131,7 @@ def read_queue(path: Path) -> Sent:
 
 
 def _shown(doc: Document, item: Item, tool: Tool) -> Document:
-    """What an annotator sees of a note: text and labels, without scores; of a control text alone."""
+    """What an annotator sees of a note: text and labels without scores; of a control the text."""
     entities: list[Entity] = []
     if item.kind == "chosen":
         entities = [
@@ -174,13 +174,9 @@ def _write_for(
 def _table(queue: Queue) -> str:
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(
-        ("place", "id", "kind", "rank", "words", "doubt", "fresh", "annotators", "why")
-    )
+    rows.writerow(("place", "id", "kind", "rank", "words", "doubt", "fresh", "annotators", "why"))
     for place, item in enumerate(queue.items, 1):
         numbers = (f"{item.doubt:.4f}", f"{item.fresh:.2f}")
         who = " ".join(item.annotators)
-        rows.writerow(
-            (place, item.id, item.kind, item.rank, item.words, *numbers, who, item.why)
-        )
+        rows.writerow((place, item.id, item.kind, item.rank, item.words, *numbers, who, item.why))
     return file.getvalue()

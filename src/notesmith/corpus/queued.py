@@ -1,7 +1,7 @@
 """The queue of notes to label: its records, which hold no text, and the mark on what came back.
 
-``notesmith.annotation.queue`` chooses, ``queue_files`` writes for annotation tools, and ``returned``
-takes labelled notes back.
+``notesmith.annotation.queue`` chooses, ``queue_files`` writes for annotation tools, and
+``returned`` takes labelled notes back.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Item:
         """JSON values."""
         return {
             **{"id": self.id, "kind": self.kind, "rank": self.rank, "words": self.words},
-            **{"doubt": round(self.doubt, 6), "fresh": round(self.fresh, 4)},
+            **{"doubt": self.doubt, "fresh": self.fresh},
             "annotators": list(self.annotators),
         }
 
