@@ -135,6 +135,17 @@ def keep_apart(docs: Mapping[str, Sequence[Document]], *, may_empty: bool = Fals
     return Apart(kept, {name: left_out[name] for name in PARTS if name in left_out})
 
 
+def scored_in_train(train: Iterable[Document]) -> list[str]:
+    """A sentence where cross-fit, which scores every document of train, scores chosen notes."""
+    n = sum(map(is_chosen, train))
+    if not n:
+        return []
+    return [
+        f"{_counted(n)} of train {'was' if n == 1 else 'were'} chosen by a model for labelling, "
+        "and cross-fit scores all of train: the score is that of notes harder than most."
+    ]
+
+
 def _without_chosen(found: Unrepeated) -> Unrepeated:
     """``found`` without the notes that a model chose for labelling."""
     chosen = [doc for doc in found.kept if is_chosen(doc)]
