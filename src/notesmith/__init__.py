@@ -24,6 +24,7 @@ _WHERE = {
     "load_ner": "notesmith.ner.model",
     "run_recipe": "notesmith.experiment.run",
     "synthesize": "notesmith.workflows.synthesize",
+    "annotate": "notesmith.workflows.annotate",
 }
 __all__ = [*_WHERE, "__version__"]
 

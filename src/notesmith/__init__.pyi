@@ -11,6 +11,7 @@ from notesmith.experiment.run import run_recipe as run_recipe
 from notesmith.metrics import score as score
 from notesmith.ner.model import load_ner as load_ner
 from notesmith.ner.train import train_ner as train_ner
+from notesmith.workflows.annotate import annotate as annotate
 from notesmith.workflows.synthesize import synthesize as synthesize
 
 __version__: str

@@ -322,6 +322,11 @@ class NamesConfig(Config):
     term_lists: dict[str, str] = Field(
         default_factory=dict, description="text file of names, one a line, by label"
     )
+    mined: bool = Field(
+        default=False,
+        description="ask for names mined from notes without labels too, which the annotators of "
+        "[annotate] label",
+    )
 
 
 class SampleConfig(Config):
@@ -604,6 +609,74 @@ class AugmentConfig(Config):
         default=1.0,
         description="share of replacements drawn from proposed names, where those are used",
     )
+    mined_ratio: Ratio = Field(
+        default=0.5,
+        description="share of replacements drawn from names mined from notes, where those are used",
+    )
+
+
+class DictionaryConfig(Config):
+    """The dictionary that annotates: which names are looked for, and how."""
+
+    term_lists: dict[str, str] = Field(
+        default_factory=dict,
+        description="text file of names, one a line, by label; they join the names of gold",
+    )
+    exact_characters: Count = Field(
+        default=4,
+        description="names this short, and names in capitals, match as they are written; others "
+        "whatever their case, white space and hyphens",
+    )
+    min_precision: Ratio = Field(
+        default=0.5,
+        description="names are left out whose matches in gold are mentions more seldom than this",
+    )
+    listed_score: Ratio = Field(
+        default=0.8,
+        description="share of matches of listed names that are taken to be mentions before gold "
+        "shows how many are",
+    )
+
+
+class TaggerConfig(Config):
+    """A tagger that exists already, which annotates."""
+
+    kind: Literal["file", "spacy", "transformers", "gliner2", "gliner"] = Field(
+        default="file",
+        description="what path names: predictions made elsewhere, in any format of a corpus; a "
+        "pipeline of spaCy (folder or package); the folder of a token classifier of transformers, "
+        "of a GLiNER2 or of a GLiNER model",
+    )
+    path: str = Field(default="", description="the file, folder or package")
+    label_map: dict[str, str] = Field(
+        default_factory=dict,
+        description="the tagger's label to that of train; '' drops. GLiNER is asked for these by "
+        "name, and for each label of train that none is mapped to",
+    )
+    score: Ratio | None = Field(
+        default=None,
+        description="score of mentions that carry none; if absent, the precision of the label in "
+        "gold",
+    )
+    threshold: Ratio = Field(
+        default=0.5, description="mentions of a lower score are not found (gliner2, gliner)"
+    )
+    spans_key: str = Field(
+        default="", description="group of spans that is read in the place of entities (spacy)"
+    )
+    reading: ReadingConfig = Field(
+        default_factory=lambda: ReadingConfig(predictions=True, without_mentions=True),
+        description="how a file of predictions is read",
+    )
+
+
+class MinedConfig(Config):
+    """Names mined from notes: mentions of silver that annotators were sure of, more than once."""
+
+    min_count: Positive = Field(
+        default=2, description="mentions of a name that there must be in the notes"
+    )
+    min_confidence: Ratio = Field(default=0.97, description="lowest mean score of its mentions")
 
 
 class AnnotateConfig(Config):
@@ -637,6 +710,15 @@ class AnnotateConfig(Config):
         default=None,
         gt=0,
         description="notes at most, as a multiple of gold documents; all if absent",
+    )
+    dictionary: DictionaryConfig = Field(
+        default_factory=lambda: DictionaryConfig(), description="the annotator 'dictionary'"
+    )
+    tagger: TaggerConfig = Field(
+        default_factory=lambda: TaggerConfig(), description="the annotator 'tagger'"
+    )
+    mined: MinedConfig = Field(
+        default_factory=lambda: MinedConfig(), description="names mined from the notes"
     )
 
 

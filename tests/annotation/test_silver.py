@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from notesmith.annotation.silver import mask_doubtful
+from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores
 from notesmith.document import Document, Entity
+from notesmith.errors import StageError
 from notesmith.ner.decode import WordScores
 
 TEXT = "No gout or lupus today."
@@ -33,3 +35,30 @@ def test_nothing_is_masked_at_zero_and_in_a_note_without_words() -> None:
     assert mask_doubtful(note(), scores(*[0.5] * 6), doubtful=0) == note()
     empty = Document("e", "")
     assert mask_doubtful(empty, WordScores((), np.zeros((0, 3), np.float32)), doubtful=1) == empty
+
+
+def test_annotators_count_alike() -> None:
+    one, two = scores(1.0, 0.5, 0.2, 0.9, 0.9, 0.9), scores(0.5, 0.5, 0.4, 0.1, 0.9, 0.9)
+    (found,) = mean_scores([note()], {"students": {"n": one}, "dictionary": {"n": two}})
+    assert found.words == one.words
+    expected = [0.75, 0.5, 0.3, 0.5, 0.9, 0.9]
+    np.testing.assert_allclose(found.probabilities[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_annotators_of_other_words_or_without_a_note_are_named() -> None:
+    one = scores(*[0.5] * 6)
+    other = WordScores(WORDS[:5], one.probabilities[:5])
+    with pytest.raises(StageError, match="'n': annotator 'dictionary' has other words or labels"):
+        mean_scores([note()], {"students": {"n": one}, "dictionary": {"n": other}})
+    with pytest.raises(StageError, match="'n': annotator 'dictionary' left it out"):
+        mean_scores([note()], {"students": {"n": one}, "dictionary": {}})
+
+
+def test_calibration_is_the_gap_between_probability_and_share_that_is_right() -> None:
+    """O at all words, and four of the six are O: at 0.95 one of two, at 0.65 three of four."""
+    said = scores(0.95, 0.95, 0.65, 0.65, 0.65, 0.65)
+    gold = note().with_entities(note().entities[:1])
+    found = calibration_error([gold], [said], ("Disease",))
+    assert found == pytest.approx((2 * 0.45 + 4 * 0.35) / 6)
+    assert calibration_error([], [], ("Disease",)) == 0

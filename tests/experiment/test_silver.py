@@ -273,6 +273,23 @@ def test_notes_that_are_all_labelled_documents_are_an_error(tmp_path):
         notes_cell(config, tmp_path / "run")
 
 
+def test_more_notes_than_train_has_are_an_error(tmp_path):
+    config = recipe(write(tmp_path), arms=ARMS[:2], draws={"unlabelled_documents": 23})
+    with pytest.raises(StageError, match="4 documents and 23 as notes .* train holds 26; lower"):
+        notes_cell(config, tmp_path / "run")
+
+
+def test_folds_learn_from_notes_of_a_file():
+    paths = {"train": "train.jsonl", "unlabelled": "notes"}
+    config = recipe(
+        paths, arms=ARMS[:2], draws={"unlabelled_documents": 0}, evaluate={"protocol": "cross-fit"}
+    )
+    plan = make_plan(config, Fingerprints(train="a", unlabelled="n"))
+    assert len(cells_of(plan, notes.STAGE)) == 1
+    # Of each fold, and of all gold for the student that ships.
+    assert len(cells_of(plan, silver.STAGE)) == len(cells_of(plan, silver.TEACHERS)) == 5 + 1
+
+
 def test_a_bad_note_is_named_with_what_a_recipe_can_change(tmp_path):
     (tmp_path / "notes.jsonl").write_text('{"body": "Cough."}\n')
     reading = recipe(PATHS).corpus

@@ -36,6 +36,19 @@ def test_too_few_documents_for_the_draws():
     ]
 
 
+def test_documents_used_as_notes_leave_some_to_score():
+    def said(n):
+        recipe = tiny_recipe(PATHS, draws={"curve": [], "unlabelled_documents": n})
+        return list(checks.of_draws(recipe, TRAIN))
+
+    assert "used as notes" not in str(said(7))
+    assert notes(said(8))[0] == (
+        "draws of 6 documents and 8 used as notes are all of train: no document is left to be "
+        "scored out of draw"
+    )
+    assert fatal(said(9)) == ["draws of 6 documents and 9 used as notes: train holds 14"]
+
+
 def test_draws_of_all_documents_and_few_replicates_are_noted():
     recipe = tiny_recipe(PATHS, draws={"sizes": [14], "curve": []})
     said = notes(checks.of_draws(recipe, TRAIN))

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -221,3 +222,38 @@ def test_a_cross_fit_needs_no_test_set(tmp_path):
     assert by_stage["ner"].n_cells == 2 * 5 * 8 + 2
     assert found.smallest.split == "out-of-fold" and found.smallest.n_documents == 14
     assert not any("every draw holds" in problem.what for problem in found.problems)
+
+
+def test_notes_without_labels_are_counted_and_read_by_their_teachers(tmp_path):
+    paths = write_notes(tmp_path)
+    docs = [Document(f"n{i}", f"Visit {i}: no complaints today.") for i in range(40)]
+    docs += [Document("again", read_corpus(paths["dev"]).docs[0].text)]
+    write_corpus(docs, tmp_path / "notes.jsonl")
+    paths["unlabelled"] = tmp_path / "notes.jsonl"
+    arms = [{"name": "gold"}, {"name": "learns", "made": ["silver"]}]
+    config = tiny_recipe(paths, arm=arms, evaluate={"against": {}}, annotate={"students": 3})
+    found = forecast(config, tmp_path)
+    assert found.can_succeed, fatal(found)
+    assert found.corpus["unlabelled"].n_documents == 40
+    assert found.left_out == (
+        "1 of corpus.unlabelled is left out, as its text stands in train, dev or test too.",
+    )
+    by_stage = {stage.stage: stage for stage in found.stages}
+    # Of two draws each: 40 notes of 5 words, read by three students, which take a second to load.
+    assert by_stage["teachers"].n_cells == 2 and by_stage["notes"].n_cells == 1
+    expected = 2 * (0.3 + 0.002 * 40 + 3 * 40 * 5 / 4000 * 1.4 + 3 * 1)
+    assert by_stage["teachers"].seconds == pytest.approx(expected)
+
+
+def test_unlabelled_notes_that_cannot_be_used_are_one_line(tmp_path):
+    paths = write_notes(tmp_path)
+    arms = [{"name": "gold"}, {"name": "learns", "made": ["silver"]}]
+    for text, said in {
+        '{"body": "Cough."}\n': "corpus.unlabelled: .*notes.jsonl",
+        (tmp_path / "train.jsonl").read_text(): "no note of corpus.unlabelled is left: 14 were",
+    }.items():
+        (tmp_path / "notes.jsonl").write_text(text)
+        own = {**paths, "unlabelled": tmp_path / "notes.jsonl"}
+        config = tiny_recipe(own, arm=arms, evaluate={"against": {}})
+        (what,) = fatal(forecast(config, tmp_path))
+        assert re.match(said, what) and "\n" not in what

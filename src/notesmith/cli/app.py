@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 import notesmith
 from notesmith.cli import corpus
+from notesmith.cli.annotate import annotate
 from notesmith.cli.bundle import bundle
 from notesmith.cli.card import card
 from notesmith.cli.corpus_adjudicate import adjudicate
@@ -100,6 +101,7 @@ def _main(
 
 
 app.command()(synthesize)
+app.command()(annotate)
 app.command()(init)
 app.command(cls=ListsRecipes)(plan)
 app.command("run", cls=ListsRecipes)(run_command)

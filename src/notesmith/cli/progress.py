@@ -50,7 +50,8 @@ class Display:
 
     def on_cell(self, event: CellEvent) -> None:
         """Show that a cell starts or is done."""
-        self._event = event
+        # Work after the last cell is of none.
+        self._event = None if event.kind == "done" and event.n_done == event.n_total else event
         if event.kind == "start":
             self._printed = time.monotonic()
         if event.kind != "done":
@@ -68,13 +69,12 @@ class Display:
         self._show(progress)
 
     def _show(self, progress: Progress | None) -> None:
-        if self._event is None:
-            return
-        line = f"{_place(self._event)} {self._event.cell.title}"
-        if progress is not None:
-            line += f" · {describe(progress)}"
-        if said := time_left(self._event.eta, self._event.n_untimed):
-            line += f" · run: {said} left"
+        line = "" if progress is None else describe(progress)
+        if event := self._event:
+            cell = f"{_place(event)} {event.cell.title}"
+            line = f"{cell} · {line}" if line else cell
+            if said := time_left(event.eta, event.n_untimed):
+                line += f" · run: {said} left"
         if self._live is not None:
             self._live.update(Text(one_line(line), no_wrap=True, overflow="ellipsis"))
         elif progress is not None:

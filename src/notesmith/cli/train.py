@@ -7,16 +7,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import NerConfig, ReadingConfig
-from notesmith.document import labels_of
+from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress
+
+if TYPE_CHECKING:
+    from notesmith.ner.decode import WordScores
 
 
 @reads_documents()
@@ -80,6 +83,10 @@ def train(
             "a score on those would be of text that the student has seen",
             err=True,
         )
+    learnt = wanted or labels_of(gold) or labels_of(extra)
+    soft: dict[str, WordScores] = {}
+    for path, each in zip(made or (), read_made, strict=True):
+        soft |= _soft_labels(path, each.docs, learnt)
     config = config.model_copy(update={"encoder": have_encoder(config.encoder, fetch=hub)})
     with moving_line() as on_progress:
         result = train_ner(
@@ -87,6 +94,7 @@ def train(
             extra,
             config=config,
             labels=wanted or None,
+            soft=soft,
             seed=seed,
             on_progress=on_progress,
         )
@@ -101,6 +109,32 @@ def train(
         f"{attributes}"
         f"{last['step']:.0f} steps, loss {last['loss']:.3g}, {result.seconds:.0f} s"
     )
+
+
+def _soft_labels(
+    path: Path, docs: Sequence[Document], labels: Sequence[str]
+) -> dict[str, WordScores]:
+    """The distributions of words that stand beside made documents; says what is used."""
+    from notesmith.experiment import taught
+
+    file = taught.beside(path)
+    if not file.is_file():
+        return {}
+    found = taught.soft_labels(file, docs, labels)
+    others = [
+        f"{n:,} {what}"
+        for n, what in (
+            (found.n_changed, "were changed since and teach their own labels"),
+            (found.n_without, "are not in it and teach their own labels"),
+        )
+        if n
+    ]
+    say(
+        f"{file.name}: {len(found.scores):,} documents of {path.name} teach the distributions of "
+        f"their words{''.join(f'; {what}' for what in others)}",
+        err=True,
+    )
+    return found.scores
 
 
 def student_config(changes: Sequence[str]) -> NerConfig:

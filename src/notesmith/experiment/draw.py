@@ -25,7 +25,8 @@ class Fingerprints:
 
     ``held_out`` is of documents besides dev and test that made text may not repeat. ``left_out`` is
     of the documents of train and of dev that stand in the parts after them, where some do.
-    ``unlabelled`` is of notes that annotators label.
+    ``unlabelled`` is of notes that annotators label, ``annotators`` of the lists and taggers that
+    label them, by path.
     """
 
     train: str
@@ -39,6 +40,7 @@ class Fingerprints:
     held_out: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     unlabelled: str = ""
+    annotators: Mapping[str, str] = field(default_factory=dict)
 
     def of_part(self, name: str) -> dict[str, str]:
         """What is left out of a part; empty where nothing is, so that keys stay what they were."""

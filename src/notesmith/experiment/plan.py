@@ -21,6 +21,7 @@ from notesmith.experiment.stages import (
     SOURCES,
     coverage,
     gold,
+    mined,
     score,
     silver,
     votes,
@@ -145,6 +146,10 @@ class _Makers:
     qualities: Callable[[ArmConfig], list[Cell]] = lambda arm: []
 
 
+def _qualities(draw: Draw, arm: ArmConfig) -> list[Cell]:
+    return [silver.quality_cell(draw, arm), *mined.quality_cells(draw, arm)]
+
+
 def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate: int) -> _Makers:
     splits = _splits(config, outside)
     drawn = gold.cell(config, outside, size=size, replicate=replicate)
@@ -163,7 +168,7 @@ def _held_out(config: RecipeConfig, outside: Fingerprints, size: int, replicate:
         scores,
         lambda arm: [coverage.cell(draw, arm, config.evaluate.split)],
         # Of other notes the labels are not known.
-        lambda arm: [silver.quality_cell(draw, arm)] if config.draws.unlabelled_documents else [],
+        lambda arm: _qualities(draw, arm) if config.draws.unlabelled_documents else [],
     )
 
 

@@ -24,6 +24,7 @@ from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
+from notesmith.experiment.stages.silver import SOURCE as SILVER
 from notesmith.experiment.stages.silver import STUDENTS
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
@@ -37,6 +38,7 @@ _DEEPEST = 20
 _MOST_DOTS = 500
 _SUM = "# Written by notesmith run. SHA-256 of the lines below: "
 DEMO = "demo:"
+_MINED = "synthesize.names.mined"
 
 
 def load_recipe(
@@ -402,6 +404,27 @@ def check_arms(config: RecipeConfig) -> None:
                 "false, or leave out sample.server"
             )
         _check_annotators(config, arm)
+    if config.synthesize.names.mined:
+        _check_mined(config)
+
+
+def _check_mined(config: RecipeConfig) -> None:
+    """See that names can be mined before the generator is asked for them."""
+    found = ArmConfig(name=_MINED, made=(SILVER.name,), annotate=config.annotate)
+    _check_annotators(config, found)
+    arms = {each.name: each for each in config.arm}
+    above, seen = list(_teachers_of(found)), set[str]()
+    while above:
+        arm = arms[above.pop()]
+        if any(SOURCES[name].needs_lm for name in arm.made):
+            raise ConfigError(
+                f"{_MINED}: the students of arm {arm.name!r} label the notes and learn from names "
+                "that are mined in them; name an arm without proposals and synthetic text in "
+                "annotate.teachers"
+            )
+        if arm.name not in seen:
+            seen.add(arm.name)
+            above += _teachers_of(arm)
 
 
 def _check_annotators(config: RecipeConfig, arm: ArmConfig) -> None:

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.names import read_names
 from notesmith.corpus.parts import PARTS
-from notesmith.corpus.problems import Tally, read_lines
 from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.seal import listed
 from notesmith.experiment import collect
@@ -33,6 +33,7 @@ from notesmith.experiment.plan import Plan, encoders_of, make_plan
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
 from notesmith.experiment.stages.common import read_parts
 from notesmith.experiment.stages.notes import UNLABELLED
+from notesmith.experiment.stages.tagger import fingerprint_annotators
 from notesmith.experiment.store import CellStore
 from notesmith.experiment.workers import working
 from notesmith.files.checksums import canonical, hash_path
@@ -279,6 +280,7 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         term_lists=_hashes(config.synthesize.names.term_lists),
         concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
+        annotators=fingerprint_annotators(config),
         held_out={name: corpus(name) for name in paths if name not in (*PARTS, UNLABELLED)},
         left_out=_left_out(config, paths),
         unlabelled=hash_path(paths[UNLABELLED]) if UNLABELLED in paths else "",
@@ -357,12 +359,8 @@ def _open_run(folder: Path) -> _Run:
 
 
 def _names_in(lists: Mapping[str, str]) -> dict[str, list[str]]:
-    """The user's names by label, one a line of its file; blank lines and repeats go."""
-    names = {}
-    for label, path in lists.items():
-        lines = [(line.text or "").strip() for line in read_lines(corpus_path(path), Tally())]
-        names[label] = list(dict.fromkeys(line for line in lines if line))
-    return names
+    """The user's names by label."""
+    return {label: read_names(corpus_path(path)) for label, path in lists.items()}
 
 
 def _clock(started: float, max_minutes: float | None) -> Callable[[], bool]:

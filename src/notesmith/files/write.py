@@ -221,8 +221,8 @@ def must_be_new(path: Path) -> None:
         raise FileError(f"{path}: exists already; name another file, or remove it first")
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a file of ours; a link is not followed, and a pipe is not waited for.
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file of ours to read; a link is not followed, and a pipe is not waited for.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -231,7 +231,12 @@ def read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise FileError(f"{path}: {_WHAT_STANDS}")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    return os.fdopen(fd, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file of ours; see ``open_regular``."""
+    with open_regular(path) as file:
         return file.read()
 
 

@@ -81,13 +81,15 @@ def read_causal(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def read_tagger(folder: Path, tags: Sequence[str] | None = None) -> Any:
+def read_tagger(folder: Path, tags: Sequence[str] | None = None, *, spare: bool = False) -> Any:
     """A token classification model in float32.
 
     Args:
         folder: of an encoder, or of a tagger.
         tags: give the encoder a new head for these; without them every weight of the head must be
             in the files too.
+        spare: the files of a tagger may hold weights besides, such as a pooler that was saved with
+            it; otherwise that is an error.
 
     Raises:
         ModelError: as ``read_causal``; or the folder holds a head of other tags.
@@ -115,7 +117,7 @@ def read_tagger(folder: Path, tags: Sequence[str] | None = None) -> Any:
     if len(head_names) == len(own):
         raise ModelError(f"{folder}: {config.model_type!r} has no encoder that a head stands on")
     may_be_new = () if tags is None else head_names
-    _check_report(report, own, folder, may_be_new, exact=tags is None)
+    _check_report(report, own, folder, may_be_new, exact=tags is None and not spare)
     check_finite(model, folder, but=frozenset(may_be_new))
     return model
 

@@ -1,6 +1,6 @@
 """The files that a workflow writes beside its output, and the rules for files that exist already.
 
-``made.jsonl`` has beside it ``made.dropped.jsonl``, ``made.html``, ``made.md`` and the folder
+``made.jsonl`` has beside it other files, such as ``made.html`` and ``made.md``, and the folder
 ``made.work`` with unfinished and finished cells. The folder's marker records the settings with
 which the work was begun, and the files that were written. Other settings are refused. A file that
 was changed since is left alone. Only files that the marker lists are ever replaced.
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
@@ -24,13 +24,16 @@ from notesmith.experiment.contents import list_files
 from notesmith.experiment.folder import CELLS, LOCK
 from notesmith.experiment.lock import run_lock
 from notesmith.experiment.store import CellStore
-from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
+from notesmith.files.checksums import CHECKSUM, dumps_checked, hash_file, loads_checked
 from notesmith.files.leftovers import is_temporary, sweep
 from notesmith.files.write import (
     atomic_write_bytes,
     atomic_write_text,
+    explained,
+    open_regular,
     read_regular,
     refuse_odd,
+    sync_folder,
 )
 
 MARKER = "notesmith-work.json"
@@ -38,9 +41,25 @@ _SUFFIX = ".jsonl"
 _SHOWN = 3
 
 
+class Place(Protocol):
+    """Where a workflow writes."""
+
+    @property
+    def kept(self) -> Path:
+        """The output that the user named."""
+
+    @property
+    def work(self) -> Path:
+        """The folder of unfinished work."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are written at the end, the output last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The paths of an output and of the files beside it."""
+    """The paths of synthesized text and of the files beside it."""
 
     kept: Path
     dropped: Path
@@ -55,9 +74,7 @@ class Beside:
         Raises:
             ConfigError: ``out`` does not end in ``.jsonl``.
         """
-        if out.suffix != _SUFFIX or not out.stem:
-            raise ConfigError(f"--out {out}: name a file that ends in {_SUFFIX}")
-        stem = f"{out.stem}-preview" if is_preview else out.stem
+        stem = stem_of(out, is_preview=is_preview)
         return cls(
             kept=out.with_name(f"{stem}{_SUFFIX}"),
             dropped=out.with_name(f"{stem}.dropped{_SUFFIX}"),
@@ -71,10 +88,21 @@ class Beside:
         """The files that are written at the end, the kept text last."""
         return (self.dropped, self.page, self.card, self.kept)
 
-    @property
-    def store(self) -> CellStore:
-        """The store of the cells in the work folder."""
-        return CellStore(self.work / CELLS)
+
+def stem_of(out: Path, *, is_preview: bool) -> str:
+    """The name of ``out`` without its ending; a preview has a name of its own.
+
+    Raises:
+        ConfigError: ``out`` does not end in ``.jsonl``.
+    """
+    if out.suffix != _SUFFIX or not out.stem:
+        raise ConfigError(f"--out {out}: name a file that ends in {_SUFFIX}")
+    return f"{out.stem}-preview" if is_preview else out.stem
+
+
+def store_of(place: Place) -> CellStore:
+    """The store of the cells in the work folder."""
+    return CellStore(place.work / CELLS)
 
 
 class Begun(Config):
@@ -95,7 +123,7 @@ class Begun(Config):
 
 
 @contextmanager
-def working_beside(beside: Beside) -> Iterator[Begun | None]:
+def working_beside(beside: Place) -> Iterator[Begun | None]:
     """Lock the work folder for this process; yields its marker, or None if nothing was begun.
 
     Raises:
@@ -117,18 +145,18 @@ def working_beside(beside: Beside) -> Iterator[Begun | None]:
         yield _read(beside)
 
 
-def begin(beside: Beside, begun: Begun) -> Begun:
+def begin(beside: Place, begun: Begun) -> Begun:
     """Write the marker before anything else is written; returns it."""
     atomic_write_text(beside.work / MARKER, dumps_checked(begun.model_dump(mode="json")))
     return begun
 
 
-def holds_work(beside: Beside, begun: Begun) -> bool:
+def holds_work(beside: Place, begun: Begun) -> bool:
     """Whether anything was computed or written; if not, other settings lose nothing."""
     return bool(begun.written) or bool(list_files(beside.work / CELLS))
 
 
-def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str, Any]) -> None:
+def refuse_other(beside: Place, begun: Begun, kind: str, settings: Mapping[str, Any]) -> None:
     """Refuse settings that differ from those with which the work was begun.
 
     Raises:
@@ -138,7 +166,7 @@ def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str,
         raise ConfigError(
             f"{beside.kept}: was begun by notesmith {begun.kind}; name another file with --out"
         )
-    old, new = _flat(begun.settings), _flat(settings)
+    old, new = flat(begun.settings), flat(settings)
     other = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     if other:
         more = f" and {len(other) - _SHOWN} more" if len(other) > _SHOWN else ""
@@ -148,7 +176,7 @@ def refuse_other(beside: Beside, begun: Begun, kind: str, settings: Mapping[str,
         )
 
 
-def is_finished(beside: Beside, begun: Begun) -> bool:
+def is_finished(beside: Place, begun: Begun) -> bool:
     """Whether every file exists and is as it was written.
 
     Raises:
@@ -158,31 +186,49 @@ def is_finished(beside: Beside, begun: Begun) -> bool:
     return bool(begun.written) and all(found)
 
 
-def publish(beside: Beside, begun: Begun, contents: Mapping[Path, str]) -> Begun:
+def publish(beside: Place, begun: Begun, contents: Mapping[Path, str | Path]) -> Begun:
     """Write the files, each whole or not at all, ``kept`` last; returns the marker that lists them.
+
+    Args:
+        beside: where.
+        begun: the marker so far.
+        contents: the text of each file, or the file of the work folder that takes its place.
 
     Raises:
         FileError: one of them exists and is not as this command wrote it.
     """
-    data = {path: contents[path].encode("utf-8") for path in beside.files}
-    hashes = {path.name: hashlib.sha256(data[path]).hexdigest() for path in beside.files}
+    hashes = {path.name: _hash_of(contents[path]) for path in beside.files}
     for path in beside.files:
         _is_as_written(path, begun)
     # Before the files, so that a kill in between leaves none that nobody knows.
     begun = begin(beside, begun.model_copy(update={"written": hashes}))
     for path in beside.files:
-        if not _is_as_written(path, begun):
-            atomic_write_bytes(path, data[path])
+        content = contents[path]
+        if _is_as_written(path, begun):
+            continue
+        if isinstance(content, str):
+            atomic_write_bytes(path, content.encode("utf-8"))
+        else:
+            with explained(path):
+                os.replace(content, path)
+                sync_folder(path.parent)
     return begun
+
+
+def _hash_of(content: str | Path) -> str:
+    if isinstance(content, Path):
+        return hash_file(content)
+    return hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 
 def _is_as_written(path: Path, begun: Begun) -> bool:
     """Whether ``path`` exists with the content that the marker records; False if it is absent."""
     try:
-        data = read_regular(path)
+        with open_regular(path) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return False
-    if hashlib.sha256(data).hexdigest() != begun.written.get(path.name):
+    if found != begun.written.get(path.name):
         raise FileError(
             f"{path}: was changed since it was written; move it away, and the same command writes "
             "it again"
@@ -190,13 +236,13 @@ def _is_as_written(path: Path, begun: Begun) -> bool:
     return True
 
 
-def _refuse_strangers(beside: Beside) -> None:
+def _refuse_strangers(beside: Place) -> None:
     for path in beside.files:
         if os.path.lexists(path):
             raise FileError(f"{path}: exists already; name another file with --out")
 
 
-def _read(beside: Beside) -> Begun | None:
+def _read(beside: Place) -> Begun | None:
     path = beside.work / MARKER
     try:
         value = loads_checked(read_regular(path))
@@ -213,11 +259,12 @@ def _read(beside: Beside) -> Begun | None:
         ) from None
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted name."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{name}.")
+            found |= flat(value, f"{before}{name}.")
         else:
-            flat[f"{before}{name}"] = value
-    return flat
+            found[f"{before}{name}"] = value
+    return found

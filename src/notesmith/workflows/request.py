@@ -18,16 +18,20 @@ from notesmith.experiment.recipes import corpus_path
 from notesmith.experiment.stages.given import ABOUT, Generator, read_generator
 from notesmith.files.checksums import hash_path
 from notesmith.files.write import atomic_write_text
-from notesmith.workflows.beside import Beside
+from notesmith.workflows.beside import Place
 
 Documents = Path | str | Sequence[Document]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The input: documents, where they are, what is held out, and the generator."""
+    """The input: documents, where they are, what is held out, and the generator.
 
-    place: Beside
+    A workflow that needs no labelled documents has none of them: ``docs`` is empty, and ``paths``
+    has only what is held out.
+    """
+
+    place: Place
     docs: Sequence[Document]
     paths: Mapping[str, Path]
     reading: ReadingConfig
@@ -39,12 +43,12 @@ class Request:
     @classmethod
     def of(
         cls,
-        place: Beside,
-        documents: Documents,
+        place: Place,
+        documents: Documents | None,
         held_out: Sequence[Documents],
         *,
         reading: ReadingConfig,
-        generator: Path | None,
+        generator: Path | None = None,
         seed: int,
     ) -> Request:
         """Read the input, and check that its parts fit together.
@@ -65,19 +69,19 @@ class Request:
             texts[path] = text
             return path
 
-        paths = {"train": path_of(documents)}
+        paths = {} if documents is None else {"train": path_of(documents)}
         if isinstance(documents, Path | str):
             _refuse_parts(paths["train"])
         others = [path_of(value) for value in held_out]
-        for path in (paths["train"], *others):
-            _refuse_inside(path, place)
+        for path in (*paths.values(), *others):
+            refuse_inside(path, place)
         if isinstance(documents, Path | str):
             corpus = read_corpus(paths["train"], reading, expect_mentions=False)
             check_named(reading, [corpus])
             docs: Sequence[Document] = corpus.docs
         else:
-            docs, reading = list(documents), ReadingConfig()
-        if not any(doc.entities for doc in docs):
+            docs, reading = list(documents or ()), ReadingConfig() if documents else reading
+        if documents is not None and not any(doc.entities for doc in docs):
             raise CorpusError("no document has a labelled mention; name the labelled documents")
         # By content, so that the order in which they are named changes nothing.
         others.sort(key=lambda path: _hash(path, texts))
@@ -93,7 +97,16 @@ class Request:
     @property
     def n_held_out(self) -> int:
         """Number of files of documents that made text must not repeat."""
-        return len(self.paths) - 1
+        return len(self.held_out)
+
+    @property
+    def held_out(self) -> tuple[Path, ...]:
+        """Files of documents that are held out."""
+        return tuple(path for name, path in self.paths.items() if name != "train")
+
+    def hash_at(self, path: Path) -> str:
+        """The hash of documents, which stand in a file or were given as values."""
+        return _hash(path, self.texts)
 
     def _fitting(self, folder: Path) -> Generator:
         about = read_generator(folder)
@@ -123,8 +136,8 @@ class Request:
             **values,
             "arm": config.arm[1].model_dump(mode="json", exclude_none=True, exclude_defaults=True),
             "seed": config.draws.seed,
-            "GOLD": _hash(self.paths["train"], self.texts),
-            "held-out": [_hash(p, self.texts) for k, p in self.paths.items() if k != "train"],
+            "GOLD": self.hash_at(self.paths["train"]),
+            "held-out": [self.hash_at(path) for path in self.held_out],
             "lists": {
                 name: {label: hash_path(corpus_path(path)) for label, path in lists.items()}
                 for name, lists in (
@@ -154,7 +167,7 @@ def _hash(path: Path, texts: Mapping[Path, str]) -> str:
     return hash_path(path)
 
 
-def _refuse_inside(documents: Path, place: Beside) -> None:
+def refuse_inside(documents: Path, place: Place) -> None:
     """Refuse an output inside the folder that is read: the next call would read made text."""
     if documents.is_dir() and place.kept.resolve().is_relative_to(documents.resolve()):
         raise ConfigError(

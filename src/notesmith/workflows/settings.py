@@ -20,6 +20,7 @@ from notesmith.segments import split
 
 ARM = filtered.SOURCE.name
 """The arm whose generator writes; the other is gold, which every recipe has."""
+_REPLACED = "replaced"
 
 # Two minutes of fine-tuning on two cores; more of both is what --hours is for.
 ENOUGH_EXAMPLES = 480
@@ -155,3 +156,86 @@ def _unlike(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
         ),
         "",
     )
+
+
+_OF_STUDENTS = ("students", "teachers")
+_HERE = re.compile(r"\s*(ner|annotate|augment)\.")
+_MOST_STEPS, _MOST_STUDENTS, _FEW_UNITS = 8, 2, 8
+
+
+def annotation_settings(
+    *,
+    seed: int,
+    reading: ReadingConfig,
+    students: int | None,
+    labels: str | None,
+    by: Sequence[str] | None,
+    hub: bool,
+    changes: Sequence[str],
+    is_trained: bool,
+    is_preview: bool,
+) -> RecipeConfig:
+    """The recipe whose students label notes for ``annotate``; its gold is yet to be named.
+
+    Args:
+        seed: root of all seeds.
+        reading: how gold is read.
+        students: number of students of each teacher.
+        labels: hard, masked or soft.
+        by: annotators.
+        hub: whether models may be fetched.
+        changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``.
+        is_trained: whether students are trained; a saved one takes no settings of theirs.
+        is_preview: use a few steps.
+
+    Raises:
+        ConfigError: a change is wrong, or contradicts the other settings.
+    """
+    for change in changes:
+        name = change.partition("=")[0].strip()
+        if not _HERE.match(change) or name.startswith("annotate.notes_per_gold"):
+            raise ConfigError(
+                f"--set {name}: cannot be set here; settings are those of [ner], and of [annotate] "
+                "without notes_per_gold"
+            )
+        of_students = name.startswith("ner.") or name.partition(".")[2] in _OF_STUDENTS
+        if of_students and not is_trained:
+            raise ConfigError(f"--set {name}: is for students that are trained; leave out --model")
+    if students is not None and not is_trained:
+        raise ConfigError("--students is for students that are trained; leave out --model")
+    given = {"students": students, "labels": labels, "by": by and list(by)}
+    values: dict[str, Any] = {
+        "name": "annotate",
+        "hub": hub,
+        "corpus": {"train": "-", **reading.model_dump(exclude_none=True)},
+        "draws": {"sizes": [1], "replicates": 1, "curve": [], "seed": seed},
+        "annotate": {name: value for name, value in given.items() if value is not None},
+        "arm": [{"name": GOLD}, {"name": _REPLACED, "made": [_REPLACED]}],
+    }
+    config = recipe_of(values, "annotate", changes=changes)
+    if unknown := set(config.annotate.teachers) - {GOLD, _REPLACED}:
+        raise ConfigError(
+            f"--set annotate.teachers: names {min(unknown)!r}; there are {GOLD!r} and {_REPLACED!r}"
+        )
+    return _little(config) if is_preview else config
+
+
+def _little(config: RecipeConfig) -> RecipeConfig:
+    """``config`` with two students of a few steps."""
+    few = {"steps": min(_MOST_STEPS, config.ner.steps), "batch_size": _FEW_UNITS}
+    arms = tuple(
+        arm.model_copy(update={"ner": arm.ner.model_copy(update=few)}) for arm in config.arm
+    )
+    n = min(_MOST_STUDENTS, config.annotate.students)
+    annotate = config.annotate.model_copy(update={"students": n})
+    return config.model_copy(update={"annotate": annotate, "arm": arms})
+
+
+def settings_of_annotation(config: RecipeConfig) -> dict[str, Any]:
+    """What differs from the defaults in the settings of ``annotate``, by table."""
+    ner = config.arm[0].ner.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    values = config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    corpus = {name: value for name, value in values["corpus"].items() if name != "train"}
+    tables = {name: values.get(name, {}) for name in ("annotate", "augment")}
+    found = {"corpus": corpus, "ner": ner, **tables}
+    return {name: table for name, table in found.items() if table}

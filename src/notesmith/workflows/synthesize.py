@@ -183,11 +183,11 @@ def synthesize(
                 speeds = timing.known_speeds(config, outside)
                 expected = timing.Expected.of(config, request.docs, target, speeds)
                 tell(_told(request, config, expected))
-                on_cell = expected.telling(on_cell, target, place.store)
+                on_cell = expected.telling(on_cell, target, places.store_of(place))
                 wanted.append(target)
             ran = run_cells(
                 wanted,
-                store=place.store,
+                store=places.store_of(place),
                 context=replace(
                     context_of(config, request.paths, open_split=_shut), generator=request.generator
                 ),
@@ -198,7 +198,7 @@ def synthesize(
             if not is_finished:
                 begun = _publish(place, begun, config, target, request)
             if save is not None and not is_saved:
-                _save(save, config, sampled, place.store, request)
+                _save(save, config, sampled, places.store_of(place), request)
             dropped = files.dropped_of(place.dropped.read_text(encoding="utf-8"))
             kept = place.kept.read_text(encoding="utf-8").split("\n")
         return Synthesized(
@@ -267,7 +267,8 @@ def _publish(
     place: Beside, begun: Begun, config: RecipeConfig, target: Cell, request: Request
 ) -> Begun:
     """Write the output and the files beside it from the finished cells."""
-    store, folder = place.store, place.store.folder(target)
+    store = places.store_of(place)
+    folder = store.folder(target)
     summary = summary_of(target, store)
     # The filter records that held-out text was repeated, and nothing of that text.
     dropped = [

@@ -21,10 +21,12 @@ from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
     committee,
     coverage,
+    dictionary,
     filtered,
     fold,
     given,
     gold,
+    mined,
     names,
     ner,
     notes,
@@ -36,6 +38,7 @@ from notesmith.experiment.stages import (
     score,
     sft,
     silver,
+    tagger,
     unfiltered,
     union,
     votes,
@@ -57,6 +60,9 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     *rivals.STAGES,
     notes.STAGE,
     *silver.STAGES,
+    dictionary.STAGE,
+    tagger.STAGE,
+    *mined.STAGES,
     placebo.STAGE,
     union.STAGE,
     union.THIN,
@@ -83,7 +89,8 @@ SOURCES: Mapping[str, Source] = {
 """What an arm's ``made`` may name."""
 
 ANNOTATORS: Mapping[str, Annotator] = {
-    annotator.name: annotator for annotator in (silver.STUDENTS,)
+    annotator.name: annotator
+    for annotator in (silver.STUDENTS, dictionary.ANNOTATOR, tagger.ANNOTATOR)
 }
 """What ``by`` of [annotate] may name."""
 

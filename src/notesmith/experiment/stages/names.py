@@ -1,7 +1,11 @@
-"""The stage of names: the base model proposes them, and those with the best type scores stay."""
+"""The stage of names: the base model proposes them, and those with the best type scores stay.
+
+Names of the user's lists join them, and those mined from notes where the recipe asks for these.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from notesmith.augmentation.replace import gold_names
@@ -12,6 +16,7 @@ from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import Metrics
+from notesmith.experiment.stages import mined
 from notesmith.experiment.stages.common import about, gold_in, labels_in, load_base
 from notesmith.experiment.stages.fold import share_of_train
 from notesmith.results import Model
@@ -40,10 +45,11 @@ class Measured(Metrics):
 
 def cell(draw: Draw) -> Cell:
     """Approved new names of a draw."""
+    config = draw.config.synthesize.names
     return draw.cell(
         STAGE,
-        Settings(lm=draw.config.lm, names=draw.config.synthesize.names),
-        inputs={"gold": draw.gold},
+        Settings(lm=draw.config.lm, names=config),
+        inputs={"gold": draw.gold, **({"mined": mined.of_recipe(draw)} if config.mined else {})},
         fingerprints={"lm": draw.outside.lm, "term_lists": draw.outside.term_lists},
     )
 
@@ -51,6 +57,8 @@ def cell(draw: Draw) -> Cell:
 def run(work: Work[Settings]) -> Measured:
     """Let the base model propose names, and keep those with the best type scores."""
     gold, terms = gold_in(work), work.context.terms
+    if "mined" in work.inputs:
+        terms = _joined(terms, mined.load_mined(work.inputs["mined"]).by_label)
     if unknown := sorted(terms.keys() - set(labels_in(work))):
         raise StageError(f"synthesize.names.term_lists: no document of train has {unknown}")
     lm = load_base(work, work.config.lm, gold)
@@ -70,6 +78,14 @@ def run(work: Work[Settings]) -> Measured:
         names=sum(len(found) for found in names.names.values()),
         lm=about(lm),
     )
+
+
+def _joined(
+    one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """The names of both by label, each once."""
+    labels = sorted({*one, *other})
+    return {x: list(dict.fromkeys([*one.get(x, ()), *other.get(x, ())])) for x in labels}
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:

@@ -34,6 +34,11 @@ UNLABELLED = "unlabelled"
 _ID = "notes/{}"
 
 
+def own_id(doc_id: str) -> str:
+    """The id that a note has in its file."""
+    return doc_id.removeprefix(_ID.format(""))
+
+
 class FileSettings(Config):
     """How the notes of ``corpus.unlabelled`` are read."""
 
@@ -133,6 +138,11 @@ def run(work: Work[Settings]) -> Measured:
     docs: list[Document] = []
     if config.documents:
         train, gold = parts.docs["train"], gold_in(work)
+        if len(gold) + config.documents > len(train):
+            raise StageError(
+                f"a draw of {len(gold)} documents and {config.documents} as notes were asked for "
+                f"and train holds {len(train)}; lower draws.unlabelled_documents"
+            )
         seed = work.cell.inputs["gold"].seed
         places = after_draw(train, gold, seed=seed, n=config.documents)
         docs = [_bare(train[i], train[i].id) for i in places]

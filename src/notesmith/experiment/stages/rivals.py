@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.augmentation.shuffle import shuffle_segments
@@ -12,7 +13,7 @@ from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, Stage, Work
-from notesmith.experiment.stages import names
+from notesmith.experiment.stages import mined, names
 from notesmith.experiment.stages.common import Made, gold_in, keep_made
 from notesmith.findings import MadeSource
 
@@ -35,29 +36,38 @@ def replaced_proposed(work: Work[AugmentConfig]) -> Made:
     The copies that use proposed names and those that use gold names are apart, so that the share
     holds whatever the sizes of the two lists.
     """
+    proposed = files.load_names(work.inputs["names"]).names
+    return _with_new(work, proposed, work.config.proposed_ratio)
+
+
+def replaced_mined(work: Work[AugmentConfig]) -> Made:
+    """Mention replacement in which a share of the names are mined from notes."""
+    found = mined.load_mined(work.inputs["mined"]).by_label
+    return _with_new(work, found, work.config.mined_ratio)
+
+
+def _with_new(work: Work[AugmentConfig], new: Mapping[str, Sequence[str]], ratio: float) -> Made:
     gold = gold_in(work)
     known = gold_names(gold)
-    proposed = files.load_names(work.inputs["names"]).names
     mixed = {
-        label: _mixed(known.get(label, ()), proposed.get(label, ()), work.config.proposed_ratio)
-        for label in {*known, *proposed}
+        label: _mixed(known.get(label, ()), new.get(label, ()), ratio) for label in {*known, *new}
     }
     return keep_made(work, replace_mentions(gold, mixed, config=work.config, seed=work.seed))
 
 
-def _mixed(known: Sequence[str], proposed: Sequence[str], ratio: float) -> tuple[str, ...]:
-    """A list in which ``ratio`` of the places are proposed names, the rest gold ones.
+def _mixed(known: Sequence[str], new: Sequence[str], ratio: float) -> tuple[str, ...]:
+    """A list in which ``ratio`` of the places are ``new`` names, the rest gold ones.
 
     Names are repeated so that a uniform draw from the list has the ratio; one list stands alone
     where the other is empty.
     """
-    if not proposed or not known:
-        return (*known, *proposed)
-    total = 10 * max(len(known), len(proposed))
+    if not new or not known:
+        return (*known, *new)
+    total = 10 * max(len(known), len(new))
     n_new = round(ratio * total)
-    new = [proposed[i % len(proposed)] for i in range(n_new)]
+    some = [new[i % len(new)] for i in range(n_new)]
     old = [known[i % len(known)] for i in range(total - n_new)]
-    return (*old, *new)
+    return (*old, *some)
 
 
 def tokens_replaced(work: Work[AugmentConfig]) -> Made:
@@ -75,20 +85,21 @@ def _changed(work: Work[AugmentConfig], change: Callable[..., list[Document]]) -
 
 
 def _rival(
-    name: str, run: Run, words: str, *reads: str, with_names: bool = False
+    name: str,
+    run: Run,
+    words: str,
+    *reads: str,
+    by: Literal["rules", "proposals", "annotators"] = "rules",
+    names_from: Callable[[Draw, ArmConfig], dict[str, Cell]] = lambda draw, arm: {},
 ) -> tuple[Stage[AugmentConfig, Made], Source]:
     """The stage ``name`` that reads fields ``reads`` of [augment], and the source that it makes."""
     stage = Stage(name, version=1, config=AugmentConfig, metrics=Made, run=run)
 
     def cell(draw: Draw, arm: ArmConfig) -> Cell:
         config = AugmentConfig(**draw.config.augment.model_dump(include={"copies", *reads}))
-        inputs = {"gold": draw.gold, **({"names": names.cell(draw)} if with_names else {})}
-        return draw.cell(stage, config, inputs=inputs)
+        return draw.cell(stage, config, inputs={"gold": draw.gold, **names_from(draw, arm)})
 
-    facts = MadeSource(
-        name=name, words=words, by="proposals" if with_names else "rules", cites=(_CITED,)
-    )
-    return stage, Source(facts, cell)
+    return stage, Source(MadeSource(name=name, words=words, by=by, cites=(_CITED,)), cell)
 
 
 REPLACED, REPLACED_SOURCE = _rival(
@@ -102,7 +113,16 @@ PROPOSED, PROPOSED_SOURCE = _rival(
     replaced_proposed,
     "copies of it whose mentions were replaced, by proposed names too",
     *("replace_ratio", "proposed_ratio"),
-    with_names=True,
+    by="proposals",
+    names_from=lambda draw, arm: {"names": names.cell(draw)},
+)
+MINED, MINED_SOURCE = _rival(
+    mined.SOURCE_NAME,
+    replaced_mined,
+    "copies of it whose mentions were replaced, by names mined from notes too",
+    *("replace_ratio", "mined_ratio"),
+    by="annotators",
+    names_from=lambda draw, arm: {"mined": mined.cell(draw, arm)},
 )
 TOKENS, TOKENS_SOURCE = _rival(
     "lwtr",
@@ -113,5 +133,5 @@ TOKENS, TOKENS_SOURCE = _rival(
 SHUFFLED, SHUFFLED_SOURCE = _rival(
     "shuffled", shuffled, "copies of it with words shuffled within segments", "shuffle_ratio"
 )
-STAGES = (REPLACED, PROPOSED, TOKENS, SHUFFLED)
-SOURCES = (REPLACED_SOURCE, PROPOSED_SOURCE, TOKENS_SOURCE, SHUFFLED_SOURCE)
+STAGES = (REPLACED, PROPOSED, MINED, TOKENS, SHUFFLED)
+SOURCES = (REPLACED_SOURCE, PROPOSED_SOURCE, MINED_SOURCE, TOKENS_SOURCE, SHUFFLED_SOURCE)

@@ -17,7 +17,14 @@ from typing import Any, Literal
 import numpy as np
 
 from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores
-from notesmith.config import AnnotateConfig, ArmConfig, Config, ReadingConfig, part_of
+from notesmith.config import (
+    AnnotateConfig,
+    ArmConfig,
+    Config,
+    ReadingConfig,
+    RecipeConfig,
+    part_of,
+)
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
@@ -241,6 +248,12 @@ class QualitySettings(Config):
     reading: ReadingConfig
     sealed: bool
 
+    @classmethod
+    def from_recipe(cls, recipe: RecipeConfig) -> QualitySettings:
+        """As ``recipe`` reads train and seals it."""
+        reading = part_of(recipe.corpus, ReadingConfig)
+        return cls(reading=reading, sealed=recipe.evaluate.split == "test")
+
 
 class Quality(Metrics):
     """Strict scores of silver on the notes whose labels are known, in points, all and by label.
@@ -262,10 +275,7 @@ def quality_cell(draw: Draw, arm: ArmConfig) -> Cell:
     outside = draw.outside
     return draw.cell(
         QUALITY,
-        QualitySettings(
-            reading=part_of(draw.config.corpus, ReadingConfig),
-            sealed=draw.config.evaluate.split == "test",
-        ),
+        QualitySettings.from_recipe(draw.config),
         inputs={"gold": draw.gold, **_annotated(draw, arm), "silver": cell(draw, arm)},
         fingerprints={"documents": outside.train, **outside.of_part("train")},
         seed=0,
@@ -273,13 +283,17 @@ def quality_cell(draw: Draw, arm: ArmConfig) -> Cell:
     )
 
 
-def quality(work: Work[QualitySettings]) -> Quality:
-    """Compare silver with the labels that documents of train have; nothing learns from it."""
+def open_train(work: Work[QualitySettings]) -> list[Document]:
+    """Train with its labels, through the seal where it is sealed."""
     path = work.context.train
     if work.config.sealed:
         path = work.context.open_split(OUT_OF_DRAW)
-    train = read_parts({**work.context.parts, "train": path}, work.config.reading).docs["train"]
-    truth = {(doc.id, doc.text): doc for doc in train}
+    return read_parts({**work.context.parts, "train": path}, work.config.reading).docs["train"]
+
+
+def quality(work: Work[QualitySettings]) -> Quality:
+    """Compare silver with the labels that documents of train have; nothing learns from it."""
+    truth = {(doc.id, doc.text): doc for doc in open_train(work)}
     labels = labels_in(work)
     silver = files.load_docs(work.inputs["silver"])
     scores = _mean_of(silver, _said(work.inputs))

@@ -1,0 +1,205 @@
+"""``notesmith annotate``: labels for notes without labels, from students of labelled documents."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from notesmith.cli.reading import PatientFrom, reads_documents
+from notesmith.cli.screen import Screen, say
+from notesmith.config import ReadingConfig
+
+if TYPE_CHECKING:
+    from notesmith.workflows.annotate import Annotated as Labelled
+
+
+@reads_documents()
+def annotate(
+    notes: Annotated[
+        Path,
+        typer.Argument(
+            help="Notes without labels: plain texts (.txt, .text), JSON lines (.gz and .xz too), "
+            "Parquet, or a corpus of any format, whose labels are not read."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE.jsonl", help="File to write labelled notes to.")
+    ],
+    options: ReadingConfig,
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="File or folder of labelled documents that the students learn from."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a saved student, or of students that vote, that labels; nothing is "
+            "trained then."
+        ),
+    ] = None,
+    students: Annotated[
+        int | None, typer.Option(min=1, help="Students to train, which vote; 5 if not given.")
+    ] = None,
+    labels: Annotated[
+        Literal["hard", "masked", "soft"] | None,
+        typer.Option(
+            help="What a student is to learn: the mentions; the mentions, with doubtful words left "
+            "out; or, if not given, the distributions of all words (soft)."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Annotators that label together, separated by commas: students, dictionary, "
+            "tagger.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--held-out",
+            help="Documents that no note may repeat by text or patient, such as dev and test; "
+            "repeatable.",
+        ),
+    ] = None,
+    save_model: Annotated[
+        Path | None, typer.Option(help="Folder to make for the students that were trained.")
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Label in float32, so that a note's labels do not depend on the notes beside it.",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Root of all seeds.")] = 13,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="A.B=VALUE", help="Change a setting of ner or annotate; repeatable."
+        ),
+    ] = None,
+    notes_format: Annotated[
+        str | None,
+        typer.Option(help="Format of NOTES, text for plain texts; recognised if not given."),
+    ] = None,
+    text_field: Annotated[
+        str | None,
+        typer.Option(help="Field or column of the text, in notes that another program wrote."),
+    ] = None,
+    id_field: Annotated[
+        str | None, typer.Option(help="Field or column of the id, in notes of another program.")
+    ] = None,
+    patient_from: PatientFrom = None,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Use a few documents, notes and steps, to see that all works."
+        ),
+    ] = False,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Allow fetching the encoder from a model hub.")
+    ] = False,
+) -> None:
+    """Label NOTES: train students on labelled documents (--gold) and let them vote.
+
+    With --out silver.jsonl it also writes silver.scores.npz (the distributions of all words, which
+    notesmith train reads), silver.html (examples, doubtful ones first), silver.md (a card) and
+    silver.work (the state from which an interrupted run goes on; it can be deleted once all is
+    written). silver.jsonl, silver.html and silver.work hold note text. Notes that repeat a labelled
+    or held-out document are left out and counted. Options on how documents are read are for
+    labelled ones; NOTES take --notes-format, and share --encoding, --ignore and
+    --on-problem. You can stop it at any moment; the same command goes on.
+    """
+    from notesmith.cli.process import keep_few_kernels
+
+    keep_few_kernels()
+    from notesmith.cli.progress import Display
+    from notesmith.corpus.formats.json_values import NoteFields
+    from notesmith.workflows.annotate import annotate as run
+
+    try:
+        with Display() as display:
+            result = run(
+                notes,
+                out,
+                gold=gold,
+                model=model,
+                students=students,
+                labels=labels,
+                by=None if by is None else [name.strip() for name in by.split(",")],
+                held_out=held_out or (),
+                save_model=save_model,
+                exact=exact,
+                seed=seed,
+                changes=changes or (),
+                reading=options,
+                notes_format=notes_format,
+                fields=NoteFields(text_field, id_field),
+                patient_from=patient_from,
+                is_preview=preview,
+                hub=hub,
+                on_progress=display.on_progress,
+                on_cell=display.on_cell,
+                tell=lambda what: say(f"notesmith: {what}", err=True),
+            )
+    except KeyboardInterrupt:
+        say("notesmith: interrupted; the same command goes on where it was", err=True)
+        raise typer.Exit(130) from None
+    _print(result, gold, is_preview=preview)
+
+
+def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
+    from notesmith.cli.progress import duration
+    from notesmith.experiment.recipes import corpus_path
+    from notesmith.report.silver import BAND_NAMES
+
+    console = Screen(highlight=False, soft_wrap=True)
+    summary, files = result.summary, result.files
+    assert files is not None
+    if not result.n_trained and not result.n_labelled:
+        console.print(f"{files.kept} is finished already; nothing was computed.")
+    console.print(
+        f"Labelled {summary.notes:,} notes in {duration(result.seconds)}: {summary.mentions:,} "
+        f"mentions in {summary.words:,} words; {summary.doubtful:,} words are doubtful.",
+        style="bold",
+    )
+    for label in summary.labels:
+        bands = "; ".join(
+            f"{name}: {n:,}" for n, name in zip(label.bands, BAND_NAMES, strict=True) if n
+        )
+        by_score = f" (by score, {bands})" if bands else ""
+        console.print(f"  {label.label}: {label.mentions:,} mentions{by_score}")
+    if summary.masked:
+        console.print(f"  masked: {summary.masked:,} words")
+    for what, n in (*summary.reading.items(), *summary.problems.items()):
+        console.print(f"  {n:,} {what}")
+    for what, n in summary.left_out.items():
+        console.print(f"  left out {n:,} notes: {what}")
+    if is_preview:
+        console.print(
+            "Preview: after so few steps of learning the labels do not show what is possible."
+        )
+    beside = f"; distributions of words: {files.scores}" if files.scores else ""
+    console.print(f"Labelled notes: {files.kept}{beside}")
+    console.print(f"Look at it: {files.page}; card: {files.card}")
+    if result.model is not None:
+        console.print(f"Students: {result.model}")
+    if is_preview:
+        console.print("Next: the same command without --preview")
+        return
+    words = [
+        "notesmith",
+        "train",
+        str(corpus_path(str(gold))) if gold is not None else "GOLD",
+        "--made",
+        str(files.kept),
+        "--out",
+        str(files.kept.with_name("model")),
+    ]
+    console.print(f"Next: {shlex.join(words)}")
+    console.print("Whether it helps: notesmith run compares students with and without such notes.")
