@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,9 @@ from notesmith.config import ReadingConfig
 from notesmith.corpus.corrected import HOLDING, merge_corrections
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.queue_files import MARKED, TO_READ, Sent, is_queue, read_queue
+from notesmith.corpus.queued import QUEUED
 from notesmith.corpus.reading import check_named, read_corpus, write_corpus
+from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.files.write import must_be_new
 
@@ -56,6 +59,13 @@ def corrected(
         list[Path] | None,
         typer.Option(help="Folder of the queue of an earlier round; repeatable."),
     ] = None,
+    control_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of JSON lines for the control notes of a queue, in place of --out; they may "
+            "be scored."
+        ),
+    ] = None,
     metadata: Metadata = None,
     patient_from: PatientFrom = None,
 ) -> None:
@@ -69,21 +79,23 @@ def corrected(
     --format, --label-map and the options for CoNLL apply to GOLD. The options for INCEpTION, Label
     Studio and Prodigy apply to CORRECTED.
     """
-    if out.suffix.lower() != ".jsonl":
-        raise ConfigError(
-            f"--out {out.name}: name a .jsonl file, which holds provenance; convert it afterwards"
-        )
-    must_be_new(out)
+    for path in (out, *((control_out,) if control_out else ())):
+        if path.suffix.lower() != ".jsonl":
+            raise ConfigError(
+                f"{path.name}: name a .jsonl file, which holds provenance; convert it afterwards"
+            )
+        must_be_new(path)
     of_corrected = options.model_copy(update={"format": corrected_format, "label_map": {}})
     if is_queue(gold):
         if options.format or options.label_map:
             raise ConfigError(f"{gold}: is a queue, which takes no --format and no --label-map")
-        _take_back(gold, corrections or [], out, of_corrected, earlier or [], metadata)
+        targets = _Targets(out, control_out)
+        _take_back(gold, corrections or [], targets, of_corrected, earlier or [], metadata)
         return
     if not corrections or len(corrections) > 1:
         raise ConfigError("name one file or folder of corrections after GOLD")
-    if earlier:
-        raise ConfigError(f"--earlier is for queues, and {gold} is none")
+    if earlier or control_out:
+        raise ConfigError(f"--earlier and --control-out are for queues, and {gold} is none")
     _merge(gold, Path(corrections[0]), out, options, of_corrected, metadata, patient_from)
 
 
@@ -115,10 +127,32 @@ def _merge(
     console.print(f"{out}: {len(made.docs):,} documents", highlight=False, soft_wrap=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """Where the notes of a queue go, and its control notes if they go elsewhere."""
+
+    out: Path
+    control: Path | None
+
+    def write(self, docs: list[Document]) -> list[str]:
+        """Write ``docs``; returns a line about each file."""
+        apart = {doc.id for doc in docs if self.control and doc.metadata[QUEUED] == "control"}
+        said = []
+        for path, of_file in (
+            (self.control, [doc for doc in docs if doc.id in apart]),
+            (self.out, [doc for doc in docs if doc.id not in apart]),
+        ):
+            if path is not None:
+                write_corpus(of_file, path)
+                n = sum(len(doc.entities) for doc in of_file)
+                said.append(f"{path}: {len(of_file):,} documents, {n:,} mentions")
+        return said
+
+
 def _take_back(
     folder: Path,
     places: list[str],
-    out: Path,
+    targets: _Targets,
     options: ReadingConfig,
     earlier: list[Path],
     metadata: Path | None,
@@ -140,15 +174,15 @@ def _take_back(
         for doc_id, n in lead_times(path).items():
             minutes[doc_id] = minutes.get(doc_id, 0.0) + n
     made = take_back(sent, read.docs, truth=read.truth, minutes=minutes, tally=Tally.of(options))
-    write_corpus(made.docs, out)
+    said = targets.write(made.docs)
     write_numbers(sent, made.round)
     console = Screen(highlight=False, soft_wrap=True)
     print_counts(console, "while reading", read.counts)
     print_counts(console, "while taking back", made.counts)
     _print_round(console, sent, made)
     console.print(outlook([*before, made.round]).sentence)
-    n_mentions = sum(len(doc.entities) for doc in made.docs)
-    console.print(f"{out}: {len(made.docs):,} documents, {n_mentions:,} mentions")
+    for line in said:
+        console.print(line)
 
 
 def _own_places(sent: Sent) -> list[str]:
@@ -166,7 +200,7 @@ def _own_places(sent: Sent) -> list[str]:
 
 def _print_round(console: Screen, sent: Sent, made: Returned) -> None:
     queue = sent.queue
-    n_control = sum(doc.metadata["queued"] == "control" for doc in made.docs)
+    n_control = sum(doc.metadata[QUEUED] == "control" for doc in made.docs)
     console.print(
         f"Round {queue.round}: {len(made.docs):,} of {len(queue.items):,} notes came back, "
         f"{n_control:,} of them control notes."
