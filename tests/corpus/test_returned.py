@@ -122,11 +122,11 @@ def test_what_is_no_note_of_the_queue():
     assert made.counts == {
         "documents that the queue lacks, left out": 1,
         "dropped: note whose text was changed": 1,
-        "notes that still have the mark to-read, left out": 1,
+        "readings that still have the mark to-read, left out": 1,
     }
     with pytest.raises(CorpusError, match="doc 'n2': the text differs from the queue's from off"):
         take_back(sent(), {"anna": docs})
-    with pytest.raises(CorpusError, match=r"no note of the queue came back \(1 notes that still"):
+    with pytest.raises(CorpusError, match=r"no note of the queue came back \(1 readings that still"):
         take_back(sent(), {"anna": [unread]})
 
 
@@ -190,7 +190,7 @@ def test_there_and_back_through_the_files_of_a_tool(tmp_path: Path, tool):
     assert [doc.id for doc in read.docs["anna"]] == ["n0", "n1", "n2", "n3"]
     back = read_queue(folder)
     if tool in ("brat", "inception"):
-        with pytest.raises(CorpusError, match="4 notes that still have the mark to-read"):
+        with pytest.raises(CorpusError, match="4 readings that still have the mark to-read"):
             take_back(back, read.docs)
         read.docs["anna"][:] = [
             doc.with_entities(ent for ent in doc.entities if ent.label != TO_READ)

@@ -49,7 +49,14 @@ _ABOUT = "queue.json"
 _SENT = "sent.jsonl"
 _SCHEMA = 1
 _OURS = frozenset({INDEX, _ABOUT, _SENT})
-_OF_THE_FORMAT = frozenset({"entity ids numbered anew", "documents whose provenance was left out"})
+_IN_SENT = frozenset(
+    {
+        "entity ids numbered anew",
+        "documents whose provenance was left out",
+        "documents whose metadata, sections or provenance were left out",
+    }
+)
+"""What an annotator's files may lack: the way back takes it from what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def write_queue(
         atomic_write_text(folder / _ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
         atomic_write_text(folder / INDEX, _table(queue))
         jsonl.write([by_id[item.id] for item in queue.items], folder / _SENT)
-    return {what: n for what, n in sorted(lost.items()) if n and what not in _OF_THE_FORMAT}
+    return {what: n for what, n in sorted(lost.items()) if n and what not in _IN_SENT}
 
 
 def read_queue(path: Path) -> Sent:

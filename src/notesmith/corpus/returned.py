@@ -223,7 +223,7 @@ def _as_sent(sent: Sent, found: Document, tally: Tally) -> Document | None:
         tally.note("documents that the queue lacks, left out")
         return None
     if any(ent.label == TO_READ for ent in found.entities):
-        tally.note(f"notes that still have the mark {TO_READ}, left out")
+        tally.note(f"readings that still have the mark {TO_READ}, left out")
         return None
     if not same_text(was.text, found.text):
         at = first_difference(was.text, found.text)
