@@ -25,6 +25,7 @@ from typing import assert_type
 
 from notesmith import (
     Document,
+    annotate,
     load_ner,
     read_corpus,
     run_recipe,
@@ -50,6 +51,13 @@ predicted = load_ner("student").predict(docs)
 assert_type(predicted, list[Document])
 assert_type(score(docs, predicted).micro.f1, float)
 assert_type(write_corpus(predicted, Path("predicted.jsonl")), dict[str, int])
+silver = annotate("notes", gold=docs, labels="soft", students=3)
+assert_type(list(silver.documents()), list[Document])
+assert_type(silver.summary.labels[0].mentions, int)
+soft = train_ner(
+    docs, list(silver.documents()), config=NerConfig(), soft=silver.scores(), seed=13
+)
+assert_type(soft.model, NerModel)
 assert_type(run_recipe(load_recipe("quickstart"), "runs/quickstart"), RunResult)
 """
 

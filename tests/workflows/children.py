@@ -1,12 +1,16 @@
 """What tests run in processes of their own; nothing here loads PyTorch."""
 
+import multiprocessing
 import os
 import time
 
 from notesmith.experiment.lock import run_lock
+from notesmith.workflows.annotate import annotate
 from notesmith.workflows.synthesize import synthesize
 from tests.experiment.doubles import DOUBLES, doubles
 
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.workflows.children"])
 # The doubles change a few words of a note: what repeats gold is not what is looked at here.
 LOOSE = ["filter.copy_ratio=1.0", "filter.near_duplicate=1.0"]
 
@@ -25,5 +29,21 @@ def run_doubles(gold, out):
 def hold(folder):
     """Hold the work folder of another command."""
     with run_lock(folder / "made.work"):
+        (folder / "held").touch()
+        time.sleep(60)
+
+
+def run_annotate(notes, out, options):
+    """Label notes, to be killed."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["NOTESMITH_HOME"] = f"{out.parent}-home"
+    annotate(notes, out, **options)
+
+
+def hold_annotations(folder):
+    """Hold the work folder of another call."""
+    with run_lock(folder / "silver.work"):
         (folder / "held").touch()
         time.sleep(60)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import random
 import stat
@@ -23,11 +22,9 @@ from notesmith.workflows.synthesize import synthesize
 from tests.experiment.doubles import DOUBLES, note
 from tests.lm.tiny import save_tiny
 
-from .children import LOOSE, hold, make, run_doubles
+from .children import CONTEXT, LOOSE, hold, make, run_doubles
 from .test_hours import SPEEDS
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.workflows.children"])
 NAMES = ("made.jsonl", "made.dropped.jsonl", "made.html", "made.md")
 
 

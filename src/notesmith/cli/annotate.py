@@ -195,11 +195,13 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     console = Screen(highlight=False, soft_wrap=True)
     summary, files = result.summary, result.files
     assert files is not None
+    took = f" in {duration(result.seconds)}"
     if not result.n_trained and not result.n_labelled:
         console.print(f"{files.kept} is finished already; nothing was computed.")
+        took = ""
     console.print(
-        f"Labelled {summary.notes:,} notes in {duration(result.seconds)}: {summary.mentions:,} "
-        f"mentions in {summary.words:,} words; {summary.doubtful:,} words are doubtful.",
+        f"Labelled {summary.notes:,} notes{took}: {summary.mentions:,} mentions in "
+        f"{summary.words:,} words; {summary.doubtful:,} words are doubtful.",
         style="bold",
     )
     for label in summary.labels:

@@ -107,7 +107,7 @@ class Taught:
             FileError: it is damaged, or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 about = json.loads(found[_ABOUT].tobytes())
             if about["version"] != _VERSION:
                 raise ValueError
@@ -122,7 +122,7 @@ class Taught:
             FileError: the file is damaged.
         """
         try:
-            with np.load(self.path, allow_pickle=False) as found:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 for n in range(1, self.n_parts + 1):
                     yield _part(found, f"{n:06d}")
         except _DAMAGE as error:
