@@ -119,11 +119,8 @@ class _Sketch:
         total = float(self.doubts.sum())
         if not total:
             return 1.0
-        left = (
-            one * 0.5 ** seen.get(term, 0)
-            for term, one in zip(self.terms.tolist(), self.doubts.tolist(), strict=True)
-        )
-        return sum(left) / total
+        halved = np.array([seen.get(term, 0) for term in self.terms.tolist()])
+        return float((self.doubts * 0.5**halved).sum()) / total
 
 
 @dataclass(slots=True)

@@ -206,8 +206,9 @@ def lead_times(path: Path) -> dict[str, float]:
         doc_id = take_id([dict(data)]) if isinstance(data, dict) else None
         for answer in _dicts(task.get("annotations")) if doc_id is not None else ():
             seconds = answer.get("lead_time")
-            is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-            if doc_id is not None and is_number and not answer.get("was_cancelled"):
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+                continue
+            if doc_id is not None and not answer.get("was_cancelled"):
                 found[doc_id] = found.get(doc_id, 0.0) + seconds / 60
     return found
 

@@ -92,8 +92,14 @@ class Round:
             tuple((float(part), float(whole)) for part, whole in record[name])
             for name in ("control", "prelabels")
         )
-        numbers = (int(record[name]) for name in ("round", "gold_words", "notes", "words"))
-        return cls(*numbers, control, prelabels)
+        return cls(
+            number=int(record["round"]),
+            gold_words=int(record["gold_words"]),
+            notes=int(record["notes"]),
+            words=int(record["words"]),
+            control=control,
+            prelabels=prelabels,
+        )
 
 
 @dataclass(frozen=True, slots=True)
