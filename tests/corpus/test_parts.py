@@ -75,3 +75,30 @@ def test_nothing_left_of_a_part_is_an_error():
             }
         )
     assert "1 by patient and 1 by text" in str(error.value) and "Quill" not in str(error.value)
+
+
+def test_notes_that_a_model_chose_are_not_scored():
+    def queued(doc_id, text, how, patient=None):
+        found = doc(doc_id, text, patient)
+        return Document(doc_id, text, metadata={**found.metadata, "queued": how})
+
+    found = keep_apart(
+        {
+            "train": [queued("c1", "One.", "chosen"), queued("c2", "Two.", "chosen", "p")],
+            "dev": [queued("c3", "Three.", "chosen"), doc("d", "Four.")],
+            "test": [queued("c1", "One.", "chosen"), queued("r", "Five.", "control", "p")],
+        }
+    )
+    # A chosen note that was named as test stays in train.
+    assert {name: ids(docs) for name, docs in found.docs.items()} == {
+        **{"train": ["c1"], "dev": ["d"], "test": ["r"]},
+    }
+    assert found.sentences == [
+        "1 document of train is left out, as its patient stands in dev or test too.",
+        "1 document of dev is left out, as a model chose it for labelling: chosen notes are not "
+        "scored.",
+        "1 document of test is left out, as a model chose it for labelling: chosen notes are not "
+        "scored.",
+    ]
+    with pytest.raises(CorpusError, match="nothing of test is left: a model chose 1 document"):
+        keep_apart({"test": [queued("c", "One.", "chosen")]})

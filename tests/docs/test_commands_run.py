@@ -35,7 +35,7 @@ NOT_RUN = {
 # Pages of runs of the past, which are planned and not repeated.
 PAST = ROOT / "docs" / "experiments"
 # The options and arguments that name what a command writes.
-_WRITTEN = ("out", "target", "page", "html", "doubtful")
+_WRITTEN = ("out", "target", "page", "html", "doubtful", "for_review", "control_out")
 RUN = [page for page in PAGES if steps(page) and name_of(page) not in NOT_RUN]
 
 

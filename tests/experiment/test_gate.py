@@ -354,6 +354,31 @@ def test_a_test_document_in_train_is_left_out_and_told(paths, tmp_path):
     ]
 
 
+def test_notes_that_a_model_chose_are_not_scored_or_that_is_told(paths, tmp_path):
+    docs = [
+        replace(doc, metadata={**doc.metadata, "queued": "chosen"})
+        for doc in read_corpus(paths["train"]).docs[:2]
+    ]
+    more = [
+        replace(
+            doc, id=f"q{i}", text=f"{doc.text} Anew.", metadata=doc.metadata | {"patient": f"q{i}"}
+        )
+        for i, doc in enumerate(docs)
+    ]
+    write_corpus([*read_corpus(paths["test"]).docs, *more], paths["test"])
+    assert look(recipe(paths), tmp_path / "one") == [
+        "2 documents of test are left out, as a model chose them for labelling: chosen notes are "
+        "not scored."
+    ]
+    write_corpus([*docs, *read_corpus(paths["train"]).docs[2:]], paths["train"])
+    folds = {"protocol": "cross-fit", "folds": 3, "against": {}}
+    config = recipe({"train": paths["train"]}, draws={"sizes": [14]}, evaluate=folds)
+    assert look(config, tmp_path / "two", another="a second protocol")[0] == (
+        "2 documents of train were chosen by a model for labelling, and cross-fit scores all of "
+        "train: the score is that of notes harder than most."
+    )
+
+
 def test_what_the_gate_writes_is_private(paths, tmp_path):
     look(recipe(paths), tmp_path / "one")
     found = [*home().rglob("*"), *(tmp_path / "one").rglob("*")]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from notesmith.corpus import read_corpus
+from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import collect, run_recipe
@@ -170,6 +170,19 @@ def test_there_are_none_where_choices_are_made_or_all_is_drawn(tmp_path):
     store = CellStore(tmp_path / "whole" / "cells")
     assert all(scores(store, t).left_out == tuple(range(14)) for t in beyond(plan))
     assert result.n_left == 0 and result.results.split == "test"
+
+
+def test_notes_that_a_model_chose_for_labelling_are_not_scored(tmp_path):
+    paths = write_notes(tmp_path)
+    train = [
+        replace(doc, metadata={**doc.metadata, "queued": "chosen" if i < 6 else "control"})
+        for i, doc in enumerate(read_corpus(paths["train"]).docs)
+    ]
+    write_corpus(train, paths["train"])
+    _, plan = run(recipe(paths, draws={"curve": []}), tmp_path / "run")
+    store = CellStore(tmp_path / "run" / "cells")
+    seen = {doc.id for target in beyond(plan) for doc in scored(store, target, train)}
+    assert seen and seen <= {doc.id for doc in train[6:]}
 
 
 def test_several_students_are_pooled(tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from notesmith.cli import review
 from notesmith.cli.reading import PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import ReadingConfig
@@ -101,6 +102,13 @@ def annotate(
             "--preview", help="Use a few documents, notes and steps, to see that all works."
         ),
     ] = False,
+    for_review: review.ForReview = None,
+    tool: review.ReviewTool = "label-studio",
+    review_notes: review.ReviewNotes = None,
+    review_words: review.ReviewWords = None,
+    control: review.Control = 0.2,
+    annotators: review.Reviewers = None,
+    overlap: review.Overlap = 0.0,
     hub: Annotated[
         bool, typer.Option("--hub", help="Allow fetching the encoder from a model hub.")
     ] = False,
@@ -122,6 +130,18 @@ def annotate(
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.workflows.annotate import annotate as run
 
+    queue = review.review_of(
+        for_review,
+        tool,
+        notes=review_notes,
+        words=review_words,
+        control=control,
+        annotators=annotators,
+        overlap=overlap,
+        seed=seed,
+    )
+    if queue is not None:
+        queue.check(labels, changes or (), is_preview=preview)
     try:
         with Display() as display:
             result = run(
@@ -151,6 +171,20 @@ def annotate(
         say("notesmith: interrupted; the same command goes on where it was", err=True)
         raise typer.Exit(130) from None
     _print(result, gold, is_preview=preview)
+    if queue is not None:
+        from notesmith.workflows.review import queue_labelled
+
+        assert result.files is not None and result.files.scores is not None
+        made = queue_labelled(
+            result.files.kept,
+            result.files.scores,
+            queue,
+            gold=gold,
+            held_out=held_out or (),
+            reading=options,
+            patient_from=patient_from,
+        )
+        review.print_queue(Screen(highlight=False, soft_wrap=True), queue, made)
 
 
 def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:

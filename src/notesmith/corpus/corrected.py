@@ -77,12 +77,17 @@ def merge_corrections(
     return Corrected(docs, tuple(changed), dict(sorted(tally.counts.items())))
 
 
+def same_text(was: str, found: str) -> bool:
+    """Whether a text came back as it was; a control character that became a space is no change."""
+    return len(was) == len(found) and all(
+        a == b or (b == " " and unicodedata.category(a) == "Cc")
+        for a, b in zip(was, found, strict=True)
+    )
+
+
 def _differs(doc: Document, found: Document, tally: Tally) -> bool:
-    """Whether the text has changed; a control character that became a space is no change."""
-    if len(doc.text) == len(found.text):
-        pairs = zip(doc.text, found.text, strict=True)
-        if all(a == b or (b == " " and unicodedata.category(a) == "Cc") for a, b in pairs):
-            return False
+    if same_text(doc.text, found.text):
+        return False
     at = first_difference(doc.text, found.text)
     error = (
         f"{shown_doc(doc.id)}: the text differs from gold's from offset {at}; correct labels only"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.parts import scored_in_train
 from notesmith.corpus.reading import check_named
 from notesmith.document import Document
 from notesmith.errors import ConfigError, SealError
@@ -86,6 +87,8 @@ class Gate:
         parts = read_parts(self.paths, self._config.corpus)
         check_named(self._config.corpus, parts.reads.values())
         self._left_out = parts.apart.sentences
+        if self._config.evaluate.protocol == "cross-fit":
+            self._left_out += scored_in_train(parts.docs["train"])
         if self._plan is None:
             return Earlier()
         before = read_seal(self.path.parent)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.parts import PARTS, Unrepeated, keep_apart, without_repeats
+from notesmith.corpus.parts import (
+    PARTS,
+    Unrepeated,
+    keep_apart,
+    scored_in_train,
+    without_repeats,
+)
 from notesmith.corpus.reading import CorpusRead, check_named
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError, NotesmithError
@@ -47,6 +53,8 @@ def open_recipe(config: RecipeConfig) -> Opened:
     paths = _paths(config, problems)
     as_read = _read(config, paths, problems)
     docs, left_out = _apart(as_read, problems)
+    if config.evaluate.protocol == "cross-fit":
+        left_out = [*left_out, *scored_in_train(docs.get("train", ()))]
     facts = {"train": split_stats(docs["train"])} if "train" in docs else {}
     facts |= held_out_stats(docs, config) if docs else {}
     if UNLABELLED in paths:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from notesmith.config import ArmConfig, Config, ReadingConfig, part_of
+from notesmith.corpus.queued import is_chosen
 from notesmith.document import Document
 from notesmith.evaluate.scores import (
     CellScores,
@@ -189,8 +190,9 @@ def open_documents(work: Work[Any], config: ScoredDocuments) -> Opened:
         return Opened([docs[i] for i in places])
     gold, seed = gold_in(work), work.cell.inputs["gold"].seed
     notes = [docs[i] for i in after_draw(docs, gold, seed=seed, n=config.unlabelled)]
-    chosen = set(places) - not_out_of_draw(docs, [*gold, *notes])
-    return Opened(docs, tuple(i for i in range(len(docs)) if i not in chosen))
+    scored = set(places) - not_out_of_draw(docs, [*gold, *notes])
+    scored -= {i for i, doc in enumerate(docs) if is_chosen(doc)}
+    return Opened(docs, tuple(i for i in range(len(docs)) if i not in scored))
 
 
 Predict = Callable[[Work[Settings], Sequence[Document]], list[Document]]
