@@ -167,11 +167,11 @@ def test_elsewhere_it_is_sent_only_with_a_consent_that_is_recorded(
     options = {"consent": frozenset({"gpu.example"}), "tell": said.append}
     result = run(config, tmp_path / "run", **options)
     assert len(answering.requests) == 8
-    assert "prompts with labelled text go to gpu.example (model big-model)" in said
+    assert "prompts with text of your documents go to gpu.example (model big-model)" in said
     record = json.loads((tmp_path / "run" / "consents.json").read_text())["consents"]
     assert [(c["host"], c["model"]) for c in record] == [("gpu.example", "big-model")]
     sentence = (
-        "Prompts with labelled text were sent to gpu.example (model big-model), by consent "
+        "Prompts with text of the documents were sent to gpu.example (model big-model), by consent "
         f"recorded on {record[0]['when']}."
     )
     assert result.results.notices[0] == honest_notes(result.results)[0] == sentence

@@ -129,7 +129,7 @@ def _leaving(found: Forecast) -> Iterator[str]:
         if gated := [model.hub_id for model in found.hub if model.gated and not model.here]:
             yield f"  {', '.join(gated)}: accept the terms on the hub and log in first."
     if found.sends_to:
-        yield f"Leaves the machine: prompts with labelled text, to {found.sends_to}."
+        yield f"Leaves the machine: prompts with text of your documents, to {found.sends_to}."
     if not fetched and not found.sends_to:
         yield "Leaves the machine: nothing."
 

@@ -33,7 +33,7 @@ class Consent:
     def sentence(self) -> str:
         """What a reader of results must know of it."""
         return (
-            f"Prompts with labelled text were sent to {self.host} (model {self.model}), by consent "
+            f"Prompts with text of the documents were sent to {self.host} (model {self.model}), by consent "
             f"recorded on {self.when}."
         )
 

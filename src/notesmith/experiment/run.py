@@ -137,7 +137,7 @@ def run_recipe(
         gate.write_down(tell)
         save_recipe(config, folder)
         if given := record_consent(folder, server, config):
-            tell(f"prompts with labelled text go to {given.host} (model {given.model})")
+            tell(f"prompts with text of your documents go to {given.host} (model {given.model})")
         if keep_models:  # and whenever this folder is run again
             atomic_write_text(folder / KEEP, "")
         keep = (folder / KEEP).exists()

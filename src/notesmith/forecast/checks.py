@@ -102,7 +102,7 @@ def of_server(config: RecipeConfig) -> Iterator[Problem]:
         return
     if not server.is_local:
         yield Problem(
-            f"prompts with labelled text would be sent to {server.host} (model "
+            f"prompts with text of your documents would be sent to {server.host} (model "
             f"{config.sample.server_model}), which needs --send-text-to {server.host}",
             "serve the model on this machine",
             fatal=False,
