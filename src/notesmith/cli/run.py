@@ -48,8 +48,8 @@ def run(
         str,
         typer.Option(
             metavar="HOST",
-            help="Consent to send prompts with text of your documents to the host of sample.server, which "
-            "is not this machine. The run folder records it and the report states it.",
+            help="Consent to send prompts with text of your documents to the host of "
+            "sample.server, which is not this machine. The run folder records it and the report states it.",
         ),
     ] = "",
     hub: Annotated[

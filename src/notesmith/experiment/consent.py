@@ -33,8 +33,8 @@ class Consent:
     def sentence(self) -> str:
         """What a reader of results must know of it."""
         return (
-            f"Prompts with text of the documents were sent to {self.host} (model {self.model}), by consent "
-            f"recorded on {self.when}."
+            f"Prompts with text of the documents were sent to {self.host} (model {self.model}), "
+            f"by consent recorded on {self.when}."
         )
 
 
