@@ -49,7 +49,8 @@ def run(
         typer.Option(
             metavar="HOST",
             help="Consent to send prompts with text of your documents to the host of "
-            "sample.server, which is not this machine. The run folder records it and the report states it.",
+            "sample.server, which is not this machine. The run folder records it and the report "
+            "states it.",
         ),
     ] = "",
     hub: Annotated[

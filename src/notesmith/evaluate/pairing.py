@@ -115,7 +115,8 @@ def _notices(gold: Sequence[Document], predicted: Sequence[Document], which: str
         if twice:
             n = sum(twice.values())
             yield (
-                f"In {of}, {_counted(n, 'mention')} repeat another one's label and boundaries, in "
+                f"In {of}, {_counted(n, 'mention')} {'repeats' if n == 1 else 'repeat'} another "
+                f"one's label and boundaries, in "
                 f"{_listed(list(twice))}: each counts once."
             )
     if not any(map(_n_overlapping, gold)):
@@ -123,7 +124,8 @@ def _notices(gold: Sequence[Document], predicted: Sequence[Document], which: str
         if overlapping:
             n = sum(overlapping.values())
             yield (
-                f"In the {which}predictions, {_counted(n, 'mention')} overlap an earlier one, in "
+                f"In the {which}predictions, {_counted(n, 'mention')} "
+                f"{'overlaps' if n == 1 else 'overlap'} an earlier one, in "
                 f"{_listed(list(overlapping))}, and none of gold does: each is scored by itself."
             )
     loose = [
