@@ -189,6 +189,7 @@ def test_what_was_queued_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = capsys.readouterr().out
     assert "For review: 4 of 9 notes, 48 words, 1 of them control notes without labels." in said
     assert "annotator: 4 notes, 48 words" in said and "index.csv" in said
+    assert f"corrected {review.folder} annotator=EXPORT --out" in said
 
 
 def test_scores_of_other_notes(tmp_path: Path) -> None:

@@ -99,4 +99,8 @@ def print_queue(console: Screen, review: Review, made: Queued) -> None:
         f"Queue: {review.folder} (holds note text); why each note is in it: "
         f"{review.folder / 'index.csv'}"
     )
-    console.print(f"Once labelled: notesmith corpus corrected {review.folder} --out labelled.jsonl")
+    # Annotators work in the folder itself with brat alone.
+    exports = "" if review.tool == "brat" else "".join(f" {x}=EXPORT" for x in queue.annotators)
+    console.print(
+        f"Once labelled: notesmith corpus corrected {review.folder}{exports} --out labelled.jsonl"
+    )
