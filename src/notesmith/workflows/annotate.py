@@ -154,7 +154,7 @@ def annotate(
     by: Sequence[str] | None = None,
     held_out: Sequence[Documents] = (),
     save_model: Path | str | None = None,
-    exact: bool = False,
+    bf16: bool = False,
     seed: int = SEED,
     changes: Sequence[str] = (),
     reading: ReadingConfig | None = None,
@@ -183,8 +183,8 @@ def annotate(
         by: annotators that label together; the students alone if None.
         held_out: documents (or files of documents) that no note may repeat, such as dev and test.
         save_model: folder to make for the students that were trained.
-        exact: compute in float32, so that the labels of a note do not depend on the notes beside
-            it. Otherwise a mention in more than a thousand does, where bfloat16 is used.
+        bf16: label in bfloat16 where the machine multiplies it in hardware, which pays for large
+            encoders. One or two mentions in a thousand then depend on the notes beside their own.
         seed: root of all seeds.
         changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe.
         reading: how files of labelled documents are read. Its ``on_problem``, ``encoding``
@@ -226,7 +226,7 @@ def annotate(
         if isinstance(notes, Path | str):
             refuse_inside(Path(notes), place)
         options = _options_of_notes(reading or ReadingConfig(), notes_format)
-        work = _Work(place, request, config, model, save, exact, is_preview)
+        work = _Work(place, request, config, model, save, bf16, is_preview)
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),
@@ -310,7 +310,7 @@ class _Work:
     config: RecipeConfig
     model: Path | None
     save_to: Path | None
-    exact: bool
+    bf16: bool
     is_preview: bool
 
     @property
@@ -339,7 +339,7 @@ class _Work:
         return {
             **settings_of_annotation(self.config),
             "seed": self.config.draws.seed,
-            "exact": self.exact,
+            "bf16": self.bf16,
             "NOTES": unlabelled.found.digest,
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
@@ -417,7 +417,7 @@ class _Work:
         folders = self.folders(cells)
         student: Student | None = None
         if STUDENTS in self.annotating.by:
-            student = load_students(folders, exact=self.exact)
+            student = load_students(folders, bf16=self.bf16)
         labels = student.labels if student is not None else labels_of(self.request.docs)
         vote = vote_of(self.annotating, self.request.docs, labels, student)
         make_folder(self.place.parts)
@@ -487,7 +487,7 @@ class _Work:
             taught=config.labels,
             doubtful=config.doubtful,
             temperature=config.temperature,
-            exact=self.exact,
+            exact=not self.bf16,
             settings={name: json.dumps(value) for name, value in changed.items()},
             is_preview=self.is_preview,
         )
