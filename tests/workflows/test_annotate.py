@@ -135,7 +135,7 @@ def test_a_second_run_does_nothing(setting, committee, monkeypatch):
     folder, (source, options) = model.parent, setting
     before = contents(folder)
     times = {name: (folder / name).stat().st_mtime_ns for name in NAMES}
-    monkeypatch.setattr("notesmith.workflows.annotate.label_notes", None)
+    monkeypatch.setattr("notesmith.workflows.annotating.label_notes", None)
     again = annotate(
         source / "notes.jsonl",
         folder / "silver.jsonl",
