@@ -104,7 +104,7 @@ def test_an_interrupt_says_how_to_go_on(
     def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("notesmith.workflows.annotate.run_cells", stop)
+    monkeypatch.setattr("notesmith.workflows.annotating.run_cells", stop)
     done = run(
         "annotate", made / "notes", "--gold", made / "gold.jsonl", "--out", tmp_path / "s.jsonl"
     )

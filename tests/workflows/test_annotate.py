@@ -135,7 +135,7 @@ def test_a_second_run_does_nothing(setting, committee, monkeypatch):
     folder, (source, options) = model.parent, setting
     before = contents(folder)
     times = {name: (folder / name).stat().st_mtime_ns for name in NAMES}
-    monkeypatch.setattr("notesmith.workflows.annotate.label_notes", None)
+    monkeypatch.setattr("notesmith.workflows.annotating.label_notes", None)
     again = annotate(
         source / "notes.jsonl",
         folder / "silver.jsonl",
@@ -237,7 +237,7 @@ def test_other_settings_and_strangers_are_refused(committee, setting, tmp_path):
         ({"students": 3}, "annotate.students"),
         ({"labels": "masked"}, "annotate.labels"),
         ({"seed": 14}, "seed"),
-        ({"exact": True}, "exact"),
+        ({"bf16": True}, "bf16"),
         ({"held_out": [note_docs(1)[:0] or [Document("q", "Quite other.")]]}, "held-out"),
     ):
         with pytest.raises(ConfigError, match=rf"other settings \(.*{named}"):

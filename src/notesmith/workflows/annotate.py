@@ -6,109 +6,46 @@ that memory does not grow with their number.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
 
-from notesmith.config import AnnotateConfig, ReadingConfig, RecipeConfig
+from notesmith.config import ReadingConfig, RecipeConfig
 from notesmith.corpus.formats.json_values import NoteFields
-from notesmith.corpus.formats.jsonl import loads
-from notesmith.corpus.labelling import Output, chunks, label_notes
-from notesmith.corpus.reading import read_corpus
-from notesmith.document import Document, labels_of
-from notesmith.errors import ConfigError, FileError, StageError
-from notesmith.experiment import artefacts as files
-from notesmith.experiment import taught as soft
-from notesmith.experiment.draw import Draw, Fingerprints
-from notesmith.experiment.engine import NONE, OnCell, run_cells, unheard
-from notesmith.experiment.graph import Cell, StageFunction
-from notesmith.experiment.models import have_models
-from notesmith.experiment.run import context_of, fingerprints_of
-from notesmith.experiment.stages import SOURCES, ner
-from notesmith.experiment.stages import gold as drawing
-from notesmith.experiment.taught import Taught
-from notesmith.files.write import make_folder, scratch_beside
+from notesmith.document import Document
+from notesmith.errors import ConfigError
+from notesmith.experiment.engine import NONE, OnCell, unheard
+from notesmith.experiment.graph import StageFunction
+from notesmith.files.write import scratch_beside
 from notesmith.home import home
-from notesmith.models.manifest import check_manifest, fingerprint
 from notesmith.ner.decode import WordScores
-from notesmith.ner.student import Student, copy_student
-from notesmith.ner.votes import members_of, write_votes
 from notesmith.progress import OnProgress, silent
-from notesmith.report.silver import SilverFacts, render_silver, silver_card
-from notesmith.report.words import plural
 from notesmith.workflows import beside as places
+from notesmith.workflows.annotating import (
+    PREVIEW_NOTES,
+    BesideNotes,
+    Labels,
+    Work,
+    read_documents,
+    scores_in,
+)
 from notesmith.workflows.annotators import (
     STUDENTS,
     check_annotators,
-    labelling,
-    load_students,
-    part_path,
-    vote_of,
 )
 from notesmith.workflows.beside import Begun
 from notesmith.workflows.request import Documents, Request, refuse_inside
-from notesmith.workflows.settings import annotation_settings, settings_of_annotation
-from notesmith.workflows.silver import Look, Summary
-from notesmith.workflows.unlabelled import AS_FOUND, Unlabelled, causes
+from notesmith.workflows.settings import annotation_settings
+from notesmith.workflows.silver import Summary
+from notesmith.workflows.unlabelled import AS_FOUND, Unlabelled
 
 KIND = "annotate"
 SEED = 13
-PREVIEW_NOTES = 8
-Labels = Literal["hard", "masked", "soft"]
 Told = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BesideNotes:
-    """The paths of labelled notes and of the files beside them; ``scores`` is of soft labels."""
-
-    kept: Path
-    scores: Path | None
-    page: Path
-    card: Path
-    work: Path
-
-    @classmethod
-    def of(cls, out: Path, *, labels: Labels, is_preview: bool) -> BesideNotes:
-        """The paths for the output ``out``; a preview has names of its own.
-
-        Raises:
-            ConfigError: ``out`` does not end in ``.jsonl``.
-        """
-        stem = places.stem_of(out, is_preview=is_preview)
-        kept = out.with_name(f"{stem}.jsonl")
-        return cls(
-            kept=kept,
-            scores=soft.beside(kept) if labels == "soft" else None,
-            page=out.with_name(f"{stem}.html"),
-            card=out.with_name(f"{stem}.md"),
-            work=out.with_name(f"{stem}.work"),
-        )
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that are written at the end, the labelled notes last."""
-        before = () if self.scores is None else (self.scores,)
-        return (*before, self.page, self.card, self.kept)
-
-    @property
-    def labelled(self) -> Path:
-        """The notes in the work folder, once all are labelled."""
-        return self.work / "labelled.jsonl"
-
-    @property
-    def parts(self) -> Path:
-        """The distributions of each chunk of notes."""
-        return self.work / "scores"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +71,13 @@ class Annotated:
         if self.files is None:
             yield from self._docs
         else:
-            yield from _read(self.files.kept)
+            yield from read_documents(self.files.kept)
 
     def scores(self) -> dict[str, WordScores]:
         """For soft labels, distributions of words by document id, as ``train_ner`` takes them."""
         if self.files is None:
             return dict(self._scores)
-        return {} if self.files.scores is None else _scores_in(self.files.scores)
+        return {} if self.files.scores is None else scores_in(self.files.scores)
 
 
 def annotate(
@@ -154,7 +91,7 @@ def annotate(
     by: Sequence[str] | None = None,
     held_out: Sequence[Documents] = (),
     save_model: Path | str | None = None,
-    exact: bool = False,
+    bf16: bool = False,
     seed: int = SEED,
     changes: Sequence[str] = (),
     reading: ReadingConfig | None = None,
@@ -183,8 +120,8 @@ def annotate(
         by: annotators that label together; the students alone if None.
         held_out: documents (or files of documents) that no note may repeat, such as dev and test.
         save_model: folder to make for the students that were trained.
-        exact: compute in float32, so that the labels of a note do not depend on the notes beside
-            it. Otherwise a mention in more than a thousand does, where bfloat16 is used.
+        bf16: label in bfloat16 where the machine multiplies it in hardware, which pays for large
+            encoders. One or two mentions in a thousand then depend on the notes beside their own.
         seed: root of all seeds.
         changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe.
         reading: how files of labelled documents are read. Its ``on_problem``, ``encoding``
@@ -226,7 +163,7 @@ def annotate(
         if isinstance(notes, Path | str):
             refuse_inside(Path(notes), place)
         options = _options_of_notes(reading or ReadingConfig(), notes_format)
-        work = _Work(place, request, config, model, save, exact, is_preview)
+        work = Work(place, request, config, model, save, bf16, is_preview)
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),
@@ -266,8 +203,8 @@ def annotate(
             n_trained=n_trained,
             n_labelled=n_labelled,
             seconds=time.monotonic() - started,
-            _docs=() if is_kept else tuple(_read(place.kept)),
-            _scores={} if is_kept or place.scores is None else _scores_in(place.scores),
+            _docs=() if is_kept else tuple(read_documents(place.kept)),
+            _scores={} if is_kept or place.scores is None else scores_in(place.scores),
         )
 
 
@@ -301,237 +238,6 @@ def _options_of_notes(reading: ReadingConfig, format: str | None) -> ReadingConf
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """One call's work in its place; every method is a step of it."""
-
-    place: BesideNotes
-    request: Request
-    config: RecipeConfig
-    model: Path | None
-    save_to: Path | None
-    exact: bool
-    is_preview: bool
-
-    @property
-    def annotating(self) -> AnnotateConfig:
-        """The settings of [annotate]."""
-        return self.config.annotate
-
-    @property
-    def trains(self) -> bool:
-        """Whether students are trained."""
-        return self.model is None and STUDENTS in self.annotating.by
-
-    def labelled_documents(self) -> list[Document]:
-        """Gold and held-out documents: no note may repeat one."""
-        docs = list(self.request.docs)
-        for path in self.request.held_out:
-            if path in self.request.texts:
-                docs += [loads(line) for line in self.request.texts[path].splitlines()]
-            else:
-                docs += read_corpus(path, self.request.reading, expect_mentions=False).docs
-        return docs
-
-    def settings(self, unlabelled: Unlabelled) -> dict[str, Any]:
-        """Everything that determines the result, for the marker."""
-        gold = self.request.paths.get("train")
-        return {
-            **settings_of_annotation(self.config),
-            "seed": self.config.draws.seed,
-            "exact": self.exact,
-            "NOTES": unlabelled.found.digest,
-            "GOLD": self.request.hash_at(gold) if gold else None,
-            "held-out": [self.request.hash_at(path) for path in self.request.held_out],
-            "model": fingerprint_of(self.model) if self.model else None,
-        }
-
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells of the students that vote."""
-        paths, size = self.request.paths, len(self.request.docs)
-        if self.is_preview:
-            size = min(size, PREVIEW_NOTES)
-        draws = self.config.draws.model_copy(update={"sizes": (size,)})
-        config = have_models(self.config.model_copy(update={"draws": draws}))
-        outside: Fingerprints = fingerprints_of(config, paths)
-        drawn = drawing.cell(config, outside, size=size, replicate=0)
-        draw = Draw(config, outside, size, 0, gold=drawn, sources=SOURCES)
-        return tuple(
-            ner.cell(draw, draw.arm(teacher), number)
-            for teacher in config.annotate.teachers
-            for number in range(config.annotate.students)
-        )
-
-    def train(
-        self,
-        cells: Sequence[Cell],
-        instead: Mapping[str, StageFunction],
-        on_progress: OnProgress,
-        on_cell: OnCell,
-    ) -> int:
-        """Train what is missing; returns the number of students that were trained."""
-        ran = run_cells(
-            cells,
-            store=places.store_of(self.place),
-            context=context_of(self.config, self.request.paths, open_split=_shut),
-            instead=instead,
-            on_progress=on_progress,
-            on_cell=on_cell,
-        )
-        return sum(cell.stage == ner.STAGE for cell in ran.computed)
-
-    def folders(self, cells: Sequence[Cell]) -> list[Path]:
-        """The folders of the students that vote."""
-        if self.model is not None:
-            return [self.model]
-        store = places.store_of(self.place)
-        return [store.folder(cell) / files.MODEL for cell in cells]
-
-    def is_saved(self, cells: Sequence[Cell]) -> bool:
-        """Whether the students stand where they are to be saved; anything else there is refused.
-
-        Raises:
-            FileError: something else is there.
-        """
-        folder = self.save_to
-        assert folder is not None
-        if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
-            return False
-        trained = [path for path in self.folders(cells) if path.exists()]
-        if folder.is_dir() and len(trained) == len(cells):
-            saved = members_of(folder) or [folder]
-            if [fingerprint(path) for path in saved] == [fingerprint(path) for path in trained]:
-                return True
-        raise FileError(f"{folder}: holds something else; name another with --save-model")
-
-    def save(self, cells: Sequence[Cell], folder: Path) -> None:
-        """Copy the students to ``folder``."""
-        found = self.folders(cells)
-        if len(found) == 1:
-            copy_student(found[0], folder)
-        else:
-            write_votes(folder, [partial(copy_student, path) for path in found])
-
-    def label(self, unlabelled: Unlabelled, cells: Sequence[Cell], on_progress: OnProgress) -> int:
-        """Label the notes; returns the number of those that this call labelled."""
-        folders = self.folders(cells)
-        student: Student | None = None
-        if STUDENTS in self.annotating.by:
-            student = load_students(folders, exact=self.exact)
-        labels = student.labels if student is not None else labels_of(self.request.docs)
-        vote = vote_of(self.annotating, self.request.docs, labels, student)
-        make_folder(self.place.parts)
-        identity = json.dumps([self.settings(unlabelled), list(labels)], sort_keys=True)
-        output = Output(
-            self.place.labelled, hashlib.sha256(identity.encode()).hexdigest(), vote.labels
-        )
-        done = label_notes(
-            unlabelled.notes,
-            unlabelled.found,
-            labelling(vote, self.annotating, self.place.parts),
-            output,
-            on_progress=on_progress,
-        )
-        return done.n_docs - done.n_resumed
-
-    def told(self, unlabelled: Unlabelled) -> str:
-        """One line about what is going to be done."""
-        found = unlabelled.found
-        line = f"{plural(found.n_docs, 'note')} of {found.n_chars:,} characters"
-        if self.trains:
-            n = len(self.annotating.teachers) * self.annotating.students
-            of = min(len(self.request.docs), PREVIEW_NOTES if self.is_preview else 10**9)
-            line += f"; {plural(n, 'student')} learn from {plural(of, 'document')} before"
-        if unlabelled.left_out:
-            line += f". Left out: {causes(unlabelled.left_out)}"
-        if n := found.labels.total():
-            line += (
-                f". {plural(n, 'mention')} that notes carry {'is' if n == 1 else 'are'} not read"
-            )
-        return line
-
-    def publish(self, begun: Begun, unlabelled: Unlabelled) -> Begun:
-        """Write the output and the files beside it from the labelled notes of the work folder."""
-        place, config = self.place, self.annotating
-        first = next(chunks(_read(place.labelled)))
-        labels = Taught.open(part_path(place.parts, first)).labels
-        look = Look(labels, config, self.config.draws.seed)
-        parts = (
-            look.take(chunk, Taught.open(part_path(place.parts, chunk)))
-            for chunk in chunks(_read(place.labelled))
-        )
-        contents: dict[Path, str | Path] = {place.kept: place.labelled}
-        if place.scores is None:
-            for _ in parts:
-                pass
-        else:
-            contents[place.scores] = place.work / "scores.npz"
-            soft.write_parts(place.work / "scores.npz", labels, parts)
-        summary = look.summary(unlabelled.left_out, unlabelled.found.counts)
-        contents[place.page] = render_silver(
-            look.doubtful, look.random, n_notes=summary.notes, card=place.card.name
-        )
-        contents[place.card] = self._card(summary, begun.created, first[0].provenance.model or "")
-        begun = begun.model_copy(update={"summary": summary.model_dump(mode="json")})
-        return places.publish(place, begun, contents)
-
-    def _card(self, summary: Summary, created: str, annotators: str) -> str:
-        config, n_gold = self.annotating, len(self.request.docs)
-        changed = places.flat(settings_of_annotation(self.config))
-        facts = SilverFacts(
-            created=created,
-            annotators=annotators,
-            gold=min(n_gold, PREVIEW_NOTES) if self.is_preview else n_gold,
-            n_held_out=self.request.n_held_out,
-            seed=self.config.draws.seed,
-            taught=config.labels,
-            doubtful=config.doubtful,
-            temperature=config.temperature,
-            exact=self.exact,
-            settings={name: json.dumps(value) for name, value in changed.items()},
-            is_preview=self.is_preview,
-        )
-        return silver_card(
-            facts,
-            n_notes=summary.notes,
-            n_words=summary.words,
-            n_doubtful=summary.doubtful,
-            n_masked=summary.masked,
-            confidence=summary.confidence,
-            labels=summary.labels,
-            counts={
-                "Notes left out, by what they repeat": summary.left_out,
-                "Noticed while the notes were read": summary.reading,
-                "Mentions and notes that annotators could not use": summary.problems,
-            },
-        )
-
-
-def fingerprint_of(model: Path) -> str:
-    """A hash of a saved student, or of students that vote.
-
-    Raises:
-        ModelError: the folder is neither.
-    """
-    members_of(model)
-    check_manifest(model)
-    return fingerprint(model)
-
-
-def _read(path: Path) -> Iterator[Document]:
-    with path.open("rb") as file:
-        for line in file:
-            yield loads(line.decode())
-
-
-def _scores_in(path: Path) -> dict[str, WordScores]:
-    return {
-        doc_id: one
-        for part in Taught.open(path).parts()
-        for doc_id, one in zip(part.ids, part.scores, strict=True)
-    }
-
-
 @contextmanager
 def _place(out: Path | str | None, *, labels: Labels, is_preview: bool) -> Iterator[BesideNotes]:
     """The paths beside ``out``, or those in a folder that is deleted at the end."""
@@ -540,7 +246,3 @@ def _place(out: Path | str | None, *, labels: Labels, is_preview: bool) -> Itera
         return
     with scratch_beside(home() / KIND) as folder:
         yield BesideNotes.of(folder / "silver.jsonl", labels=labels, is_preview=is_preview)
-
-
-def _shut(split: str) -> NoReturn:
-    raise StageError(f"{split} is not opened: nothing is scored here")

@@ -122,18 +122,18 @@ def _dictionary(
     return build_dictionary(gold, listed, labels, config.dictionary).annotator()
 
 
-def load_students(folders: Sequence[Path], *, exact: bool) -> Student:
+def load_students(folders: Sequence[Path], *, bf16: bool) -> Student:
     """The students of ``folders``, voting where there are several.
 
-    With ``exact`` they compute in float32, so that what they say of a note does not depend on the
-    notes beside it.
+    Without ``bf16`` they compute in float32, so that what they say of a note does not depend on the
+    notes beside it; with it, as each was trained.
 
     Raises:
         ModelError: a folder is damaged or holds no student.
     """
     found = [load_student(folder) for folder in folders]
     student = found[0] if len(found) == 1 else Votes(tuple(found))
-    return in_float32(student) if exact else student
+    return student if bf16 else in_float32(student)
 
 
 def in_float32(student: Student) -> Student:
