@@ -134,3 +134,16 @@ def test_the_display_says_a_line_a_cell(terminal):
         display.on_progress(Progress("ner", 1, 2, "steps", 10, 1.0))
         display.on_cell(CellEvent("done", cell, 4, 9, 60.0, 75.0))
     assert "[4/9] ner · gold · n=50 · replicate 1: 1 min 15 s" in console.export_text()
+
+
+def test_the_run_is_not_said_to_end_before_its_cell(monkeypatch):
+    monkeypatch.setattr("notesmith.cli.progress.PLAIN_EVERY", 0.0)
+    console = Console(record=True, force_terminal=False, width=200)
+    cell = Cell(ner.STAGE, NerConfig(), arm="gold", size=50, replicate=0)
+    with Display(console) as display:
+        display.on_cell(CellEvent("start", cell, 3, 9, 59.0))
+        display.on_progress(Progress("ner", 1, 6, "steps", 0, 100.0))
+        display.on_progress(Progress("ner", 5, 6, "steps", 0, 100.0))
+    first, second = console.export_text().splitlines()
+    assert first.endswith("8 min 20 s left · run: more than 8 min 20 s left")
+    assert second.endswith("20 s left · run: about 59 s left")

@@ -73,7 +73,10 @@ class Display:
         if event := self._event:
             cell = f"{_place(event)} {event.cell.title}"
             line = f"{cell} · {line}" if line else cell
-            if said := time_left(event.eta, event.n_untimed):
+            # The cell may take longer than was foreseen for the whole run.
+            inside = progress.eta if progress is not None else 0.0
+            untimed = event.n_untimed or int(inside > event.eta)
+            if said := time_left(max(event.eta, inside), untimed):
                 line += f" · run: {said} left"
         if self._live is not None:
             self._live.update(Text(one_line(line), no_wrap=True, overflow="ellipsis"))
