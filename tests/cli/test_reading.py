@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from notesmith.cli.app import app
-from notesmith.cli.reading import READING
+from notesmith.cli.reading import PANEL, READING
 from notesmith.config import ReadingConfig
 from notesmith.corpus import write_corpus
 from notesmith.document import Document
@@ -56,6 +56,11 @@ def test_every_command_that_reads_documents_has_all_options_of_reading() -> None
 
 def test_options_are_the_fields_of_the_model() -> None:
     assert set(READING) == set(ReadingConfig.model_fields)
+
+
+def test_help_lists_the_options_of_the_command_before_those_of_reading() -> None:
+    said = CliRunner().invoke(app, ["synthesize", "--help"], env={"COLUMNS": "120"}).output
+    assert said.index("--preview") < said.index(PANEL) < said.index("--token-column")
 
 
 def test_no_command_has_skip_bad() -> None:

@@ -17,13 +17,21 @@ from notesmith.corpus.reading import CorpusRead, check_named, read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 
+# The heading below which help lists these options, after those of the command itself.
+PANEL = "How the documents are read"
+
+
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=PANEL, **settings)
+
+
 Format = Annotated[
     str | None,
-    typer.Option("--format", help=f"Format read ({', '.join(NAMES)}); recognised if not given."),
+    _option("--format", help=f"Format read ({', '.join(NAMES)}); recognised if not given."),
 ]
 LabelMap = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
         "--label-map",
         metavar="OLD=NEW",
         help="Rename a label; OLD= drops it, *=NEW renames all others; repeatable.",
@@ -31,11 +39,11 @@ LabelMap = Annotated[
 ]
 Problems = Annotated[
     Literal["raise", "count"],
-    typer.Option("--on-problem", help="Stop at the first bad record, or drop and count it."),
+    _option("--on-problem", help="Stop at the first bad record, or drop and count it."),
 ]
 Scheme = Annotated[
     Literal["iob1", "iob2", "bioes"] | None,
-    typer.Option("--tags", help="Tag scheme of CoNLL; recognised if not given."),
+    _option("--tags", help="Tag scheme of CoNLL; recognised if not given."),
 ]
 Metadata = Annotated[
     Path | None,
@@ -49,29 +57,29 @@ PatientFrom = Annotated[
         help="Regular expression whose first group in a document's id is the patient.",
     ),
 ]
-TokenColumn = Annotated[int, typer.Option(help="Column of the token in CoNLL, from 0.")]
-TagColumn = Annotated[int, typer.Option(help="Column of the tag in CoNLL; -1 is the last.")]
+TokenColumn = Annotated[int, _option(help="Column of the token in CoNLL, from 0.")]
+TagColumn = Annotated[int, _option(help="Column of the tag in CoNLL; -1 is the last.")]
 Layer = Annotated[
-    str | None, typer.Option(help="INCEpTION's layer of mentions; recognised if not given.")
+    str | None, _option(help="INCEpTION's layer of mentions; recognised if not given.")
 ]
 Feature = Annotated[
     str | None,
-    typer.Option(help="Feature (INCEpTION), infon (BioC) or column (tables) that is the label."),
+    _option(help="Feature (INCEpTION), infon (BioC) or column (tables) that is the label."),
 ]
 Annotator = Annotated[
     str | None,
-    typer.Option(help="Annotator to read, where a file has several (Label Studio, Prodigy)."),
+    _option(help="Annotator to read, where a file has several (Label Studio, Prodigy)."),
 ]
 Predictions = Annotated[
-    bool, typer.Option("--predictions", help="Read machine-made labels (Label Studio).")
+    bool, _option("--predictions", help="Read machine-made labels (Label Studio).")
 ]
 Tasks = Annotated[
     Path | None,
-    typer.Option(help="File with the texts, where labels come without them (Label Studio)."),
+    _option(help="File with the texts, where labels come without them (Label Studio)."),
 ]
 TextKey = Annotated[
     str | None,
-    typer.Option(
+    _option(
         metavar="FIELD",
         help="Field of a task that holds the text, or TAG=FIELD to read one of several "
         "(Label Studio).",
@@ -79,21 +87,19 @@ TextKey = Annotated[
 ]
 Documents = Annotated[
     Literal["marked", "file", "sentence"] | None,
-    typer.Option(help="What is a document in CoNLL: as marked, each file, or each sentence."),
+    _option(help="What is a document in CoNLL: as marked, each file, or each sentence."),
 ]
-Encoding = Annotated[str, typer.Option(help="Encoding of text files, such as cp1252.")]
+Encoding = Annotated[str, _option(help="Encoding of text files, such as cp1252.")]
 Ignore = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="PATTERN", help="Files of a folder to leave out, such as '*.log'; repeatable."
-    ),
+    _option(metavar="PATTERN", help="Files of a folder to leave out, such as '*.log'; repeatable."),
 ]
 WithoutMentions = Annotated[
-    bool, typer.Option("--without-mentions", help="The corpus is meant to have no mention.")
+    bool, _option("--without-mentions", help="The corpus is meant to have no mention.")
 ]
 Unknown = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
         metavar="LABEL",
         help="In documents without a mention of LABEL it is unknown, not absent; repeatable.",
     ),
