@@ -27,7 +27,12 @@ def synthesize(
     options: ReadingConfig,
     n: Annotated[
         int | None,
-        typer.Option("--n", min=1, help="Texts to ask for; filters keep a part of them."),
+        typer.Option(
+            "--n",
+            min=1,
+            help="Texts to ask for; filters keep a part of them. If not given, 1,000, and fewer "
+            "for few documents.",
+        ),
     ] = None,
     hours: Annotated[
         float | None,
@@ -168,4 +173,7 @@ def _print(result: Synthesized, gold: Path, *, is_preview: bool) -> None:
         str(student),
     ]
     console.print(f"Next: {shlex.join(words)}")
-    console.print("Whether it helps: notesmith run compares students with and without made text.")
+    console.print(
+        "Whether it helps: notesmith init writes a recipe, and notesmith run compares students "
+        "with and without made text."
+    )
