@@ -36,7 +36,7 @@ def test_one_file_becomes_a_recipe_that_runs(export, tmp_path):
     assert [arm.name for arm in config.arm] == [
         "gold",
         "replacement",
-        "sft+filter + replacement",
+        "synthetic + replacement",
     ]
     assert config.draws.sizes == (9,) and config.draws.curve == (4, 12)
     assert config.name == "export" and config.corpus.kind == ""

@@ -34,7 +34,7 @@ ARMS: tuple[tuple[dict[str, Any], str], ...] = (
         "Mentions exchanged among your notes: costs nothing, and is the rival to beat.",
     ),
     (
-        {"name": "sft+filter + replacement", "made": [TEXT, REPLACED]},
+        {"name": "synthetic + replacement", "made": [TEXT, REPLACED]},
         "That, and text of the tuned model that passed the filters. More arms cost as much as more "
         "draws, and tell less.",
     ),
@@ -50,7 +50,7 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
         "asked and helped the student no more than filtered text.",
     ),
 )
-CANDIDATE = "sft+filter + replacement"
+CANDIDATE = "synthetic + replacement"
 
 # Where there are notes without labels. No language model is needed.
 NOTES_CANDIDATE = "silver"
