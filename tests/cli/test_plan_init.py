@@ -30,7 +30,7 @@ def test_init_then_plan(folder):
     assert "Notes: recipe-notes (12 train, 8 test; they hold note text" in done.output
     assert "Which of the three systems fits these notes (docs/which-system.md):" in done.output
     assert "      synthesize: yes. 20 labelled notes are few" in done.output
-    assert "      annotate: perhaps, but it is not built yet." in done.output
+    assert "      annotate: perhaps. Notes without labels" in done.output
     assert "Next: notesmith plan recipe.toml" in done.output
     assert "notesmith run recipe.toml --preview" in done.output
     assert "notesmith run recipe.toml --only arm=gold,replacement" in done.output

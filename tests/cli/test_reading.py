@@ -19,7 +19,9 @@ READ_NO_DOCUMENTS = {"run", "status", "report", "methods", "bundle", "export", "
     *("card dataset", "card model")
 }
 WITHOUT = {
-    "predict": {"label_map", "unknown"},  # labels of the input are not looked at
+    # Labels of the input are not looked at.
+    "adapt": {"label_map", "unknown"},
+    "predict": {"label_map", "unknown"},
     "corpus corrected": {"unknown"},
     # These compare annotators, and have a repeatable --annotator of their own.
     "corpus agreement": {"annotator", "predictions", "unknown"},

@@ -30,6 +30,7 @@ from tests.docs.small import COMMAND, invoke, plan_only, small
 # Pages of which nothing is run, and why.
 NOT_RUN = {
     "docs/how-to/extend.md": "one block of Python, the shape of a stage: no program",
+    "docs/experiments/first-commands.md": "run by benchmarks/first_commands.py",
     "docs/reference/cli.md": "usage lines, written from the code",
 }
 # Pages of runs of the past, which are planned and not repeated.

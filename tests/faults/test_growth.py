@@ -51,7 +51,7 @@ def through(format, doc, folder):
 def texts_alone(n, folder):
     for i in range(n):
         (folder / f"{i}.txt").write_text("x")
-    with pytest.raises(ValueError, match="not in a format"):
+    with pytest.raises(ValueError, match="plain texts without labels"):
         read_corpus(folder)
 
 

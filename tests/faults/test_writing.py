@@ -211,6 +211,10 @@ WRITING: dict[str, list[str]] = {
         *("--set", "filter.copy_ratio=1.0", "--set", "filter.near_duplicate=1.0"),
     ],
     "annotate": ["annotate", "notes/test.jsonl", "--model", "model", "--out", "silver.jsonl"],
+    "adapt": [
+        *("adapt", "notes/train.jsonl", "--out", "adapted", "--encoder", "encoder"),
+        *("--tokens", "200", "--set", "adapt.block_tokens=16"),
+    ],
     "predict": ["predict", "model", "notes/test.jsonl", "--out", "new.jsonl"],
     "export": ["export", "model", "--out", "onnx"],
     "show": ["show", "notes/test.jsonl", "--html", "page.html"],
@@ -289,7 +293,7 @@ def call(bench, monkeypatch, capsys):
 
 
 LIMITS = (0, 1, 100, 1000, 5000, 20_000, 60_000)
-SLOW = ("train", "annotate", "predict", "export")
+SLOW = ("train", "adapt", "annotate", "predict", "export")
 
 
 @pytest.mark.parametrize("name", [*WRITING, *(f"corpus convert --to {x}" for x in FORMATS)])

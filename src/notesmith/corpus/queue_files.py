@@ -34,7 +34,7 @@ from notesmith.corpus.problems import Tally
 from notesmith.corpus.queued import Item, Queue
 from notesmith.document import Document, Entity, Provenance, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError, shown_doc
-from notesmith.files.write import atomic_folder, atomic_write_text
+from notesmith.files.write import atomic_folder, atomic_write_text, read_regular
 from notesmith.words import words
 
 Tool = Literal["label-studio", "brat", "prodigy", "inception"]
@@ -121,7 +121,7 @@ def read_queue(path: Path) -> Sent:
     """
     damaged = f"{path}: {_ABOUT} is damaged, or of another version of notesmith"
     try:
-        about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
+        about = json.loads(read_regular(path / _ABOUT))
         if about["schema"] != _SCHEMA:
             raise ValueError
         queue, tool = Queue.from_record(about), about["tool"]

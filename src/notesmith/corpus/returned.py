@@ -20,7 +20,7 @@ from notesmith.corpus.queued import MINUTES, QUEUED, ROUND, Item, Kind
 from notesmith.corpus.stopping import Round, Share
 from notesmith.document import Document, Provenance
 from notesmith.errors import CorpusError, FileError, shown_doc
-from notesmith.files.write import atomic_write_text
+from notesmith.files.write import atomic_write_text, read_regular
 from notesmith.metrics import PRFScore, score_document
 
 _NUMBERS = "corrected.json"
@@ -173,7 +173,7 @@ def read_numbers(path: Path) -> Round:
         FileError: its notes have not been taken back yet, or the file is damaged.
     """
     try:
-        record = json.loads((path / _NUMBERS).read_text(encoding="utf-8"))
+        record = json.loads(read_regular(path / _NUMBERS))
         if record["schema"] != _SCHEMA:
             raise ValueError
         return Round.from_record(record)
@@ -197,7 +197,7 @@ def lead_times(path: Path) -> dict[str, float]:
     if path.suffix.lower() != ".json":
         return {}
     try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+        tasks = json.loads(read_regular(path).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}  # The reader of documents says what is wrong with it.
     found: dict[str, float] = {}

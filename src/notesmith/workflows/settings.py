@@ -12,7 +12,7 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import GOLD
 from notesmith.experiment.recipes import recipe_of
-from notesmith.experiment.stages import filtered
+from notesmith.experiment.stages import filtered, rivals
 from notesmith.experiment.stages.given import Generator, tables_of
 from notesmith.init import choices
 from notesmith.init.profile import look
@@ -20,7 +20,7 @@ from notesmith.segments import split
 
 ARM = filtered.SOURCE.name
 """The arm whose generator writes; the other is gold, which every recipe has."""
-_REPLACED = "replaced"
+_REPLACED = rivals.REPLACED_SOURCE.name
 
 # Two minutes of fine-tuning on two cores; more of both is what --hours is for.
 ENOUGH_EXAMPLES = 480

@@ -369,7 +369,9 @@ def whole(doc):
     for attribute in (attribute for ent in doc.entities for attribute in ent.attributes):
         assume(comes_back(attribute, "", is_flag=True))
     relations = tuple(replace(rel, id=f"R{i}") for i, rel in enumerate(doc.relations))
-    return replace(doc, relations=relations)
+    # Mentions come back section by section.
+    entities = tuple(sorted(doc.entities, key=lambda ent: (ent.spans, ent.id)))
+    return replace(doc, relations=relations, entities=entities)
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
