@@ -62,9 +62,9 @@ def test_notes_without_labels_are_learnt_from_by_an_arm(export, tmp_path):
         ("gold", (), 1),
         ("gold, votes", (), 5),
         ("replacement", ("replaced",), 1),
-        ("silver", ("silver",), 1),
+        ("silver, soft", ("silver",), 1),
     ]
-    assert config.evaluate.candidate == "silver" and begun.composed.seconds
+    assert config.evaluate.candidate == "silver, soft" and begun.composed.seconds
     assert "[lm]" not in begun.composed.text
     said = {each.system: each.words for each in begun.advice}
     assert said["annotate"].startswith("annotate: yes. 4 notes without labels stand beside 20")

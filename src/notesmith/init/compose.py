@@ -53,13 +53,13 @@ REWARDED: tuple[tuple[dict[str, Any], str], ...] = (
 CANDIDATE = "synthetic + replacement"
 
 # Where there are notes without labels. No language model is needed.
-NOTES_CANDIDATE = "silver"
+NOTES_CANDIDATE = "silver, soft"
 NOTES_ARMS: tuple[tuple[dict[str, Any], str], ...] = (
     ARMS[0],
     (
         {"name": "gold, votes", "votes": 5},
         "Five students of your labels answer as one: the last rival of the verdict, and the "
-        "teachers of the arm silver.",
+        "teachers of the last arm.",
     ),
     ARMS[1],
     (
@@ -269,7 +269,7 @@ class _Parts:
             ),
             *(text.arm(arm, why) for arm, why in zip(config.arm, self._reasons(), strict=False)),
             text.comment(
-                f"The verdict is about {'silver' if self.given.notes else 'both together'} against "
+                f"The verdict is about {self.candidate if self.given.notes else 'both together'} against "
                 "mention replacement, fixed before "
                 + ("the first score." if self.cross_fit else "the test set is opened.")
             )
