@@ -111,6 +111,7 @@ KIND_OF_DOCUMENT = {
     "silver": {
         *("document.py", "ner/decode.py", "corpus/adjudicate.py", "corpus/doubtful.py"),
         *("annotation/language_model.py", "corpus/queue_files.py"),
+        "report/templates/silver_card.md",
         *("corpus/formats/label_studio.py", "corpus/formats/label_studio_write.py"),
     },
 }
