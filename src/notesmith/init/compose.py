@@ -269,8 +269,8 @@ class _Parts:
             ),
             *(text.arm(arm, why) for arm, why in zip(config.arm, self._reasons(), strict=False)),
             text.comment(
-                f"The verdict is about {self.candidate if self.given.notes else 'both together'} against "
-                "mention replacement, fixed before "
+                f"The verdict is about {self.candidate if self.given.notes else 'both together'} "
+                "against mention replacement, fixed before "
                 + ("the first score." if self.cross_fit else "the test set is opened.")
             )
             + "[evaluate]\n"

@@ -23,7 +23,7 @@ ARM = filtered.SOURCE.name
 _REPLACED = rivals.REPLACED_SOURCE.name
 
 # Two minutes of fine-tuning on two cores; more of both is what --hours is for.
-ENOUGH_EXAMPLES = 480
+ENOUGH_EXAMPLES = 560
 MOST_TEXTS = 1000
 # The documents determine these settings, or a workflow does not use them.
 _NOT_HERE = re.compile(
@@ -132,8 +132,6 @@ def _learning(n_units: int, copies: int, *, learns_all: bool) -> dict[str, Any]:
     return {
         "epochs": min(1.0, round(ENOUGH_EXAMPLES / n, 2)),
         "replaced_copies": copies,
-        # So few steps do not tell marks apart that begin alike.
-        "mark_words": True,
     }
 
 
