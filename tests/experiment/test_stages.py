@@ -109,7 +109,8 @@ KIND_OF_DOCUMENT = {
         *("synthesis/reward/cases.py", "report/card.py", "report/templates/dataset_card.md"),
     },
     "silver": {
-        *("document.py", "ner/decode.py", "corpus/adjudicate.py", "corpus/doubtful.py"),
+        *("document.py", "ner/decode.py", "ner/integrate.py"),
+        *("corpus/adjudicate.py", "corpus/doubtful.py"),
         *("annotation/language_model.py", "corpus/queue_files.py"),
         "report/templates/silver_card.md",
         *("corpus/formats/label_studio.py", "corpus/formats/label_studio_write.py"),

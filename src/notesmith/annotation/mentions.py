@@ -17,8 +17,8 @@ import numpy as np
 from notesmith.document import Document, Entity, Span
 from notesmith.errors import ConfigError, StageError, shown_doc, shown_id
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, SCORE, Decision, WordScores, score_of
-from notesmith.ner.protocol import predict_with
+from notesmith.ner.decode import SCORE, WordScores, score_of
+from notesmith.ner.protocol import Predicts
 from notesmith.progress import OnProgress, silent
 from notesmith.words import GRID, IGNORED, tag_words, words
 
@@ -93,7 +93,7 @@ def _score(doc: Document, ent: Entity, unscored: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class MentionAnnotator:
+class MentionAnnotator(Predicts):
     """An annotator of mentions, used like a student.
 
     Attributes:
@@ -118,19 +118,6 @@ class MentionAnnotator:
     def attributes(self) -> tuple[Attribute, ...]:
         """None: what is told of mentions besides their label and score is not passed on."""
         return ()
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``: same ids and texts, flat entities that begin and end at words."""
-        return predict_with(
-            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
-        )
 
     def predict_scores(
         self,

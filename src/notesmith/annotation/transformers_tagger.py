@@ -24,9 +24,9 @@ from notesmith.document import Document
 from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.batch import collate
-from notesmith.ner.decode import PLAIN, Decision, WordScores, word_rows
+from notesmith.ner.decode import WordScores, word_rows
 from notesmith.ner.encoder import Encoder, max_positions
-from notesmith.ner.protocol import predict_with
+from notesmith.ner.protocol import Predicts
 from notesmith.ner.windows import batches, encode
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -38,7 +38,7 @@ _WINDOWS = NerConfig(unit="document", max_tokens=512, stride=128)
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersTagger:
+class TransformersTagger(Predicts):
     """A token classifier, used like a student.
 
     ``begins`` and ``inside`` (outputs, labels) say by 0 and 1 which outputs of the model begin a
@@ -55,19 +55,6 @@ class TransformersTagger:
     def attributes(self) -> tuple[Attribute, ...]:
         """None."""
         return ()
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``: same ids and texts, flat entities with exact offsets."""
-        return predict_with(
-            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
-        )
 
     def predict_scores(
         self,

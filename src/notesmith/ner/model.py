@@ -22,14 +22,12 @@ from notesmith.ner.attribute_head import load_head, save_head
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.batch import collate
 from notesmith.ner.decode import (
-    PLAIN,
-    Decision,
     WordScores,
     unread,
     word_rows,
 )
 from notesmith.ner.encoder import Encoder, autocast, max_positions, open_encoder
-from notesmith.ner.protocol import predict_with
+from notesmith.ner.protocol import Predicts
 from notesmith.ner.settings import Settings, read_settings, write_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.progress import OnProgress, Progress, silent
@@ -37,7 +35,7 @@ from notesmith.words import GRID, tag_names
 
 
 @dataclass(frozen=True, slots=True)
-class NerModel:
+class NerModel(Predicts):
     """A token classification model of transformers, read word by word.
 
     Where ``attributes`` were learnt, ``attribute_head`` gives their classes, side by side. ``grid``
@@ -70,22 +68,6 @@ class NerModel:
     def tags(self) -> tuple[str, ...]:
         """Tag names in the order of the model's outputs."""
         return tag_names(self.labels)
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``: same ids and texts, flat entities with exact offsets and attributes.
-
-        Entities that ``docs`` carry are not looked at.
-        """
-        return predict_with(
-            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
-        )
 
     def predict_scores(
         self,

@@ -17,13 +17,11 @@ from notesmith.errors import MissingExtraError, ModelError
 from notesmith.models.manifest import check_manifest
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import (
-    PLAIN,
-    Decision,
     WordScores,
     unread,
     word_rows,
 )
-from notesmith.ner.protocol import predict_with
+from notesmith.ner.protocol import Predicts
 from notesmith.ner.settings import Export, read_settings
 from notesmith.ner.windows import Encoded, Window, batches, encode
 from notesmith.processors import n_cores, quota
@@ -38,7 +36,7 @@ ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True, slots=True)
-class OnnxModel:
+class OnnxModel(Predicts):
     """A session of onnxruntime with the tokenizer and settings of the student."""
 
     session: Any
@@ -54,19 +52,6 @@ class OnnxModel:
     def tags(self) -> tuple[str, ...]:
         """Tag names in the order of the model's outputs."""
         return tag_names(self.labels)
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``, as ``NerModel.predict`` does."""
-        return predict_with(
-            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
-        )
 
     def predict_scores(
         self,

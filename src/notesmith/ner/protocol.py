@@ -46,24 +46,36 @@ class Student(Protocol):
         """Tag probabilities of every word."""
 
 
-def predict_with(
-    student: Student,
-    docs: Sequence[Document],
-    *,
-    decision: Decision,
-    batch_tokens: int,
-    on_progress: OnProgress,
-) -> list[Document]:
-    """``docs`` labelled as ``decision`` decides the scores of ``student``."""
-    decision.check(student.labels)
-    scores = student.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
-    return list(
-        label_documents(
-            docs,
-            scores,
-            student.labels,
-            model=student.name,
-            decision=decision,
-            attributes=student.attributes,
+class Predicts:
+    """The method ``predict`` of whatever has the rest of ``Student``."""
+
+    __slots__ = ()
+
+    def predict(
+        self: Student,
+        docs: Sequence[Document],
+        *,
+        decision: Decision = PLAIN,
+        batch_tokens: int = 4096,
+        on_progress: OnProgress = silent,
+    ) -> list[Document]:
+        """Label ``docs``: same ids and texts, flat entities with exact offsets and attributes.
+
+        Entities that ``docs`` carry are not looked at. ``batch_tokens`` are word pieces that are
+        read together.
+
+        Raises:
+            ConfigError: ``decision`` names a label that is not among ``labels``.
+        """
+        decision.check(self.labels)
+        scores = self.predict_scores(docs, batch_tokens=batch_tokens, on_progress=on_progress)
+        return list(
+            label_documents(
+                docs,
+                scores,
+                self.labels,
+                model=self.name,
+                decision=decision,
+                attributes=self.attributes,
+            )
         )
-    )

@@ -16,8 +16,8 @@ from notesmith.document import Document
 from notesmith.errors import ConfigError, ModelError, StageError, shown_doc
 from notesmith.models.manifest import check_manifest, write_manifest
 from notesmith.ner.attributes import Attribute
-from notesmith.ner.decode import PLAIN, Decision, WordScores
-from notesmith.ner.protocol import Student, predict_with
+from notesmith.ner.decode import WordScores
+from notesmith.ner.protocol import Predicts, Student
 from notesmith.ner.settings import read_settings, write_settings
 from notesmith.progress import OnProgress, Progress, silent
 
@@ -26,7 +26,7 @@ _MEMBER = "member-{}"
 
 
 @dataclass(frozen=True, slots=True)
-class Votes:
+class Votes(Predicts):
     """Students of the same labels that vote; used like one student.
 
     Raises:
@@ -60,19 +60,6 @@ class Votes:
     def name(self) -> str:
         """The encoder, and how many vote."""
         return f"{self.members[0].name}, votes of {len(self.members)}"
-
-    def predict(
-        self,
-        docs: Sequence[Document],
-        *,
-        decision: Decision = PLAIN,
-        batch_tokens: int = 4096,
-        on_progress: OnProgress = silent,
-    ) -> list[Document]:
-        """Label ``docs``, as ``NerModel.predict`` does."""
-        return predict_with(
-            self, docs, decision=decision, batch_tokens=batch_tokens, on_progress=on_progress
-        )
 
     def predict_scores(
         self,
