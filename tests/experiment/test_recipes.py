@@ -6,6 +6,7 @@ import pytest
 
 from notesmith.config import ArmConfig
 from notesmith.errors import ConfigError
+from notesmith.experiment.models import needs_lm
 from notesmith.experiment.packaged import packaged_recipes
 from notesmith.experiment.recipes import (
     Filters,
@@ -65,8 +66,9 @@ def test_only_recipes_of_archived_figures_name_a_model_under_terms():
     assert PRESETS[OFFLINE_DEFAULT].terms is None
     for name in (*packaged_recipes(), *map(str, LONG)):
         demonstrates = name.startswith("quickstart")
-        model = load_recipe(name, changes=[] if demonstrates else SETS).lm.model
-        assert model == (OFFLINE_DEFAULT if demonstrates else OFFLINE_GEMMA)
+        config = load_recipe(name, changes=[] if demonstrates else SETS)
+        is_free = demonstrates or not needs_lm(config)
+        assert config.lm.model == (OFFLINE_DEFAULT if is_free else OFFLINE_GEMMA)
 
 
 def test_arms_are_changed_by_name():
