@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from notesmith.corpus.parts import folded, patient_of
+from notesmith.corpus.parts import Known
 from notesmith.document import Document
 
 LEFT_OUT = {
@@ -22,27 +21,15 @@ def outside_of(
     """A filter that passes documents whose text and patient stand in none of ``others``.
 
     Two texts are the same if they differ in white space alone. The filter counts what it leaves out
-    under ``LEFT_OUT``. Texts of ``others`` are kept as hashes.
+    under ``LEFT_OUT``.
     """
-    texts: set[bytes] = set()
-    patients: set[str] = set()
-    for doc in others:
-        if text := folded(doc.text):
-            texts.add(_hash(text))
-        if (patient := patient_of(doc)) is not None:
-            patients.add(patient)
+    known = Known.of(others)
 
     def outside(docs: Iterable[Document], counts: Counter[str]) -> Iterator[Document]:
         for doc in docs:
-            if _hash(folded(doc.text)) in texts:
-                counts[LEFT_OUT["text"]] += 1
-            elif patient_of(doc) in patients:
-                counts[LEFT_OUT["patient"]] += 1
+            if why := known.why(doc):
+                counts[LEFT_OUT[why]] += 1
             else:
                 yield doc
 
     return outside
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

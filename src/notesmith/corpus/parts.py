@@ -8,9 +8,12 @@ to leave them out does no harm.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
 
 from notesmith.corpus.queued import QUEUED, is_chosen
 from notesmith.document import Document
@@ -75,20 +78,42 @@ def patient_of(doc: Document) -> str | None:
     return None if found is None or found == "" else str(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Texts (as hashes, white space folded) and patients of documents that others may repeat."""
+
+    texts: frozenset[bytes]
+    patients: frozenset[str]
+
+    @classmethod
+    def of(cls, docs: Iterable[Document]) -> Known:
+        """Those of ``docs``, which are read once; texts without words are no repeats."""
+        texts: set[bytes] = set()
+        patients: set[str] = set()
+        for doc in docs:
+            if text := folded(doc.text):
+                texts.add(_hash(text))
+            if (patient := patient_of(doc)) is not None:
+                patients.add(patient)
+        return cls(frozenset(texts), frozenset(patients))
+
+    def why(self, doc: Document) -> Literal["text", "patient", ""]:
+        """What of ``doc`` stands in one of the documents; empty if nothing does."""
+        if _hash(folded(doc.text)) in self.texts:
+            return "text"
+        return "patient" if patient_of(doc) in self.patients else ""
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 def without_repeats(docs: Sequence[Document], *others: Iterable[Document]) -> Unrepeated:
     """Leave out of ``docs`` those whose text or patient stands in one of ``others``."""
-    texts: set[str] = set()
-    patients: set[str | None] = set()
-    for other in others:
-        for doc in other:
-            texts.add(folded(doc.text))
-            patients.add(patient_of(doc))
-    texts.discard("")
-    patients.discard(None)
+    known = Known.of(chain.from_iterable(others))
     found = Unrepeated([], [], Counter())
     for doc in docs:
-        why = "text" if folded(doc.text) in texts else "patient"
-        if why == "text" or patient_of(doc) in patients:
+        if why := known.why(doc):
             found.dropped.append(doc)
             found.counts[why] += 1
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from notesmith.config import ReadingConfig
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.notes import Notes, Survey, find_notes, survey
-from notesmith.corpus.parts import folded, patient_of
+from notesmith.corpus.parts import Known
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
 from notesmith.errors import ConfigError, CorpusError
@@ -65,7 +65,7 @@ class Unlabelled:
             ConfigError: an option does not fit.
         """
         pattern = _pattern(patient_from)
-        known = _Known.of(_with_patient(doc, pattern) for doc in labelled)
+        known = _Labelled.of(_with_patient(doc, pattern) for doc in labelled)
         left_out: Counter[str] = Counter()
         read = _notes_of(source, options, fields)
 
@@ -115,35 +115,30 @@ def _with_patient(doc: Document, pattern: re.Pattern[str] | None) -> Document:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    texts: frozenset[str]
-    patients: frozenset[str]
+class _Labelled:
+    """What a note may not repeat: texts, patients and ids of labelled documents."""
+
+    known: Known
     ids: frozenset[str]
 
     @classmethod
-    def of(cls, docs: Iterable[Document]) -> _Known:
+    def of(cls, docs: Iterable[Document]) -> _Labelled:
         found = list(docs)
-        patients = {patient for doc in found if (patient := patient_of(doc)) is not None}
-        texts = frozenset(folded(doc.text) for doc in found)
-        return cls(texts, frozenset(patients), frozenset(doc.id for doc in found))
+        return cls(Known.of(found), frozenset(doc.id for doc in found))
 
-    def why(self, doc: Document, text: str) -> str:
+    def why(self, doc: Document) -> str:
         """Why a note is left out; empty if it is not."""
-        if not text:
+        if not doc.text.strip():
             return NO_WORDS
-        if text in self.texts:
-            return "text"
-        if patient_of(doc) in self.patients:
-            return "patient"
-        return "id" if doc.id in self.ids else ""
+        return self.known.why(doc) or ("id" if doc.id in self.ids else "")
 
 
 def _kept(
-    docs: Iterable[Document], known: _Known, pattern: re.Pattern[str] | None, left: Counter[str]
+    docs: Iterable[Document], known: _Labelled, pattern: re.Pattern[str] | None, left: Counter[str]
 ) -> Iterator[Document]:
     for read in docs:
         doc = _with_patient(read, pattern)
-        if why := known.why(doc, folded(doc.text)):
+        if why := known.why(doc):
             left[why] += 1
         else:
             yield doc
