@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores
+from notesmith.annotation.silver import mask_doubtful, mean_scores
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
+from notesmith.evaluate.calibration import word_reliability
 from notesmith.ner.decode import WordScores
 
 TEXT = "No gout or lupus today."
@@ -59,9 +60,9 @@ def test_calibration_is_the_gap_between_probability_and_share_that_is_right() ->
     """O at all words, and four of the six are O: at 0.95 one of two, at 0.65 three of four."""
     said = scores(0.95, 0.95, 0.65, 0.65, 0.65, 0.65)
     gold = note().with_entities(note().entities[:1])
-    found = calibration_error([gold], [said], ("Disease",))
+    found = word_reliability([gold], [said], ("Disease",)).calibration_error
     assert found == pytest.approx((2 * 0.45 + 4 * 0.35) / 6)
-    assert calibration_error([], [], ("Disease",)) == 0
+    assert word_reliability([], [], ("Disease",)).calibration_error == 0
 
 
 def test_an_annotator_without_an_opinion_of_a_word_does_not_vote_on_it() -> None:

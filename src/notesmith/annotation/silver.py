@@ -12,9 +12,6 @@ from notesmith.corpus.formats.unread import joined
 from notesmith.document import Document, Span
 from notesmith.errors import StageError, shown_doc
 from notesmith.ner.decode import WordScores
-from notesmith.words import IGNORED, tag_words
-
-_BINS = 10
 
 
 def mean_scores(
@@ -87,30 +84,6 @@ def _opinions(scores: WordScores, ranges: Sequence[Span] | None) -> NDArray[np.f
         [any(start < b and a < end for a, b in ranges) for start, end in scores.words],
         dtype=np.float64,
     )
-
-
-def calibration_error(
-    gold: Sequence[Document], scores: Sequence[WordScores], labels: Sequence[str]
-) -> float:
-    """Expected calibration error of the most probable tags of words, from 0 to 1.
-
-    Words are put into ten bins of equal width by the probability of their most probable tag; the
-    error is the mean over words of the gap between a bin's mean probability and the share of its
-    words whose tag is right (Guo and others 2017). Masked words are left out; 0 where none is left.
-    """
-    best: list[float] = []
-    right: list[bool] = []
-    for doc, one in zip(gold, scores, strict=True):
-        tags = np.array(tag_words(doc, one.words, labels).tags, dtype=np.int64)
-        known = tags != IGNORED
-        best += one.probabilities.max(axis=1, initial=0)[known].tolist()
-        right += (one.probabilities.argmax(axis=1)[known] == tags[known]).tolist()
-    if not best:
-        return 0.0
-    p, hit = np.array(best), np.array(right, dtype=np.float64)
-    bins = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
-    gaps = np.bincount(bins, weights=p - hit, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(p))
 
 
 def mask_doubtful(doc: Document, scores: WordScores, *, doubtful: float) -> Document:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from notesmith.annotation.silver import calibration_error, mask_doubtful, mean_scores, ranges_of
+from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of
 from notesmith.config import (
     AnnotateConfig,
     ArmConfig,
@@ -25,6 +25,7 @@ from notesmith.config import (
     part_of,
 )
 from notesmith.document import Document
+from notesmith.evaluate.calibration import word_reliability
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source
@@ -190,7 +191,7 @@ class QualitySettings(Config):
 class Quality(Metrics):
     """Strict scores of silver on the notes whose labels are known, in points, all and by label.
 
-    ``calibration_error`` is the expected calibration error of the words' most probable tags, in
+    ``calibration_error`` is the expected calibration error of the words' decided tags, in
     probability, over ten bins; masked mentions count as not found.
     """
 
@@ -240,7 +241,7 @@ def quality(work: Work[QualitySettings]) -> Quality:
         documents=len(gold),
         **dict(zip(("precision", "recall", "f1"), _points(found.micro), strict=True)),
         by_label={label: _points(one) for label, one in found.by_label().items()},
-        calibration_error=round(calibration_error(gold, known, labels), 6),
+        calibration_error=round(word_reliability(gold, known, labels).calibration_error, 6),
     )
 
 
