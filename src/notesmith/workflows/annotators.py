@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from notesmith.annotation.silver import mask_doubtful, mean_scores
+from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of
 from notesmith.config import AnnotateConfig
 from notesmith.corpus.labelling import Label
 from notesmith.document import Document
@@ -28,6 +28,8 @@ _WITH_SCORES = Decision({}, scores=True)
 @dataclass(frozen=True, slots=True)
 class Vote:
     """Annotators of the same labels whose distributions are averaged with equal weight.
+
+    One that knows its mentions alone has no vote on other words, as in recipes.
 
     Attributes:
         labels: of all of them, in the order of the tags.
@@ -68,7 +70,17 @@ class Vote:
             name: {doc.id: one for doc, one in zip(docs, found, strict=True)}
             for name, found in said.items()
         }
-        mean = mean_scores(docs, by_id)
+        mean = mean_scores(
+            docs,
+            by_id,
+            spoken={
+                name: ranges_of(
+                    list(label_documents(docs, said[name], self.labels, model=one.name))
+                )
+                for name, one in self.annotators.items()
+                if getattr(one, "mentions_alone", False)
+            },
+        )
         if STUDENTS not in said:
             return mean
         return [
