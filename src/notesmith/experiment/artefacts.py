@@ -17,6 +17,7 @@ import numpy as np
 
 from notesmith.corpus.formats.jsonl import dumps, from_record, loads, to_record
 from notesmith.document import Document
+from notesmith.experiment.taught import packed, unpacked
 from notesmith.files.checksums import CHECKSUM, checksum, loads_checked
 from notesmith.files.write import FILE_MODE, atomic_write_bytes, atomic_write_text
 from notesmith.filters.candidate import Candidate, Dropped
@@ -55,16 +56,9 @@ def save_scores(scores: Mapping[str, WordScores], folder: Path) -> None:
     """
     found = list(scores.values())
     n_tags = next((one.probabilities.shape[1] for one in found), 0)
-    words = [word for one in found for word in one.words]
-    rows = [one.probabilities.astype(np.float16) for one in found]
+    arrays: dict[str, Any] = packed(list(scores), found, n_tags=n_tags)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        ids=np.frombuffer(json.dumps(list(scores)).encode(), dtype=np.uint8),
-        lengths=np.array([len(one.words) for one in found], dtype=np.int64),
-        words=np.array(words, dtype=np.int64).reshape(-1, 2),
-        rows=np.concatenate(rows) if rows else np.zeros((0, n_tags), np.float16),
-    )
+    np.savez_compressed(buffer, **arrays)
     atomic_write_bytes(folder / WORD_SCORES, buffer.getvalue())
 
 
@@ -86,15 +80,7 @@ def has_scores(folder: Path) -> bool:
 def load_scores(folder: Path) -> dict[str, WordScores]:
     """Read what ``save_scores`` wrote; rows sum to one, and words are those that were written."""
     with np.load(folder / WORD_SCORES, allow_pickle=False) as found:
-        ids: list[str] = json.loads(found["ids"].tobytes())
-        ends = np.cumsum(found["lengths"])
-        words, rows = found["words"].tolist(), found["rows"].astype(np.float32)
-    rows /= rows.sum(axis=1, keepdims=True)
-    starts = [0, *ends[:-1].tolist()]
-    return {
-        doc_id: WordScores(tuple((a, b) for a, b in words[start:end]), rows[start:end])
-        for doc_id, start, end in zip(ids, starts, ends.tolist(), strict=False)
-    }
+        return dict(zip(*unpacked(found), strict=True))
 
 
 def save_candidates(candidates: Iterable[Candidate], folder: Path) -> None:

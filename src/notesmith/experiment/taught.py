@@ -64,19 +64,14 @@ def write_parts(
     n = 0
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for n, part in enumerate(parts, 1):
-            rows = [one.probabilities.astype(np.float16) for one in part.scores]
-            spans = [span for one in part.scores for span in one.words]
-            width = 2 * len(labels) + 1
-            for name, array in (
-                ("ids", _bytes_of(list(part.ids))),
-                ("hashes", np.array(part.hashes, np.uint64)),
-                ("lengths", np.array([len(one.words) for one in part.scores], np.int64)),
-                ("words", np.array(spans, np.int32).reshape(-1, 2)),
-                ("rows", np.concatenate(rows) if rows else np.zeros((0, width), np.float16)),
-            ):
+            arrays = {
+                "hashes": np.array(part.hashes, np.uint64),
+                **packed(part.ids, part.scores, n_tags=2 * len(labels) + 1),
+            }
+            for name, array in arrays.items():
                 _add(archive, f"{n:06d}/{name}", array)
         about = {"version": _VERSION, "labels": list(labels), "parts": n, "counts": dict(counts)}
-        _add(archive, _ABOUT, _bytes_of(about))
+        _add(archive, _ABOUT, _as_bytes(about))
 
 
 def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
@@ -86,7 +81,36 @@ def _add(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
         np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _bytes_of(value: Any) -> NDArray[np.uint8]:
+def packed(
+    ids: Sequence[str], scores: Sequence[WordScores], *, n_tags: int
+) -> dict[str, NDArray[Any]]:
+    """The distributions of documents as arrays, in half precision; attributes are left out."""
+    rows = [one.probabilities.astype(np.float16) for one in scores]
+    words = [word for one in scores for word in one.words]
+    return {
+        "ids": _as_bytes(list(ids)),
+        "lengths": np.array([len(one.words) for one in scores], np.int64),
+        "words": np.array(words, np.int32).reshape(-1, 2),
+        "rows": np.concatenate(rows) if rows else np.zeros((0, n_tags), np.float16),
+    }
+
+
+def unpacked(
+    found: Mapping[str, NDArray[Any]], prefix: str = ""
+) -> tuple[tuple[str, ...], tuple[WordScores, ...]]:
+    """The inverse of ``packed``: ids and distributions, whose rows sum to one."""
+    ids = tuple(json.loads(found[f"{prefix}ids"].tobytes()))
+    ends = np.cumsum(found[f"{prefix}lengths"]).tolist()
+    words = found[f"{prefix}words"].tolist()
+    rows = found[f"{prefix}rows"].astype(np.float32)
+    rows /= rows.sum(axis=1, keepdims=True)
+    return ids, tuple(
+        WordScores(tuple((a, b) for a, b in words[start:end]), rows[start:end])
+        for start, end in zip([0, *ends], ends, strict=False)
+    )
+
+
+def _as_bytes(value: Any) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
@@ -130,14 +154,7 @@ class Taught:
 
 
 def _part(found: Mapping[str, NDArray[Any]], name: str) -> Part:
-    ends = np.cumsum(found[f"{name}/lengths"]).tolist()
-    words, rows = found[f"{name}/words"].tolist(), found[f"{name}/rows"].astype(np.float32)
-    rows /= rows.sum(axis=1, keepdims=True)
-    scores = tuple(
-        WordScores(tuple((a, b) for a, b in words[start:end]), rows[start:end])
-        for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    )
-    ids = tuple(json.loads(found[f"{name}/ids"].tobytes()))
+    ids, scores = unpacked(found, f"{name}/")
     return Part(ids, tuple(found[f"{name}/hashes"].tolist()), scores)
 
 
