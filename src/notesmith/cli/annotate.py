@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from notesmith.cli import review
-from notesmith.cli.reading import PatientFrom, reads_documents
+from notesmith.cli.reading import IdField, PatientFrom, TextField, reads_documents
 from notesmith.cli.screen import Screen, say
 from notesmith.config import ReadingConfig
 
@@ -89,13 +89,8 @@ def annotate(
         str | None,
         typer.Option(help="Format of NOTES, text for plain texts; recognised if not given."),
     ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="Field or column of the text, in notes that another program wrote."),
-    ] = None,
-    id_field: Annotated[
-        str | None, typer.Option(help="Field or column of the id, in notes of another program.")
-    ] = None,
+    text_field: TextField = None,
+    id_field: IdField = None,
     patient_from: PatientFrom = None,
     preview: Annotated[
         bool,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from notesmith.cli.reading import reads_documents
+from notesmith.cli.reading import IdField, TextField, reads_documents
 from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
 from notesmith.config import ReadingConfig
@@ -43,13 +43,8 @@ def predict(
         ),
     ],
     options: ReadingConfig,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="Field or column of the text, in notes that another program wrote."),
-    ] = None,
-    id_field: Annotated[
-        str | None, typer.Option(help="Field or column of the id, in notes of another program.")
-    ] = None,
+    text_field: TextField = None,
+    id_field: IdField = None,
     thresholds: Annotated[
         list[str] | None,
         typer.Option(

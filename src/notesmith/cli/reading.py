@@ -57,6 +57,13 @@ PatientFrom = Annotated[
         help="Regular expression whose first group in a document's id is the patient.",
     ),
 ]
+TextField = Annotated[
+    str | None,
+    typer.Option(help="Field or column of the text, in notes that another program wrote."),
+]
+IdField = Annotated[
+    str | None, typer.Option(help="Field or column of the id, in notes of another program.")
+]
 TokenColumn = Annotated[int, _option(help="Column of the token in CoNLL, from 0.")]
 TagColumn = Annotated[int, _option(help="Column of the tag in CoNLL; -1 is the last.")]
 Layer = Annotated[
