@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +13,12 @@ from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.config import ArmConfig, AugmentConfig, Config, LmConfig, SftConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
-from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
+from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import History, Metrics
 from notesmith.experiment.stages.common import about, gold_in, info_in, labels_in, load_base
-from notesmith.experiment.stages.fold import share_of_train
+from notesmith.experiment.stages.sft import tuning
 from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 
@@ -165,13 +164,9 @@ def answer_ratio(asking: Asking, facts: CorpusStats) -> float:
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Passes over gold, its copies and their answers, and looks at what is held out."""
-    sft, units = config.sft, facts.train.written
+    units = facts.train.written
     words = units.words * (1 + answer_ratio(config.asking, facts)) + units.prompt_words
-    words *= share_of_train(cell, facts)
-    dev = sft.dev_ratio if cell.size > 1 else 0.0
-    n_looks = math.ceil(sft.epochs * sft.evaluations_per_epoch) + 1
-    trained = words * (1 - dev) * (1 + sft.replaced_copies) * sft.epochs
-    return Amount(trained=trained + words * dev * n_looks * FORWARD, lms=1, saved_lms=1)
+    return tuning(config.sft, words, cell, facts)
 
 
 STAGE = Stage(

@@ -88,8 +88,13 @@ def run(work: Work[Settings]) -> Measured:
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
     """Passes over gold and its copies, and looks at the part that is held out."""
-    sft, units = config.sft, facts.train.written
-    words = (units.words + units.prompt_words) * share_of_train(cell, facts)
+    units = facts.train.written
+    return tuning(config.sft, units.words + units.prompt_words, cell, facts)
+
+
+def tuning(sft: SftConfig, words: float, cell: Cell, facts: CorpusStats) -> Amount:
+    """Tuning on ``words``, which all of train would give: passes, and looks at what is held out."""
+    words *= share_of_train(cell, facts)
     dev = sft.dev_ratio if cell.size > 1 else 0.0
     n_looks = math.ceil(sft.epochs * sft.evaluations_per_epoch) + 1
     trained = words * (1 - dev) * (1 + sft.replaced_copies) * sft.epochs
