@@ -9,8 +9,7 @@ from pydantic import Field
 
 from notesmith.annotation.prompt import Form, FormName
 from notesmith.annotation.tune import form_of, tune
-from notesmith.augmentation.replace import gold_names, replace_mentions
-from notesmith.config import ArmConfig, AugmentConfig, Config, LmConfig, SftConfig
+from notesmith.config import ArmConfig, Config, LmConfig, SftConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
@@ -18,7 +17,7 @@ from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import History, Metrics
 from notesmith.experiment.stages.common import about, gold_in, info_in, labels_in, load_base
-from notesmith.experiment.stages.sft import tuning
+from notesmith.experiment.stages.sft import copies_of, tuning
 from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 
@@ -123,20 +122,12 @@ def run(work: Work[Settings]) -> Measured:
     gold, config = gold_in(work), work.config
     lm = load_base(work, config.lm, gold)
     described = about(lm)
-    n_copies = config.sft.replaced_copies
-    replaced = (
-        replace_mentions(
-            gold, gold_names(gold), config=AugmentConfig(copies=n_copies), seed=work.seed
-        )
-        if n_copies
-        else []
-    )
     tuned = tune(
         lm,
         gold,
         config.asking.form_for(work, reserved=lm.reserved),
         config.sft,
-        replaced=replaced,
+        replaced=copies_of(gold, config.sft, seed=work.seed),
         out=work.out / files.MODEL,
         seed=work.seed,
         on_progress=work.on_progress,

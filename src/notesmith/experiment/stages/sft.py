@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.config import AugmentConfig, Config, LmConfig, SftConfig
+from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
@@ -58,20 +60,12 @@ def run(work: Work[Settings]) -> Measured:
     check_attributes(config.prompt.attributes, of_train, option="synthesize.attributes")
     lm = load_base(work, config.lm, gold)
     described = about(lm)
-    n_copies = config.sft.replaced_copies
-    replaced = (
-        replace_mentions(
-            gold, gold_names(gold), config=AugmentConfig(copies=n_copies), seed=work.seed
-        )
-        if n_copies
-        else []
-    )
     result = run_sft(
         lm,
         gold,
         config.sft,
         config.prompt,
-        replaced=replaced,
+        replaced=copies_of(gold, config.sft, seed=work.seed),
         labels=labels_in(work),
         out=work.out / files.MODEL,
         seed=work.seed,
@@ -84,6 +78,14 @@ def run(work: Work[Settings]) -> Measured:
         history=result.history,
         lm=described,
     )
+
+
+def copies_of(gold: Sequence[Document], sft: SftConfig, *, seed: int) -> list[Document]:
+    """The mention-replaced copies of ``gold`` that are learnt from beside it; there may be none."""
+    if not sft.replaced_copies:
+        return []
+    config = AugmentConfig(copies=sft.replaced_copies)
+    return replace_mentions(gold, gold_names(gold), config=config, seed=seed)
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
