@@ -6,6 +6,11 @@ import os
 from itertools import count
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every run; `pytest --hypothesis-profile=default` draws new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 # Tests run side by side, on models so small that a second thread only waits for the first. It has
 # to be said before PyTorch loads, and holds for processes that tests start.

@@ -219,6 +219,19 @@ def test_an_offset_whose_unit_nothing_tells_is_refused_and_masked(tmp_path):
     assert "mild" in hidden
 
 
+def test_a_text_that_stands_at_both_places_counts_code_points(tmp_path):
+    text = "💊 aaaa"
+    (doc,) = read(put(tmp_path, [task(annotation(region(3, 5, "aa")), text=text)]))
+    assert [ent.spans for ent in doc.entities] == [((3, 5),)]
+
+
+def test_other_regions_decide_where_a_text_stands_at_both_places(tmp_path):
+    text = "💊 o aaaa"
+    results = [region(3, 4, "o"), region(6, 8, "aa", key="r2")]
+    (doc,) = read(put(tmp_path, [task(annotation(*results), text=text)]))
+    assert [ent.spans for ent in doc.entities] == [((2, 3),), ((5, 7),)]
+
+
 def test_nothing_is_asked_where_no_astral_character_stands_before(tmp_path):
     text = "Mild rash. 😀"
     (doc,) = read(put(tmp_path, [task(annotation(region(5, 9)), text=text)]))

@@ -2,8 +2,9 @@ r"""How a Label Studio export counts its offsets, told by what fits.
 
 The frontend counts code points since 1.4 (2022) and UTF-16 units before; it shows ``\r\n`` as two
 line ends, other programs that make annotations count it as one. A region with its text
-(``value.text``) tells the way of counting by where that text stands; one without tells it where
-only one way ends inside the text and outside of a surrogate pair. ``value.text`` is the text as
+(``value.text``) tells the way of counting by where that text stands; where it stands at both
+places and no other region tells, code points are meant. One without its text tells it where only
+one way ends inside the text and outside of a surrogate pair. ``value.text`` is the text as
 displayed: a line end is a backslash and an ``n``, runs of spaces may be one.
 Sources: HumanSignal/label-studio, ``web/libs/editor/src/utils/selection-tools.js``
 (``charsToCodePoints``) and ``web/libs/editor/src/tags/object/Text.js`` (``\r\n`` is two symbols).
@@ -69,14 +70,18 @@ def agreed(all_readings: Iterable[Readings]) -> frozenset[Count]:
     return frozenset(left)
 
 
-def meant(found: Readings, ways: frozenset[Count]) -> Span | None:
+def meant(found: Readings, ways: frozenset[Count], *, has_text: bool) -> Span | None:
     r"""The one stretch that a region means, by itself or as its file counts (``ways``).
 
     Where nothing tells how ``\r\n`` is counted, it is two characters, as in Label Studio's editor.
+    A region with its text (``has_text``) counts code points where nothing tells, as today's
+    editor does; one without is left undecided, since it may come from any program.
     """
     if len(set(found.values())) > 1:
         found = {count: span for count, span in found.items() if count in ways}
         found = {c: span for c, span in found.items() if not c.crlf_is_one} or found
+        if has_text:
+            found = {c: span for c, span in found.items() if not c.utf16} or found
     spans = set(found.values())
     return spans.pop() if len(spans) == 1 else None
 

@@ -173,7 +173,7 @@ class Results:
         if not 0 <= start < end:
             raise OffsetError(f"{named} is empty or negative; correct the offsets")
         found = readings(self.text, value)
-        span = meant(found, self.ways)
+        span = meant(found, self.ways, has_text=written(value) is not None)
         if span is not None:
             self._note_differences(span, value, found)
             return span
