@@ -166,6 +166,11 @@ class DrawConfig(Config):
     """How gold subsets are drawn from train, each one replicate."""
 
     sizes: tuple[Positive, ...] = Field(default=(50,), description="gold documents a draw")
+    of: Literal["train", "topic"] = Field(
+        default="train",
+        description="gold is drawn by lot from all of train, or of one topic: a document by lot "
+        "and those whose words are most like its own",
+    )
     replicates: Positive = Field(
         default=5, description="draws of each size, each with its own seeds"
     )
@@ -992,6 +997,8 @@ class RecipeConfig(Config):
                     "without labels: give notes with corpus.unlabelled instead of "
                     "draws.unlabelled_documents"
                 )
+            if self.draws.of == "topic":
+                raise ValueError("cross-fit draws no gold of one topic; leave out draws.of")
             for split in ("dev", "test"):
                 if getattr(self.corpus, split):
                     raise ValueError(

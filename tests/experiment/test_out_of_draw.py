@@ -217,3 +217,28 @@ def test_a_sample_is_the_start_of_a_larger_one():
     small, large = sampled(50, 5, seed=3), sampled(50, 20, seed=3)
     assert set(small) < set(large) and sampled(50, 5, seed=4) != small == sorted(small)
     assert sampled(4, 9, seed=3) == [0, 1, 2, 3] and sampled(4, 0, seed=3) == []
+
+
+def test_a_draw_of_one_topic_holds_the_documents_that_are_most_alike(tmp_path):
+    paths = write_notes(tmp_path)
+    docs = read_corpus(paths["train"]).docs
+    topics = ("valve aorta atrium septum heart", "wrist ulna radius carpus hand")
+    said = [f"{topic.replace(' ', 'x ')} {topic.replace(' ', 'y ')} {topic}" for topic in topics]
+    alike = [replace(doc, text=f"{doc.text} {said[i % 2]}") for i, doc in enumerate(docs)]
+    write_corpus(alike, paths["train"])
+    config = recipe(paths, draws={"of": "topic", "unlabelled_documents": 4, "curve": []})
+    config = config.model_copy(update={"arm": config.arm[:1]})
+    _, plan = run(config, tmp_path / "run")
+    store = CellStore(tmp_path / "run" / "cells")
+    for target in beyond(plan):
+        gold = load_docs(store.folder(target.cell.inputs["gold"]))
+        assert len(gold) == 4
+        assert len({doc.text.split()[-1] for doc in gold}) == 1
+
+
+def test_cross_fit_has_no_gold_of_one_topic(tmp_path):
+    paths = write_notes(tmp_path)
+    with pytest.raises(ValueError, match="cross-fit draws no gold of one topic"):
+        tiny_recipe(
+            {"train": paths["train"]}, draws={"of": "topic"}, evaluate={"protocol": "cross-fit"}
+        )

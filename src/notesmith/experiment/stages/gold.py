@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from notesmith.config import Config, ReadingConfig, RecipeConfig, part_of
+from notesmith.corpus.alike import most_alike
 from notesmith.corpus.parts import folded
 from notesmith.document import Document, attributes_in, labels_of
 from notesmith.errors import StageError
@@ -22,10 +24,11 @@ from notesmith.results import CorpusCounts
 
 
 class Settings(Config):
-    """How many documents are drawn, and how train is read."""
+    """How many documents are drawn, and how; and how train is read."""
 
     reading: ReadingConfig
     documents: int
+    of: Literal["train", "topic"] = "train"
 
 
 class Measured(Metrics):
@@ -44,7 +47,7 @@ def cell(config: RecipeConfig, outside: Fingerprints, *, size: int, replicate: i
     """Gold documents of train."""
     return Cell(
         STAGE,
-        Settings(reading=part_of(config.corpus, ReadingConfig), documents=size),
+        Settings(reading=part_of(config.corpus, ReadingConfig), documents=size, of=config.draws.of),
         fingerprints={"train": outside.train, **outside.of_part("train")},
         # The same for all sizes, so that a smaller draw is the start of a larger one.
         seed=seed_for(config.draws.seed, "draw", replicate),
@@ -65,7 +68,10 @@ def run(work: Work[Settings]) -> Measured:
             f"a draw of {n} documents was asked for and train holds {len(train)}; "
             "lower draws.sizes or draws.curve"
         )
-    docs = [train[i] for i in _order(len(train), work.seed)[:n]]
+    order = _order(len(train), work.seed)
+    if work.config.of == "topic":
+        order = most_alike([doc.text for doc in train], order[0])
+    docs = [train[i] for i in order[:n]]
     files.save_docs(docs, work.out)
     # The label set is part of the annotation scheme, so a small draw knows all of it.
     info = {"labels": labels_of(train), "attributes": list(attributes_in(train))}
@@ -79,7 +85,7 @@ def run(work: Work[Settings]) -> Measured:
 
 
 def _order(n_documents: int, seed: int) -> list[int]:
-    """Positions of all documents of train, in the order in which a draw takes them."""
+    """Positions of all documents of train by lot, as a draw takes them if not of one topic."""
     return [int(i) for i in np.random.default_rng(seed).permutation(n_documents)]
 
 
@@ -129,12 +135,12 @@ def sampled(n_documents: int, most: int, *, seed: int) -> list[int]:
 def after_draw(
     train: Sequence[Document], gold: Sequence[Document], *, seed: int, n: int
 ) -> list[int]:
-    """Positions of the next ``n`` documents of ``train`` after the draw ``gold`` of ``seed``.
+    """Positions of the next ``n`` documents of ``train`` by lot after the draw ``gold`` of ``seed``.
 
     Those that share a text or a patient with the draw are passed over.
     """
     held = not_out_of_draw(train, gold)
-    after = (i for i in _order(len(train), seed)[len(gold) :] if i not in held)
+    after = (i for i in _order(len(train), seed) if i not in held)
     return list(itertools.islice(after, n))
 
 
