@@ -135,7 +135,7 @@ def sampled(n_documents: int, most: int, *, seed: int) -> list[int]:
 def after_draw(
     train: Sequence[Document], gold: Sequence[Document], *, seed: int, n: int
 ) -> list[int]:
-    """Positions of the next ``n`` documents of ``train`` by lot after the draw ``gold`` of ``seed``.
+    """Positions of ``n`` documents of ``train`` by lot, outside of the draw ``gold`` of ``seed``.
 
     Those that share a text or a patient with the draw are passed over.
     """
