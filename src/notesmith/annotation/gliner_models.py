@@ -186,11 +186,13 @@ def load_gliner(folder: Path, kind: Kind) -> ZeroShot:
     require("transformers", "models")
     library = require(kind, kind)
     settings = (GLINER_CONFIG,) if kind == "gliner" else (ENCODER_CONFIG,)
-    check_foreign_folder(folder, settings)
-    if not (folder / WEIGHTS).exists():
+    if folder.is_dir() and not (folder / WEIGHTS).exists():
         raise ModelError(
-            f"{folder}: {kind} reads weights from {WEIGHTS} alone; save it as one file"
+            f"{folder}: no safetensors weights ({WEIGHTS}); other formats are not loaded. Load the "
+            "model where you trust it, and save it by "
+            f"save_pretrained(FOLDER{', safe_serialization=True' if kind == 'gliner' else ''})"
         )
+    check_foreign_folder(folder, settings)
     if kind == "gliner":
         _check_gliner(folder)
     elif not (folder / ENCODER_CONFIG).exists():
