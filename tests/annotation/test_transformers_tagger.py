@@ -122,3 +122,18 @@ def test_weights_beside_the_tagger_do_not_hinder(folder: Path, tmp_path: Path) -
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     found = load_transformers(copy, LABELS, MAP)
     assert found.predict(NOTES[:1])[0].provenance.model == "with-pooler"
+
+
+def test_tags_of_last_and_only_words_are_those_of_their_label() -> None:
+    # Outputs: O, B, I, E, S of one label: a mention of two words, one of one, and O.
+    theirs = np.array(
+        [[0.1, 0.8, 0, 0, 0.1], [0.2, 0.1, 0, 0.7, 0], [0.3, 0, 0, 0, 0.7], [0.9, 0, 0.1, 0, 0]],
+        np.float32,
+    )
+    begins = np.array([[0], [1], [0], [0], [1]], np.float32)
+    inside = np.array([[0], [0], [1], [1], [0]], np.float32)
+    np.testing.assert_allclose(
+        as_ours(theirs, begins, inside),
+        [[0.1, 0.9, 0], [0.2, 0.1, 0.7], [0.3, 0.7, 0], [0.9, 0, 0.1]],
+        atol=1e-6,
+    )

@@ -1,71 +1,31 @@
 """GLiNER and GLiNER2 as annotators: small encoders that find what the names of labels describe.
 
 They are asked by name for every label of the project, and for others that are to be left out. Notes
-are read in pieces of whole sentences, for both cut what is longer than their window.
+are read in pieces of whole sentences that fit their window.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Literal
 
+from notesmith.annotation.gliner_models import Found, Room, Word, ZeroShot
 from notesmith.annotation.mentions import MentionAnnotator, with_score
 from notesmith.annotation.tagger import LabelMap, annotator_of
 from notesmith.document import Document, Entity, Span
-from notesmith.errors import ModelError
-from notesmith.models.load import offline, quiet, require
+from notesmith.errors import ConfigError, shown_name
 from notesmith.progress import OnProgress, Progress
-from notesmith.segments import cut_long, split
-from notesmith.words import words
+from notesmith.segments import sentences
 
 MISPLACED = "mentions whose offsets do not fit their text"
-_NOTES_AT_ONCE, _BATCH = 32, 8
-# Of our words. Both models take some 380 of theirs, which are no shorter.
-_WORDS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A mention in a piece of text, by offsets into it, with the prompt that asked for it."""
-
-    start: int
-    end: int
-    text: str
-    prompt: str
-    score: float
-
-
-Ask = Callable[[Sequence[str]], list[list[Found]]]
-"""Finds the mentions of each of several texts."""
-
-
-def load_gliner(folder: Path, kind: Literal["gliner", "gliner2"]) -> Any:
-    """The model of a folder on this machine.
-
-    Raises:
-        MissingExtraError: its library is not installed.
-        ModelError: the folder is not there, or cannot be loaded.
-    """
-    library = require(kind, kind)
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: there is no such model folder")
-    if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder}: holds no weights as safetensors; convert the model first")
-    # Newer versions of GLiNER2 have two architectures, and a class that tells them apart.
-    loader = library.GLiNER if kind == "gliner" else getattr(library, "AutoExtractor", None)
-    loader = loader or library.GLiNER2
-    try:
-        with offline(), quiet():
-            return loader.from_pretrained(str(folder))
-    except Exception as error:
-        raise ModelError(
-            f"{folder}: {kind} cannot load this model ({type(error).__name__}); name the folder "
-            f"of a model of {kind}"
-        ) from error
+OVERLAPPING = "mentions that overlap a surer one"
+UNREAD = "words that the model cannot read"
+_NOTES_AT_ONCE = 32
+# Less room for text than this is a mistake.
+_FEW_TOKENS = 32
 
 
 def prompts_of(labels: Sequence[str], label_map: Mapping[str, str]) -> dict[str, str]:
@@ -73,16 +33,26 @@ def prompts_of(labels: Sequence[str], label_map: Mapping[str, str]) -> dict[str,
 
     A label that nothing is mapped to is asked for by its own name, ``Sign_symptom`` as
     ``sign symptom``.
+
+    Raises:
+        ConfigError: two labels would be asked for by one name.
     """
-    own = set(labels) - set(label_map.values())
-    return dict(label_map) | {
-        label.replace("_", " ").lower(): label for label in labels if label in own
-    }
+    prompts = dict(label_map)
+    for label in labels:
+        if label in label_map.values():
+            continue
+        prompt = label.replace("_", " ").lower()
+        if prompt in prompts:
+            raise ConfigError(
+                f"the prompt {shown_name(prompt)} would stand for two labels; map another prompt "
+                f"to {shown_name(label)} (annotate.tagger.label_map)"
+            )
+        prompts[prompt] = label
+    return prompts
 
 
 def of_gliner(
-    model: Any,
-    kind: Literal["gliner", "gliner2"],
+    model: ZeroShot,
     labels: tuple[str, ...],
     label_map: Mapping[str, str],
     *,
@@ -93,8 +63,7 @@ def of_gliner(
     """What ``model`` finds for ``prompts_of(labels, label_map)``, with its scores.
 
     Args:
-        model: ``GLiNER2``, its ``BoundaryExtractor``, or ``GLiNER``.
-        kind: the library of ``model``.
+        model: see ``load_gliner``.
         labels: of the project.
         label_map: prompt to label; '' asks and drops, which tells near kinds apart.
         name: what it is called.
@@ -102,99 +71,109 @@ def of_gliner(
         threshold: mentions with a lower score are not found.
 
     Raises:
-        ConfigError: a prompt is mapped to what is no label.
+        ConfigError: a prompt is mapped to what is no label, two labels have one prompt, or prompts
+            leave no room for text.
     """
     prompts = prompts_of(labels, label_map)
     mapping = LabelMap.of((), labels, prompts)
     said = {p: descriptions.get(p, descriptions.get(own, "")) for p, own in prompts.items()}
-    ask = _ask_gliner if kind == "gliner" else _ask_gliner2
-    finder = _Finder(lambda texts: ask(model, texts, said, threshold), kind)
+    room = model.room(said)
+    if room.tokens < _FEW_TOKENS:
+        raise ConfigError(
+            f"{len(prompts)} prompts and their descriptions fill the window of {name}; ask for "
+            "fewer labels, shorten corpus.label_descriptions, or name another model"
+        )
+    finder = _Finder(model, said, threshold, room)
     return annotator_of(name, finder.find, labels, mapping)
-
-
-def _ask_gliner2(
-    model: Any, texts: Sequence[str], prompts: Mapping[str, str], threshold: float
-) -> list[list[Found]]:
-    results = model.batch_extract_entities(
-        list(texts),
-        {prompt: said or prompt for prompt, said in prompts.items()},
-        batch_size=_BATCH,
-        threshold=threshold,
-        include_confidence=True,
-        include_spans=True,
-    )
-    return [
-        [
-            Found(m["start"], m["end"], m["text"], prompt, float(m["confidence"]))
-            for prompt, mentions in (result.get("entities") or {}).items()
-            for m in mentions or ()
-        ]
-        for result in results
-    ]
-
-
-def _ask_gliner(
-    model: Any, texts: Sequence[str], prompts: Mapping[str, str], threshold: float
-) -> list[list[Found]]:
-    results = model.inference(list(texts), list(prompts), batch_size=_BATCH, threshold=threshold)
-    return [
-        [Found(m["start"], m["end"], m["text"], m["label"], float(m["score"])) for m in result]
-        for result in results
-    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Finder:
-    ask: Ask
-    kind: str
+    model: ZeroShot
+    prompts: Mapping[str, str]
+    threshold: float
+    room: Room
 
     def find(
         self, docs: Sequence[Document], on_progress: OnProgress, counts: Counter[str]
     ) -> Iterator[Document]:
-        began = perf_counter()
+        began, kind = perf_counter(), self.model.kind
         for first in range(0, len(docs), _NOTES_AT_ONCE):
             group = docs[first : first + _NOTES_AT_ONCE]
-            pieces = [(i, span) for i, doc in enumerate(group) for span in pieces_of(doc)]
-            texts = [group[i].text[start:end] for i, (start, end) in pieces]
-            answers = self.ask(texts) if texts else []
-            found: list[list[Found]] = [[] for _ in group]
-            for (i, (start, _)), answer in zip(pieces, answers, strict=True):
-                found[i] += [_moved(one, start) for one in answer]
-            for doc, own in zip(group, found, strict=True):
-                yield _labelled(doc, own, counts)
+            pieces, texts = [], []
+            for i, doc in enumerate(group):
+                seen, found = self._pieces(doc, counts)
+                pieces += [(i, start) for start, _ in found]
+                texts += [seen[start:end] for start, end in found]
+            answers = self.model.ask(texts, self.prompts, self.threshold) if texts else []
+            mentions: list[list[Found]] = [[] for _ in group]
+            for (i, start), text, answer in zip(pieces, texts, answers, strict=True):
+                fitting = [one for one in answer if 0 <= one.start < one.end <= len(text)]
+                counts[MISPLACED] += len(answer) - len(fitting)
+                kept = _surest(fitting)
+                counts[OVERLAPPING] += len(fitting) - len(kept)
+                mentions[i] += [replace(x, start=x.start + start, end=x.end + start) for x in kept]
+            for doc, own in zip(group, mentions, strict=True):
+                yield doc.with_entities(_entity(k, one) for k, one in enumerate(own, 1))
             done = first + len(group)
-            on_progress(Progress(self.kind, done, len(docs), "notes", 0, perf_counter() - began))
+            on_progress(Progress(kind, done, len(docs), "notes", 0, perf_counter() - began))
+
+    def _pieces(self, doc: Document, counts: Counter[str]) -> tuple[str, list[Span]]:
+        """What the model is to see of ``doc``, character by character, and its pieces.
+
+        A word without tokens would move the mentions behind it by one word (gliner), and be written
+        to the log (gliner2); one with too many fits no window. White space takes their place.
+        """
+        words = self.model.words(doc.text)
+        readable = [word for word in words if 0 < word.n_tokens <= self.room.tokens]
+        if len(readable) == len(words):
+            return doc.text, pieces_of(doc.text, words, self.room)
+        counts[UNREAD] += len(words) - len(readable)
+        seen = list(doc.text)
+        for word in words:
+            if not 0 < word.n_tokens <= self.room.tokens:
+                seen[word.start : word.end] = " " * (word.end - word.start)
+        return "".join(seen), pieces_of(doc.text, readable, self.room)
 
 
-def pieces_of(doc: Document) -> list[Span]:
-    """Ranges of whole sentences that fit a window; a sentence that does not is cut at spaces."""
+def pieces_of(text: str, words: Sequence[Word], room: Room) -> list[Span]:
+    """Ranges of whole sentences that fit ``room``, as many sentences as do.
 
-    def count(text: str) -> int:
-        return len(words(text))
+    A sentence that does not is cut at white space, or where it has none between two words.
+    """
+    ends = [end for _, end in sentences(text)]
+    sentence = [bisect_right(ends, word.start) for word in words]
+    spans: list[Span] = []
+    first = 0
+    while first < len(words):
+        stop, n_tokens = first, 0
+        while stop < min(len(words), first + room.words):
+            n_tokens += words[stop].n_tokens
+            if n_tokens > room.tokens:
+                break
+            stop += 1
+        if stop < len(words):
+            inside = range(stop, first, -1)
+            stop = next(
+                (i for i in inside if sentence[i] != sentence[i - 1]),
+                next((i for i in inside if words[i].start > words[i - 1].end), stop),
+            )
+        spans.append((words[first].start, words[stop - 1].end))
+        first = stop
+    return spans
 
-    bare = doc.with_entities(())
-    return [
-        part
-        for span in split(bare, "document", max_tokens=_WORDS, count_tokens=count)
-        for part in (
-            [span]
-            if count(doc.text[slice(*span)]) <= _WORDS
-            else cut_long(bare, span, _WORDS, count)
-        )
-    ]
+
+def _surest(found: Sequence[Found]) -> list[Found]:
+    """Those of ``found`` that overlap no surer one, in order; so GLiNER itself chooses.
+
+    A prompt that is asked for and dropped takes what it is surer of from the labels.
+    """
+    kept: list[Found] = []
+    for one in sorted(found, key=lambda x: (-x.score, x.start, x.end, x.prompt)):
+        if all(one.end <= other.start or other.end <= one.start for other in kept):
+            kept.append(one)
+    return sorted(kept, key=lambda x: x.start)
 
 
-def _moved(one: Found, offset: int) -> Found:
-    return Found(one.start + offset, one.end + offset, one.text, one.prompt, one.score)
-
-
-def _labelled(doc: Document, found: Sequence[Found], counts: Counter[str]) -> Document:
-    """``doc`` with what was found; of a mention that several prompts found all are kept."""
-    entities: list[Entity] = []
-    for one in found:
-        if doc.text[one.start : one.end] != one.text or not one.text.strip():
-            counts[MISPLACED] += 1
-            continue
-        ent = Entity(f"T{len(entities) + 1}", one.prompt, ((one.start, one.end),))
-        entities.append(with_score(ent, one.score))
-    return doc.with_entities(entities)
+def _entity(number: int, found: Found) -> Entity:
+    return with_score(Entity(f"T{number}", found.prompt, ((found.start, found.end),)), found.score)

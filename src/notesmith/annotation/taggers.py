@@ -59,11 +59,11 @@ def open_tagger(
         name, key = path.name, config.spans_key
         found = of_spacy(load_spacy(config.path), labels, label_map, name=name, spans_key=key)
     else:
-        from notesmith.annotation.gliner_tagger import load_gliner, of_gliner
+        from notesmith.annotation.gliner_models import load_gliner
+        from notesmith.annotation.gliner_tagger import of_gliner
 
         found = of_gliner(
             load_gliner(path, config.kind),
-            config.kind,
             labels,
             label_map,
             name=path.name,

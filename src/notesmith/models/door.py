@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,23 @@ def check_folder(folder: Path) -> None:
     _check_sizes(config, read_headers(folder), folder)
 
 
+def check_foreign_folder(folder: Path, settings: Sequence[str]) -> None:
+    """Refuse the folder of a model that another library loads, where it asks for code or pickles.
+
+    Args:
+        folder: the folder.
+        settings: files that the library reads besides those of transformers, by name in ``folder``.
+
+    Raises:
+        ModelError: as ``check_folder``, but that the model is of a known type.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: there is no such model folder")
+    _only_files(folder)
+    _refuse_code(folder, (*SETTINGS, *settings))
+    read_headers(folder)
+
+
 def check_tokenizer_folder(folder: Path) -> None:
     """As ``check_folder``, of what a tokenizer reads.
 
@@ -124,9 +141,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _refuse_code(folder: Path) -> None:
+def _refuse_code(folder: Path, names: Sequence[str] = SETTINGS) -> None:
     """Raise ModelError where a file of settings asks for code, at any depth."""
-    for name in SETTINGS:
+    for name in names:
         if (folder / name).exists():
             _refuse_code_in(name, read_json(folder / name), folder)
 

@@ -96,7 +96,7 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 
 STAGE = Stage(
     "tagger",
-    version=1,
+    version=2,
     config=Settings,
     metrics=Measured,
     run=run,
