@@ -26,7 +26,7 @@ from .doubles import DOUBLES, tiny_recipe, write_notes
 SRC = Path(notesmith.__file__).parent
 # Version and hash of the defaults of each stage's configuration.
 DEFAULTS: dict[str, tuple[int, str]] = {
-    "draw": (2, "39131dfc3eb6"),
+    "draw": (2, "b5b0860a2c67"),
     "fold": (1, "99d0dcb16f51"),
     "fold-out": (1, "99d0dcb16f51"),
     "names": (1, "7d255312c9ec"),
@@ -50,7 +50,7 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "annotator": (1, "8c7526d593ea"),
     "lm-labels": (1, "7c86abf10789"),
     "dictionary": (1, "0aca0d630402"),
-    "tagger": (1, "0dd8d4ad1b2e"),
+    "tagger": (2, "0dd8d4ad1b2e"),
     "mined": (1, "9c6908ac11ac"),
     "mined-quality": (1, "1c0da1f6045e"),
     "taught": (1, "4ef0c88a41bf"),

@@ -41,7 +41,7 @@ def test_one_place_calls_from_pretrained():
         if not (isinstance(call.func, ast.Attribute) and "Embedding" in ast.dump(call.func.value))
     ]
     # GLiNER loads its own models, from folders of safetensors (see ``load_gliner``).
-    found = [each for each in found if each[0] != "annotation/gliner_tagger.py"]
+    found = [each for each in found if each[0] != "annotation/gliner_models.py"]
     assert [path for path, _ in found] == ["models/load.py"]
     said = options(found[0][1])
     assert said["trust_remote_code"] is False and said["local_files_only"] is True
