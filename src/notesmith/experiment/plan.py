@@ -1,8 +1,8 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
 The cells of one draw are built by the modules of their stages. Test documents are inputs of
-``score`` and ``coverage`` cells alone, and of ``filter`` and ``notes`` cells, which learn nothing
-but whether other text repeats them.
+``score`` and ``coverage`` cells alone, and of ``filter``, ``notes`` and ``adapt`` cells, which
+learn nothing but whether other text repeats them.
 """
 
 from __future__ import annotations

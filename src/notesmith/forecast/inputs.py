@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.outside import outside_of
 from notesmith.corpus.parts import (
     PARTS,
     Unrepeated,
@@ -23,8 +25,14 @@ from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
 from notesmith.experiment.run import fingerprints_of
+from notesmith.experiment.stages.adapt import MORE_NOTES
 from notesmith.experiment.stages.common import read
-from notesmith.experiment.stages.notes import UNLABELLED, FileSettings, read_notes
+from notesmith.experiment.stages.notes import (
+    UNLABELLED,
+    FileSettings,
+    read_notes,
+    stream_notes,
+)
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
 from notesmith.forecast.corpus_stats import held_out_stats, split_stats
@@ -61,6 +69,8 @@ def open_recipe(config: RecipeConfig) -> Opened:
         notes = _notes(config, paths[UNLABELLED], as_read, problems)
         facts[UNLABELLED] = split_stats(notes.kept)
         left_out = [*left_out, *_repeats(notes)]
+    if MORE_NOTES in paths and (more := _more_notes(config, paths[MORE_NOTES], as_read, problems)):
+        facts[MORE_NOTES] = more
     problems += _of_corpora(config, docs, facts)
     outside = plan = None
     scored = scored_split(config)
@@ -77,8 +87,10 @@ def open_recipe(config: RecipeConfig) -> Opened:
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for split in (*PARTS, UNLABELLED):
-        value = getattr(config.corpus, split)
+    named = {split: getattr(config.corpus, split) for split in (*PARTS, UNLABELLED)}
+    if any(arm.adapted for arm in config.arm):
+        named[MORE_NOTES] = config.adapt.notes
+    for split, value in named.items():
         if not value:
             if split == scored_split(config):
                 problems.append(
@@ -91,7 +103,8 @@ def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
         try:
             found[split] = corpus_path(value)
         except NotesmithError as error:
-            problems.append(Problem(str(error), f"correct corpus.{split}"))
+            option = split if split == MORE_NOTES else f"corpus.{split}"
+            problems.append(Problem(str(error), f"correct {option}"))
     return found
 
 
@@ -151,6 +164,37 @@ def _notes(
             )
         )
     return found
+
+
+def _more_notes(
+    config: RecipeConfig,
+    path: Path,
+    docs: Mapping[str, Sequence[Document]],
+    problems: list[Problem],
+) -> SplitStats | None:
+    """Counts of the notes of ``adapt.notes`` that an encoder reads, which are read as a stream."""
+    table = config.adapt
+    file = FileSettings(format=table.notes_format, text_field=table.notes_text_field)
+    outside = outside_of(doc for part in docs.values() for doc in part)
+    notes = stream_notes(path, config.corpus, file, Counter(), option=MORE_NOTES)
+    n_documents = n_words = 0
+    try:
+        for doc in outside(islice(notes, table.most_notes), Counter()):
+            n_documents, n_words = n_documents + 1, n_words + len(doc.text.split())
+    except (ConfigError, CorpusError) as error:
+        what, _, remedy = str(error).partition("; ")
+        problems.append(Problem(what, remedy or f"correct {MORE_NOTES}"))
+        return None
+    if not n_documents:
+        problems.append(
+            Problem(
+                f"no note of {MORE_NOTES} is left: the text or the patient of each stands in "
+                "train, dev or test",
+                f"name other notes with {MORE_NOTES}, or leave it out",
+                fatal=False,
+            )
+        )
+    return SplitStats(n_documents, n_words, labels={})
 
 
 def _repeats(notes: Unrepeated) -> Iterator[str]:
