@@ -23,6 +23,7 @@ from notesmith.experiment.recipes import check_arms, load_recipe, save_recipe
 from notesmith.experiment.run import corpus_paths, fingerprints_of
 from notesmith.experiment.stages import adapt, gold, ner, notes, teachers
 from notesmith.experiment.stages.common import SCORES
+from notesmith.experiment.stages.score import is_score
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 from tests.ner.tiny import tiny_encoder
@@ -141,8 +142,8 @@ def test_a_student_of_an_adapted_arm_needs_no_other_folder(finished, tmp_path):
 
 
 def test_results_and_pages_say_what_the_encoder_read(finished):
-    from notesmith.report import draft_methods
     from notesmith.report.card import CardFacts, model_card
+    from notesmith.report.methods import draft_methods
 
     result, plan, store, _, _ = finished
     (encoder,) = result.results.adapted
@@ -170,7 +171,7 @@ def test_a_finished_run_and_one_stage_are_not_computed_again(finished):
 def test_only_keys_of_adapted_arms_change():
     def keys(config, arm):
         plan = make_plan(config, SOURCES)
-        return {t.cell.key for t in plan.targets if t.arm == arm}
+        return {t.cell.key for t in plan.targets if t.arm == arm and is_score(t.cell)}
 
     arms = [ARMS[0], {"name": "votes", "votes": 2}, {"name": "x", "made": ["silver"]}]
     adapted = [*arms[:2], {**arms[2], "adapted": True}]

@@ -140,13 +140,15 @@ def adapt_config(
 
     lengths = {"epochs": epochs, "tokens": tokens, "hours": hours}
     given = {name: value for name, value in lengths.items() if value is not None}
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(f'--{name}' for name in given)}: give one of them")
     values: dict[str, Any] = {"adapt": {}}
     for change in changes:
         if not re.match(r"\s*adapt\.[^=]+=", change):
             raise ConfigError(f"--set {change!r}: write it as adapt.FIELD=VALUE")
         apply_change(values, change)
+    said = [f"--{name}" for name in given]
+    said += [f"--set adapt.{name}" for name in lengths if name in values["adapt"]]
+    if len(said) > 1:
+        raise ConfigError(f"{' and '.join(said)} say how long to learn; give one of them")
     try:
         return AdaptConfig.model_validate({**values["adapt"], **given})
     except ValidationError as error:
@@ -163,8 +165,8 @@ def _print(found: Adapted) -> None:
     first, last = found.losses[found.before], found.losses[-1]
     counts = ", ".join(f"{n:,} {what}" for what, n in found.counts.items())
     say(
-        f"{found.folder}: {counts}; {found.tokens:,} word pieces in {duration(found.seconds)} "
-        f"({found.tokens / found.seconds:,.0f} a second)"
+        f"{found.folder}: {counts}; {found.tokens:,} word pieces in {duration(found.seconds)}"
+        + (f" ({found.tokens / found.seconds:,.0f} a second)" if found.seconds else "")
     )
     say(
         f"Held-out loss {first.loss:.3f} before, {last.loss:.3f} after; perplexity "
