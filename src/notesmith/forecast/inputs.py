@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
-from notesmith.corpus.outside import outside_of
+from notesmith.corpus.outside import LEFT_OUT, outside_of
 from notesmith.corpus.parts import (
     PARTS,
     Unrepeated,
@@ -68,9 +68,12 @@ def open_recipe(config: RecipeConfig) -> Opened:
     if UNLABELLED in paths:
         notes = _notes(config, paths[UNLABELLED], as_read, problems)
         facts[UNLABELLED] = split_stats(notes.kept)
-        left_out = [*left_out, *_repeats(notes)]
-    if MORE_NOTES in paths and (more := _more_notes(config, paths[MORE_NOTES], as_read, problems)):
-        facts[MORE_NOTES] = more
+        left_out = [*left_out, *_repeats(notes.counts, "corpus.unlabelled")]
+    if MORE_NOTES in paths:
+        repeated: Counter[str] = Counter()
+        more = _more_notes(config, paths[MORE_NOTES], as_read, problems, repeated)
+        facts |= {MORE_NOTES: more} if more else {}
+        left_out = [*left_out, *_repeats(repeated, MORE_NOTES)]
     problems += _of_corpora(config, docs, facts)
     outside = plan = None
     scored = scored_split(config)
@@ -171,20 +174,26 @@ def _more_notes(
     path: Path,
     docs: Mapping[str, Sequence[Document]],
     problems: list[Problem],
+    repeated: Counter[str],
 ) -> SplitStats | None:
-    """Counts of the notes of ``adapt.notes`` that an encoder reads, which are read as a stream."""
+    """Counts of the notes of ``adapt.notes`` that an encoder reads, which are read as a stream.
+
+    ``repeated`` takes how many are left out by text and by patient.
+    """
     table = config.adapt
     file = FileSettings(format=table.notes_format, text_field=table.notes_text_field)
     outside = outside_of(doc for part in docs.values() for doc in part)
     notes = stream_notes(path, config.corpus, file, Counter(), option=MORE_NOTES)
     n_documents = n_words = 0
+    counts: Counter[str] = Counter()
     try:
-        for doc in outside(islice(notes, table.most_notes), Counter()):
+        for doc in outside(islice(notes, table.most_notes), counts):
             n_documents, n_words = n_documents + 1, n_words + len(doc.text.split())
     except (ConfigError, CorpusError) as error:
         what, _, remedy = str(error).partition("; ")
         problems.append(Problem(what, remedy or f"correct {MORE_NOTES}"))
         return None
+    repeated.update({what: counts[said] for what, said in LEFT_OUT.items() if counts[said]})
     if not n_documents:
         problems.append(
             Problem(
@@ -197,10 +206,10 @@ def _more_notes(
     return SplitStats(n_documents, n_words, labels={})
 
 
-def _repeats(notes: Unrepeated) -> Iterator[str]:
-    for what, n in sorted(notes.counts.items(), reverse=True):
+def _repeats(counts: Counter[str], option: str) -> Iterator[str]:
+    for what, n in sorted(counts.items(), reverse=True):
         yield (
-            f"{n:,} of corpus.unlabelled {'is' if n == 1 else 'are'} left out, as "
+            f"{n:,} of {option} {'is' if n == 1 else 'are'} left out, as "
             f"{'its' if n == 1 else 'their'} {what} stands in train, dev or test too."
         )
 
