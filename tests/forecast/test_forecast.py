@@ -284,6 +284,9 @@ def test_notes_that_encoders_read_are_counted_and_take_time_and_room(tmp_path):
 def test_notes_that_encoders_cannot_read_are_one_line(tmp_path):
     (what,) = fatal(forecast(adapted(tmp_path, '{"body": "Cough."}\n'), tmp_path))
     assert re.match(r"adapt\.notes: .*more\.jsonl", what) and "\n" not in what
+    again = lines(read_corpus(tmp_path / "train.jsonl").docs)
+    (what,) = fatal(forecast(adapted(tmp_path, again), tmp_path))
+    assert what.startswith("no note of adapt.notes is left that repeats no document of train")
     lost = adapted(tmp_path, "")
     (tmp_path / "more.jsonl").unlink()
     (what,) = fatal(forecast(lost, tmp_path))

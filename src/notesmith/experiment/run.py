@@ -228,14 +228,16 @@ def status_of(folder: Path | str) -> Status:
 
 
 def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
-    """The paths of train, dev, test and notes without labels that the recipe names.
+    """The paths of train, dev, test and notes without labels that the recipe names."""
+    return {split: corpus_path(value) for split, value in named_paths(config).items() if value}
 
-    The notes that encoders read are among them where an arm is adapted.
-    """
+
+def named_paths(config: RecipeConfig) -> dict[str, str | None]:
+    """What the recipe says of these paths; of notes for encoders, only where an arm is adapted."""
     named = {name: getattr(config.corpus, name) for name in (*PARTS, UNLABELLED)}
     if any(arm.adapted for arm in config.arm):
         named[MORE_NOTES] = config.adapt.notes
-    return {split: corpus_path(value) for split, value in named.items() if value}
+    return named
 
 
 def context_of(

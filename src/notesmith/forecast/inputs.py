@@ -24,8 +24,8 @@ from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
-from notesmith.experiment.run import fingerprints_of
-from notesmith.experiment.stages.adapt import MORE_NOTES
+from notesmith.experiment.run import fingerprints_of, named_paths
+from notesmith.experiment.stages.adapt import MORE_NOTES, NONE_LEFT, file_of
 from notesmith.experiment.stages.common import read
 from notesmith.experiment.stages.notes import (
     UNLABELLED,
@@ -90,10 +90,7 @@ def open_recipe(config: RecipeConfig) -> Opened:
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    named = {split: getattr(config.corpus, split) for split in (*PARTS, UNLABELLED)}
-    if any(arm.adapted for arm in config.arm):
-        named[MORE_NOTES] = config.adapt.notes
-    for split, value in named.items():
+    for split, value in named_paths(config).items():
         if not value:
             if split == scored_split(config):
                 problems.append(
@@ -181,9 +178,8 @@ def _more_notes(
     ``repeated`` takes how many are left out by text and by patient.
     """
     table = config.adapt
-    file = FileSettings(format=table.notes_format, text_field=table.notes_text_field)
     outside = outside_of(doc for part in docs.values() for doc in part)
-    notes = stream_notes(path, config.corpus, file, Counter(), option=MORE_NOTES)
+    notes = stream_notes(path, config.corpus, file_of(table), Counter(), option=MORE_NOTES)
     n_documents = n_words = 0
     counts: Counter[str] = Counter()
     try:
@@ -195,14 +191,8 @@ def _more_notes(
         return None
     repeated.update({what: counts[said] for what, said in LEFT_OUT.items() if counts[said]})
     if not n_documents:
-        problems.append(
-            Problem(
-                f"no note of {MORE_NOTES} is left: the text or the patient of each stands in "
-                "train, dev or test",
-                f"name other notes with {MORE_NOTES}, or leave it out",
-                fatal=False,
-            )
-        )
+        what, _, remedy = NONE_LEFT.partition("; ")
+        problems.append(Problem(what, remedy))
     return SplitStats(n_documents, n_words, labels={})
 
 

@@ -11,10 +11,18 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from notesmith.config import AdaptConfig, ArmConfig, Config, ReadingConfig, RecipeConfig, part_of
+from notesmith.config import (
+    AdaptConfig,
+    AdaptRecipeConfig,
+    ArmConfig,
+    Config,
+    ReadingConfig,
+    RecipeConfig,
+    part_of,
+)
 from notesmith.corpus.outside import LEFT_OUT, outside_of
 from notesmith.document import Document
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import GOLD, Draw
@@ -26,6 +34,10 @@ from notesmith.experiment.stages.notes import FileSettings, stream_notes
 
 MORE_NOTES = "adapt.notes"
 """The name of these notes among the paths of a run, and in a plan's counts."""
+NONE_LEFT = (
+    f"no note of {MORE_NOTES} is left that repeats no document of train, dev or test by text or "
+    f"patient; name other notes with {MORE_NOTES}, or leave it out"
+)
 _NOTES = "notes"
 # A student's training takes as long on 0.6 times as many word pieces: 1,808 and 3,024 a processor
 # second (docs/speed-ner.md, docs/how-to/adapt.md). Pieces a word are those of English notes.
@@ -70,6 +82,11 @@ class Measured(Metrics):
         return self.training_seconds
 
 
+def file_of(table: AdaptRecipeConfig) -> FileSettings:
+    """How ``adapt.notes`` is read."""
+    return FileSettings(format=table.notes_format, text_field=table.notes_text_field)
+
+
 def cell(draw: Draw, arm: ArmConfig) -> Cell:
     """The encoder that students of ``arm`` begin from: one for all arms of a draw that share it."""
     config, outside = draw.config, draw.outside
@@ -79,10 +96,9 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
         inputs[_NOTES] = notes.cell(draw, config.annotate)
     settings = Settings(adapt=part_of(table, AdaptConfig), encoder=arm.ner.encoder)
     if outside.more_notes:
-        own = FileSettings(format=table.notes_format, text_field=table.notes_text_field)
         reading = part_of(config.corpus, ReadingConfig)
         settings = settings.model_copy(
-            update={"reading": reading, "file": own, "most": table.most_notes}
+            update={"reading": reading, "file": file_of(table), "most": table.most_notes}
         )
         parts = {"train": outside.train, "dev": outside.dev, "test": outside.test}
         fingerprints |= {MORE_NOTES: outside.more_notes, **parts}
@@ -92,7 +108,11 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
 
 
 def run(work: Work[Settings]) -> Measured:
-    """Train the encoder on the texts; after a kill it goes on from its last state."""
+    """Train the encoder on the texts; after a kill it goes on from its last state.
+
+    Raises:
+        StageError: no note of ``adapt.notes`` is left, or the texts are too few.
+    """
     from notesmith.ner.adapt import adapt_encoder
     from notesmith.ner.blocks import HELD_OUT, REPEATED
 
@@ -147,7 +167,12 @@ def _more_notes(
     labelled = read_parts(work.context.parts, config.reading).reads.values()
     outside = outside_of(doc for part in labelled for doc in part.docs)
     found = stream_notes(path, config.reading, config.file, reading, option=MORE_NOTES)
-    yield from outside(itertools.islice(found, config.most), left_out)
+    n = 0
+    for doc in outside(itertools.islice(found, config.most), left_out):
+        n += 1
+        yield doc
+    if not n:
+        raise StageError(NONE_LEFT)
 
 
 def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
