@@ -66,6 +66,7 @@ def adapt(
     """Adapt an encoder to NOTES: it learns to fill in words that are masked. No label is needed.
 
     The folder is an encoder as any other: train --set ner.encoder=FOLDER, or the same in a recipe.
+    A recipe can also adapt encoders itself, for arms with adapted = true, and compare them.
     Notes are read as a stream and learnt once each, however often they stand there. You can stop
     the command at any moment; the same command goes on. Until it is finished, FOLDER.work holds
     the notes. The encoder may know parts of the notes by heart: guard it as you guard them.
