@@ -11,21 +11,22 @@ import pytest
 from notesmith.config import AdaptConfig
 from notesmith.corpus import read_corpus, write_corpus
 from notesmith.document import Document
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, StageError
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment import preview, run_recipe
 from notesmith.experiment.artefacts import MODEL, load_docs
 from notesmith.experiment.cost import CorpusStats, SplitStats, TrainStats, UnitStats
 from notesmith.experiment.draw import Fingerprints
-from notesmith.experiment.graph import may_discard
+from notesmith.experiment.graph import Work, may_discard
 from notesmith.experiment.plan import make_plan
 from notesmith.experiment.recipes import check_arms, load_recipe, save_recipe
-from notesmith.experiment.run import corpus_paths, fingerprints_of
+from notesmith.experiment.run import context_of, corpus_paths, fingerprints_of
 from notesmith.experiment.stages import adapt, gold, ner, notes, teachers
 from notesmith.experiment.stages.common import SCORES
 from notesmith.experiment.stages.score import is_score
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
+from notesmith.ner import mlm_train
 from tests.ner.tiny import tiny_encoder
 
 from .doubles import note, remark, tiny_recipe, write_notes
@@ -139,6 +140,48 @@ def test_a_student_of_an_adapted_arm_needs_no_other_folder(finished, tmp_path):
     model = load_ner(folder)
     assert model.name == model.config.encoder == config.ner.encoder
     assert model.predict([note("new", 1)])[0].text == note("new", 1).text
+
+
+def test_a_killed_cell_goes_on_from_its_last_state(finished, tmp_path, monkeypatch):
+    _, plan, store, config, _ = finished
+    (cell,) = cells_of(plan, adapt.STAGE)
+    monkeypatch.setattr(mlm_train, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(mlm_train, "_REPORT_EVERY", 2)
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    out.mkdir()
+    scratch.mkdir()
+    inputs = {name: store.folder(each) for name, each in cell.inputs.items()}
+    context = context_of(config, corpus_paths(config), open_split=lambda split: 1 / 0)
+
+    def die(progress):
+        if progress.unit == "steps" and progress.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt.run(Work(cell, inputs, out, scratch, context, die))
+    assert not list(out.iterdir())
+    steps = []
+
+    def note_steps(progress):
+        if progress.unit == "steps":
+            steps.append(progress.done)
+
+    found = adapt.run(Work(cell, inputs, out, scratch, context, note_steps))
+    assert steps == [4, 6]  # from the state of step 2
+    assert found.loss_after == store.metrics_of(adapt.STAGE, cell).loss_after
+    same = [folder / MODEL / "model.safetensors" for folder in (out, store.folder(cell))]
+    assert same[0].read_bytes() == same[1].read_bytes()
+    assert not list(scratch.iterdir())
+
+
+def test_a_file_without_a_note_to_read_is_an_error(finished, tmp_path):
+    _, plan, store, config, _ = finished
+    (cell,) = cells_of(plan, adapt.STAGE)
+    inputs = {name: store.folder(each) for name, each in cell.inputs.items()}
+    paths = corpus_paths(config) | {adapt.MORE_NOTES: Path(config.corpus.train)}
+    context = context_of(config, paths, open_split=lambda split: 1 / 0)
+    with pytest.raises(StageError, match=r"no note of adapt\.notes is left"):
+        adapt.run(Work(cell, inputs, tmp_path, tmp_path, context))
 
 
 def test_results_and_pages_say_what_the_encoder_read(finished):
