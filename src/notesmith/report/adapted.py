@@ -21,7 +21,8 @@ def _sentence(arms: Sequence[str], members: Sequence[AdaptedEncoder]) -> str:
     n = len(members)
 
     def mean(name: str) -> float:
-        return sum(getattr(each, name) for each in members) / n
+        values: list[float] = [getattr(each, name) for each in members]
+        return sum(values) / n
 
     read = {
         f"{words.count(mean('notes'))} notes without labels": mean("notes"),
