@@ -317,6 +317,40 @@ class AdaptConfig(Config):
         return self
 
 
+class AdaptRecipeConfig(AdaptConfig):
+    """How the encoder of adapted arms reads text without labels, before their students learn.
+
+    It reads the notes without labels of the draw, the texts of its gold documents, and ``notes``.
+    """
+
+    notes: str | None = Field(
+        default=None,
+        description="file or folder of more notes that the encoder reads: plain texts, JSON lines, "
+        "Parquet or any corpus; labels in it are not read",
+    )
+    notes_format: str | None = Field(
+        default=None,
+        description="format of notes, 'text' for plain texts; found from the files if absent",
+    )
+    notes_text_field: str | None = Field(
+        default=None,
+        description="field or column of the text, where notes is JSON lines or Parquet; found if "
+        "absent",
+    )
+    most_notes: Positive | None = Field(
+        default=None, description="notes read of it at most, the first; all if absent"
+    )
+
+    @model_validator(mode="after")
+    def _is_repeatable(self) -> AdaptRecipeConfig:
+        if self.hours is not None:
+            raise ValueError(
+                "a recipe cannot say hours, as its scores would depend on how fast the machine "
+                "is; give epochs or tokens"
+            )
+        return self
+
+
 class LmConfig(Config):
     """The local language model."""
 
@@ -879,11 +913,21 @@ class ArmConfig(Config):
         description="students whose averaged word probabilities are the arm's one answer in a "
         "draw; 1: each of draws.students answers for itself",
     )
+    adapted: bool = Field(
+        default=False,
+        description="its students begin from the encoder after that has read text without labels, "
+        "as [adapt] says",
+    )
 
     @property
     def is_rewarded(self) -> bool:
         """Whether its generator's text is chosen, or learnt to be written, by rewards."""
         return self.rl is not None or self.best_of > 1
+
+    @property
+    def is_gold_alone(self) -> bool:
+        """Whether its students learn from nothing but gold."""
+        return not self.made and not self.adapted
 
     @model_validator(mode="after")
     def _generator_is_one(self) -> ArmConfig:
@@ -948,6 +992,10 @@ class RecipeConfig(Config):
     augment: AugmentConfig = Field(default_factory=lambda: AugmentConfig(), description="rivals")
     annotate: AnnotateConfig = Field(
         default_factory=lambda: AnnotateConfig(), description="labels for notes without labels"
+    )
+    adapt: AdaptRecipeConfig = Field(
+        default_factory=lambda: AdaptRecipeConfig(),
+        description="what encoders read before students of adapted arms learn, and how",
     )
     arm: tuple[ArmConfig, ...] = Field(description="arms, 'gold' among them")
     evaluate: EvaluateConfig = Field(

@@ -108,6 +108,7 @@ class Arm(Scores):
     """One way to train, at one gold size; its own scores are those on the reported split.
 
     Where several students vote, ``votes`` says how many, and each replicate has one score of them.
+    ``adapted`` says that their encoder read text without labels before.
     ``decided_on`` is the split that decides at this size. ``seconds`` and ``tokens`` are those of
     training, means over replicates.
     """
@@ -116,6 +117,7 @@ class Arm(Scores):
     size: int
     made: tuple[MadeSource, ...] = ()
     votes: int = 1
+    adapted: bool = False
     n_replicates: int
     n_students: int = 1
     out_of_draw: OutOfDrawScores | None = None
@@ -125,6 +127,11 @@ class Arm(Scores):
     attributes: dict[str, AttributeScore] = {}
     seconds: float
     tokens: int
+
+    @property
+    def is_gold_alone(self) -> bool:
+        """Whether nothing was learnt from but gold."""
+        return not self.made and not self.adapted
 
     @property
     def decided(self) -> Scores:

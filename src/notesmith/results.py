@@ -114,6 +114,28 @@ class RlRun(Record):
         return dict(self.series.get(f"held_out_{name}", ())).get(float(step))
 
 
+class AdaptedEncoder(Record):
+    """How one encoder read text without labels in one draw, before students began from it.
+
+    ``arms`` are those of the students. Texts are counted by where they stand: ``notes`` without
+    labels of the draw, its ``gold`` documents, and notes of a ``file`` besides. ``tokens`` are word
+    pieces learnt from, each counted as often as it was seen. The losses are of masked words, in
+    nats, on the texts that were held out for this.
+    """
+
+    arms: tuple[str, ...]
+    size: int
+    replicate: int
+    notes: int
+    gold: int
+    file: int
+    held_out: int
+    tokens: int
+    seconds: float
+    loss_before: float
+    loss_after: float
+
+
 class StageCost(Record):
     """What one stage took in all; ``uses_lm`` where its work needs the language model."""
 
@@ -181,6 +203,7 @@ class Results(Findings):
     corpus: dict[str, CorpusCounts]
     made: tuple[MadeText, ...]
     rl: tuple[RlRun, ...]
+    adapted: tuple[AdaptedEncoder, ...] = ()
     stages: tuple[StageCost, ...]
     varied: tuple[str, ...]
     seal: SealFacts | None

@@ -102,8 +102,8 @@ def test_a_bad_note_stops_before_anything_is_learnt(place: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "lengths", "said"),
     [
-        ((), {"epochs": 2.0, "hours": 1.0}, "--epochs and --hours: give one of them"),
-        (("adapt.tokens=5",), {"hours": 1.0}, "tokens and hours both say how long to learn"),
+        ((), {"epochs": 2.0, "hours": 1.0}, "--epochs and --hours say how long to learn"),
+        (("adapt.tokens=5",), {"epochs": 2.0}, "--epochs and --set adapt.tokens say how long"),
         (("ner.steps=5",), {}, "--set 'ner.steps=5': write it as adapt.FIELD=VALUE"),
         (("adapt.mask_ratio=1",), {}, "adapt.mask_ratio: Input should be less than 1"),
         (("adapt.speed=1",), {}, "adapt.speed: Extra inputs are not permitted"),

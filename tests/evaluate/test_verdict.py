@@ -359,6 +359,13 @@ def test_the_fixed_sequence_is_rival_gold_and_votes_of_gold(about, rival, votes,
     assert found == order
 
 
+def test_votes_of_adapted_students_are_no_votes_of_gold():
+    votes = {"gold, votes": 5, "more": 9}
+    options = {"rival": "copies", "gold": "gold", "made": ARMS_MADE, "votes": votes}
+    assert fixed_sequence("made", **options, adapted={"gold, votes"})[-1] == "more"
+    assert fixed_sequence("made", **options, adapted=set(votes)) == ("copies", "gold")
+
+
 def votes_step(**changes):
     """The third step of the fixed sequence."""
     return comparison(**{"against": "gold, votes", "family": "gold votes", "step": 3, **changes})
@@ -377,7 +384,7 @@ def test_what_is_to_be_used_is_better_than_votes_of_gold_too():
     assert recommend([comparison(), gold_step(), open_], doubling=None) == "underpowered"
 
 
-def arm(name, *, votes=1, made=()):
+def arm(name, *, votes=1, made=(), adapted=False):
     estimate = Estimate(mean=60, sd=1, low=59, high=61, values=(60,))
     return Arm(
         **dict.fromkeys(Scores.model_fields, estimate),
@@ -385,6 +392,7 @@ def arm(name, *, votes=1, made=()):
         size=50,
         made=made,
         votes=votes,
+        adapted=adapted,
         n_replicates=5,
         decided_on="test",
         seconds=1,
@@ -405,6 +413,11 @@ def test_a_vote_is_not_recommended_without_votes_of_gold():
     beside = findings(comparison(), gold_step(), votes_step(), arms=arms)
     assert not lacks_votes_of_gold(beside)
     assert write_verdict(beside).recommendation == "use"
+    # A vote of adapted students is more than a vote of gold, and is none itself.
+    read = [arm("gold"), arm(ABOUT, votes=5, adapted=True), arm("gold, votes", votes=5)]
+    assert lacks_votes_of_gold(findings(comparison(), gold_step(), arms=read))
+    adapted = [arm("gold"), arms[1], arm("gold, votes", votes=5, adapted=True)]
+    assert lacks_votes_of_gold(findings(comparison(), gold_step(), votes_step(), arms=adapted))
     # One student needs no vote beside it.
     one = [arm("gold"), arm(ABOUT, made=(COPIES,))]
     assert write_verdict(findings(comparison(), gold_step(), arms=one)).recommendation == "use"

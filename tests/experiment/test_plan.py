@@ -68,7 +68,7 @@ MINES = {
 def test_the_plans_use_every_stage():
     arms = [*ARMS, *REWARDED, {"name": "gold, votes", "votes": 2}]
     notes = {"draws": {"unlabelled_documents": 4}}
-    learns = [*arms, dict(LEARNS), dict(MINES)]
+    learns = [*arms, dict(LEARNS), dict(MINES), {"name": "adapted", "adapted": True}]
     held_out = make_plan(tiny_recipe(PATHS, arm=learns, **notes), SOURCES)
     draws = {"sizes": [10], "curve": [6], "students": 2}
     evaluate = {"evaluate": {"protocol": "cross-fit"}, "draws": draws}

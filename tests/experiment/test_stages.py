@@ -44,6 +44,7 @@ DEFAULTS: dict[str, tuple[int, str]] = {
     "lwtr": (1, "913adfe6b50e"),
     "shuffled": (1, "913adfe6b50e"),
     "notes": (1, "27d7c61d2d12"),
+    "adapt": (1, "9ba7172c70cf"),
     "teachers": (1, "44136fa355b3"),
     "silver": (1, "f42b0f36e4d0"),
     "silver-quality": (1, "1c0da1f6045e"),

@@ -245,6 +245,54 @@ def test_notes_without_labels_are_counted_and_read_by_their_teachers(tmp_path):
     assert by_stage["teachers"].seconds == pytest.approx(expected)
 
 
+def adapted(tmp_path, text, **changes):
+    paths = write_notes(tmp_path)
+    (tmp_path / "more.jsonl").write_text(text)
+    return tiny_recipe(
+        paths,
+        arm=[{"name": "gold"}, {"name": "adapted", "adapted": True}],
+        evaluate={"against": {}},
+        adapt={"notes": str(tmp_path / "more.jsonl"), "epochs": 2.0, **changes},
+    )
+
+
+def lines(docs):
+    return "".join(json.dumps({"id": doc.id, "text": doc.text}) + "\n" for doc in docs)
+
+
+def test_notes_that_encoders_read_are_counted_and_take_time_and_room(tmp_path):
+    docs = [Document(f"n{i}", f"Visit {i}: no complaints today.") for i in range(40)]
+    write_notes(tmp_path)
+    docs += read_corpus(tmp_path / "test.jsonl").docs[:2]
+    found = forecast(adapted(tmp_path, lines(docs)), tmp_path)
+    assert found.can_succeed, fatal(found)
+    assert found.corpus["adapt.notes"].n_documents == 40
+    assert found.left_out == (
+        "2 of adapt.notes are left out, as their text stands in train, dev or test too.",
+    )
+    by_stage = {stage.stage: stage for stage in found.stages}
+    assert by_stage["adapt"].n_cells == 2 and by_stage["adapt"].peak == 2 * GIB
+    # Two passes in each of two draws, over 40 notes of 5 words and six documents of gold.
+    train = found.corpus["train"]
+    words = 40 * 5 + 6 * train.n_words / train.n_documents
+    expected = 2 * (0.3 + 0.6 * 2 * words / 1000 * 1.4 + 1)
+    assert by_stage["adapt"].seconds == pytest.approx(expected)
+    few = forecast(adapted(tmp_path, lines(docs), most_notes=10), tmp_path)
+    assert few.corpus["adapt.notes"].n_documents == 10
+
+
+def test_notes_that_encoders_cannot_read_are_one_line(tmp_path):
+    (what,) = fatal(forecast(adapted(tmp_path, '{"body": "Cough."}\n'), tmp_path))
+    assert re.match(r"adapt\.notes: .*more\.jsonl", what) and "\n" not in what
+    again = lines(read_corpus(tmp_path / "train.jsonl").docs)
+    (what,) = fatal(forecast(adapted(tmp_path, again), tmp_path))
+    assert what.startswith("no note of adapt.notes is left that repeats no document of train")
+    lost = adapted(tmp_path, "")
+    (tmp_path / "more.jsonl").unlink()
+    (what,) = fatal(forecast(lost, tmp_path))
+    assert "nothing is there" in what
+
+
 def test_unlabelled_notes_that_cannot_be_used_are_one_line(tmp_path):
     paths = write_notes(tmp_path)
     arms = [{"name": "gold"}, {"name": "learns", "made": ["silver"]}]

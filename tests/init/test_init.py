@@ -66,6 +66,7 @@ def test_notes_without_labels_are_learnt_from_by_an_arm(export, tmp_path):
     ]
     assert config.evaluate.candidate == "silver, soft" and begun.composed.seconds
     assert "[lm]" not in begun.composed.text
+    assert "\n# adapted = true\n" in begun.composed.text
     said = {each.system: each.words for each in begun.advice}
     assert said["annotate"].startswith("annotate: yes. 4 notes without labels stand beside 20")
 

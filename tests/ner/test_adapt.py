@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
+import math
 import os
 import random
 import stat
@@ -227,6 +228,40 @@ def test_an_infinite_loss_stops(encoder: Path, tmp_path: Path) -> None:
     config = SMALL.model_copy(update={"learning_rate": 1e38, "clip_norm": 1e38, "head_first": 0.0})
     with pytest.raises(StageError, match=r"the loss is no number at step \d+: lower"):
         adapt(encoder, tmp_path / "out", config)
+
+
+def test_notes_in_an_unknown_script_are_refused(encoder: Path, tmp_path: Path) -> None:
+    texts = [f"{'κρύωμα ' * 40}{'α' * i}" for i in range(1, 5)]
+    with pytest.raises(StageError, match="no word piece that the encoder knows; name an encoder"):
+        adapt(encoder, tmp_path / "out", texts=texts)
+
+
+def test_blocks_of_unknown_pieces_alone_do_not_stop_the_training(
+    encoder: Path, tmp_path: Path
+) -> None:
+    config = SMALL.model_copy(update={"batch_tokens": 32, "epochs": 1.0})
+    found = adapt(encoder, tmp_path / "out", config, texts=[*notes(6), "κρύωμα " * 400])
+    assert all(math.isfinite(each.loss) for each in found.losses)
+
+
+def test_a_new_head_has_its_own_rate_from_the_first_step(encoder: Path, tmp_path: Path) -> None:
+    """Also where it does not learn alone first: other rates make other weights."""
+    config = SMALL.model_copy(update={"tokens": 600, "head_first": 0.0})
+    adapt(encoder, tmp_path / "one", config)
+    adapt(encoder, tmp_path / "two", config.model_copy(update={"head_learning_rate": 1e-9}))
+    name = "cls.predictions.transform.dense.weight"
+    one, two = (weights(tmp_path / folder)[name] for folder in ("one", "two"))
+    assert not torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("share", "warmup", "factor"),
+    [(0.0, 0.1, 0.1), (0.05, 0.1, 0.5), (0.1, 0.1, 1.0), (1.0, 0.1, 0.0), (0.0, 0.002, 1.0)],
+)
+def test_the_rate_rises_to_its_peak_and_falls_to_0(
+    share: float, warmup: float, factor: float
+) -> None:
+    assert mlm_train.rate_factor(share, warmup) == pytest.approx(factor)
 
 
 def test_hours_say_how_long(encoder: Path, tmp_path: Path) -> None:

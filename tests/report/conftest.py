@@ -52,6 +52,19 @@ def with_votes(results):
     return results
 
 
+def with_adapted(results, arm="synthetic+replaced"):
+    """As ``assemble`` writes results where the encoder of an arm read notes in two draws."""
+    for row in results["arms"]:
+        row["adapted"] = row["name"] == arm
+    read = {"arms": [arm], "size": 50, "notes": 300, "gold": 50, "file": 0, "held_out": 17}
+    spent = {"tokens": 180_000, "seconds": 30.0}
+    results["adapted"] = [
+        {**read, **spent, "replicate": 0, "loss_before": 4.0, "loss_after": 2.0},
+        {**read, **spent, "replicate": 1, "loss_before": 4.2, "loss_after": 2.5},
+    ]
+    return results
+
+
 def out_of_draw(results):
     """As ``assemble`` writes results where documents out of the draw decide at the main size."""
     results["deciding"] = {

@@ -6,7 +6,7 @@ from notesmith.errors import ConfigError
 from notesmith.lm.presets import OFFLINE_DEFAULT
 from notesmith.report.card import CardFacts, dataset_card, model_card, to_yaml
 
-from .conftest import read, with_attributes, with_votes
+from .conftest import read, with_adapted, with_attributes, with_votes
 
 yaml = pytest.importorskip("yaml")
 
@@ -67,6 +67,25 @@ def test_model_card_of_a_vote(results):
     card = model_card(read(with_votes(results)), CardFacts(), arm="gold, votes")
     assert "It is a vote of 5 students that differ in their seed" in card
     assert "each of its students loads with transformers" in card
+
+
+def test_model_card_of_an_adapted_encoder_says_what_it_read(results):
+    found = read(with_adapted(results))
+    card = model_card(found, CardFacts(), arm="synthetic+replaced")
+    assert (
+        '- Before students learnt from labels, the encoder of arm "synthetic+replaced" was trained '
+        "as a masked language model on 300 notes without labels and the texts of 50 gold "
+        "documents: 180,000 word pieces, each counted as often as it was seen. Its loss on 17 "
+        "held-out texts was 4.100 nats before and 2.250 after (means over 2 encoders)."
+    ) in card
+    assert "parts of which it may know by heart" in card
+    plain = model_card(found, CardFacts(), arm="gold")
+    assert "masked language model" not in plain and "parts of which" not in plain
+
+
+def test_model_card_names_made_sources(example):
+    card = model_card(example, CardFacts(), arm="synthetic+replaced")
+    assert "made text (synthetic, replaced)" in card
 
 
 def test_model_card_gives_scores_of_attributes(example, results):

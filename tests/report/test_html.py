@@ -8,7 +8,16 @@ from notesmith.findings import NO_VERDICT
 from notesmith.report import DroppedExample, ExampleSet, write_report
 from notesmith.report.html import render_examples, render_report
 
-from .conftest import in_hours, learnt, made, out_of_draw, read, with_attributes, with_votes
+from .conftest import (
+    in_hours,
+    learnt,
+    made,
+    out_of_draw,
+    read,
+    with_adapted,
+    with_attributes,
+    with_votes,
+)
 
 PLANTED = "Quillfeather syndrome"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"' {{ 7*7 }}"
@@ -55,6 +64,14 @@ def gold(text=f"Known {PLANTED} since May."):
 def examples():
     made = Document("m1", f"No {PLANTED}.", provenance=Provenance("synthetic", model="lm"))
     return ExampleSet((gold(),), (made,), (DroppedExample("loop", f"{PLANTED} {PLANTED}"),))
+
+
+def test_what_encoders_read_is_one_line_below_the_arms(results):
+    assert "masked language model" not in Page(render_report(read(results))).text
+    page = Page(render_report(read(with_adapted(results))))
+    assert "synthetic+replaced adapted encoder" in page.text
+    assert page.text.count("Its loss on 17 held-out texts was 4.100 nats before and 2.250") == 1
+    assert "guard their weights as those notes" in page.text
 
 
 def test_the_two_steps_and_what_decides_are_on_the_page(results):

@@ -9,7 +9,7 @@ from notesmith.errors import FileError
 from notesmith.report.methods import PaperFacts, draft_methods
 from notesmith.report.writing import write_methods, write_report
 
-from .conftest import in_hours, learnt, out_of_draw, read, with_votes
+from .conftest import in_hours, learnt, out_of_draw, read, with_adapted, with_votes
 
 EXAMPLE = Path(__file__).parent / "methods-example.md"
 # Table 2 of Gallifant et al., Nature Medicine 31, 60-69 (2025), as printed.
@@ -196,6 +196,14 @@ def test_votes_are_in_the_methods(results):
         "tested against replaced first, against gold only if it was better and against gold, votes "
         "only if it was better in both, each at 0.05; in this fixed sequence no test needs"
     ) in said
+
+
+def test_adaptation_is_in_the_methods(results):
+    assert "masked language model" not in methods_of(results)
+    said = methods_of(with_adapted(results))
+    assert "on 300 notes without labels and the texts of 50 gold documents" in said
+    assert "Words were masked whole (share 15%) [@gururangan2020dont], in blocks of 128" in said
+    assert said.count(", adapted encoder; 5 replicates.") == 1
 
 
 def test_one_draw_of_several_students_is_in_the_methods(results):

@@ -5,7 +5,7 @@ import pytest
 
 from notesmith.report.references import known_entries, references_of
 
-from .conftest import learnt, read
+from .conftest import learnt, read, with_adapted
 
 yaml = pytest.importorskip("yaml")
 
@@ -49,6 +49,11 @@ def test_the_example_cites_what_it_used_and_nothing_else(results):
         "dai2020augmentation",
         "holm1979",
     }
+
+
+def test_adaptation_is_cited_where_it_was_done(results):
+    assert "gururangan2020dont" not in keys(results)
+    assert "gururangan2020dont" in keys(with_adapted(results))
 
 
 def test_without_a_language_model_none_is_cited(results):

@@ -66,6 +66,7 @@ def adapt(
     """Adapt an encoder to NOTES: it learns to fill in words that are masked. No label is needed.
 
     The folder is an encoder as any other: train --set ner.encoder=FOLDER, or the same in a recipe.
+    A recipe can also adapt encoders itself, for arms with adapted = true, and compare them.
     Notes are read as a stream and learnt once each, however often they stand there. You can stop
     the command at any moment; the same command goes on. Until it is finished, FOLDER.work holds
     the notes. The encoder may know parts of the notes by heart: guard it as you guard them.
@@ -140,13 +141,15 @@ def adapt_config(
 
     lengths = {"epochs": epochs, "tokens": tokens, "hours": hours}
     given = {name: value for name, value in lengths.items() if value is not None}
-    if len(given) > 1:
-        raise ConfigError(f"{' and '.join(f'--{name}' for name in given)}: give one of them")
     values: dict[str, Any] = {"adapt": {}}
     for change in changes:
         if not re.match(r"\s*adapt\.[^=]+=", change):
             raise ConfigError(f"--set {change!r}: write it as adapt.FIELD=VALUE")
         apply_change(values, change)
+    said = [f"--{name}" for name in given]
+    said += [f"--set adapt.{name}" for name in lengths if name in values["adapt"]]
+    if len(said) > 1:
+        raise ConfigError(f"{' and '.join(said)} say how long to learn; give one of them")
     try:
         return AdaptConfig.model_validate({**values["adapt"], **given})
     except ValidationError as error:
@@ -163,8 +166,8 @@ def _print(found: Adapted) -> None:
     first, last = found.losses[found.before], found.losses[-1]
     counts = ", ".join(f"{n:,} {what}" for what, n in found.counts.items())
     say(
-        f"{found.folder}: {counts}; {found.tokens:,} word pieces in {duration(found.seconds)} "
-        f"({found.tokens / found.seconds:,.0f} a second)"
+        f"{found.folder}: {counts}; {found.tokens:,} word pieces in {duration(found.seconds)}"
+        + (f" ({found.tokens / found.seconds:,.0f} a second)" if found.seconds else "")
     )
     say(
         f"Held-out loss {first.loss:.3f} before, {last.loss:.3f} after; perplexity "

@@ -51,6 +51,7 @@ def assemble(
     main_size: int | None = None,
     made: Mapping[str, Sequence[MadeSource]] | None = None,
     votes: Mapping[str, int] | None = None,
+    adapted: Collection[str] = (),
     dev_cells: Iterable[CellScores] = (),
     out_of_draw_cells: Iterable[CellScores] = (),
     planned: Mapping[int, int] | None = None,
@@ -67,6 +68,7 @@ def assemble(
         main_size: the gold size of the verdict; the one with most arms if not given.
         made: made sources by arm, in the recipe's order, of arms that are not scored yet too.
         votes: students that vote by arm, of arms that have several.
+        adapted: arms whose encoder read text without labels.
         dev_cells: the same students scored on dev.
         out_of_draw_cells: the same students scored on the train documents that their draw did not
             use, each over all of train with its draw ``left_out``.
@@ -98,7 +100,9 @@ def assemble(
 
     def sequence(about: str | None) -> tuple[str, ...]:
         rival = config.against.get(about or "", config.comparator)
-        return fixed_sequence(about, rival=rival, gold=curve_arm, made=sources, votes=voting)
+        return fixed_sequence(
+            about, rival=rival, gold=curve_arm, made=sources, votes=voting, adapted=adapted
+        )
 
     awaited = _awaited(about, sequence(about), scored, sources)
     if about not in scored:
@@ -135,7 +139,15 @@ def assemble(
         deciding=evidence.decide(main),
         notices=tuple(dict.fromkeys([*disagreements(comparisons, main), *told])),
         arms=tuple(
-            _arm(evidence, dev, arm, size, sources.get(arm, ()), voting.get(arm, 1))
+            _arm(
+                evidence,
+                dev,
+                arm,
+                size,
+                made=sources.get(arm, ()),
+                votes=voting.get(arm, 1),
+                adapted=arm in adapted,
+            )
             for arm, size in keys
         ),
         comparisons=tuple(comparisons),
@@ -187,7 +199,14 @@ def _scores(board: Board, arm: str, size: int) -> dict[str, Any]:
 
 
 def _arm(
-    evidence: Evidence, dev: Board, arm: str, size: int, made: Sequence[MadeSource], votes: int
+    evidence: Evidence,
+    dev: Board,
+    arm: str,
+    size: int,
+    *,
+    made: Sequence[MadeSource],
+    votes: int,
+    adapted: bool,
 ) -> Arm:
     board, out = evidence.test, evidence.out
     row = board.cells[arm, size]
@@ -205,6 +224,7 @@ def _arm(
         size=size,
         made=tuple(made),
         votes=votes,
+        adapted=adapted,
         n_replicates=len(row),
         n_students=min(cell.students for cell in row.values()),
         **_scores(board, arm, size),

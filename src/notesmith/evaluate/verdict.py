@@ -11,7 +11,7 @@ decides, not the writer of a report. Words for numbers are in ``phrases``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from notesmith.evaluate.phrases import draws_words, needed_words, points, worth_words
 from notesmith.findings import (
@@ -138,6 +138,7 @@ def fixed_sequence(
     gold: str,
     made: Mapping[str, Sequence[MadeSource]],
     votes: Mapping[str, int],
+    adapted: Collection[str] = (),
 ) -> tuple[str, ...]:
     """The arms that the candidate is tested against, in order; none twice, and never itself.
 
@@ -150,9 +151,12 @@ def fixed_sequence(
         gold: the arm that trains on gold alone.
         made: made sources by arm, in the recipe's order.
         votes: students that vote by arm, where there are several.
+        adapted: arms whose encoder read text without labels; they do not train on gold alone.
     """
     enough = max(2, votes.get(about or "", 1))
-    of_gold = [arm for arm, n in votes.items() if not made.get(arm) and n >= enough]
+    of_gold = [
+        arm for arm, n in votes.items() if not made.get(arm) and arm not in adapted and n >= enough
+    ]
     last = min(of_gold, key=lambda arm: votes[arm], default=None)
     order = dict.fromkeys(arm for arm in (rival, gold, last) if arm is not None)
     return tuple(arm for arm in order if arm != about)
@@ -161,10 +165,10 @@ def fixed_sequence(
 def lacks_votes_of_gold(findings: Findings) -> bool:
     """Whether the candidate is a vote and was not compared with votes of gold of as many."""
     about = findings.arm(findings.candidate or "", findings.main_size)
-    if about is None or about.votes == 1 or not about.made:
+    if about is None or about.votes == 1 or about.is_gold_alone:
         return False
     against = [findings.arm(step.against, findings.main_size) for step in findings.steps]
-    return not any(arm and not arm.made and arm.votes >= about.votes for arm in against)
+    return not any(arm and arm.is_gold_alone and arm.votes >= about.votes for arm in against)
 
 
 def write_verdict(findings: Findings, awaited: str | None = None) -> Verdict:

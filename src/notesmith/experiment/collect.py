@@ -21,12 +21,23 @@ from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
 from notesmith.experiment.recipes import made_of
-from notesmith.experiment.stages import STAGES, coverage, filtered, gold, names, ner, rl, sample
+from notesmith.experiment.stages import (
+    STAGES,
+    adapt,
+    coverage,
+    filtered,
+    gold,
+    names,
+    ner,
+    rl,
+    sample,
+)
 from notesmith.experiment.stages.common import load_scores
 from notesmith.experiment.stages.score import Measured, is_score, students_of
 from notesmith.experiment.store import CellStore
 from notesmith.findings import OUT_OF_DRAW
 from notesmith.results import (
+    AdaptedEncoder,
     CorpusCounts,
     Finished,
     Machine,
@@ -87,6 +98,7 @@ def results_of(
         main_size=main if any(cell.size == main for cell in cells) else None,
         made=made_of(config),
         votes={arm.name: arm.votes for arm in config.arm if arm.votes > 1},
+        adapted=[arm.name for arm in config.arm if arm.adapted],
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],
@@ -115,6 +127,7 @@ def results_of(
         corpus=corpus,
         made=tuple(made for target in _coverages(plan) if (made := _made(target, plan, store))),
         rl=tuple(run for target in _coverages(plan) if (run := _reinforced(target, store))),
+        adapted=_adapted(plan, store),
         stages=_stages(unique, metrics),
         varied=_varied(config, corpus),
         seal=seal,
@@ -318,6 +331,40 @@ def _reinforced(target: Target, store: CellStore) -> RlRun | None:
         seconds=found.training_seconds,
         history=tuple(dict(row) for row in found.history),
     )
+
+
+def _adapted(plan: Plan, store: CellStore) -> tuple[AdaptedEncoder, ...]:
+    """The encoders that were adapted, in the order of the plan, with the arms that use them."""
+    cells: dict[str, Cell] = {}
+    arms: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for target in plan.targets:
+        if not is_score(target.cell):
+            continue
+        for student in students_of(target.cell):
+            for cell in student.inputs.values():
+                if cell.stage == adapt.STAGE:
+                    cells.setdefault(cell.key, cell)
+                    arms[cell.key][target.arm] = None
+    found = []
+    for key, cell in cells.items():
+        if (measured := store.metrics_of(adapt.STAGE, cell)) is None:
+            continue
+        found.append(
+            AdaptedEncoder(
+                arms=tuple(arms[key]),
+                size=cell.size,
+                replicate=cell.replicate,
+                notes=measured.from_notes,
+                gold=measured.from_gold,
+                file=measured.from_file,
+                held_out=measured.held_out,
+                tokens=measured.tokens,
+                seconds=measured.training_seconds,
+                loss_before=measured.loss_before,
+                loss_after=measured.loss_after,
+            )
+        )
+    return tuple(found)
 
 
 def _stages(unique: Mapping[str, Cell], metrics: Mapping[str, Metrics]) -> tuple[StageCost, ...]:

@@ -26,7 +26,7 @@ class Fingerprints:
     ``held_out`` is of documents besides dev and test that made text may not repeat. ``left_out`` is
     of the documents of train and of dev that stand in the parts after them, where some do.
     ``unlabelled`` is of notes that annotators label, ``annotators`` of the lists and taggers that
-    label them, by path.
+    label them, by path. ``more_notes`` is of those that encoders read besides.
     """
 
     train: str
@@ -41,6 +41,7 @@ class Fingerprints:
     left_out: Mapping[str, str] = field(default_factory=dict)
     unlabelled: str = ""
     annotators: Mapping[str, str] = field(default_factory=dict)
+    more_notes: str = ""
 
     def of_part(self, name: str) -> dict[str, str]:
         """What is left out of a part; empty where nothing is, so that keys stay what they were."""

@@ -198,6 +198,7 @@ def _sealed_values(config: RecipeConfig) -> dict[str, Any]:
             "name": True,
             "hub": True,
             "corpus": {"train", "dev", "test", "tasks", "unlabelled"},
+            "adapt": {"notes"},
             "sample": {"server"},
             "evaluate": free,
         },
@@ -249,6 +250,7 @@ def _as_sealed(config: RecipeConfig, seal: Seal) -> RecipeConfig:
         **sealed,
         "name": config.name,
         "corpus": {**sealed["corpus"], **named},
+        "adapt": {**sealed.get("adapt", {}), "notes": config.adapt.notes},
         "sample": {**sealed["sample"], "server": server},
         "evaluate": {**sealed["evaluate"], **free},
     }

@@ -191,7 +191,8 @@ class Context:
     counting, to checks for repeats alone; ``open_split`` gives it through the seal.
     ``cache`` keeps converted models; ``terms`` are the user's names by label, ``concepts`` those
     that requests are steered to. ``server`` may be sent prompts; ``generator`` is the folder of one
-    that was tuned before; ``unlabelled`` is the path of notes that annotators label.
+    that was tuned before; ``unlabelled`` is the path of notes that annotators label, and
+    ``more_notes`` of those that encoders read besides.
     """
 
     train: Path
@@ -203,6 +204,7 @@ class Context:
     generator: Path | None = None
     concepts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unlabelled: Path | None = None
+    more_notes: Path | None = None
 
     @property
     def parts(self) -> dict[str, Path]:

@@ -1,8 +1,8 @@
 """The plan: a recipe expanded into cells, and the order in which they are worth having.
 
 The cells of one draw are built by the modules of their stages. Test documents are inputs of
-``score`` and ``coverage`` cells alone, and of ``filter`` and ``notes`` cells, which learn nothing
-but whether other text repeats them.
+``score`` and ``coverage`` cells alone, and of ``filter``, ``notes`` and ``adapt`` cells, which
+learn nothing but whether other text repeats them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from notesmith.findings import OUT_OF_DRAW, OUT_OF_FOLD
 # The split of a model that is scored on nothing: it goes to those who use it.
 SHIPPED = "shipped"
 # Beside the ranks of sources: arms with rewards, and last what is asked of made text.
-_REWARDED, _COVERAGE = 4, 5
+_ADAPTED, _REWARDED, _COVERAGE = 2, 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,8 @@ def _rank(arm: ArmConfig) -> int:
     """What the arm costs beside the others."""
     if arm.is_rewarded:
         return _REWARDED
-    return max((SOURCES[name].rank for name in arm.made), default=0)
+    ranks = [SOURCES[name].rank for name in arm.made]
+    return max([*ranks, _ADAPTED * arm.adapted])
 
 
 def scored_split(config: RecipeConfig) -> str:

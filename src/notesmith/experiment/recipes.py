@@ -17,7 +17,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import RL_METHODS, RecipeConfig
+from notesmith.config import RL_METHODS, AdaptRecipeConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.annotators import check_annotators, check_mined
@@ -25,6 +25,7 @@ from notesmith.experiment.folder import RECIPE as RECIPE
 from notesmith.experiment.folder import SEAL
 from notesmith.experiment.packaged import packaged_recipe, packaged_recipes
 from notesmith.experiment.stages import SOURCES
+from notesmith.experiment.stages.adapt import check_adapted
 from notesmith.files.write import atomic_write_text
 from notesmith.findings import MadeSource
 from notesmith.lm.presets import PRESETS
@@ -121,6 +122,14 @@ def _little_learning(method: str) -> dict[str, int]:
     return {name: value for name, value in _LITTLE_LEARNING.items() if name in known}
 
 
+def _little_reading(adapt: AdaptRecipeConfig) -> dict[str, int]:
+    """Two steps at most, on few notes."""
+    return {
+        "tokens": min(2 * adapt.batch_tokens, adapt.tokens or 2 * adapt.batch_tokens),
+        "most_notes": min(200, adapt.most_notes or 200),
+    }
+
+
 def preview(config: RecipeConfig) -> RecipeConfig:
     """Shrink ``config`` to one draw of a few documents and a few steps of everything."""
     values = config.model_dump(mode="json", exclude_none=True)
@@ -150,6 +159,7 @@ def preview(config: RecipeConfig) -> RecipeConfig:
     values["draws"]["unlabelled_documents"] = min(8, config.draws.unlabelled_documents)
     few = {"students": 2, "notes_per_gold": 2.0}
     values["annotate"] |= few
+    values["adapt"] |= _little_reading(config.adapt)
     values["evaluate"]["resamples"] = min(500, config.evaluate.resamples)
     values["evaluate"]["folds"] = 2
     if config.corpus.dev:
@@ -402,6 +412,7 @@ def check_arms(config: RecipeConfig) -> None:
                 "false, or leave out sample.server"
             )
         check_annotators(config, arm)
+        check_adapted(config, arm)
     check_mined(config)
 
 

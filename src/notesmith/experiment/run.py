@@ -31,6 +31,7 @@ from notesmith.experiment.lock import run_lock
 from notesmith.experiment.models import have_models
 from notesmith.experiment.plan import Plan, encoders_of, make_plan
 from notesmith.experiment.recipes import RECIPE, Filters, corpus_path, load_saved, save_recipe
+from notesmith.experiment.stages.adapt import MORE_NOTES
 from notesmith.experiment.stages.common import read_parts
 from notesmith.experiment.stages.notes import UNLABELLED
 from notesmith.experiment.stages.tagger import fingerprint_annotators
@@ -45,6 +46,9 @@ from notesmith.results import Results
 from notesmith.synthesis.steer import steering_of
 
 log = logging.getLogger(__name__)
+
+# Paths of a run that are neither learnt from with labels nor held out.
+_WITHOUT_LABELS = (UNLABELLED, MORE_NOTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,15 @@ def status_of(folder: Path | str) -> Status:
 
 def corpus_paths(config: RecipeConfig) -> dict[str, Path]:
     """The paths of train, dev, test and notes without labels that the recipe names."""
+    return {split: corpus_path(value) for split, value in named_paths(config).items() if value}
+
+
+def named_paths(config: RecipeConfig) -> dict[str, str | None]:
+    """What the recipe says of these paths; of notes for encoders, only where an arm is adapted."""
     named = {name: getattr(config.corpus, name) for name in (*PARTS, UNLABELLED)}
-    return {split: corpus_path(value) for split, value in named.items() if value}
+    if any(arm.adapted for arm in config.arm):
+        named[MORE_NOTES] = config.adapt.notes
+    return named
 
 
 def context_of(
@@ -243,12 +254,13 @@ def context_of(
     """
     return Context(
         train=paths["train"],
-        held_out={k: path for k, path in paths.items() if k not in ("train", UNLABELLED)},
+        held_out={k: path for k, path in paths.items() if k not in ("train", *_WITHOUT_LABELS)},
         open_split=open_split,
         cache=cache or home() / "cache",
         terms=_names_in(config.synthesize.names.term_lists),
         concepts=_names_in(config.synthesize.concepts),
         unlabelled=paths.get(UNLABELLED),
+        more_notes=paths.get(MORE_NOTES),
     )
 
 
@@ -269,6 +281,7 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
             return found
         return canonical([found, hash_path(corpus_path(config.corpus.tasks))])
 
+    held_out = paths.keys() - {*PARTS, *_WITHOUT_LABELS}
     hashes = {split: corpus(split) for split in PARTS}
     for split in ("dev", "test"):
         if hashes["train"] == hashes[split]:
@@ -281,9 +294,10 @@ def fingerprints_of(config: RecipeConfig, paths: Mapping[str, Path]) -> Fingerpr
         concepts=_hashes(config.synthesize.concepts),
         encoders={name: fingerprint_model(name) for name in encoders_of(config)},
         annotators=fingerprint_annotators(config),
-        held_out={name: corpus(name) for name in paths if name not in (*PARTS, UNLABELLED)},
+        held_out={name: corpus(name) for name in paths if name in held_out},
         left_out=_left_out(config, paths),
         unlabelled=hash_path(paths[UNLABELLED]) if UNLABELLED in paths else "",
+        more_notes=hash_path(paths[MORE_NOTES]) if MORE_NOTES in paths else "",
     )
 
 

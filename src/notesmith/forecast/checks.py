@@ -146,11 +146,11 @@ def of_unknown(config: RecipeConfig, train: Sequence[Document]) -> Iterator[Prob
 
 
 def of_votes(config: RecipeConfig) -> Iterator[Problem]:
-    """A vote with made text that no vote of gold stands beside: it cannot be recommended."""
+    """A vote of more than gold that no vote of gold stands beside: it cannot be recommended."""
     about = next((arm for arm in config.arm if arm.name == candidate_of(config)), None)
-    if about is None or about.votes == 1 or not about.made:
+    if about is None or about.votes == 1 or about.is_gold_alone:
         return
-    if not any(not arm.made and arm.votes >= about.votes for arm in config.arm):
+    if not any(arm.is_gold_alone and arm.votes >= about.votes for arm in config.arm):
         yield Problem(
             f"the answer of arm {about.name!r} is a vote of {about.votes} students, and no arm is "
             "such a vote of gold alone: the verdict will make no recommendation",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from notesmith.config import RecipeConfig
+from notesmith.corpus.outside import LEFT_OUT, outside_of
 from notesmith.corpus.parts import (
     PARTS,
     Unrepeated,
@@ -22,9 +24,15 @@ from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.plan import Plan, make_plan, scored_split
 from notesmith.experiment.recipes import corpus_path
-from notesmith.experiment.run import fingerprints_of
+from notesmith.experiment.run import fingerprints_of, named_paths
+from notesmith.experiment.stages.adapt import MORE_NOTES, NONE_LEFT, file_of
 from notesmith.experiment.stages.common import read
-from notesmith.experiment.stages.notes import UNLABELLED, FileSettings, read_notes
+from notesmith.experiment.stages.notes import (
+    UNLABELLED,
+    FileSettings,
+    read_notes,
+    stream_notes,
+)
 from notesmith.forecast import checks
 from notesmith.forecast.checks import Problem
 from notesmith.forecast.corpus_stats import held_out_stats, split_stats
@@ -60,7 +68,12 @@ def open_recipe(config: RecipeConfig) -> Opened:
     if UNLABELLED in paths:
         notes = _notes(config, paths[UNLABELLED], as_read, problems)
         facts[UNLABELLED] = split_stats(notes.kept)
-        left_out = [*left_out, *_repeats(notes)]
+        left_out = [*left_out, *_repeats(notes.counts, "corpus.unlabelled")]
+    if MORE_NOTES in paths:
+        repeated: Counter[str] = Counter()
+        more = _more_notes(config, paths[MORE_NOTES], as_read, problems, repeated)
+        facts |= {MORE_NOTES: more} if more else {}
+        left_out = [*left_out, *_repeats(repeated, MORE_NOTES)]
     problems += _of_corpora(config, docs, facts)
     outside = plan = None
     scored = scored_split(config)
@@ -77,8 +90,7 @@ def open_recipe(config: RecipeConfig) -> Opened:
 
 def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for split in (*PARTS, UNLABELLED):
-        value = getattr(config.corpus, split)
+    for split, value in named_paths(config).items():
         if not value:
             if split == scored_split(config):
                 problems.append(
@@ -91,7 +103,8 @@ def _paths(config: RecipeConfig, problems: list[Problem]) -> dict[str, Path]:
         try:
             found[split] = corpus_path(value)
         except NotesmithError as error:
-            problems.append(Problem(str(error), f"correct corpus.{split}"))
+            option = split if split == MORE_NOTES else f"corpus.{split}"
+            problems.append(Problem(str(error), f"correct {option}"))
     return found
 
 
@@ -153,10 +166,40 @@ def _notes(
     return found
 
 
-def _repeats(notes: Unrepeated) -> Iterator[str]:
-    for what, n in sorted(notes.counts.items(), reverse=True):
+def _more_notes(
+    config: RecipeConfig,
+    path: Path,
+    docs: Mapping[str, Sequence[Document]],
+    problems: list[Problem],
+    repeated: Counter[str],
+) -> SplitStats | None:
+    """Counts of the notes of ``adapt.notes`` that an encoder reads, which are read as a stream.
+
+    ``repeated`` takes how many are left out by text and by patient.
+    """
+    table = config.adapt
+    outside = outside_of(doc for part in docs.values() for doc in part)
+    notes = stream_notes(path, config.corpus, file_of(table), Counter(), option=MORE_NOTES)
+    n_documents = n_words = 0
+    counts: Counter[str] = Counter()
+    try:
+        for doc in outside(islice(notes, table.most_notes), counts):
+            n_documents, n_words = n_documents + 1, n_words + len(doc.text.split())
+    except (ConfigError, CorpusError) as error:
+        what, _, remedy = str(error).partition("; ")
+        problems.append(Problem(what, remedy or f"correct {MORE_NOTES}"))
+        return None
+    repeated.update({what: counts[said] for what, said in LEFT_OUT.items() if counts[said]})
+    if not n_documents:
+        what, _, remedy = NONE_LEFT.partition("; ")
+        problems.append(Problem(what, remedy))
+    return SplitStats(n_documents, n_words, labels={})
+
+
+def _repeats(counts: Counter[str], option: str) -> Iterator[str]:
+    for what, n in sorted(counts.items(), reverse=True):
         yield (
-            f"{n:,} of corpus.unlabelled {'is' if n == 1 else 'are'} left out, as "
+            f"{n:,} of {option} {'is' if n == 1 else 'are'} left out, as "
             f"{'its' if n == 1 else 'their'} {what} stands in train, dev or test too."
         )
 

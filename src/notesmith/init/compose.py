@@ -286,10 +286,15 @@ class _Parts:
         return tuple(why for _, why in arms)
 
     def _no_text(self) -> str:
-        return text.comment(
+        left_out = text.comment(
             "Text of a language model is left out: it costs most of the time. init without --notes "
             "writes a recipe with it, whose arm and tables can stand here too."
         )
+        before = text.comment(
+            "The encoder can read the notes without labels before students learn. To see whether "
+            "that helps, add a copy of an arm under another name, with this line:"
+        )
+        return f"{left_out}{before}# adapted = true\n"
 
     def _protocol(self, config: RecipeConfig) -> str:
         if not self.cross_fit:

@@ -14,7 +14,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -54,7 +54,7 @@ ABOUT = "notesmith-adapted.json"
 """What an adapted encoder's folder says of its making; counts and settings, no text."""
 _SCHEMA = 1
 # Bumped where the same notes and settings give another encoder.
-_VERSION = 1
+_VERSION = 2
 _BEGUN, _LOCK = "begun", "lock"
 
 
@@ -75,6 +75,29 @@ class Adapted:
     seconds: float
     counts: Counter[str]
     is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is asked for but the notes; ``asked`` is a hash of it, ``work`` the folder of states."""
+
+    encoder: str
+    config: AdaptConfig
+    seed: int
+    out: Path
+    work: Path
+    asked: str
+
+    @classmethod
+    def of(cls, encoder: str, config: AdaptConfig, seed: int, out: Path) -> _Task:
+        values = config.model_dump(mode="json", exclude_defaults=True)
+        parts = [_VERSION, fingerprint_model(encoder), values, seed]
+        asked = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return cls(encoder, config, seed, out, work_folder(out), asked)
+
+    def key(self, digest: str) -> str:
+        """The same with the notes, which ``digest`` stands for."""
+        return hashlib.sha256(f"{self.asked} {digest}".encode()).hexdigest()
 
 
 def work_folder(out: Path) -> Path:
@@ -103,14 +126,14 @@ def adapt_encoder(
         StageError: the notes are too few, or others than those that the work was begun with; or
             the loss is no number.
     """
-    out, asked = Path(out), _asked(encoder, config, seed)
-    if out.is_dir() and any(out.iterdir()):
-        return _finished(out, asked, texts)
-    work = make_folder(work_folder(out))
+    task = _Task.of(encoder, config, seed, Path(out))
+    if task.out.is_dir() and any(task.out.iterdir()):
+        return _finished(task, texts)
+    work = make_folder(task.work)
     with _locked(work):
-        _begin(work, asked)
+        _begin(task)
         try:
-            adapted = _adapted(texts, work, asked, encoder, config, out, seed, on_progress)
+            adapted = _adapted(texts, task, on_progress)
         except BaseException:
             if not _has_state(work):  # nothing to go on from, and notes in the clear
                 _clear(work)
@@ -119,21 +142,13 @@ def adapt_encoder(
     return adapted
 
 
-def _adapted(
-    texts: Iterable[str],
-    work: Path,
-    asked: str,
-    encoder: str,
-    config: AdaptConfig,
-    out: Path,
-    seed: int,
-    on_progress: OnProgress,
-) -> Adapted:
-    """Do what is left to do in ``work``, and write the folder ``out``."""
+def _adapted(texts: Iterable[str], task: _Task, on_progress: OnProgress) -> Adapted:
+    """Do what is left to do, and write the folder."""
     heed_quota()
-    folder = encoders.locate_encoder(encoder)
+    work, config, seed = task.work, task.config, task.seed
+    folder = encoders.locate_encoder(task.encoder)
     tokenizer = read_tokenizer(folder)
-    special = Special.of(tokenizer, encoder)
+    special = Special.of(tokenizer, task.encoder)
     if not _has_state(work):
         write_streams(
             texts,
@@ -172,20 +187,20 @@ def _adapted(
             masking,
             config,
             row_of=row_of,
-            head_first=config.head_first if is_new_head else 0.0,
+            is_new_head=is_new_head,
             seed=seed,
         )
-        train_masked(training, work, asked, on_progress)
+        train_masked(training, work, task.asked, on_progress)
     state, about = training.state, streams.about
     adapted = Adapted(
-        out, tuple(state.losses), state.before, state.tokens, state.seconds, about.counts
+        task.out, tuple(state.losses), state.before, state.tokens, state.seconds, about.counts
     )
-    with atomic_folder(out) as temporary:
+    with atomic_folder(task.out) as temporary:
         with quiet():
             model.save_pretrained(temporary, safe_serialization=True)
         tokenizer.save_pretrained(temporary)
-        _write_about(temporary, adapted, encoder, config, seed, _key(asked, about.digest))
-        (temporary / "README.md").write_text(_card(adapted, encoder), "utf-8")
+        _write_about(temporary, adapted, replace(task, config=config), task.key(about.digest))
+        (temporary / "README.md").write_text(_card(adapted, task.encoder), "utf-8")
         write_manifest(temporary)
     return adapted
 
@@ -210,46 +225,37 @@ def _locked(work: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _asked(encoder: str, config: AdaptConfig, seed: int) -> str:
-    """A hash of all that makes the result but the notes."""
-    values = config.model_dump(mode="json", exclude_defaults=True)
-    parts = [_VERSION, fingerprint_model(encoder), values, seed]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _key(asked: str, digest: str) -> str:
-    return hashlib.sha256(f"{asked} {digest}".encode()).hexdigest()
-
-
-def _begin(work: Path, asked: str) -> None:
+def _begin(task: _Task) -> None:
     """Write down what the work is for; other settings are refused once they would lose a state."""
+    work = task.work
     path = work / _BEGUN
     if not path.exists() and any(name != _LOCK for name in os.listdir(work)):
         raise FileError(f"{work}: is not of notesmith; move it away, or name another output")
-    if _has_state(work) and path.read_text("utf-8") != asked:
+    if _has_state(work) and path.read_text("utf-8") != task.asked:
         raise StageError(
             f"{work}: was begun with another encoder, other settings or another seed; remove it, "
             "or name another output"
         )
-    atomic_write_text(path, asked)
+    atomic_write_text(path, task.asked)
 
 
 def _has_state(work: Path) -> bool:
     return any(work.glob("state-*"))
 
 
-def _finished(out: Path, asked: str, texts: Iterable[str]) -> Adapted:
-    """What ``out`` says of itself, if it was made of ``texts`` as ``asked``."""
+def _finished(task: _Task, texts: Iterable[str]) -> Adapted:
+    """What the folder says of itself, if it was made of ``texts`` as asked."""
+    out = task.out
     if not (out / ABOUT).is_file():
         raise FileError(f"{out}: exists already; name another folder, or remove it first")
     check_manifest(out)
     values = read_json(out / ABOUT)
-    if values["key"] != _key(asked, digest_of(texts)):
+    if values["key"] != task.key(digest_of(texts)):
         raise FileError(
             f"{out}: was made of other notes, or with other settings; name another folder"
         )
-    if work_folder(out).is_dir():  # a kill came between the two
-        _clear(work_folder(out))
+    if task.work.is_dir():  # a kill came between the two
+        _clear(task.work)
     return Adapted(
         out,
         tuple(Measured(each["tokens"], each["loss"]) for each in values["losses"]),
@@ -261,14 +267,12 @@ def _finished(out: Path, asked: str, texts: Iterable[str]) -> Adapted:
     )
 
 
-def _write_about(
-    folder: Path, adapted: Adapted, encoder: str, config: AdaptConfig, seed: int, key: str
-) -> None:
+def _write_about(folder: Path, adapted: Adapted, task: _Task, key: str) -> None:
     values = {
         "schema": _SCHEMA,
-        "encoder": encoder,
-        "adapt": config.model_dump(mode="json", exclude_none=True),
-        "seed": seed,
+        "encoder": task.encoder,
+        "adapt": task.config.model_dump(mode="json", exclude_none=True),
+        "seed": task.seed,
         "key": key,
         "losses": [asdict(each) for each in adapted.losses],
         "before": adapted.before,

@@ -254,14 +254,24 @@ class Masking:
         ratio: float,
         whole_words: bool,
     ) -> Masking:
-        """Masking of words, or of single pieces, of which ``used`` occur."""
+        """Masking of words, or of single pieces, of which ``used`` occur.
+
+        Raises:
+            StageError: no piece occurs that could be predicted.
+        """
         fixed = np.zeros(n_ids, dtype=bool)
         fixed[list(special.all)] = True
         continues = np.zeros(n_ids, dtype=bool)
         if whole_words:
             for piece, i in tokenizer.get_vocab().items():
                 continues[i] = not fixed[i] and _continues(piece, has_marks=_has_marks(tokenizer))
-        return cls(special.mask, ratio, continues, fixed, used[~fixed[used]])
+        random = used[~fixed[used]]
+        if not len(random):
+            raise StageError(
+                "the notes hold no word piece that the encoder knows; name an encoder of their "
+                "language"
+            )
+        return cls(special.mask, ratio, continues, fixed, random)
 
     def draw(
         self, ids: NDArray[np.int64], rng: np.random.Generator
@@ -278,6 +288,8 @@ class Masking:
         places = np.flatnonzero(chosen)
         if not len(places):  # a few short notes; a mean needs one
             places = np.flatnonzero(~self.fixed[flat])[:1]
+        if not len(places):  # blocks without a known piece
+            places = np.array([1])
         how = rng.random(len(places))
         others = self.random[rng.integers(len(self.random), size=len(places))]
         seen = flat.copy()

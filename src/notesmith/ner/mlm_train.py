@@ -66,7 +66,7 @@ class Training:
         config: AdaptConfig,
         *,
         row_of: torch.Tensor,
-        head_first: float,
+        is_new_head: bool,
         seed: int,
     ) -> None:
         # Without dropout, for the questions differ from pass to pass; and no other random numbers
@@ -76,7 +76,9 @@ class Training:
         packed = self.device == "cpu" and enable_packing(model)
         self.packed_from = position_offset(model) if packed else None
         self.model, self.streams, self.special, self.masking = model, streams, special, masking
-        self.config, self.row_of, self.head_first, self.seed = config, row_of, head_first, seed
+        self.config, self.row_of, self.seed = config, row_of, seed
+        self.is_new_head = is_new_head
+        self.head_first = config.head_first if is_new_head else 0.0
         self.batch = max(1, round(config.batch_tokens / config.block_tokens))
         width, n = config.block_tokens - 2, len(streams.learnt)
         self.order = Order(n, width=width, batch=self.batch, seed=seed)
@@ -151,14 +153,14 @@ class Training:
                 group["lr"] = config.head_learning_rate
             else:
                 peak = config.head_learning_rate if group["is_new"] else config.learning_rate
-                group["lr"] = peak * _factor(rest, config.warmup_ratio)
+                group["lr"] = peak * rate_factor(rest, config.warmup_ratio)
 
     def _optimizer(self) -> torch.optim.AdamW:
         """AdamW with no decay on biases and norms; a new head has a rate of its own."""
         groups = [
             {
                 "params": chosen,
-                "is_new": is_head and self.head_first > 0,
+                "is_new": is_head and self.is_new_head,
                 "weight_decay": self.config.weight_decay if decays else 0.0,
             }
             for is_head, part in ((False, self.parameters.encoder), (True, self.parameters.head))
@@ -189,7 +191,7 @@ class Training:
 
 
 def train_masked(training: Training, work: Path, key: str, on_progress: OnProgress) -> None:
-    """Train to the end; the state is saved every few minutes, and once more when all is done."""
+    """Train to the end; the state is saved every few minutes, to go on from after a kill."""
     training.resume(work, key)
     state = training.state
     before = state.seconds
@@ -222,11 +224,11 @@ def train_masked(training: Training, work: Path, key: str, on_progress: OnProgre
                 saved = perf_counter()
 
 
-def _factor(share: float, warmup_ratio: float) -> float:
+def rate_factor(share: float, warmup_ratio: float) -> float:
     """Factor of the learning rate at ``share`` of the training: up linearly, down to 0."""
     if share < warmup_ratio:
         # Not 0 at the beginning: the first step counts.
-        return max(share, 0.01) / warmup_ratio
+        return min(1.0, max(share, 0.01) / warmup_ratio)
     return (1 - share) / (1 - warmup_ratio)
 
 

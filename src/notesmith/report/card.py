@@ -14,6 +14,7 @@ from typing import Any
 from notesmith import __version__
 from notesmith.errors import ConfigError
 from notesmith.findings import Arm
+from notesmith.report.adapted import adapted_sentences
 from notesmith.report.made import made_means
 from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import limits, terms_sentence, weights_of
@@ -103,7 +104,14 @@ def model_card(results: Results, facts: CardFacts, *, arm: str = "", size: int =
         None,
     )
     return _render(
-        "model_card.md", results, facts, title=title, metadata=metadata, arm=found, row=row
+        "model_card.md",
+        results,
+        facts,
+        title=title,
+        metadata=metadata,
+        arm=found,
+        row=row,
+        adapted=adapted_sentences(results, size=n, arm=found.name),
     )
 
 

@@ -14,6 +14,7 @@ from notesmith.document import Document
 from notesmith.findings import Arm
 from notesmith.marked import hues, to_html, visible
 from notesmith.report import words
+from notesmith.report.adapted import adapted_sentences
 from notesmith.report.examples import ExampleSet
 from notesmith.report.figures import (
     Drawn,
@@ -90,6 +91,7 @@ def render_report(results: Results) -> str:
             made=_made(results),
             rl=results.rl,
             learnt={f"rl-{slug(run.arm)}": run.arm for run in results.rl},
+            adapted=adapted_sentences(results, size=results.main_size),
             notes=honest_notes(results),
             terms=model_terms(results),
             worth_sentence=worth_words(results),

@@ -14,6 +14,7 @@ from notesmith import __version__
 from notesmith.config import RecipeConfig, RewardConfig, RlConfig
 from notesmith.findings import OUT_OF_FOLD, Arm, Estimate
 from notesmith.report import words
+from notesmith.report.adapted import adapted_sentences
 from notesmith.report.made import made_means, mean
 from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import honest_notes, weights_of
@@ -49,6 +50,7 @@ class ArmRow:
     ner: tuple[str, ...]
     best_of: int
     votes: int
+    adapted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         "with_made": any(arm.made for arm in scored),
         "own_steps": [arm for arm in arms if arm.ner],
         "votes": sorted({str(arm.votes) for arm in arms if arm.votes > 1}),
+        "adapted": adapted_sentences(results, size=results.main_size),
         "arms": arms,
         "named_before": s.evaluate.candidate == results.focus,
         "sealed": results.split in ("test", OUT_OF_FOLD)
@@ -177,6 +180,7 @@ def _arm_row(arm: Arm, config: RecipeConfig) -> ArmRow:
         tuple(f"{name} to {value}" for name, value in ner_changes(config, known)) if known else (),
         known.best_of if known else 1,
         arm.votes,
+        arm.adapted,
     )
 
 

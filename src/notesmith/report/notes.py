@@ -90,16 +90,27 @@ def honest_notes(results: Results) -> list[str]:
         )
     if main is not None and main.worth is None and main.worth_reason:
         found.append(f"No worth in notes is given: {main.worth_reason}.")
+    found += _of_models(results)
+    found.append(
+        "Scores count exact boundaries and labels. They say nothing of clinical use, for which "
+        "neither the made text nor the trained model is meant."
+    )
+    return found
+
+
+def _of_models(results: Results) -> list[str]:
+    found = []
+    if results.adapted:
+        found.append(
+            "Adapted encoders may know parts of the notes by heart that they read, and so may the "
+            "students that begin from them: guard their weights as those notes."
+        )
     if results.lm:
         found.append(
             "The language model was trained on public text by others and may have read a public "
             "test set. Scores on public corpora can be too high for that reason."
         )
         found.append(PRIVACY_NOT_TESTED)
-    found.append(
-        "Scores count exact boundaries and labels. They say nothing of clinical use, for which "
-        "neither the made text nor the trained model is meant."
-    )
     return found
 
 

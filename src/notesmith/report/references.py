@@ -88,6 +88,7 @@ def references_of(results: Results, *, source: str = "") -> References:
         wanted.add("cao2026synthetic")
     wanted |= _rewards(results)
     wanted |= {key for arm in results.arms for source in arm.made for key in source.cites}
+    wanted |= {"gururangan2020dont"} if results.adapted else set()
     integration = results.config.ner.integration
     is_weak = integration.loss == "noise-aware" or integration.complete != "no"
     if is_weak and any(arm.made for arm in results.arms):

@@ -6,8 +6,9 @@ too. A new stage or source is a new module and its line here.
 
 Every function reads the folders of its inputs and writes its own. Train is read by ``gold`` (and
 divided by ``fold`` in cross-fit) and, without labels, by ``notes``; dev and test are read by
-``score`` and ``coverage``, through the seal, and by ``filtered`` and ``notes``, which ask whether
-other text repeats them and keep nothing of them. ``silver-quality`` reads labels of train.
+``score`` and ``coverage``, through the seal, and by ``filtered``, ``notes`` and ``adapt``, which
+ask whether other text repeats them and keep nothing of them. ``silver-quality`` reads labels of
+train.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from notesmith.config import ArmConfig
 from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (
+    adapt,
     annotator,
     blind,
     committee,
@@ -64,6 +66,7 @@ STAGES: tuple[Stage[Any, Any], ...] = (
     relabelled.STAGE,
     *rivals.STAGES,
     notes.STAGE,
+    adapt.STAGE,
     teachers.STAGE,
     *silver.STAGES,
     annotator.STAGE,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from notesmith.config import ArmConfig, NerConfig
 from notesmith.document import Document, attributes_in
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
-from notesmith.experiment.draw import Draw
+from notesmith.experiment.draw import GOLD, Draw
 from notesmith.experiment.graph import Cell, Stage, Work
 from notesmith.experiment.metrics import History, Metrics
-from notesmith.experiment.stages import blind
+from notesmith.experiment.stages import adapt, blind
 from notesmith.experiment.stages.common import (
     gold_in,
     info_in,
@@ -22,8 +25,11 @@ from notesmith.experiment.stages.common import (
 from notesmith.ner.attributes import check_attributes
 from notesmith.results import Model
 
-# The input with distributions for the words of gold.
-_OF_GOLD = "gold-taught"
+if TYPE_CHECKING:
+    from notesmith.ner.model import NerModel
+
+# The inputs with distributions for the words of gold, and with the encoder to begin from.
+_OF_GOLD, _ENCODER = "gold-taught", "encoder"
 
 
 class Measured(Metrics):
@@ -55,6 +61,8 @@ def cell(draw: Draw, arm: ArmConfig, number: int = 0) -> Cell:
     inputs = {"gold": draw.gold, **{source: draw.made(source, arm) for source in arm.made}}
     if "gold" in arm.annotate.teaches:
         inputs[_OF_GOLD] = blind.cell(draw, arm)
+    if arm.adapted:
+        inputs[_ENCODER] = adapt.cell(draw, arm)
     return draw.cell(
         STAGE,
         arm.ner,
@@ -71,7 +79,7 @@ def run(work: Work[NerConfig]) -> Measured:
     from notesmith.ner.train import train_ner
 
     gold = gold_in(work)
-    beside = sorted(texts_of(work.inputs).items())
+    beside = sorted((k, v) for k, v in texts_of(work.inputs).items() if k != _ENCODER)
     made = [doc for name, folder in beside if name != _OF_GOLD for doc in files.load_docs(folder)]
     soft = {
         doc_id: scores
@@ -79,17 +87,20 @@ def run(work: Work[NerConfig]) -> Measured:
         if files.has_scores(folder)
         for doc_id, scores in files.load_scores(folder).items()
     }
+    config = of_draw(work.config, gold, work)
+    adapted = work.inputs.get(_ENCODER)
     result = train_ner(
         gold,
         made,
-        config=of_draw(work.config, gold, work),
+        config=config if adapted is None else _beginning_with(adapted / files.MODEL, config),
         labels=labels_in(work),
         soft=soft,
         seed=work.seed,
         on_progress=work.on_progress,
     )
-    result.model.save(work.out / files.MODEL)
-    n_parameters = sum(p.numel() for p in result.model.model.parameters())
+    model = _as_configured(result.model, config)
+    model.save(work.out / files.MODEL)
+    n_parameters = sum(p.numel() for p in model.model.parameters())
     return Measured(
         tokens=result.tokens,
         training_seconds=round(result.seconds, 3),
@@ -98,8 +109,17 @@ def run(work: Work[NerConfig]) -> Measured:
             **result.counts,
             **{f"completion_{what}": n for what, n in result.completed.items()},
         },
-        encoder=Model(name=result.model.name, parameters=n_parameters),
+        encoder=Model(name=model.name, parameters=n_parameters),
     )
+
+
+def _beginning_with(encoder: Path, config: NerConfig) -> NerConfig:
+    return config.model_copy(update={"encoder": str(encoder)})
+
+
+def _as_configured(model: NerModel, config: NerConfig) -> NerModel:
+    """``model`` under the name of the recipe's encoder: what is kept names no folder of the run."""
+    return replace(model, encoder=replace(model.encoder, name=config.encoder), config=config)
 
 
 def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) -> NerConfig:
@@ -120,7 +140,7 @@ def of_draw(config: NerConfig, gold: Sequence[Document], work: Work[NerConfig]) 
 
 def cost(config: NerConfig, cell: Cell, facts: CorpusStats) -> Amount:
     """One student's training, and that of the one that completes made documents beforehand."""
-    has_made = any(name not in ("gold", _OF_GOLD) for name in cell.inputs)
+    has_made = any(name not in (GOLD, _OF_GOLD, _ENCODER) for name in cell.inputs)
     n = 2 if has_made and config.integration.complete == "before" else 1
     return Amount(learnt=n * words_learnt(config, facts), students=n, saved_students=1)
 

@@ -1,4 +1,4 @@
-"""The stage of notes: texts without labels, which the annotators of an arm label.
+"""The stage of notes: texts without labels, which annotators label and adapted encoders read.
 
 They are documents of train after the draw, of which the text alone is used (a simulation of notes
 that nobody labelled), notes of ``corpus.unlabelled``, or both. The latter repeat no text and no
@@ -8,10 +8,11 @@ patient of train, dev or test.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.config import ArmConfig, Config, CorpusConfig, ReadingConfig, part_of
+from notesmith.config import AnnotateConfig, Config, CorpusConfig, ReadingConfig, part_of
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.notes import find_notes
 from notesmith.corpus.parts import folded, patient_of, without_repeats
@@ -42,7 +43,7 @@ def own_id(doc_id: str) -> str:
 
 
 class FileSettings(Config):
-    """How the notes of ``corpus.unlabelled`` are read."""
+    """How a file or folder of notes without labels is read."""
 
     format: str | None = None
     text_field: str | None = None
@@ -75,11 +76,14 @@ class Measured(Metrics):
     reading: dict[str, int]
 
 
-def cell(draw: Draw, arm: ArmConfig) -> Cell:
-    """The notes that the annotators of ``arm`` label; without documents of train, of all draws."""
+def cell(draw: Draw, annotate: AnnotateConfig) -> Cell:
+    """The notes without labels of a draw; without documents of train, the same for all draws.
+
+    ``annotate`` says how many there are at most.
+    """
     config, outside = draw.config, draw.outside
     n = config.draws.unlabelled_documents
-    ratio = arm.annotate.notes_per_gold
+    ratio = annotate.notes_per_gold
     fingerprints = {"train": outside.train, **outside.of_part("train")}
     if outside.unlabelled:
         fingerprints |= {UNLABELLED: outside.unlabelled, "dev": outside.dev, "test": outside.test}
@@ -112,6 +116,27 @@ def read_notes(path: Path, reading: ReadingConfig, file: FileSettings) -> NotesR
         CorpusError: a note cannot be read.
         ConfigError: ``file`` names what does not fit.
     """
+    counts: Counter[str] = Counter()
+    notes = stream_notes(path, reading, file, counts, option="corpus.unlabelled")
+    return NotesRead([_bare(doc, _ID.format(doc.id)) for doc in notes], counts)
+
+
+def stream_notes(
+    path: Path, reading: ReadingConfig, file: FileSettings, counts: Counter[str], *, option: str
+) -> Iterator[Document]:
+    """The notes of ``path`` that have words, as a stream.
+
+    Args:
+        path: which the recipe names as ``option``.
+        reading: how the recipe reads its corpora.
+        file: what it says of these notes in its place.
+        counts: takes what reading collapses or drops, as it goes.
+        option: ``option_format`` and ``option_text_field`` are those of ``file``.
+
+    Raises:
+        CorpusError: a note cannot be read.
+        ConfigError: ``file`` names what does not fit.
+    """
     options = ReadingConfig(
         format=file.format,
         on_problem=reading.on_problem,
@@ -119,14 +144,14 @@ def read_notes(path: Path, reading: ReadingConfig, file: FileSettings) -> NotesR
         ignore=reading.ignore,
     )
     tally = Tally.of(options)
+    tally.counts = counts
     try:
         notes = find_notes(path, options, fields=NoteFields(file.text_field, None))
-        docs = [_bare(doc, _ID.format(doc.id)) for doc in notes(tally) if folded(doc.text)]
+        yield from (doc for doc in notes(tally) if folded(doc.text))
     except (CorpusError, ConfigError) as error:
-        asks = any(option in str(error) for option in ("--format", "--text-field"))
-        names = " (in a recipe: corpus.unlabelled_format, corpus.unlabelled_text_field)"
-        raise type(error)(f"corpus.unlabelled: {error}{names if asks else ''}") from error
-    return NotesRead(docs, tally.counts)
+        asks = any(field in str(error) for field in ("--format", "--text-field"))
+        names = f" (in a recipe: {option}_format, {option}_text_field)"
+        raise type(error)(f"{option}: {error}{names if asks else ''}") from error
 
 
 def run(work: Work[Settings]) -> Measured:

@@ -79,7 +79,7 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
 
 
 def _annotated(draw: Draw, arm: ArmConfig) -> dict[str, Cell]:
-    found = notes.cell(draw, arm)
+    found = notes.cell(draw, arm.annotate)
     by = {name: draw.annotators[name].cell(draw, arm, found) for name in arm.annotate.by}
     return {"notes": found, **by}
 
