@@ -182,6 +182,20 @@ def own_notes(path: Path) -> None:
         (path / f"{i}.txt").write_text(f"On day {i}. {doc.text}", encoding="utf-8")
 
 
+def of_a_tagger(path: Path) -> None:
+    """Predictions of a tagger for ``own_notes``; it calls a disease PROBLEM."""
+    docs = []
+    for i, doc in enumerate(DEV[:6]):
+        start = len(f"On day {i}. ")
+        found = [
+            replace(ent, label="PROBLEM", spans=tuple((a + start, b + start) for a, b in ent.spans))
+            for ent in doc.entities
+            if ent.label == "Disease"
+        ]
+        docs.append(Document(str(i), f"On day {i}. {doc.text}", tuple(found)))
+    write_corpus(docs, path)
+
+
 SHELF: dict[str, Maker] = {
     "gold.jsonl": corpus(DEV),
     "train.jsonl": corpus(TRAIN),
@@ -242,6 +256,7 @@ OF_PAGE: dict[str, dict[str, Maker]] = {
         "predicted.jsonl": corpus(guess(added_later(DEV))),
     },
     "docs/how-to/annotate.md": {"notes": own_notes, "more-notes": own_notes},
+    "docs/how-to/use-a-tagger.md": {"notes": own_notes, "predictions.jsonl": of_a_tagger},
     "docs/how-to/doubtful-gold.md": {"gold.jsonl": with_an_error, "export.json": corrected},
 }
 
