@@ -5,6 +5,7 @@ import importlib.util
 import re
 import shlex
 import tomllib
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,23 +24,29 @@ CODE = re.compile(r"`([^`\n]+)`")
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
-def make_reference():
+@cache
+def command_line():
+    return typer.main.get_command(app)
+
+
+@cache
+def reference():
     place = ROOT / "docs" / "make_reference.py"
     spec = importlib.util.spec_from_file_location("make_reference", place)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    return module.pages()
 
 
 @pytest.mark.parametrize("name", ["cli.md", "recipe.md", "recipe.schema.json"])
 def test_the_written_reference_is_up_to_date(name):
     written = text_of(ROOT / "docs" / "reference" / name)
-    assert written == make_reference().pages()[name], "run: python docs/make_reference.py"
+    assert written == reference()[name], "run: python docs/make_reference.py"
 
 
 def parse(args):
     """Parse ``args`` as the command line would, without running anything."""
-    command, name = typer.main.get_command(app), "notesmith"
+    command, name = command_line(), "notesmith"
     while hasattr(command, "commands"):
         if not args or args[0] in ("--version", "--help"):
             return
@@ -66,7 +73,7 @@ def test_commands_parse(page):
 
 @every_page
 def test_commands_named_in_passing_exist(page):
-    known = typer.main.get_command(app).commands
+    known = command_line().commands
     for code in CODE.findall(FENCE.sub("", text_of(page))):
         words = code.split()
         if words[0] != "notesmith" or len(words) < 2:
@@ -122,6 +129,7 @@ def test_links_lead_somewhere(page):
             assert anchor in slugs(target), link
 
 
+@cache
 def names_in(module):
     """Names that a module of the project defines, read without importing it."""
     base = ROOT / "src" / Path(*module.split("."))
