@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import random
 import time
@@ -11,12 +10,10 @@ import pytest
 
 from notesmith.experiment import run_recipe
 from notesmith.experiment.contents import DONE, METRICS
+from tests.processes import CONTEXT
 
 from .doubles import doubles, tiny_recipe, write_notes
 
-# Children come from a clean server process, not from this one with its threads.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.experiment.doubles", "notesmith.experiment.run"])
 PAUSE = 0.003
 
 
@@ -120,6 +117,6 @@ def test_a_true_run_survives_kills(config, tmp_path):
     torch.set_num_threads(1)
     run_recipe(config, tmp_path / "whole", cache=tmp_path / "whole" / "cache")
     torch.set_num_threads(threads)
-    kill_until(2, run_true, config, tmp_path / "killed", span=6, seed=3)
+    kill_until(2, run_true, config, tmp_path / "killed", span=3, seed=3)
     assert artefacts(tmp_path / "killed") == artefacts(tmp_path / "whole")
     assert results(tmp_path / "killed") == results(tmp_path / "whole")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import random
 import shutil
@@ -23,13 +22,11 @@ from notesmith.files.leftovers import hidden_beside, is_temporary, sweep
 from notesmith.results import Results
 from tests.experiment.doubles import DOUBLES, note
 from tests.experiment.test_kill import kill_until, run_true
+from tests.processes import CONTEXT
 
 from .breaking import Nth, kill, tree
 from .quick import kept, lasting, recipe, run
 
-# Children come from a clean server process, not from this one with its threads.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.faults.quick", "notesmith.experiment.run"])
 DOCS = [note("train", i) for i in range(12)]
 
 
@@ -129,7 +126,7 @@ def test_true_stages_go_on_after_kills(tmp_path, tried, amount):
         arm=[{"name": "gold"}, {"name": "synthetic", "made": ["synthetic"]}],
     )
     assert child(run_true, config, tmp_path / "whole") == 0
-    kill_until(n_kills, run_true, config, tmp_path / "killed", span=12, seed=4)
+    kill_until(n_kills, run_true, config, tmp_path / "killed", span=5, seed=4)
     same = artefacts(tmp_path / "killed") == artefacts(tmp_path / "whole")
     same = same and results(tmp_path / "killed") == results(tmp_path / "whole")
     for _ in range(n_kills):

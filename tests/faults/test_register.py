@@ -1,7 +1,6 @@
 """Faults of the register of openings: damage is told, and no opening is lost."""
 
 import json
-import multiprocessing
 import random
 import shutil
 
@@ -10,6 +9,7 @@ import pytest
 from notesmith.errors import SealError
 from notesmith.evaluate.seal import Plan, Seal
 from notesmith.experiment.register import KEY, Register
+from tests.processes import CONTEXT
 
 RECIPE = {
     "arm": [{"name": "gold"}],
@@ -94,11 +94,9 @@ def _add(folder, i):
 
 
 def test_processes_that_register_at_once_lose_no_opening(tmp_path, tried, amount):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.test_register"])
     for attempt in range(amount(2, 25)):
         folder = tmp_path / str(attempt)
-        children = [context.Process(target=_add, args=(folder, i)) for i in range(4)]
+        children = [CONTEXT.Process(target=_add, args=(folder, i)) for i in range(4)]
         for child in children:
             child.start()
         for child in children:

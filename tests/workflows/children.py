@@ -1,6 +1,5 @@
-"""What tests run in processes of their own; nothing here loads PyTorch."""
+"""What tests run in processes of their own."""
 
-import multiprocessing
 import os
 import time
 
@@ -9,8 +8,6 @@ from notesmith.workflows.annotate import annotate
 from notesmith.workflows.synthesize import synthesize
 from tests.experiment.doubles import DOUBLES, doubles
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.workflows.children"])
 # The doubles change a few words of a note: what repeats gold is not what is looked at here.
 LOOSE = ["filter.copy_ratio=1.0", "filter.near_duplicate=1.0"]
 

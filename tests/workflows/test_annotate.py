@@ -25,8 +25,9 @@ from notesmith.workflows.annotate import annotate
 from notesmith.workflows.annotators import in_float32
 from notesmith.workflows.unlabelled import Unlabelled
 from tests.ner.tiny import tiny_encoder
+from tests.processes import CONTEXT
 
-from .children import CONTEXT, hold_annotations, run_annotate
+from .children import hold_annotations, run_annotate
 
 NAMES = ("silver.jsonl", "silver.scores.npz", "silver.html", "silver.md")
 SICK = ("fever", "cough", "asthma", "pain", "fracture")

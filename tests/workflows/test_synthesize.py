@@ -21,8 +21,9 @@ from notesmith.workflows import hours
 from notesmith.workflows.synthesize import synthesize
 from tests.experiment.doubles import DOUBLES, note
 from tests.lm.tiny import save_tiny
+from tests.processes import CONTEXT
 
-from .children import CONTEXT, LOOSE, hold, make, run_doubles
+from .children import LOOSE, hold, make, run_doubles
 from .test_hours import SPEEDS
 
 NAMES = ("made.jsonl", "made.dropped.jsonl", "made.html", "made.md")

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from accelerate import debug_launcher
 from safetensors.torch import load_file
 
 from notesmith.config import GrpoConfig, SftConfig
@@ -21,6 +20,7 @@ from notesmith.lm.training.batches import Row, padded_parts, parts_for
 from notesmith.lm.training.processes import Processes
 from notesmith.lm.training.sft import Example, train_sft
 from tests.lm.tiny import TEXTS, tiny_lm
+from tests.processes import CONTEXT
 
 EXAMPLES = [Example("Write: ", text) for text in TEXTS]
 SFT = SftConfig(epochs=2, batch_size=2, learning_rate=1e-3, evaluations_per_epoch=1)
@@ -87,27 +87,20 @@ def in_a_process(folder: Path) -> None:
     (folder / f"said-{processes.index}.json").write_text(json.dumps(said))
 
 
-# They fork, so that one import serves both, from a process in which nothing was computed yet.
-LAUNCH = """
-import sys
-from pathlib import Path
-from accelerate import debug_launcher
-from tests.lm.training.test_processes import in_a_process
-debug_launcher(in_a_process, (Path(sys.argv[1]),), num_processes=2)
-"""
+def launch(folder: Path) -> None:
+    """Start the two; they fork from a process in which nothing was computed yet."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    debug_launcher(in_a_process, (folder,), num_processes=2)
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """The folder of a training by two processes."""
     folder = tmp_path_factory.mktemp("two")
-    path = os.pathsep.join(filter(None, sys.path))
-    subprocess.run(
-        [sys.executable, "-c", LAUNCH, str(folder)],
-        env={**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": "lo"},
-        check=True,
-        timeout=120,
-    )
+    child = CONTEXT.Process(target=launch, args=(folder,))
+    child.start()
+    child.join(120)
+    assert child.exitcode == 0
     return folder
 
 
