@@ -22,8 +22,10 @@ lint: env
 	$(BIN)/ruff format --check src tests benchmarks recipes docs
 	$(BIN)/ruff check src tests benchmarks recipes docs
 
+# The package by itself, then a user's program that imports it.
 types: env
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 0 tests/typed_program.py
 
 test: env
 	$(BIN)/python -m pytest -n 2 --dist worksteal
