@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 from typer.testing import CliRunner
 
@@ -14,17 +10,12 @@ from notesmith.experiment.packaged import packaged_recipes
 
 
 def completed(line: str) -> list[str]:
-    """What bash is given for the last word of ``line``, by the console script's own entry."""
-    script = "import sys; sys.argv = ['notesmith']; from notesmith.cli import main; main()"
+    """What bash is given for the last word of ``line``."""
     words = line.split(" ")
     asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **asked, "_NOTESMITH_COMPLETE": "complete_bash"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr == ""
+    env = {**asked, "_NOTESMITH_COMPLETE": "complete_bash"}
+    done = CliRunner().invoke(app, [], prog_name="notesmith", env=env)
+    assert done.exit_code == 0 and done.stderr == ""
     return done.stdout.split()
 
 

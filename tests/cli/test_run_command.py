@@ -1,5 +1,4 @@
 import errno
-import subprocess
 import sys
 
 import pytest
@@ -22,23 +21,28 @@ from notesmith.results import Results
 LIGHT = ["run", "ncbi-disease", "--set", "corpus.train=/no/such/file"]
 
 
-def notesmith(*arguments):
-    script = "from notesmith.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
-    )
+@pytest.fixture
+def notesmith(monkeypatch, capsys):
+    """Run a command as the console script does; gives exit code, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["notesmith", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            table.run()
+        return stopped.value.code, *capsys.readouterr()
+
+    return call
 
 
-def test_an_expected_error_is_one_line_and_exit_code_1(tmp_path):
-    done = notesmith(*LIGHT, "--out", str(tmp_path / "run"))
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "notesmith: corpus path '/no/such/file': nothing is there\n"
+def test_an_expected_error_is_one_line_and_exit_code_1(tmp_path, notesmith):
+    said = "notesmith: corpus path '/no/such/file': nothing is there\n"
+    assert notesmith(*LIGHT, "--out", str(tmp_path / "run")) == (1, "", said)
     assert not (tmp_path / "run").exists()
 
 
-def test_wrong_usage_is_exit_code_2():
-    done = notesmith("run", "quickstart", "--no-such-option")
-    assert done.returncode == 2 and "no-such-option" in done.stderr
+def test_wrong_usage_is_exit_code_2(notesmith):
+    code, _, said = notesmith("run", "quickstart", "--no-such-option")
+    assert code == 2 and "no-such-option" in said
 
 
 def raising(monkeypatch, error):
@@ -65,14 +69,10 @@ def test_ctrl_c_is_a_hint_and_exit_code_130(monkeypatch):
         (OSError(errno.ENOSPC, "no"), "notesmith: disk full; free some space and run the same"),
     ],
 )
-def test_errors_of_the_main_entry(monkeypatch, capsys, error, line):
+def test_errors_of_the_main_entry(monkeypatch, notesmith, error, line):
     raising(monkeypatch, error)
-    monkeypatch.setattr(sys, "argv", ["notesmith", "run", "quickstart"])
-    with pytest.raises(SystemExit) as stopped:
-        table.run()
-    assert stopped.value.code == 1
-    said = capsys.readouterr().err
-    assert said.startswith(line) and said.count("\n") == 1
+    code, _, said = notesmith("run", "quickstart")
+    assert code == 1 and said.startswith(line) and said.count("\n") == 1
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
