@@ -28,6 +28,7 @@ def contents(store):
 
 
 def run(targets, store, instead, n=2, **options):
+    """In fresh processes, each of which loads Python and libraries anew."""
     with working(n, store.root, CONTEXT, instead) as workers:
         return run_cells(targets, store=store, context=CONTEXT, workers=workers, **options)
 
@@ -42,8 +43,12 @@ def test_side_by_side_gives_what_one_after_another_gives(tmp_path):
     done = [event.n_done for event in events if event.kind == "done"]
     assert done == sorted(done) and len(done) == done[-1] == 16
     assert os.environ.get("OMP_NUM_THREADS") == threads
-    again = run(chain(4), CellStore(two.root), fake_stages())
+    again = in_this_process(chain(4), CellStore(two.root))
     assert again.computed == ()
+
+
+def in_this_process(targets, store):
+    return run_cells(targets, store=store, context=CONTEXT, instead=fake_stages())
 
 
 def fail(work, replicate, error):
@@ -60,24 +65,24 @@ def failing_stages(stage, replicate, error):
     return {**fake_stages(), stage: partial(fail, replicate=replicate, error=error)}
 
 
-@pytest.mark.parametrize("error", [StageError("no gold"), MissingExtraError("vllm", "vllm")])
-def test_an_error_lets_the_others_end_and_starts_no_more(tmp_path, error):
+def test_an_error_lets_the_others_end_and_starts_no_more(tmp_path):
     store = CellStore(tmp_path / "cells")
     targets = chain(3)
-    with pytest.raises(type(error), match=str(error).split()[0]):
-        run(targets, store, failing_stages("make", 0, error))
+    # An error of two arguments, of which its text is made, comes back as it was.
+    with pytest.raises(MissingExtraError, match=r"^vllm is not installed; .*notesmith\[vllm\]"):
+        run(targets, store, failing_stages("make", 0, MissingExtraError("vllm", "vllm")))
     assert [store.state(target) for target in targets] == ["absent"] * 3
     # The failed cell stood beside another, which was finished.
     assert store.state(targets[0].inputs["gold"]) == "done"
     assert not [path for path in store.root.rglob("*.tmp")]
-    assert run(targets, store, fake_stages()).left == ()
+    assert in_this_process(targets, store).left == ()
 
 
 def test_a_killed_worker_is_an_error_with_a_remedy(tmp_path):
     store = CellStore(tmp_path / "cells")
     with pytest.raises(StageError, match=r"worker process was killed.*make · replicate 2.*--jobs"):
         run(chain(2), store, failing_stages("make", 1, None))
-    assert run(chain(2), store, fake_stages()).left == ()
+    assert in_this_process(chain(2), store).left == ()
 
 
 def shares(work):
@@ -197,8 +202,8 @@ def alive(pid):
 
 
 def wait_until(condition):
-    for _ in range(300):
+    for _ in range(1200):
         if found := condition():
             return found
         time.sleep(0.1)
-    raise AssertionError("waited half a minute in vain")
+    raise AssertionError("waited two minutes in vain")
