@@ -1,7 +1,8 @@
-"""Options of the whole suite, one thread a process, and a home of its own for every test."""
+"""Options of the whole suite, what keeps it quick, and a home of its own for every test."""
 
 from __future__ import annotations
 
+import gc
 import os
 from itertools import count
 
@@ -21,6 +22,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the size of the fault tests."""
     parser.addoption("--full", action="store_true", help="all of the fault tests (make faults)")
     parser.addoption("--fault-table", default="", help="folder for counts of what was tried")
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage among the libraries and tests that are loaded: they stay."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_forced_onto_the_disk():
+    """No test loses power, and a disk takes milliseconds a file. Tests of writing patch the call.
+
+    What replaces it here is counted and made to fail by those tests just as well.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")
