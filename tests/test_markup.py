@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
@@ -116,7 +116,6 @@ def test_flattening_is_counted_and_what_is_left_parses(data):
     assert rendered.flattened.get("discontinuous", 0) == sum(len(e.spans) > 1 for e in doc.entities)
 
 
-@settings(max_examples=300)
 @given(documents(), st.one_of(marks_of, attribute_marks_of), st.data())
 def test_mutated_output_gives_a_document_or_a_fault(doc, marks, data):
     details = data.draw(st.booleans())

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from notesmith.document import Document, Entity
@@ -171,7 +171,6 @@ ranges = st.lists(
 ).map(lambda rows: doc(*((label, (s, s + n)) for s, n, label in rows)))
 
 
-@settings(max_examples=80, deadline=None)
 @given(ranges, ranges)
 def test_views_are_ordered_and_symmetric(gold, predicted):
     tp, fp, fn = counts(gold, predicted)

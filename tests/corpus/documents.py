@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from notesmith.document import ConceptRelation, Document, Entity, Provenance, Relation, Section
 from notesmith.markup import nest
-
-# Machines that run tests are often busy: time is no reason to fail.
-settings.register_profile(
-    "documents", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("documents")
 
 # Astral and combining characters, line ends of all kinds, and what formats use as their own marks.
 HOSTILE = [

@@ -374,7 +374,7 @@ def whole(doc):
     return replace(doc, relations=relations, entities=entities)
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(documents())
 def test_read_undoes_write(tmp_path, doc):
     doc = whole(doc)

@@ -151,7 +151,7 @@ def spaced(draw):
     )
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(spaced(), min_size=1, max_size=3, unique_by=lambda d: d.id))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.conll"
@@ -159,7 +159,7 @@ def test_read_undoes_write(tmp_path, documents):
     assert read_corpus(path, expect_mentions=False).docs == documents
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_document_keeps_its_outermost_mentions(tmp_path, data):
     text = data.draw(texts.filter(lambda t: "-DOCSTART-" not in t))

@@ -89,7 +89,7 @@ def test_what_is_left_out_is_counted(tmp_path):
     }
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=25)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(documents(), max_size=3))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.spacy"

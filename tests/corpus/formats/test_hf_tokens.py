@@ -112,7 +112,7 @@ def docs(draw):
     return Document("x", text, tuple(kept))
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(docs())
 def test_read_undoes_write(tmp_path, document):
     path = tmp_path / "c.jsonl"

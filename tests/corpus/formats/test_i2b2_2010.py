@@ -315,7 +315,7 @@ def docs(draw):
     return Document(doc_id, text, ents, tuple(draw(st.lists(relations, max_size=3 if ents else 0))))
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=2, unique_by=lambda d: d.id))
 def test_read_undoes_write_up_to_token_borders(tmp_path, documents):
     folder = tmp_path / "c"

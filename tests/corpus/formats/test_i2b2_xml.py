@@ -430,7 +430,7 @@ def docs(draw, relations=True):
     )
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     st.lists(docs(), min_size=1, max_size=2, unique_by=lambda d: d.id),
     st.sampled_from([None, "2012"]),

@@ -95,7 +95,7 @@ def docs(draw):
     )
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=2, unique_by=lambda d: d.id))
 def test_read_undoes_write(tmp_path, documents):
     folder = tmp_path / "c"

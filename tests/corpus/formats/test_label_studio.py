@@ -588,7 +588,7 @@ def docs(draw, *, scored=False):
     return Document(draw(words), text, tuple(ents), relations, metadata=metadata)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=3))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.json"
@@ -601,7 +601,7 @@ def test_read_undoes_write(tmp_path, documents):
     assert label_studio.claims(path, path.read_text(encoding="utf-8")[:65_536])
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(scored=True), min_size=1, max_size=3), st.none() | words)
 def test_machine_made_documents_are_predictions(tmp_path, documents, model):
     made = [replace(doc, provenance=Provenance("silver", model=model)) for doc in documents]
@@ -743,7 +743,7 @@ def test_labeling_config():
         label_studio.labeling_config(["a\x01"])
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(scored=True), max_size=3))
 def test_the_configuration_knows_all_that_was_written(tmp_path, documents):
     path = tmp_path / "c.json"

@@ -186,7 +186,7 @@ def docs(draw):
 
 
 @pytest.mark.parametrize("format", ["offsets", "doccano"])
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=3, unique_by=lambda doc: doc.id))
 def test_read_undoes_write(tmp_path, format, documents):
     path = tmp_path / f"{format}.jsonl"

@@ -111,7 +111,7 @@ def docs(draw):
     return Document(draw(st.text("ab/ é", min_size=1)), text, tuple(kept))
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=25)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), max_size=3))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.parquet"
@@ -119,7 +119,7 @@ def test_read_undoes_write(tmp_path, documents):
     assert read(path)[0] == documents
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=25)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(documents(), min_size=1, max_size=2))
 def test_any_document_keeps_its_text_and_its_outermost_mentions(tmp_path, documents):
     path = tmp_path / "c.parquet"
@@ -262,7 +262,7 @@ def test_a_file_cut_off_anywhere_is_an_error(tmp_path):
         read(tmp_path / "none.parquet")
 
 
-@settings(suppress_health_check=list(HealthCheck), max_examples=60)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_a_damaged_file_is_read_or_an_error(tmp_path, data):
     whole = bytearray(put(tmp_path, ROWS).read_bytes())

@@ -450,7 +450,7 @@ def docs(draw):
     return Document(draw(words), text, tuple(ents), relations, metadata=metadata)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=3, unique_by=lambda doc: doc.id))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.jsonl"

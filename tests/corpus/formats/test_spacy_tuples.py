@@ -109,7 +109,7 @@ def docs(draw):
     return Document("x", text, tuple(Entity(f"T{i}", *key) for i, key in enumerate(found, 1)))
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), min_size=1, max_size=3))
 def test_read_undoes_write(tmp_path, documents):
     path = tmp_path / "c.json"

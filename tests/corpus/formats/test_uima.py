@@ -516,7 +516,7 @@ def docs(draw):
 
 
 @pytest.mark.filterwarnings("ignore:Trying to add feature")
-@settings(suppress_health_check=list(HealthCheck), max_examples=25)
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.lists(docs(), max_size=2, unique_by=lambda doc: doc.id))
 def test_read_undoes_write_and_inception_would_take_it(tmp_path, documents):
     folder = tmp_path / str(next(NUMBERS))
