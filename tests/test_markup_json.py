@@ -231,5 +231,6 @@ def test_long_nonsense_takes_time_in_proportion(written):
         parse("a " * 500, answer, ["A"])
         return time.process_time() - began
 
-    half = min(seconds(written[: len(written) // 2]) for _ in range(3))
-    assert min(seconds(written) for _ in range(3)) < 6 * half + 0.1
+    # Of three attempts the quickest counts.
+    most = 6 * min(seconds(written[: len(written) // 2]) for _ in range(3)) + 0.1
+    assert any(seconds(written) < most for _ in range(3))

@@ -1,6 +1,7 @@
 """The table of two language models is made of their runs, gold's students left out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,22 +24,18 @@ def test_the_recipe_scores_dev_with_five_students():
 
 
 def test_the_table_of_two_runs(tmp_path):
-    paths = write_notes(tmp_path)
-    runs = []
-    for name in ("one", "two"):
-        config = tiny_recipe(
-            paths,
-            draws={"students": 2, "curve": [], "out_of_draw_documents": 0},
-            evaluate={"split": "dev", "against": {}},
-        )
-        run = tmp_path / name
-        run_recipe(config, run, instead=DOUBLES, cache=run / "cache", only=["arm=synthetic,both"])
-        for generator, nats in (("a", 0.8), ("b", 0.9)):
-            line = json.dumps({"generator": generator, "nats_per_character": nats})
-            with (run / LOSSES).open("a") as file:
-                file.write(line + "\n")
-        runs.append(run)
-    lines = table(*runs, 1.0).splitlines()
+    config = tiny_recipe(
+        write_notes(tmp_path),
+        draws={"students": 2, "curve": [], "out_of_draw_documents": 0},
+        evaluate={"split": "dev", "against": {}},
+    )
+    one, two = tmp_path / "one", tmp_path / "two"
+    run_recipe(config, one, instead=DOUBLES, cache=one / "cache", only=["arm=synthetic,both"])
+    losses = (("a", 0.8), ("b", 0.9))
+    rows = [{"generator": name, "nats_per_character": nats} for name, nats in losses]
+    (one / LOSSES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copytree(one, two)
+    lines = table(one, two, 1.0).splitlines()
     assert lines[0] == "| | double | double |"
     assert "| loss, nats a character | 0.850 | 0.850 |" in lines
     assert "| texts asked for | 6 | 6 |" in lines

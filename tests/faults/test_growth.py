@@ -96,20 +96,18 @@ WORK = {
 
 
 def seconds(work, n, tmp_path_factory):
-    def once():
-        folder = tmp_path_factory.mktemp("n")
-        began = time.process_time()
-        work(n, folder)
-        return time.process_time() - began
-
-    return min(once() for _ in range(3))
+    folder = tmp_path_factory.mktemp("n")
+    began = time.process_time()
+    work(n, folder)
+    return time.process_time() - began
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_four_times_as_much_takes_about_four_times_as_long(name, tmp_path_factory, tried, amount):
     n = amount(100, 500)
     WORK[name](10, tmp_path_factory.mktemp("n"))  # What is loaded once.
-    small, large = (seconds(WORK[name], k * n, tmp_path_factory) for k in (1, 4))
-    # A square would be 16.
-    tried.count(f"{name}: four times as much", large < 8 * small + 0.05)
+    # A square would be 16. Of three attempts the quickest counts.
+    most = 8 * min(seconds(WORK[name], n, tmp_path_factory) for _ in range(3)) + 0.05
+    quick = any(seconds(WORK[name], 4 * n, tmp_path_factory) < most for _ in range(3))
+    tried.count(f"{name}: four times as much", quick)
     tried.check()

@@ -298,7 +298,8 @@ SLOW = ("train", "adapt", "annotate", "predict", "export")
 
 @pytest.mark.parametrize("name", [*WRITING, *(f"corpus convert --to {x}" for x in FORMATS)])
 def test_a_limit_on_the_size_of_files(bench, call, request, tried, amount, name):
-    if amount(int(name != "export"), 1) == 0:
+    # In short, formats meet a full disk at the nth call alone.
+    if amount(int(name in WRITING and name != "export"), 1) == 0:
         pytest.skip("at full size")
     if name in SLOW:
         request.getfixturevalue("student")

@@ -94,6 +94,12 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> NerConfig:
     )
 
 
+@pytest.fixture(scope="module")
+def brief(config: NerConfig) -> NerConfig:
+    """For students that need not have learnt anything."""
+    return config.model_copy(update={"steps": 10})
+
+
 def with_integration(config: NerConfig, **integration: object) -> NerConfig:
     return config.model_copy(update={"integration": IntegrationConfig(**integration)})
 
@@ -143,27 +149,27 @@ def test_three_stages_differ_from_two_only_after_the_completion(config: NerConfi
     assert two[0] == three[0] and two[1] != three[1]
 
 
-def test_distributions_that_are_learnt_are_not_completed(config: NerConfig) -> None:
+def test_distributions_that_are_learnt_are_not_completed(brief: NerConfig) -> None:
     made = [replace(MADE[0], id="m")]
     spans = tuple(words(made[0].text))
     soft = {"m": WordScores(spans, np.full((len(spans), 5), 0.2, np.float32))}
     for when in ("before", "midway"):
-        chosen = with_integration(config, complete=when, complete_score=0.0)
+        chosen = with_integration(brief, complete=when, complete_score=0.0)
         assert not train_ner(GOLD, made, config=chosen, soft=soft, seed=1).completed
 
 
-def test_without_made_documents_nobody_completes(config: NerConfig) -> None:
-    plain = train_ner(GOLD, config=config, seed=1)
+def test_without_made_documents_nobody_completes(brief: NerConfig) -> None:
+    plain = train_ner(GOLD, config=brief, seed=1)
     for when in ("before", "midway"):
-        result = train_ner(GOLD, config=with_integration(config, complete=when), seed=1)
+        result = train_ner(GOLD, config=with_integration(brief, complete=when), seed=1)
         assert result.tokens == plain.tokens and result.history == plain.history
 
 
-def test_a_completer_that_cannot_complete_is_an_error(config: NerConfig) -> None:
-    before = with_integration(config, complete="before")
-    other = train_ner(GOLD[:1], config=config, labels=["Drug", "Problem", "Test"], seed=1).model
+def test_a_completer_that_cannot_complete_is_an_error(brief: NerConfig) -> None:
+    before = with_integration(brief, complete="before")
+    other = train_ner(GOLD[:1], config=brief, labels=["Drug", "Problem", "Test"], seed=1).model
     with pytest.raises(ConfigError, match="has nothing to do"):
-        train_ner(GOLD, MADE, config=config, completer=other, seed=1)
+        train_ner(GOLD, MADE, config=brief, completer=other, seed=1)
     with pytest.raises(ConfigError, match="labels are Drug, Problem, Test; those to learn are"):
         train_ner(GOLD, MADE, config=before, completer=other, seed=1)
     with pytest.raises(StageError, match="no gold to train a student of"):
