@@ -42,6 +42,7 @@ from notesmith.lm import offline, source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, onnx_export, train
+from notesmith.workflows import annotate as annotating
 from notesmith.workflows import settings
 from notesmith.workflows import synthesize as synthesizing
 from tests.lm.tiny import save_tiny
@@ -101,6 +102,13 @@ def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
     config = shrunk(settings.synthesis_settings(*arguments, **options))
     loose = config.filter.model_copy(update={"near_duplicate": 1.0, "copy_ratio": 1.0})
     return config.model_copy(update={"filter": loose})
+
+
+def few_students(**options: Any) -> RecipeConfig:
+    """Settings of ``annotate`` with two students."""
+    config = settings.annotation_settings(**options)
+    few = config.annotate.model_copy(update={"students": min(2, config.annotate.students)})
+    return config.model_copy(update={"annotate": few})
 
 
 def write_gold_again(work: Any) -> sample.Measured:
@@ -195,6 +203,7 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(train, "plan_batches", planned)
         patch.setattr(running, "run_recipe", run_small)
         patch.setattr(synthesizing, "synthesis_settings", shrunk_synthesis)
+        patch.setattr(annotating, "annotation_settings", few_students)
         patch.setattr(synthesizing, "run_cells", run_cells_small)
         patch.setattr(onnx_export, "_write", put_into_onnx_once)
         patch.setattr(onnx_export, "TOLERANCE", math.inf)
