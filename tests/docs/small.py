@@ -156,7 +156,7 @@ def small(folder: Path) -> Iterator[None]:
     settings = json.loads((lm / "config.json").read_text())
     (lm / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 4096}))
     write_manifest(lm)
-    bert = tiny_encoder(folder / "encoder")
+    bert = tiny_encoder(folder / "encoder", num_hidden_layers=1)
     cells = folder / "cells"
     cells.mkdir()
     locate, plan, run = encoder.locate_encoder, train.plan_batches, running.run_recipe
