@@ -267,7 +267,15 @@ def test_a_folder_that_is_no_committee_of_ours_stays(committee, setting, tmp_pat
     ("options", "said"),
     [
         ({}, "name labelled documents with --gold"),
-        ({"gold": "x", "by": ["lm"]}, "--by lm: there are students, dictionary, tagger"),
+        ({"gold": "x", "by": ["lm"]}, "--by lm: there are students, lm-json, lm-inline, prompted"),
+        ({"model": "x", "by": ["lm-json"]}, "learns from labelled documents; name them: --gold"),
+        ({"gold": "x", "by": ["lm-json", "lm-json"]}, "names one twice"),
+        ({"gold": "x", "changes": ["lm.model=x"]}, "--set lm.model: cannot be set here"),
+        (
+            {"gold": "x", "by": ["lm-json"], "changes": ["corpus.dev=x"]},
+            "--set corpus.dev: cannot be set here",
+        ),
+        ({"gold": "x", "changes": ["annotate.by=['tagger']"]}, "name annotators with --by"),
         ({"model": "x", "by": ["dictionary"]}, "made of labelled documents"),
         ({"model": "x", "students": 3}, "leave out --model"),
         ({"model": "x", "changes": ["ner.steps=3"]}, "leave out --model"),
