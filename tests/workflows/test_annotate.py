@@ -237,7 +237,7 @@ def test_other_settings_and_strangers_are_refused(committee, setting, tmp_path):
         ({"students": 3}, "annotate.students"),
         ({"labels": "masked"}, "annotate.labels"),
         ({"seed": 14}, "seed"),
-        ({"bf16": True}, "bf16"),
+        ({"exact": True}, "exact"),
         ({"held_out": [note_docs(1)[:0] or [Document("q", "Quite other.")]]}, "held-out"),
     ):
         with pytest.raises(ConfigError, match=rf"other settings \(.*{named}"):

@@ -62,12 +62,13 @@ def annotate(
     save_model: Annotated[
         Path | None, typer.Option(help="Folder to make for the students that were trained.")
     ] = None,
-    bf16: Annotated[
+    exact: Annotated[
         bool,
         typer.Option(
-            "--bf16",
-            help="Label in bfloat16 where the machine has it: quicker for large encoders, but one "
-            "or two mentions in a thousand then depend on the notes beside their own.",
+            "--exact",
+            help="Let students compute in float32, up to twice as long. Otherwise they use bfloat16 "
+            "where the machine has it, and one or two mentions in a thousand depend on the notes "
+            "beside their own.",
         ),
     ] = False,
     seed: workflow.Seed = 13,
@@ -140,7 +141,7 @@ def annotate(
             by=names or None,
             held_out=held_out or (),
             save_model=save_model,
-            bf16=bf16,
+            exact=exact,
             seed=seed,
             changes=changes or (),
             reading=options,

@@ -90,7 +90,7 @@ def annotate(
     by: Sequence[str] | None = None,
     held_out: Sequence[Documents] = (),
     save_model: Path | str | None = None,
-    bf16: bool = False,
+    exact: bool = False,
     seed: int = SEED,
     changes: Sequence[str] = (),
     reading: ReadingConfig | None = None,
@@ -121,8 +121,9 @@ def annotate(
             tagger; the students alone if None.
         held_out: documents (or files of documents) that no note may repeat, such as dev and test.
         save_model: folder to make for the students that were trained.
-        bf16: label in bfloat16 where the machine multiplies it in hardware, which pays for large
-            encoders. One or two mentions in a thousand then depend on the notes beside their own.
+        exact: let students compute in float32, which may take twice the time. Otherwise they
+            compute in bfloat16 where the machine multiplies it in hardware, and one or two mentions
+            in a thousand depend on the notes beside their own.
         seed: root of all seeds.
         changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe; of
             ``lm``, ``sft`` and ``sample`` too where a language model labels.
@@ -176,7 +177,7 @@ def annotate(
         if uses_lm(names):
             config = labelling_arm(settled(docs=request.docs))
             server = server_of(config, consent)
-        work = Work(place, request, config, model, save, bf16, is_preview, server)
+        work = Work(place, request, config, model, save, exact, is_preview, server)
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),

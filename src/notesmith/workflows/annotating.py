@@ -130,7 +130,7 @@ class Work:
     config: RecipeConfig
     model: Path | None
     save_to: Path | None
-    bf16: bool
+    exact: bool
     is_preview: bool
     server: Endpoint | None = None
     consent: Consent | None = None
@@ -166,7 +166,7 @@ class Work:
         return {
             **settings_of_annotation(self.config),
             "seed": self.config.draws.seed,
-            "bf16": self.bf16,
+            "exact": self.exact,
             "NOTES": unlabelled.found.digest,
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
@@ -257,7 +257,7 @@ class Work:
         folders = self.folders(cells)
         student: Student | None = None
         if STUDENTS in self.annotating.by:
-            student = load_students(folders, bf16=self.bf16)
+            student = load_students(folders, exact=self.exact)
         labels = student.labels if student is not None else labels_of(self.request.docs)
         make_folder(self.place.parts)
         vote = vote_of(
@@ -343,7 +343,7 @@ class Work:
             taught=config.labels,
             doubtful=config.doubtful,
             temperature=config.temperature,
-            exact=not self.bf16,
+            exact=self.exact,
             settings={name: json.dumps(value) for name, value in changed.items()},
             is_preview=self.is_preview,
             sent=self.consent.sentence if self.consent else "",

@@ -216,18 +216,18 @@ def _log_path(folder: Path, name: str, docs: Sequence[Document]) -> Path:
     return part_path(folder, docs).with_suffix(f".{name}.jsonl")
 
 
-def load_students(folders: Sequence[Path], *, bf16: bool) -> Student:
+def load_students(folders: Sequence[Path], *, exact: bool) -> Student:
     """The students of ``folders``, voting where there are several.
 
-    Without ``bf16`` they compute in float32, so that what they say of a note does not depend on the
-    notes beside it; with it, as each was trained.
+    With ``exact`` they compute in float32, so that what they say of a note does not depend on the
+    notes beside it; without, as each was trained.
 
     Raises:
         ModelError: a folder is damaged or holds no student.
     """
     found = [load_student(folder) for folder in folders]
     student = found[0] if len(found) == 1 else Votes(tuple(found))
-    return student if bf16 else in_float32(student)
+    return in_float32(student) if exact else student
 
 
 def in_float32(student: Student) -> Student:
