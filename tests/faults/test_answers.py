@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -121,7 +122,7 @@ def usable(form: Form, doc: Document, answer: str, ended: bool) -> bool:
     assert len(found.places) == len(found.entities)
     assert all(0 <= start < end <= len(answer) for start, end in found.places)
     spans = [ent.spans[0] for ent in found.entities]
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     for ent in found.entities:
         assert ent.label in LABELS and set(ent.attributes) <= set(MARKS.attributes)
         assert ent.mention(doc.text).strip() == ent.mention(doc.text) != ""

@@ -159,7 +159,7 @@ def test_a_preview_is_short(setting, tmp_path):
 
 
 def test_documents_as_values_leave_nothing_behind(setting):
-    folder, changes = setting
+    _, changes = setting
     result = annotate(note_docs(2), gold=gold_docs(), by=["prompted"], changes=changes)
     assert len(list(result.documents())) == 2
     assert not [name for name in os.listdir(os.environ["NOTESMITH_HOME"]) if "annotate" in name]

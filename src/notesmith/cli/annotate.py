@@ -66,9 +66,9 @@ def annotate(
         bool,
         typer.Option(
             "--exact",
-            help="Let students compute in float32, up to twice as long. Otherwise they use bfloat16 "
-            "where the machine has it, and one or two mentions in a thousand depend on the notes "
-            "beside their own.",
+            help="Let students compute in float32, up to twice as long. Otherwise they use "
+            "bfloat16 where the machine has it, and one or two mentions in a thousand depend on "
+            "the notes beside their own.",
         ),
     ] = False,
     seed: workflow.Seed = 13,
