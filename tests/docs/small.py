@@ -41,6 +41,7 @@ from notesmith.lm import offline, source
 from notesmith.models import hub
 from notesmith.models.manifest import write_manifest
 from notesmith.ner import encoder, train
+from notesmith.workflows import annotate as annotating
 from notesmith.workflows import settings
 from notesmith.workflows import synthesize as synthesizing
 from tests.lm.tiny import save_tiny
@@ -96,6 +97,21 @@ def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
     config = shrunk(settings.synthesis_settings(*arguments, **options))
     loose = config.filter.model_copy(update={"near_duplicate": 1.0, "copy_ratio": 1.0})
     return config.model_copy(update={"filter": loose})
+
+
+def shrunk_annotation(**options: Any) -> RecipeConfig:
+    """Settings of ``annotate`` with little learning and short answers of a language model."""
+    config = settings.annotation_settings(**options)
+    if not settings.uses_lm(config.annotate.by):
+        return config
+    lm = config.annotate.lm.model_copy(update={"max_new_tokens": 8})
+    few = {"epochs": 0.05, "batch_size": 4, "replaced_copies": 0}
+    return config.model_copy(
+        update={
+            "annotate": config.annotate.model_copy(update={"lm": lm}),
+            "sft": config.sft.model_copy(update=few),
+        }
+    )
 
 
 def write_gold_again(work: Any) -> sample.Measured:
@@ -184,6 +200,7 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(running, "run_recipe", run_small)
         patch.setattr(synthesizing, "synthesis_settings", shrunk_synthesis)
         patch.setattr(synthesizing, "run_cells", run_cells_small)
+        patch.setattr(annotating, "annotation_settings", shrunk_annotation)
         patch.setattr(bundle, "fetch_wheels", fetched)
         patch.setattr(checks, "_installed", lambda name: True)
         patch.setattr(offline, "missing_for", lambda name: {})
