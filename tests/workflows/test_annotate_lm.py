@@ -73,6 +73,7 @@ def test_answers_that_cannot_be_used_are_counted_by_reason(labelled):
         assert f"- {reason}: {count}" in card
     assert f"- answers drawn (lm-json): {n}" in card
     assert {doc.provenance.model for doc in result.documents()} == {"lm, json"}
+    assert '- lm.model = "lm"' in card and str(folder) not in card
 
 
 def test_a_second_call_does_nothing(setting, labelled):

@@ -144,8 +144,8 @@ class LmAnnotator:
             made = self.label(
                 docs,
                 on_progress=on_progress,
-                finished=kept and kept.finished,
-                on_samples=kept and kept.append,
+                finished=None if kept is None else kept.finished,
+                on_samples=None if kept is None else kept.append,
             )
             self.counts[ANSWERS] += made.answers
             return made.docs

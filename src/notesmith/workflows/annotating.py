@@ -40,6 +40,7 @@ from notesmith.ner.votes import members_of, write_votes
 from notesmith.progress import OnProgress
 from notesmith.report.silver import SilverFacts, render_silver, silver_card
 from notesmith.report.words import plural
+from notesmith.results import without_folders
 from notesmith.workflows import beside as places
 from notesmith.workflows.annotators import (
     STUDENTS,
@@ -334,6 +335,8 @@ class Work:
     def _card(self, summary: Summary, created: str, annotators: str) -> str:
         config, n_gold = self.annotating, len(self.request.docs)
         changed = places.flat(settings_of_annotation(self.config))
+        # Which host prompts were sent to is said apart; others are of this machine.
+        changed.pop("sample.server", None)
         facts = SilverFacts(
             created=created,
             annotators=annotators,
@@ -344,7 +347,10 @@ class Work:
             doubtful=config.doubtful,
             temperature=config.temperature,
             exact=self.exact,
-            settings={name: json.dumps(value) for name, value in changed.items()},
+            settings={
+                name: json.dumps(without_folders(value) if isinstance(value, str) else value)
+                for name, value in changed.items()
+            },
             is_preview=self.is_preview,
             sent=self.consent.sentence if self.consent else "",
         )
