@@ -239,6 +239,11 @@ def _check_change(name: str, *, with_lm: bool) -> None:
         ConfigError: it is one.
     """
     table, _, field = name.partition(".")
+    if not with_lm and table in ("lm", "sft", "sample"):
+        raise ConfigError(
+            f"--set {name}: cannot be set here: no language model labels; name one with --by, such "
+            "as --by lm-json"
+        )
     tables = (*_HERE, *(_OF_MODEL if with_lm else ()))
     fits = table in tables and (table != "corpus" or field.partition(".")[0] in _OF_CORPUS)
     if not fits or name.startswith("annotate.notes_per_gold"):
