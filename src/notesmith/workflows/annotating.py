@@ -172,7 +172,7 @@ class Work:
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
             "model": fingerprint_of(self.model) if self.model else None,
-            **({"lm": fingerprint_model(self.config.lm.model)} if self.readers else {}),
+            **({"LM": fingerprint_model(self.config.lm.model)} if self.readers else {}),
         }
 
     def cells(self) -> Cells:
