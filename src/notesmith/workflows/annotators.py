@@ -76,7 +76,7 @@ class Vote:
         """
         found: Counter[str] = Counter()
         for name, one in self.annotators.items():
-            own: Counter[str] = getattr(one, "counts", Counter())
+            own: Mapping[str, int] = getattr(one, "counts", {})
             found.update({f"{what} ({name})": n for what, n in own.items()})
         return found
 
