@@ -85,6 +85,13 @@ def test_a_copy_counts_only_where_it_is_faithful(answer, failures):
     assert INLINE.read(DOC.text, answer, ended=True).failures == failures
 
 
+def test_a_mark_that_white_space_turns_into_an_escaped_one_is_a_reason():
+    """The note holds a mark itself, and the answer an escape with a space behind it."""
+    found = INLINE.read("x a</> b", "<Problem> x</> a\\ </>b", ended=True)
+    assert found.failures == {"bad escape": 1} and not found.entities
+    assert not INLINE.read("a</> b", " a\\ </>b", ended=True).entities
+
+
 def test_white_space_of_a_copy_may_differ():
     found = INLINE.read(DOC.text, "No<Problem>\nchest  pain</> on aspirin. ", ended=True)
     assert [(e.label, e.spans) for e in found.entities] == [("Problem", ((3, 13),))]

@@ -55,6 +55,17 @@ def test_it_prints_counts_and_what_comes_next(made: Path) -> None:
     assert "notesmith run compares" in said
 
 
+def test_annotators_are_named_with_commas_or_one_by_one(made: Path, tmp_path: Path) -> None:
+    words = ("annotate", made / "notes", "--gold", made / "gold.jsonl")
+    done = run(*words, "--out", tmp_path / "s.jsonl", "--by", "dictionary")
+    assert done.exit_code == 0, done.output
+    assert "Labelled 3 notes" in done.output and "students learn" not in done.output
+    twice = ("--by", "dictionary, lm-json", "--by", "lm-json")
+    done = run(*words, "--out", tmp_path / "t.jsonl", *twice)
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception) == "--by dictionary,lm-json,lm-json: names one twice"
+
+
 def train(made: Path, silver: Path, out: Path):
     return run(
         *("train", made / "gold.jsonl", "--made", silver, "--out", out),

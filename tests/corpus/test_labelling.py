@@ -17,7 +17,7 @@ from notesmith.corpus.notes import survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity, Relation
 from notesmith.errors import ConfigError, CorpusError, FileError
-from notesmith.progress import Progress
+from notesmith.progress import OnProgress, Progress, silent
 
 DOCS = [Document(f"n{i:02}", f"note {i} with fever" * (1 + i % 3)) for i in range(23)]
 
@@ -42,7 +42,9 @@ class Labeller:
         self.limit = limit
         self.seen: list[str] = []
 
-    def __call__(self, docs: Sequence[Document]) -> list[Document]:
+    def __call__(
+        self, docs: Sequence[Document], *, on_progress: OnProgress = silent
+    ) -> list[Document]:
         if not self.limit:
             raise KeyboardInterrupt
         self.limit -= 1
@@ -72,7 +74,7 @@ def test_mentions_of_the_notes_are_kept_and_others_added() -> None:
     rel = Relation("R1", "of", "T1", "T3")
     doc = Document("n", "note 1 twice", has, (rel,))
 
-    def label(docs: Sequence[Document]) -> list[Document]:
+    def label(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> list[Document]:
         ents = [Entity("T1", "Note", ((0, 4),)), Entity("T2", "Time", ((7, 12),))]
         return [d.with_entities(ents) for d in docs]
 
@@ -100,7 +102,7 @@ def test_notes_are_read_no_further_than_needed(tmp_path: Path) -> None:
     read = 0
     ahead: list[int] = []
 
-    def label(docs: Sequence[Document]) -> Sequence[Document]:
+    def label(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> Sequence[Document]:
         ahead.append(read)
         return docs
 
@@ -186,6 +188,22 @@ def test_progress_tells_the_time_left(tmp_path: Path) -> None:
     assert shown[0].eta > 0 and shown[-1].eta == 0
 
 
+def test_progress_moves_inside_a_chunk_and_a_note_counts_once_it_is_written(
+    tmp_path: Path,
+) -> None:
+    shown: list[Progress] = []
+
+    def label(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> Sequence[Document]:
+        for done in (3, 6):
+            on_progress(Progress("answers", done, 6, "answers"))
+        return docs
+
+    output = Output(tmp_path / "o.jsonl", KEY, ())
+    label_notes(notes, survey(notes), label, output, on_progress=shown.append)
+    assert [p.done for p in shown[:6]] == [2, 4, 5, 7, 9, 10]
+    assert all(p.eta > 0 for p in shown[:-2])
+
+
 def test_names_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not compressed"):
         Output(tmp_path / "o.jsonl.gz", KEY, ())
@@ -200,7 +218,7 @@ from notesmith.corpus import labelling
 from notesmith.corpus.labelling import Output, label_notes
 from notesmith.corpus.notes import find_notes, survey
 labelling.CHUNK_DOCS = 5
-def label(docs):
+def label(docs, *, on_progress):
     time.sleep(float(sys.argv[1]))
     print(len(docs), flush=True)
     return docs

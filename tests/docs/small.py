@@ -104,11 +104,17 @@ def shrunk_synthesis(*arguments: Any, **options: Any) -> RecipeConfig:
     return config.model_copy(update={"filter": loose})
 
 
-def few_students(**options: Any) -> RecipeConfig:
-    """Settings of ``annotate`` with two students."""
+def shrunk_annotation(**options: Any) -> RecipeConfig:
+    """Settings of ``annotate`` with two students and short answers of a language model."""
     config = settings.annotation_settings(**options)
-    few = config.annotate.model_copy(update={"students": min(2, config.annotate.students)})
-    return config.model_copy(update={"annotate": few})
+    by = config.annotate
+    lm = by.lm.model_copy(update={"max_new_tokens": 8})
+    few = by.model_copy(update={"students": min(2, by.students), "lm": lm})
+    config = config.model_copy(update={"annotate": few})
+    if not settings.uses_lm(by.by):
+        return config
+    little = {"epochs": 0.05, "batch_size": 4, "replaced_copies": 0}
+    return config.model_copy(update={"sft": config.sft.model_copy(update=little)})
 
 
 def write_gold_again(work: Any) -> sample.Measured:
@@ -203,7 +209,7 @@ def small(folder: Path) -> Iterator[None]:
         patch.setattr(train, "plan_batches", planned)
         patch.setattr(running, "run_recipe", run_small)
         patch.setattr(synthesizing, "synthesis_settings", shrunk_synthesis)
-        patch.setattr(annotating, "annotation_settings", few_students)
+        patch.setattr(annotating, "annotation_settings", shrunk_annotation)
         patch.setattr(synthesizing, "run_cells", run_cells_small)
         patch.setattr(onnx_export, "_write", put_into_onnx_once)
         patch.setattr(onnx_export, "TOLERANCE", math.inf)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 # Kinds that differ in a detail share a row; ``--all`` prints each.
 _ROWS = (
+    (r"answer of a language model .*, read as (.*)", r"answer of a language model, read as \1"),
+    (r".*, in notes to annotate", "notes mutated in one of 15 ways, then annotated"),
     (r".*, read as (.*)", r"file mutated in one of 15 ways, read as \1"),
     (r"disk full at the nth call: .*", "disk full at the nth call of a writer or a run"),
     (r"file-size limit: .*", "limit on the size of files, on each writing command"),

@@ -238,7 +238,7 @@ def test_other_settings_and_strangers_are_refused(committee, setting, tmp_path):
         ({"students": 3}, "annotate.students"),
         ({"labels": "masked"}, "annotate.labels"),
         ({"seed": 14}, "seed"),
-        ({"bf16": True}, "bf16"),
+        ({"exact": True}, "exact"),
         ({"held_out": [note_docs(1)[:0] or [Document("q", "Quite other.")]]}, "held-out"),
     ):
         with pytest.raises(ConfigError, match=rf"other settings \(.*{named}"):
@@ -268,7 +268,15 @@ def test_a_folder_that_is_no_committee_of_ours_stays(committee, setting, tmp_pat
     ("options", "said"),
     [
         ({}, "name labelled documents with --gold"),
-        ({"gold": "x", "by": ["lm"]}, "--by lm: there are students, dictionary, tagger"),
+        ({"gold": "x", "by": ["lm"]}, "--by lm: there are students, lm-json, lm-inline, prompted"),
+        ({"model": "x", "by": ["lm-json"]}, "learns from labelled documents; name them: --gold"),
+        ({"gold": "x", "by": ["lm-json", "lm-json"]}, "names one twice"),
+        ({"gold": "x", "changes": ["lm.model=x"]}, "--set lm.model: cannot be set here"),
+        (
+            {"gold": "x", "by": ["lm-json"], "changes": ["corpus.dev=x"]},
+            "--set corpus.dev: cannot be set here",
+        ),
+        ({"gold": "x", "changes": ["annotate.by=['tagger']"]}, "name annotators with --by"),
         ({"model": "x", "by": ["dictionary"]}, "made of labelled documents"),
         ({"model": "x", "students": 3}, "leave out --model"),
         ({"model": "x", "changes": ["ner.steps=3"]}, "leave out --model"),
@@ -420,6 +428,20 @@ def test_memory_does_not_grow_with_the_notes(committee, tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 400_000
+
+
+def test_memory_of_a_whole_call_does_not_grow_with_the_notes(tmp_path, monkeypatch):
+    """Reading, labelling, writing and the page; the first call loads what later ones need."""
+    monkeypatch.setattr(labelling, "CHUNK_DOCS", 64)
+    peaks = []
+    for n in (256, 256, 1280):
+        path, out = tmp_path / f"{n}.jsonl", tmp_path / f"{len(peaks)}" / "silver.jsonl"
+        write_corpus([Document(f"n{i}", f"Note {i}. " + "no pain. " * 20) for i in range(n)], path)
+        tracemalloc.start()
+        annotate(path, out, gold=gold_docs(), by=["dictionary"])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 150_000  # of 200,000 characters, and 41,000 words
 
 
 def test_in_float32_batches_of_other_sizes_give_equal_predictions(committee):

@@ -29,11 +29,10 @@ def finding(name: str, *found: tuple[int, int, float], alone: bool = False) -> M
 def test_a_dictionary_does_not_outvote_students_on_words_that_it_lacks() -> None:
     students = finding("five", (3, 7, 0.6), (11, 16, 0.6))
     dictionary = finding("names", (3, 7, 0.8), alone=True)
-    (both,) = Vote(LABELS, {STUDENTS: students, DICTIONARY: dictionary}).scores([NOTE])
+    (both,) = Vote(LABELS, {STUDENTS: students, DICTIONARY: dictionary}).say([NOTE]).scores
     # Of gout both have an opinion, of lupus the students alone.
     assert both.probabilities[1, 1] == pytest.approx(0.7)
     assert both.probabilities[3, 1] == pytest.approx(0.6)
-    (other,) = Vote(LABELS, {STUDENTS: students, DICTIONARY: finding("all", (3, 7, 0.8))}).scores(
-        [NOTE]
-    )
+    all_words = {STUDENTS: students, DICTIONARY: finding("all", (3, 7, 0.8))}
+    (other,) = Vote(LABELS, all_words).say([NOTE]).scores
     assert other.probabilities[3, 1] == pytest.approx(0.325)

@@ -9,11 +9,11 @@ or it has none.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -33,6 +33,19 @@ if TYPE_CHECKING:
 
 # The most probable token at each step, whatever the temperature.
 _GREEDY = {"temperature": 0.01, "top_k": 1, "top_p": 1.0}
+
+
+ANSWERS = "answers drawn"
+"""What the number of answers is called among the counts of an annotator."""
+
+
+class Log(Protocol):
+    """Answers of an interrupted run by number, and where new ones are added."""
+
+    finished: dict[int, Sample]
+
+    def append(self, samples: Sequence[Sample]) -> None:
+        """Keep ``samples``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +130,25 @@ class LmAnnotator:
         """Answers drawn for a unit."""
         return self.config.samples if self.config.confidence == "agreement" else 1
 
-    def as_student(self) -> MentionAnnotator:
-        """The same with the methods of a student, to vote with others."""
+    def as_student(
+        self, log: Callable[[Sequence[Document]], Log] | None = None
+    ) -> MentionAnnotator:
+        """The same with the methods of a student, to vote with others.
+
+        Answers are counted as ``ANSWERS`` beside the failures. ``log`` opens the log of the answers
+        about some documents, so that an interrupted call goes on from them.
+        """
 
         def find(docs: Sequence[Document], on_progress: OnProgress) -> Iterable[Document]:
-            return self.label(docs, on_progress=on_progress).docs
+            kept = None if log is None else log(docs)
+            made = self.label(
+                docs,
+                on_progress=on_progress,
+                finished=None if kept is None else kept.finished,
+                on_samples=None if kept is None else kept.append,
+            )
+            self.counts[ANSWERS] += made.answers
+            return made.docs
 
         return MentionAnnotator(self.form.marks.labels, self.name, find, counts=self.counts)
 

@@ -93,6 +93,14 @@ def _score(doc: Document, ent: Entity, unscored: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Documents with the mentions found, and the distributions of their words, in one order."""
+
+    docs: tuple[Document, ...]
+    scores: tuple[WordScores, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MentionAnnotator(Predicts):
     """An annotator of mentions, used like a student.
 
@@ -131,15 +139,24 @@ class MentionAnnotator(Predicts):
         Raises:
             StageError: the finder gave other documents than it got.
         """
+        return list(self.read(docs, on_progress).scores)
+
+    def read(self, docs: Sequence[Document], on_progress: OnProgress = silent) -> Read:
+        """The mentions of ``docs`` as they were found, and tag probabilities of every word.
+
+        Raises:
+            StageError: the finder gave other documents than it got.
+        """
         # What is known of a document's labels, masks too, is not the annotator's word.
         bare = [Document(d.id, d.text, sections=d.sections, metadata=d.metadata) for d in docs]
-        found = list(self.find(bare, on_progress))
+        found = tuple(self.find(bare, on_progress))
         if [(d.id, d.text) for d in found] != [(d.id, d.text) for d in docs]:
             raise StageError(f"{self.name}: found mentions in other documents than it was given")
-        return [
+        scores = (
             scores_of_mentions(doc, self.labels, floor=self.floor, counts=self.counts)
             for doc in found
-        ]
+        )
+        return Read(found, tuple(scores))
 
 
 def with_score(ent: Entity, score: float) -> Entity:

@@ -119,7 +119,11 @@ def _read_copy(text: str, answer: str, marks: Marks, *, ended: bool) -> Mentions
     plain, copy = PlainText.of(text), PlainText.of(found.text)
     if plain.text != copy.text:
         return Mentions(failures={"changed text": 1})
-    ranges = dict(zip((ent.id for ent in found.entities), _marked(answer, marks), strict=True))
+    marked = _marked(answer, marks)
+    if len(marked) != len(found.entities):
+        # White space that moves from or to a mark made or undid an escape.
+        return Mentions(failures={"bad escape": 1})
+    ranges = dict(zip((ent.id for ent in found.entities), marked, strict=True))
     kept, counts = flatten(found.entities)
     failures = Counter({"overlapping": counts["nested"]})
     entities: list[Entity] = []
@@ -136,7 +140,7 @@ def _read_copy(text: str, answer: str, marks: Marks, *, ended: bool) -> Mentions
 
 
 def _marked(answer: str, marks: Marks) -> list[Span]:
-    """From open to close mark, of each mention of an answer without a fault, as they open."""
+    """From open to close mark, of each mention of an answer, as they open; none if unbalanced."""
     found: list[list[int]] = []
     opened: list[list[int]] = []
     pattern = marks.pattern()
@@ -147,6 +151,8 @@ def _marked(answer: str, marks: Marks) -> list[Span]:
             literal = pattern.match(answer, at)
             at = literal.end() if literal else at
         elif match.group() == marks.close:
+            if not opened:
+                return []
             opened.pop()[1] = at
         elif match.group() in marks.opens:
             opened.append([match.start(), at])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from notesmith.corpus.formats.unread import joined
 from notesmith.document import Document, Span
 from notesmith.errors import StageError, shown_doc
-from notesmith.ner.decode import WordScores
+from notesmith.ner.decode import SCORE, WordScores
 
 
 def mean_scores(
@@ -84,6 +84,23 @@ def _opinions(scores: WordScores, ranges: Sequence[Span] | None) -> NDArray[np.f
         [any(start < b and a < end for a, b in ranges) for start, end in scores.words],
         dtype=np.float64,
     )
+
+
+def with_attributes(doc: Document, others: Iterable[Document]) -> Document:
+    """``doc`` with the attributes that the first of ``others`` to have the same mention gave it.
+
+    They stand beside its score. They are not averaged, as not every annotator knows them.
+    """
+    known: dict[tuple[str, tuple[Span, ...]], tuple[str, ...]] = {}
+    for other in others:
+        for ent in other.entities:
+            own = tuple(x for x in ent.attributes if not x.startswith(SCORE))
+            known.setdefault((ent.label, ent.spans), own)
+    given = (
+        replace(ent, attributes=(*ent.attributes, *known.get((ent.label, ent.spans), ())))
+        for ent in doc.entities
+    )
+    return replace(doc, entities=tuple(given))
 
 
 def mask_doubtful(doc: Document, scores: WordScores, *, doubtful: float) -> Document:

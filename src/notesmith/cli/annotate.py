@@ -1,4 +1,4 @@
-"""``notesmith annotate``: labels for notes without labels, from students of labelled documents."""
+"""``notesmith annotate``: labels for notes without labels, by whoever learnt from labelled ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from notesmith.cli import review
+from notesmith.cli import review, workflow
 from notesmith.cli.reading import IdField, PatientFrom, TextField, reads_documents
-from notesmith.cli.screen import Screen, say
+from notesmith.cli.screen import Screen
 from notesmith.config import ReadingConfig
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ def annotate(
             "Parquet, or a corpus of any format, whose labels are not read."
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.jsonl", help="File to write labelled notes to.")
-    ],
+    out: workflow.Out,
     options: ReadingConfig,
     gold: Annotated[
         Path | None,
@@ -52,39 +50,29 @@ def annotate(
         ),
     ] = None,
     by: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="Annotators that label together, separated by commas: students, dictionary, "
-            "tagger.",
+            help="Annotators that label together, by a vote of equal weight: students (the "
+            "default), lm-json, lm-inline, prompted, dictionary, tagger; separated by commas, or "
+            "repeated.",
         ),
     ] = None,
-    held_out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--held-out",
-            help="Documents that no note may repeat by text or patient, such as dev and test; "
-            "repeatable.",
-        ),
-    ] = None,
+    held_out: workflow.HeldOut = None,
     save_model: Annotated[
         Path | None, typer.Option(help="Folder to make for the students that were trained.")
     ] = None,
-    bf16: Annotated[
+    exact: Annotated[
         bool,
         typer.Option(
-            "--bf16",
-            help="Label in bfloat16 where the machine has it: quicker for large encoders, but one "
-            "or two mentions in a thousand then depend on the notes beside their own.",
+            "--exact",
+            help="Let students compute in float32, up to twice as long. Otherwise they use "
+            "bfloat16 where the machine has it, and one or two mentions in a thousand depend on "
+            "the notes beside their own.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Root of all seeds.")] = 13,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="A.B=VALUE", help="Change a setting of ner or annotate; repeatable."
-        ),
-    ] = None,
+    seed: workflow.Seed = 13,
+    changes: workflow.Changes = None,
     notes_format: Annotated[
         str | None,
         typer.Option(help="Format of NOTES, text for plain texts; recognised if not given."),
@@ -92,12 +80,7 @@ def annotate(
     text_field: TextField = None,
     id_field: IdField = None,
     patient_from: PatientFrom = None,
-    preview: Annotated[
-        bool,
-        typer.Option(
-            "--preview", help="Use a few documents, notes and steps, to see that all works."
-        ),
-    ] = False,
+    preview: workflow.Preview = False,
     for_review: review.ForReview = None,
     tool: review.ReviewTool = "label-studio",
     review_notes: review.ReviewNotes = None,
@@ -105,11 +88,20 @@ def annotate(
     control: review.Control = 0.2,
     annotators: review.Reviewers = None,
     overlap: review.Overlap = 0.0,
-    hub: Annotated[
-        bool, typer.Option("--hub", help="Allow fetching the encoder from a model hub.")
-    ] = False,
+    send_text_to: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST",
+            help="Consent to send prompts with text of your documents and notes to the host of "
+            "sample.server, which is not this machine. The card states it.",
+        ),
+    ] = "",
+    hub: workflow.Hub = False,
 ) -> None:
     """Label NOTES: train students on labelled documents (--gold) and let them vote.
+
+    Other annotators may label in their place or vote with them (--by): a language model tuned on
+    the labelled documents or shown some of them, a dictionary, a tagger.
 
     With --out silver.jsonl it also writes silver.scores.npz (the distributions of all words, which
     notesmith train reads), silver.html (examples, doubtful ones first), silver.md (a card) and
@@ -122,7 +114,6 @@ def annotate(
     from notesmith.cli.process import keep_few_kernels
 
     keep_few_kernels()
-    from notesmith.cli.progress import Display
     from notesmith.corpus.formats.json_values import NoteFields
     from notesmith.workflows.annotate import annotate as run
 
@@ -138,34 +129,30 @@ def annotate(
     )
     if queue is not None:
         queue.check(labels, changes or (), is_preview=preview)
-    try:
-        with Display() as display:
-            result = run(
-                notes,
-                out,
-                gold=gold,
-                model=model,
-                students=students,
-                labels=labels,
-                by=None if by is None else [name.strip() for name in by.split(",")],
-                held_out=held_out or (),
-                save_model=save_model,
-                bf16=bf16,
-                seed=seed,
-                changes=changes or (),
-                reading=options,
-                notes_format=notes_format,
-                fields=NoteFields(text_field, id_field),
-                patient_from=patient_from,
-                is_preview=preview,
-                hub=hub,
-                on_progress=display.on_progress,
-                on_cell=display.on_cell,
-                tell=lambda what: say(f"notesmith: {what}", err=True),
-            )
-    except KeyboardInterrupt:
-        say("notesmith: interrupted; the same command goes on where it was", err=True)
-        raise typer.Exit(130) from None
+    names = [name.strip() for each in by or () for name in each.split(",")]
+    with workflow.heard() as reports:
+        result = run(
+            notes,
+            out,
+            gold=gold,
+            model=model,
+            students=students,
+            labels=labels,
+            by=names or None,
+            held_out=held_out or (),
+            save_model=save_model,
+            exact=exact,
+            seed=seed,
+            changes=changes or (),
+            reading=options,
+            notes_format=notes_format,
+            fields=NoteFields(text_field, id_field),
+            patient_from=patient_from,
+            is_preview=preview,
+            hub=hub,
+            consent=frozenset({send_text_to} - {""}),
+            **reports,
+        )
     _print(result, gold, is_preview=preview)
     if queue is not None:
         from notesmith.workflows.review import queue_labelled
@@ -208,7 +195,11 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
         console.print(f"  {label.label}: {label.mentions:,} mentions{by_score}")
     if summary.masked:
         console.print(f"  masked: {summary.masked:,} words")
-    for what, n in (*summary.reading.items(), *summary.problems.items()):
+    for what, n in (
+        *summary.reading.items(),
+        *summary.answers.items(),
+        *summary.problems.items(),
+    ):
         console.print(f"  {n:,} {what}")
     for what, n in summary.left_out.items():
         console.print(f"  left out {n:,} notes: {what}")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from notesmith.cli import workflow
 from notesmith.cli.reading import reads_documents
-from notesmith.cli.screen import Screen, say
+from notesmith.cli.screen import Screen
 from notesmith.config import ReadingConfig
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ def synthesize(
     gold: Annotated[
         Path, typer.Argument(help="File or folder of labelled documents; all are used.")
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.jsonl", help="File to write kept text to.")
-    ],
+    out: workflow.Out,
     options: ReadingConfig,
     n: Annotated[
         int | None,
@@ -43,14 +42,7 @@ def synthesize(
     rl: Annotated[
         bool, typer.Option("--rl", help="Let the generator learn from rewards after fine-tuning.")
     ] = False,
-    held_out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--held-out",
-            help="Documents that made text must not repeat, such as dev, test or text made "
-            "earlier; repeatable.",
-        ),
-    ] = None,
+    held_out: workflow.HeldOut = None,
     save_generator: Annotated[
         Path | None,
         typer.Option(
@@ -62,22 +54,10 @@ def synthesize(
         Path | None,
         typer.Option(help="Saved generator that writes the text; also give another --seed."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Root of all seeds; another one gives other text.")
-    ] = 13,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    preview: Annotated[
-        bool,
-        typer.Option(
-            "--preview", help="Use a few documents and steps, to see that all works, not how well."
-        ),
-    ] = False,
-    hub: Annotated[
-        bool, typer.Option("--hub", help="Allow fetching the named models from a model hub.")
-    ] = False,
+    seed: workflow.Seed = 13,
+    changes: workflow.Changes = None,
+    preview: workflow.Preview = False,
+    hub: workflow.Hub = False,
 ) -> None:
     """Make labelled text: tune a language model on GOLD, let it write, keep what passes filters.
 
@@ -86,32 +66,25 @@ def synthesize(
     on; it can be deleted once all is written). All but the card hold note text. You can stop it at
     any moment; the same command goes on.
     """
-    from notesmith.cli.progress import Display
     from notesmith.workflows.synthesize import synthesize as run
 
-    try:
-        with Display() as display:
-            result = run(
-                gold,
-                out,
-                n=n,
-                hours=hours,
-                rl=rl,
-                held_out=held_out or (),
-                generator=generator,
-                save_generator=save_generator,
-                seed=seed,
-                changes=changes or (),
-                reading=options,
-                is_preview=preview,
-                hub=hub,
-                on_progress=display.on_progress,
-                on_cell=display.on_cell,
-                tell=lambda what: say(f"notesmith: {what}", err=True),
-            )
-    except KeyboardInterrupt:
-        say("notesmith: interrupted; the same command goes on where it was", err=True)
-        raise typer.Exit(130) from None
+    with workflow.heard() as reports:
+        result = run(
+            gold,
+            out,
+            n=n,
+            hours=hours,
+            rl=rl,
+            held_out=held_out or (),
+            generator=generator,
+            save_generator=save_generator,
+            seed=seed,
+            changes=changes or (),
+            reading=options,
+            is_preview=preview,
+            hub=hub,
+            **reports,
+        )
     _print(result, gold, is_preview=preview)
 
 

@@ -13,13 +13,13 @@ import fcntl
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from time import perf_counter
-from typing import IO
+from typing import IO, Protocol
 
 from notesmith import __version__
 from notesmith.corpus.formats import jsonl, note_nlp, parquet
@@ -30,8 +30,17 @@ from notesmith.errors import ConfigError, CorpusError, FileError
 from notesmith.files.write import FILE_MODE, explained, make_folder, refuse_odd, sync_folder
 from notesmith.progress import OnProgress, Progress, silent
 
-Label = Callable[[Sequence[Document]], Sequence[Document]]
-"""Labels a chunk of notes; gives as many documents, in the same order."""
+
+class Label(Protocol):
+    """Labels a chunk of notes; gives as many documents, in the same order.
+
+    It may report how far it is in the chunk.
+    """
+
+    def __call__(
+        self, docs: Sequence[Document], *, on_progress: OnProgress = ...
+    ) -> Sequence[Document]: ...
+
 
 CHUNK_DOCS = 128
 CHUNK_CHARS = 400_000
@@ -103,6 +112,20 @@ def label_notes(
     make_folder(output.path.parent)
     digest, began = Digest(), perf_counter()
     n_docs = n_entities = n_resumed = n_chars = chars_before = 0
+    chunk: Sequence[Document] = ()
+
+    def tell(share: float = 0.0) -> None:
+        """Report what is done: whole chunks, and a share of the one that is being labelled."""
+        chars = n_chars + share * sum(len(doc.text) for doc in chunk)
+        # A note counts once its chunk is written.
+        docs = n_docs + min(int(share * len(chunk)), max(len(chunk) - 1, 0))
+        seconds, done = perf_counter() - began, chars - chars_before
+        left = seconds * (found.n_chars - chars) / done if done else 0.0
+        on_progress(Progress("predict", docs, found.n_docs, "notes", 0, seconds, left=left))
+
+    def inside(progress: Progress) -> None:
+        tell(progress.done / progress.total if progress.total else 0.0)
+
     with explained(output.path), _part(output) as part:
         resuming = True
         for chunk in chunks(notes(Tally.of(found.options))):
@@ -111,7 +134,7 @@ def label_notes(
             labelled = _done(part, chunk) if resuming else None
             if labelled is None:
                 resuming = False
-                labelled = list(label(chunk))
+                labelled = list(label(chunk, on_progress=inside))
                 part.write("".join(f"{jsonl.dumps(doc)}\n" for doc in labelled).encode())
                 part.flush()
             n_docs += len(chunk)
@@ -119,9 +142,7 @@ def label_notes(
             n_chars += sum(len(doc.text) for doc in chunk)
             if resuming:
                 n_resumed, chars_before = n_docs, n_chars
-            seconds, done = perf_counter() - began, n_chars - chars_before
-            left = seconds * (found.n_chars - n_chars) / done if done else 0.0
-            on_progress(Progress("predict", n_docs, found.n_docs, "notes", 0, seconds, left=left))
+            tell()
         if digest.hex() != found.digest:
             output.part.unlink()
             raise CorpusError("the notes have changed while they were read; run it again")
@@ -137,8 +158,9 @@ def keeping(label: Label) -> Label:
     A mention that stands there already, with the same label, is not added again.
     """
 
-    def both(docs: Sequence[Document]) -> list[Document]:
-        return [_joined(doc, found) for doc, found in zip(docs, label(docs), strict=True)]
+    def both(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> list[Document]:
+        labelled = label(docs, on_progress=on_progress)
+        return [_joined(doc, found) for doc, found in zip(docs, labelled, strict=True)]
 
     return both
 

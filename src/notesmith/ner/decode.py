@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.errors import ConfigError
 from notesmith.ner.attributes import Attribute, best_values
+from notesmith.ner.chains import best_chains, chain_marginals, groups
 from notesmith.words import Run, tag_runs, to_entities
 
 SCORE = "score="
@@ -97,53 +98,12 @@ def best_tags(log_probs: NDArray[np.float32]) -> list[int]:
     Args:
         log_probs: log probabilities, one row a word, one column a tag in ``tag_names`` order.
     """
-    n, n_tags = log_probs.shape
-    if not n:
-        return []
-    inner = np.arange(2, n_tags, 2)
-    score = log_probs[0].astype(np.float64)
-    score[inner] = -np.inf
-    back = np.zeros((n, n_tags), dtype=np.int64)
-    for i in range(1, n):
-        back[i] = int(score.argmax())
-        came = np.full(n_tags, score.max())
-        from_inner = score[inner] > score[inner - 1]
-        back[i, inner] = np.where(from_inner, inner, inner - 1)
-        came[inner] = np.where(from_inner, score[inner], score[inner - 1])
-        score = came + log_probs[i]
-    tags = [int(score.argmax())]
-    for i in range(n - 1, 0, -1):
-        tags.append(int(back[i, tags[-1]]))
-    return tags[::-1]
+    return best_chains([log_probs])[0]
 
 
 def legal_marginals(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Tag probabilities of each word among the legal sequences: ``I-x`` after ``B-x`` or ``I-x``.
-
-    A legal sequence has the product of its words' probabilities, divided by the sum over all of
-    them (forward-backward). So a word before a sure ``I-x`` is a sure ``B-x`` or ``I-x`` itself.
-    """
-    rows = probabilities.astype(np.float64)
-    n, n_tags = rows.shape
-    inner = np.arange(2, n_tags, 2)
-    free = np.ones(n_tags, bool)
-    free[inner] = False
-    before, after = np.ones_like(rows), np.ones_like(rows)
-    for i in range(n):
-        came = free.astype(np.float64)
-        if i:
-            came *= before[i - 1].sum()
-            came[inner] = before[i - 1, inner] + before[i - 1, inner - 1]
-        before[i] = came * rows[i]
-        before[i] /= max(before[i].sum(), _TINY)
-    for i in range(n - 2, -1, -1):
-        following = rows[i + 1] * after[i + 1]
-        after[i] = following[free].sum()
-        after[i, inner] += following[inner]
-        after[i, inner - 1] += following[inner]
-        after[i] /= max(after[i].sum(), _TINY)
-    found = before * after
-    return found / np.maximum(found.sum(axis=1, keepdims=True), _TINY)
+    """Tag probabilities of each word of a document: those of ``chain_marginals``."""
+    return chain_marginals([probabilities])[0]
 
 
 def mention_score(marginals: NDArray[np.float64], run: Run) -> float:
@@ -165,15 +125,44 @@ def decide(
     attributes: Sequence[Attribute] = (),
 ) -> list[Entity]:
     """The mentions of one document, as flat entities with exact offsets and ``attributes``."""
-    log_probs = np.log(np.maximum(scores.probabilities, _TINY))
-    tags = best_tags(log_probs + _gains(labels, decision.thresholds))
+    (found,) = _decide_all([scores], labels, decision, attributes)
+    return found
+
+
+def _decide_all(
+    scores: Sequence[WordScores],
+    labels: Sequence[str],
+    decision: Decision,
+    attributes: Sequence[Attribute],
+) -> Iterator[list[Entity]]:
+    """The mentions of each document."""
+    gains = _gains(labels, decision.thresholds)
+    needs_scores = bool(decision.thresholds) or decision.scores
+    for group in groups([len(one.words) for one in scores], len(gains)):
+        own = scores[group]
+        logs = [np.log(np.maximum(one.probabilities, _TINY)) + gains for one in own]
+        tags = best_chains(logs)
+        # Scores are of mentions, so a document without one needs none.
+        some = [d for d, found in enumerate(tags) if any(found)] if needs_scores else []
+        marginals = dict(
+            zip(some, chain_marginals([own[d].probabilities for d in some]), strict=True)
+        )
+        for d, one in enumerate(own):
+            yield _entities(one, tags[d], marginals.get(d), labels, decision, attributes)
+
+
+def _entities(
+    scores: WordScores,
+    tags: Sequence[int],
+    marginals: NDArray[np.float64] | None,
+    labels: Sequence[str],
+    decision: Decision,
+    attributes: Sequence[Attribute],
+) -> list[Entity]:
+    """The mentions that ``tags`` make, with scores of ``marginals`` where there are some."""
     entities = to_entities(tags, scores.words, labels)
-    logits = scores.attributes
-    scored = bool(decision.thresholds) or decision.scores
-    if not scored and (logits is None or not attributes):
-        return entities
+    logits = scores.attributes if attributes else None
     found: list[Entity] = []
-    marginals = legal_marginals(scores.probabilities) if scored else None
     for ent, run in zip(entities, tag_runs(tags), strict=True):
         said: tuple[str, ...] = ()
         if marginals is not None:
@@ -208,10 +197,11 @@ def label_documents(
 ) -> Iterator[Document]:
     """``docs`` with the mentions that ``scores`` decide in the place of whatever they carried."""
     decision.check(labels)
-    for doc, score in zip(docs, scores, strict=True):
+    decided = _decide_all(scores, labels, decision, attributes)
+    for doc, found in zip(docs, decided, strict=True):
         yield replace(
             doc,
-            entities=tuple(decide(score, labels, decision, attributes)),
+            entities=tuple(found),
             relations=(),
             concept_relations=(),
             masked=(),

@@ -75,7 +75,7 @@ class Votes(Predicts):
         """
         total: list[WordScores] = []
         for k, member in enumerate(self.members):
-            told = _nth_of(k, len(self.members), on_progress)
+            told = nth_of(k, len(self.members), on_progress)
             found = member.predict_scores(docs, batch_tokens=batch_tokens, on_progress=told)
             found = [_with_chances(scores, self.attributes) for scores in found]
             total = (
@@ -127,8 +127,8 @@ def load_votes(folder: Path, load: Callable[[Path], Student]) -> Votes:
         raise ModelError(f"{folder}: {error}") from error
 
 
-def _nth_of(k: int, n: int, on_progress: OnProgress) -> OnProgress:
-    """Progress of member ``k`` as a part of that of all ``n``."""
+def nth_of(k: int, n: int, on_progress: OnProgress) -> OnProgress:
+    """Progress of annotator ``k`` (from 0) as a part of that of all ``n``."""
 
     def told(progress: Progress) -> None:
         done = k * progress.total + progress.done

@@ -120,7 +120,7 @@ class SilverFacts:
     Attributes:
         created: date.
         annotators: what labelled the notes, in words.
-        gold: documents that the students learnt from or that a dictionary is made of; 0 if none
+        gold: documents that the annotators learnt from or that a dictionary is made of; 0 if none
             was given.
         n_held_out: files of documents that no note repeats.
         seed: root of all seeds.
@@ -130,6 +130,7 @@ class SilverFacts:
         exact: whether students computed in float32.
         settings: other settings that differ from their defaults, by name.
         is_preview: a few notes and steps only.
+        sent: what a reader must know of a server that prompts were sent to; empty if none were.
     """
 
     created: str
@@ -143,6 +144,7 @@ class SilverFacts:
     exact: bool
     settings: Mapping[str, str]
     is_preview: bool
+    sent: str = ""
 
 
 def silver_card(

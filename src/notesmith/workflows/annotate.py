@@ -1,7 +1,7 @@
-"""Notes in, labelled notes out, by one call that can be resumed: students of gold vote on them.
+"""Notes in, labelled notes out, by one call that can be resumed: annotators vote on them.
 
-Students are cells of ``experiment``. The notes are then labelled as a stream, a chunk at a time, so
-that memory does not grow with their number.
+Students and tuned language models are cells of ``experiment``. The notes are then labelled as a
+stream, a chunk at a time, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from notesmith.config import ReadingConfig, RecipeConfig
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.document import Document
 from notesmith.errors import ConfigError
+from notesmith.experiment.consent import record_consent, server_of
 from notesmith.experiment.engine import NONE, OnCell, unheard
 from notesmith.experiment.graph import StageFunction
 from notesmith.files.write import scratch_beside
@@ -33,13 +35,10 @@ from notesmith.workflows.annotating import (
     read_documents,
     scores_in,
 )
-from notesmith.workflows.annotators import (
-    STUDENTS,
-    check_annotators,
-)
+from notesmith.workflows.annotators import STUDENTS, check_annotators
 from notesmith.workflows.beside import Begun
 from notesmith.workflows.request import Documents, Request, refuse_inside
-from notesmith.workflows.settings import annotation_settings
+from notesmith.workflows.settings import annotation_settings, labelling_arm, uses_lm
 from notesmith.workflows.silver import Summary
 from notesmith.workflows.unlabelled import AS_FOUND, Unlabelled
 
@@ -52,9 +51,9 @@ Told = Callable[[str], None]
 class Annotated:
     """Labelled notes, and counts of them.
 
-    ``files`` is None if no output was named. ``n_trained`` students were trained by this call, and
-    ``n_labelled`` notes labelled; both are 0 if an earlier one finished. ``seconds`` is the time of
-    this call.
+    ``files`` is None if no output was named. ``n_trained`` students and language models were
+    trained by this call, and ``n_labelled`` notes labelled; both are 0 if an earlier one finished.
+    ``seconds`` is the time of this call.
     """
 
     summary: Summary
@@ -91,7 +90,7 @@ def annotate(
     by: Sequence[str] | None = None,
     held_out: Sequence[Documents] = (),
     save_model: Path | str | None = None,
-    bf16: bool = False,
+    exact: bool = False,
     seed: int = SEED,
     changes: Sequence[str] = (),
     reading: ReadingConfig | None = None,
@@ -100,12 +99,13 @@ def annotate(
     patient_from: str | None = None,
     is_preview: bool = False,
     hub: bool = False,
+    consent: frozenset[str] = frozenset(),
     instead: Mapping[str, StageFunction] = NONE,
     on_progress: OnProgress = silent,
     on_cell: OnCell = unheard,
     tell: Told = lambda what: None,
 ) -> Annotated:
-    """Label ``notes``: train students on ``gold`` and let them vote, or let ``model`` label.
+    """Label ``notes`` by students of ``gold``, a language model, or others, or a vote of several.
 
     The same call goes on where an earlier one was stopped, and computes nothing if one finished.
 
@@ -117,23 +117,27 @@ def annotate(
         model: folder of a student, or of students that vote, that labels; nothing is trained then.
         students: number of students that vote; 5 if None.
         labels: what a student is to learn from the result; ``soft`` if None. See [annotate].
-        by: annotators that label together; the students alone if None.
+        by: annotators that label together: students, lm-json, lm-inline, prompted, dictionary,
+            tagger; the students alone if None.
         held_out: documents (or files of documents) that no note may repeat, such as dev and test.
         save_model: folder to make for the students that were trained.
-        bf16: label in bfloat16 where the machine multiplies it in hardware, which pays for large
-            encoders. One or two mentions in a thousand then depend on the notes beside their own.
+        exact: let students compute in float32, which may take twice the time. Otherwise they
+            compute in bfloat16 where the machine multiplies it in hardware, and one or two mentions
+            in a thousand depend on the notes beside their own.
         seed: root of all seeds.
-        changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe.
+        changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe; of
+            ``lm``, ``sft`` and ``sample`` too where a language model labels.
         reading: how files of labelled documents are read. Its ``on_problem``, ``encoding``
             and ``ignore`` hold for notes too.
         notes_format: format of the notes, ``text`` for plain texts; recognised if None.
         fields: where notes in JSON lines or Parquet of other programs keep text and id.
         patient_from: a regular expression whose first group in an id is the patient.
         is_preview: use a few documents, notes and steps, to see that everything works.
-        hub: whether the encoder may be fetched from a model hub.
+        hub: whether models may be fetched from a model hub.
+        consent: hosts besides this machine that prompts, which hold notes, may be sent to.
         instead: functions that replace those of stages, by name; for tests.
         on_progress: called about the work.
-        on_cell: called when the training of a student starts and when it is done.
+        on_cell: called when the training of a model starts and when it is done.
         tell: called with a line about what is going to be done.
 
     Raises:
@@ -146,24 +150,34 @@ def annotate(
     started = time.monotonic()
     model = Path(model) if model is not None else None
     save = Path(save_model) if save_model is not None else None
-    config = annotation_settings(
+    if any(change.partition("=")[0].strip() == "annotate.by" for change in changes):
+        raise ConfigError("--set annotate.by: name annotators with --by")
+    names = tuple(by or (STUDENTS,))
+    check_annotators(names, has_gold=gold is not None)
+    settled = partial(
+        annotation_settings,
         seed=seed,
         reading=reading or ReadingConfig(),
         students=students,
         labels=labels,
-        by=by,
+        by=names,
         hub=hub,
         changes=changes,
         is_trained=model is None,
         is_preview=is_preview,
     )
+    config = settled()
     _check(config, gold, model, save, is_preview=is_preview)
     with _place(out, labels=config.annotate.labels, is_preview=is_preview) as place:
         request = Request.of(place, gold, held_out, reading=reading or ReadingConfig(), seed=seed)
         if isinstance(notes, Path | str):
             refuse_inside(Path(notes), place)
         options = _options_of_notes(reading or ReadingConfig(), notes_format)
-        work = Work(place, request, config, model, save, bf16, is_preview)
+        server = None
+        if uses_lm(names):
+            config = labelling_arm(settled(docs=request.docs))
+            server = server_of(config, consent)
+        work = Work(place, request, config, model, save, exact, is_preview, server)
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),
@@ -180,13 +194,14 @@ def annotate(
                 begun = places.begin(place, Begun(kind=KIND, created=created, settings=settings))
             places.refuse_other(place, begun, KIND, settings)
             request.write_documents()
+            work = replace(work, consent=record_consent(place.work, server, config))
             is_finished = places.is_finished(place, begun)
             n_trained = n_labelled = 0
-            cells = work.cells() if work.trains else ()
+            cells = work.cells()
             is_saved = save is None or work.is_saved(cells)
             if not is_finished:
                 tell(work.told(unlabelled))
-            if cells and not (is_finished and is_saved):
+            if cells.targets and not (is_finished and is_saved):
                 n_trained = work.train(cells, instead, on_progress, on_cell)
                 if save is not None and not is_saved:
                     work.save(cells, save)
@@ -217,7 +232,6 @@ def _check(
     is_preview: bool,
 ) -> None:
     """Refuse options that do not go together."""
-    check_annotators(config.annotate, has_gold=gold is not None)
     uses_students = STUDENTS in config.annotate.by
     if model is None and gold is None:
         raise ConfigError("name labelled documents with --gold, or a saved model with --model")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from notesmith.annotation.language_model import LmAnnotator
 from notesmith.config import AnnotateConfig, RecipeConfig
 from notesmith.corpus.formats.jsonl import loads
 from notesmith.corpus.labelling import Output, chunks, label_notes
@@ -19,15 +20,19 @@ from notesmith.document import Document, labels_of
 from notesmith.errors import FileError, StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment import taught as soft
+from notesmith.experiment.consent import Consent
 from notesmith.experiment.draw import Draw, Fingerprints
 from notesmith.experiment.engine import OnCell, run_cells
-from notesmith.experiment.graph import Cell, StageFunction
+from notesmith.experiment.graph import Cell, Context, StageFunction
+from notesmith.experiment.graph import Work as CellWork
 from notesmith.experiment.models import have_models
 from notesmith.experiment.run import context_of, fingerprints_of
-from notesmith.experiment.stages import SOURCES, ner
+from notesmith.experiment.stages import SOURCES, annotator, ner
 from notesmith.experiment.stages import gold as drawing
+from notesmith.experiment.stages.lm_labels import READERS, open_reader
 from notesmith.experiment.taught import Taught
 from notesmith.files.write import make_folder
+from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.manifest import check_manifest, fingerprint
 from notesmith.ner.decode import WordScores
 from notesmith.ner.student import Student, copy_student
@@ -35,6 +40,7 @@ from notesmith.ner.votes import members_of, write_votes
 from notesmith.progress import OnProgress
 from notesmith.report.silver import SilverFacts, render_silver, silver_card
 from notesmith.report.words import plural
+from notesmith.results import without_folders
 from notesmith.workflows import beside as places
 from notesmith.workflows.annotators import (
     STUDENTS,
@@ -45,9 +51,12 @@ from notesmith.workflows.annotators import (
 )
 from notesmith.workflows.beside import Begun
 from notesmith.workflows.request import Request
-from notesmith.workflows.settings import settings_of_annotation
+from notesmith.workflows.settings import LABELLING, settings_of_annotation
 from notesmith.workflows.silver import Look, Summary
 from notesmith.workflows.unlabelled import Unlabelled, causes
+
+if TYPE_CHECKING:
+    from notesmith.lm.backends.server import Endpoint
 
 PREVIEW_NOTES = 8
 Labels = Literal["hard", "masked", "soft"]
@@ -98,6 +107,22 @@ class BesideNotes:
 
 
 @dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of students, and by annotator, those of language models that read notes.
+
+    The latter are not computed: they say how the model is opened that their inputs hold.
+    """
+
+    students: tuple[Cell, ...] = ()
+    readers: Mapping[str, Cell] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[Cell, ...]:
+        """The cells to compute."""
+        return (*self.students, *(c for one in self.readers.values() for c in one.inputs.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One call's work in its place; every method is a step of it."""
 
@@ -106,8 +131,10 @@ class Work:
     config: RecipeConfig
     model: Path | None
     save_to: Path | None
-    bf16: bool
+    exact: bool
     is_preview: bool
+    server: Endpoint | None = None
+    consent: Consent | None = None
 
     @property
     def annotating(self) -> AnnotateConfig:
@@ -118,6 +145,11 @@ class Work:
     def trains(self) -> bool:
         """Whether students are trained."""
         return self.model is None and STUDENTS in self.annotating.by
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The annotators that are language models."""
+        return tuple(name for name in self.annotating.by if name in READERS)
 
     def labelled_documents(self) -> list[Document]:
         """Gold and held-out documents: no note may repeat one."""
@@ -135,15 +167,22 @@ class Work:
         return {
             **settings_of_annotation(self.config),
             "seed": self.config.draws.seed,
-            "bf16": self.bf16,
+            "exact": self.exact,
             "NOTES": unlabelled.found.digest,
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
             "model": fingerprint_of(self.model) if self.model else None,
+            **({"LM": fingerprint_model(self.config.lm.model)} if self.readers else {}),
         }
 
-    def cells(self) -> tuple[Cell, ...]:
-        """The cells of the students that vote."""
+    def cells(self) -> Cells:
+        """The cells of the students that vote, and of the language models that label.
+
+        Raises:
+            ModelError: a model is not on this machine.
+        """
+        if not (self.trains or self.readers):
+            return Cells()
         paths, size = self.request.paths, len(self.request.docs)
         if self.is_preview:
             size = min(size, PREVIEW_NOTES)
@@ -152,38 +191,44 @@ class Work:
         outside: Fingerprints = fingerprints_of(config, paths)
         drawn = drawing.cell(config, outside, size=size, replicate=0)
         draw = Draw(config, outside, size, 0, gold=drawn, sources=SOURCES)
-        return tuple(
+        students = (
             ner.cell(draw, draw.arm(teacher), number)
             for teacher in config.annotate.teachers
             for number in range(config.annotate.students)
         )
+        readers = {name: READERS[name](draw, draw.arm(LABELLING)) for name in self.readers}
+        return Cells(tuple(students) if self.trains else (), readers)
 
     def train(
         self,
-        cells: Sequence[Cell],
+        cells: Cells,
         instead: Mapping[str, StageFunction],
         on_progress: OnProgress,
         on_cell: OnCell,
     ) -> int:
-        """Train what is missing; returns the number of students that were trained."""
+        """Train what is missing; returns the number of models that were trained."""
         ran = run_cells(
-            cells,
+            cells.targets,
             store=places.store_of(self.place),
-            context=context_of(self.config, self.request.paths, open_split=_shut),
+            context=self._context(),
             instead=instead,
             on_progress=on_progress,
             on_cell=on_cell,
         )
-        return sum(cell.stage == ner.STAGE for cell in ran.computed)
+        return sum(cell.stage in (ner.STAGE, annotator.STAGE) for cell in ran.computed)
 
-    def folders(self, cells: Sequence[Cell]) -> list[Path]:
+    def _context(self) -> Context:
+        found = context_of(self.config, self.request.paths, open_split=_shut)
+        return replace(found, server=self.server)
+
+    def folders(self, cells: Cells) -> list[Path]:
         """The folders of the students that vote."""
         if self.model is not None:
             return [self.model]
         store = places.store_of(self.place)
-        return [store.folder(cell) / files.MODEL for cell in cells]
+        return [store.folder(cell) / files.MODEL for cell in cells.students]
 
-    def is_saved(self, cells: Sequence[Cell]) -> bool:
+    def is_saved(self, cells: Cells) -> bool:
         """Whether the students stand where they are to be saved; anything else there is refused.
 
         Raises:
@@ -194,13 +239,13 @@ class Work:
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return False
         trained = [path for path in self.folders(cells) if path.exists()]
-        if folder.is_dir() and len(trained) == len(cells):
+        if folder.is_dir() and len(trained) == len(cells.students):
             saved = members_of(folder) or [folder]
             if [fingerprint(path) for path in saved] == [fingerprint(path) for path in trained]:
                 return True
         raise FileError(f"{folder}: holds something else; name another with --save-model")
 
-    def save(self, cells: Sequence[Cell], folder: Path) -> None:
+    def save(self, cells: Cells, folder: Path) -> None:
         """Copy the students to ``folder``."""
         found = self.folders(cells)
         if len(found) == 1:
@@ -208,15 +253,22 @@ class Work:
         else:
             write_votes(folder, [partial(copy_student, path) for path in found])
 
-    def label(self, unlabelled: Unlabelled, cells: Sequence[Cell], on_progress: OnProgress) -> int:
+    def label(self, unlabelled: Unlabelled, cells: Cells, on_progress: OnProgress) -> int:
         """Label the notes; returns the number of those that this call labelled."""
         folders = self.folders(cells)
         student: Student | None = None
         if STUDENTS in self.annotating.by:
-            student = load_students(folders, bf16=self.bf16)
+            student = load_students(folders, exact=self.exact)
         labels = student.labels if student is not None else labels_of(self.request.docs)
-        vote = vote_of(self.annotating, self.request.docs, labels, student)
         make_folder(self.place.parts)
+        vote = vote_of(
+            self.annotating,
+            self.request.docs,
+            labels,
+            student,
+            models={name: self._opened(cell) for name, cell in cells.readers.items()},
+            logs=self.place.parts,
+        )
         identity = json.dumps([self.settings(unlabelled), list(labels)], sort_keys=True)
         output = Output(
             self.place.labelled, hashlib.sha256(identity.encode()).hexdigest(), vote.labels
@@ -230,6 +282,13 @@ class Work:
         )
         return done.n_docs - done.n_resumed
 
+    def _opened(self, cell: Cell) -> LmAnnotator:
+        """The language model of a cell that reads notes."""
+        store = places.store_of(self.place)
+        inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
+        scratch = self.place.parts
+        return open_reader(CellWork(cell, inputs, scratch, scratch, self._context()))
+
     def told(self, unlabelled: Unlabelled) -> str:
         """One line about what is going to be done."""
         found = unlabelled.found
@@ -238,6 +297,8 @@ class Work:
             n = len(self.annotating.teachers) * self.annotating.students
             of = min(len(self.request.docs), PREVIEW_NOTES if self.is_preview else 10**9)
             line += f"; {plural(n, 'student')} learn from {plural(of, 'document')} before"
+        if self.readers:
+            line += f"; {self.config.lm.model} labels as {', '.join(self.readers)}"
         if unlabelled.left_out:
             line += f". Left out: {causes(unlabelled.left_out)}"
         if n := found.labels.total():
@@ -274,6 +335,8 @@ class Work:
     def _card(self, summary: Summary, created: str, annotators: str) -> str:
         config, n_gold = self.annotating, len(self.request.docs)
         changed = places.flat(settings_of_annotation(self.config))
+        # Which host prompts were sent to is said apart; others are of this machine.
+        changed.pop("sample.server", None)
         facts = SilverFacts(
             created=created,
             annotators=annotators,
@@ -283,9 +346,13 @@ class Work:
             taught=config.labels,
             doubtful=config.doubtful,
             temperature=config.temperature,
-            exact=not self.bf16,
-            settings={name: json.dumps(value) for name, value in changed.items()},
+            exact=self.exact,
+            settings={
+                name: json.dumps(without_folders(value) if isinstance(value, str) else value)
+                for name, value in changed.items()
+            },
             is_preview=self.is_preview,
+            sent=self.consent.sentence if self.consent else "",
         )
         return silver_card(
             facts,
@@ -298,7 +365,8 @@ class Work:
             counts={
                 "Notes left out, by what they repeat": summary.left_out,
                 "Noticed while the notes were read": summary.reading,
-                "Mentions and notes that annotators could not use": summary.problems,
+                "Answers of language models": summary.answers,
+                "Answers, mentions and notes that could not be used, by reason": summary.problems,
             },
         )
 

@@ -1,28 +1,46 @@
-"""Who labels notes: students of gold, saved ones, a dictionary, a tagger, or several together."""
+"""Who labels notes: students, language models, a dictionary, a tagger, or several together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of
+from notesmith.annotation.language_model import LmAnnotator, Log
+from notesmith.annotation.mentions import MentionAnnotator
+from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of, with_attributes
 from notesmith.config import AnnotateConfig
 from notesmith.corpus.labelling import Label
 from notesmith.document import Document
 from notesmith.errors import ConfigError
+from notesmith.experiment.artefacts import SampleLog
+from notesmith.experiment.stages import ANNOTATORS
+from notesmith.experiment.stages.lm_labels import READERS
 from notesmith.experiment.taught import Part, write_parts
 from notesmith.ner.attributes import Attribute
 from notesmith.ner.decode import Decision, WordScores, label_documents
 from notesmith.ner.student import Student, load_student
-from notesmith.ner.votes import Votes
+from notesmith.ner.votes import Votes, nth_of
+from notesmith.progress import OnProgress, silent
 
 STUDENTS, DICTIONARY, TAGGER = "students", "dictionary", "tagger"
-ANNOTATORS = (STUDENTS, DICTIONARY, TAGGER)
-"""What ``annotate.by`` may name here."""
+MODELS = tuple(READERS)
+"""The annotators that are language models."""
 _WITH_SCORES = Decision({}, scores=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What annotators think of the words of notes, and the mentions that language models found.
+
+    ``found`` has the notes with these mentions and their attributes, by annotator.
+    """
+
+    scores: Sequence[WordScores]
+    found: Mapping[str, Sequence[Document]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +51,8 @@ class Vote:
 
     Attributes:
         labels: of all of them, in the order of the tags.
-        annotators: by name. Attributes of mentions come from the students alone.
+        annotators: by name. Attributes of mentions come from the students, or where none label,
+            from the language models.
     """
 
     labels: tuple[str, ...]
@@ -51,19 +70,36 @@ class Vote:
 
     @property
     def counts(self) -> Counter[str]:
-        """What went wrong so far in annotators that find mentions, by reason."""
+        """What annotators that find mentions could not use so far, by reason and annotator.
+
+        The answers that language models gave are counted as well.
+        """
         found: Counter[str] = Counter()
-        for one in self.annotators.values():
-            found.update(getattr(one, "counts", Counter()))
+        for name, one in self.annotators.items():
+            own: Mapping[str, int] = getattr(one, "counts", {})
+            found.update({f"{what} ({name})": n for what, n in own.items()})
         return found
 
-    def scores(self, docs: Sequence[Document]) -> list[WordScores]:
-        """What they think of the words of ``docs``.
+    def say(self, docs: Sequence[Document], *, on_progress: OnProgress = silent) -> Said:
+        """What they think of ``docs``.
 
         Raises:
             StageError: one of them cut a document into other words.
         """
-        said = {name: one.predict_scores(docs) for name, one in self.annotators.items()}
+        said: dict[str, Sequence[WordScores]] = {}
+        found: dict[str, Sequence[Document]] = {}
+        for k, (name, one) in enumerate(self.annotators.items()):
+            told = nth_of(k, len(self.annotators), on_progress)
+            if name in MODELS and isinstance(one, MentionAnnotator):
+                read = one.read(docs, told)
+                found[name], said[name] = read.docs, read.scores
+            else:
+                said[name] = one.predict_scores(docs, on_progress=told)
+        return Said(self._mean(docs, said), found)
+
+    def _mean(
+        self, docs: Sequence[Document], said: Mapping[str, Sequence[WordScores]]
+    ) -> Sequence[WordScores]:
         if len(said) == 1:
             return next(iter(said.values()))
         by_id = {
@@ -88,12 +124,32 @@ class Vote:
             for one, own in zip(mean, said[STUDENTS], strict=True)
         ]
 
+    def label(self, docs: Sequence[Document], said: Said) -> list[Document]:
+        """``docs`` with the mentions that ``said`` decides on, their scores and attributes."""
+        found = label_documents(
+            docs,
+            said.scores,
+            self.labels,
+            model=self.name,
+            decision=_WITH_SCORES,
+            attributes=self.attributes,
+        )
+        if STUDENTS in self.annotators or not said.found:
+            return list(found)
+        return [
+            with_attributes(doc, others)
+            for doc, *others in zip(found, *said.found.values(), strict=True)
+        ]
+
 
 def vote_of(
     config: AnnotateConfig,
     gold: Sequence[Document],
     labels: tuple[str, ...],
     students: Student | None,
+    *,
+    models: Mapping[str, LmAnnotator],
+    logs: Path,
 ) -> Vote:
     """The annotators that ``config.by`` names.
 
@@ -102,9 +158,11 @@ def vote_of(
         gold: labelled documents; the dictionary is made of them, and they measure a tagger.
         labels: of the project.
         students: those that vote, where ``config.by`` names them.
+        models: language models that label, by annotator.
+        logs: folder for their answers about the chunk that is being labelled.
 
     Raises:
-        ConfigError: an annotator lacks what it needs.
+        ConfigError: an annotator lacks what it needs, or knows other labels.
         CorpusError: predictions of a tagger cannot be read.
         ModelError: a model cannot be loaded.
     """
@@ -115,6 +173,8 @@ def vote_of(
             found[name] = students
         elif name == DICTIONARY:
             found[name] = _dictionary(config, gold, labels)
+        elif name in models:
+            found[name] = _reading(models[name], labels, partial(_log_of, logs, name))
         else:
             from notesmith.annotation.taggers import open_tagger
 
@@ -134,18 +194,40 @@ def _dictionary(
     return build_dictionary(gold, listed, labels, config.dictionary).annotator()
 
 
-def load_students(folders: Sequence[Path], *, bf16: bool) -> Student:
+def _reading(
+    model: LmAnnotator, labels: tuple[str, ...], log: Callable[[Sequence[Document]], Log]
+) -> Student:
+    """``model`` as an annotator of ``labels``, in their order."""
+    reader = model.as_student(log)
+    if set(reader.labels) != set(labels):
+        raise ConfigError(
+            f"the students know the labels {', '.join(labels)}, and the labelled documents have "
+            f"{', '.join(reader.labels)}; let them label apart, or name the documents that the "
+            "students learnt from with --gold"
+        )
+    return replace(reader, labels=labels)
+
+
+def _log_of(folder: Path, name: str, docs: Sequence[Document]) -> SampleLog:
+    return SampleLog(_log_path(folder, name, docs))
+
+
+def _log_path(folder: Path, name: str, docs: Sequence[Document]) -> Path:
+    return part_path(folder, docs).with_suffix(f".{name}.jsonl")
+
+
+def load_students(folders: Sequence[Path], *, exact: bool) -> Student:
     """The students of ``folders``, voting where there are several.
 
-    Without ``bf16`` they compute in float32, so that what they say of a note does not depend on the
-    notes beside it; with it, as each was trained.
+    With ``exact`` they compute in float32, so that what they say of a note does not depend on the
+    notes beside it; without, as each was trained.
 
     Raises:
         ModelError: a folder is damaged or holds no student.
     """
     found = [load_student(folder) for folder in folders]
     student = found[0] if len(found) == 1 else Votes(tuple(found))
-    return student if bf16 else in_float32(student)
+    return in_float32(student) if exact else student
 
 
 def in_float32(student: Student) -> Student:
@@ -162,29 +244,23 @@ def in_float32(student: Student) -> Student:
 def labelling(vote: Vote, config: AnnotateConfig, folder: Path) -> Label:
     """Label notes by ``vote``, and leave the distributions of each chunk in ``folder``.
 
-    The distributions are written before the chunk counts as done, so a chunk that is done has them.
+    They are written before the chunk counts as done, so a chunk that is done has them. Logs of
+    answers about it are not needed any more then.
     """
 
-    def label(docs: Sequence[Document]) -> list[Document]:
+    def label(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> list[Document]:
         before = vote.counts
-        scores = vote.scores(docs)
-        found = list(
-            label_documents(
-                docs,
-                scores,
-                vote.labels,
-                model=vote.name,
-                decision=_WITH_SCORES,
-                attributes=vote.attributes,
-            )
-        )
+        said = vote.say(docs, on_progress=on_progress)
+        found = vote.label(docs, said)
         if config.labels == "masked":
             found = [
                 mask_doubtful(doc, one, doubtful=config.doubtful)
-                for doc, one in zip(found, scores, strict=True)
+                for doc, one in zip(found, said.scores, strict=True)
             ]
-        part = Part.of(found, scores)
+        part = Part.of(found, said.scores)
         write_parts(part_path(folder, docs), vote.labels, [part], vote.counts - before)
+        for name in vote.annotators:
+            _log_path(folder, name, docs).unlink(missing_ok=True)
         return found
 
     return label
@@ -196,16 +272,22 @@ def part_path(folder: Path, docs: Sequence[Document]) -> Path:
     return folder / f"{name}.npz"
 
 
-def check_annotators(config: AnnotateConfig, *, has_gold: bool) -> None:
-    """See that ``config.by`` names annotators that can label here.
+def check_annotators(names: Sequence[str], *, has_gold: bool) -> None:
+    """See that ``names`` are annotators that can label here.
 
     Raises:
         ConfigError: one is unknown, stands twice, or needs gold that is not given.
     """
-    for name in config.by:
+    for name in names:
         if name not in ANNOTATORS:
             raise ConfigError(f"--by {name}: there are {', '.join(ANNOTATORS)}")
-    if len(set(config.by)) < len(config.by):
-        raise ConfigError(f"--by {','.join(config.by)}: names one twice")
-    if DICTIONARY in config.by and not has_gold:
-        raise ConfigError("--by dictionary: it is made of labelled documents; name them: --gold")
+        if not has_gold and name == DICTIONARY:
+            raise ConfigError(
+                "--by dictionary: it is made of labelled documents; name them: --gold"
+            )
+        if not has_gold and name in MODELS:
+            raise ConfigError(
+                f"--by {name}: the language model learns from labelled documents; name them: --gold"
+            )
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--by {','.join(names)}: names one twice")

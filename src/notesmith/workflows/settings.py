@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.config import ArmConfig, ReadingConfig, RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import GOLD
 from notesmith.experiment.recipes import recipe_of
-from notesmith.experiment.stages import filtered, rivals
+from notesmith.experiment.stages import filtered, rivals, silver
 from notesmith.experiment.stages.given import Generator, tables_of
+from notesmith.experiment.stages.lm_labels import READERS
 from notesmith.init import choices
 from notesmith.init.profile import look
 from notesmith.segments import split
@@ -156,9 +157,13 @@ def _unlike(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
     )
 
 
+LABELLING = "notes"
+"""The arm whose annotators label, where a language model is one of them."""
 _OF_STUDENTS = ("students", "teachers")
-_HERE = re.compile(r"\s*(ner|annotate|augment)\.")
-_MOST_STEPS, _MOST_STUDENTS, _FEW_UNITS = 8, 2, 8
+_HERE = ("ner", "annotate", "augment")
+_OF_MODEL = ("lm", "sft", "sample", "corpus")
+_OF_CORPUS = ("kind", "label_descriptions")
+_MOST_STEPS, _MOST_STUDENTS, _FEW_UNITS, _FEW_PASSES = 8, 2, 8, 1.0
 
 
 def annotation_settings(
@@ -172,8 +177,9 @@ def annotation_settings(
     changes: Sequence[str],
     is_trained: bool,
     is_preview: bool,
+    docs: Sequence[Document] = (),
 ) -> RecipeConfig:
-    """The recipe whose students label notes for ``annotate``; its gold is yet to be named.
+    """The recipe whose annotators label notes for ``annotate``; its gold is yet to be named.
 
     Args:
         seed: root of all seeds.
@@ -182,20 +188,19 @@ def annotation_settings(
         labels: hard, masked or soft.
         by: annotators.
         hub: whether models may be fetched.
-        changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``.
+        changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``; with a language model
+            also those of its tables.
         is_trained: whether students are trained; a saved one takes no settings of theirs.
         is_preview: use a few steps.
+        docs: gold, for which settings of the language model are chosen.
 
     Raises:
         ConfigError: a change is wrong, or contradicts the other settings.
     """
+    with_lm = uses_lm(by or ())
     for change in changes:
         name = change.partition("=")[0].strip()
-        if not _HERE.match(change) or name.startswith("annotate.notes_per_gold"):
-            raise ConfigError(
-                f"--set {name}: cannot be set here; settings are those of [ner], and of [annotate] "
-                "without notes_per_gold"
-            )
+        _check_change(name, with_lm=with_lm)
         of_students = name.startswith("ner.") or name.partition(".")[2] in _OF_STUDENTS
         if of_students and not is_trained:
             raise ConfigError(f"--set {name}: is for students that are trained; leave out --model")
@@ -210,6 +215,10 @@ def annotation_settings(
         "annotate": {name: value for name, value in given.items() if value is not None},
         "arm": [{"name": GOLD}, {"name": _REPLACED, "made": [_REPLACED]}],
     }
+    if with_lm and docs:
+        chosen = _chosen(docs)
+        values["sft"] = chosen["sft"]
+        values["corpus"] |= chosen["corpus"]
     config = recipe_of(values, "annotate", changes=changes)
     if unknown := set(config.annotate.teachers) - {GOLD, _REPLACED}:
         raise ConfigError(
@@ -218,15 +227,54 @@ def annotation_settings(
     return _little(config) if is_preview else config
 
 
+def uses_lm(by: Iterable[str]) -> bool:
+    """Whether a language model is among the annotators ``by``."""
+    return not READERS.keys().isdisjoint(by)
+
+
+def _check_change(name: str, *, with_lm: bool) -> None:
+    """Refuse a change of what ``annotate`` does not use.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    table, _, field = name.partition(".")
+    if not with_lm and table in ("lm", "sft", "sample"):
+        raise ConfigError(
+            f"--set {name}: cannot be set here: no language model labels; name one with --by, such "
+            "as --by lm-json"
+        )
+    tables = (*_HERE, *(_OF_MODEL if with_lm else ()))
+    fits = table in tables and (table != "corpus" or field.partition(".")[0] in _OF_CORPUS)
+    if not fits or name.startswith("annotate.notes_per_gold"):
+        of_model = (
+            ", of the language model [lm], [sft] and [sample], and corpus.kind" if with_lm else ""
+        )
+        raise ConfigError(
+            f"--set {name}: cannot be set here; settings are those of [ner], of [annotate] without "
+            f"notes_per_gold{of_model}"
+        )
+
+
+def labelling_arm(config: RecipeConfig) -> RecipeConfig:
+    """``config`` with an arm that learns from notes, so that what its annotators need counts."""
+    arm = ArmConfig(name=LABELLING, made=(silver.SOURCE.name,), ner=config.ner)
+    arm = arm.model_copy(update={"annotate": config.annotate})
+    return config.model_copy(update={"arm": (*config.arm, arm)})
+
+
 def _little(config: RecipeConfig) -> RecipeConfig:
-    """``config`` with two students of a few steps."""
+    """``config`` with two students of a few steps, and as little learning of a language model."""
     few = {"steps": min(_MOST_STEPS, config.ner.steps), "batch_size": _FEW_UNITS}
     arms = tuple(
         arm.model_copy(update={"ner": arm.ner.model_copy(update=few)}) for arm in config.arm
     )
     n = min(_MOST_STUDENTS, config.annotate.students)
     annotate = config.annotate.model_copy(update={"students": n})
-    return config.model_copy(update={"annotate": annotate, "arm": arms})
+    sft = config.sft.model_copy(update={"epochs": _FEW_PASSES, "replaced_copies": 0})
+    lm = annotate.lm.model_copy(update={"epochs": None})
+    annotate = annotate.model_copy(update={"lm": lm})
+    return config.model_copy(update={"annotate": annotate, "arm": arms, "sft": sft})
 
 
 def settings_of_annotation(config: RecipeConfig) -> dict[str, Any]:
@@ -234,6 +282,7 @@ def settings_of_annotation(config: RecipeConfig) -> dict[str, Any]:
     ner = config.arm[0].ner.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     values = config.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     corpus = {name: value for name, value in values["corpus"].items() if name != "train"}
-    tables = {name: values.get(name, {}) for name in ("annotate", "augment")}
-    found = {"corpus": corpus, "ner": ner, **tables}
+    others = ["annotate", "augment", *(_OF_MODEL if uses_lm(config.annotate.by) else ())]
+    tables = {name: values.get(name, {}) for name in others}
+    found = {**tables, "corpus": corpus, "ner": ner}
     return {name: table for name, table in found.items() if table}

@@ -11,7 +11,9 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from notesmith.annotation.language_model import ANSWERS
 from notesmith.config import AnnotateConfig, Config
 from notesmith.document import Document, Span
 from notesmith.experiment.taught import Part, Taught
@@ -29,8 +31,9 @@ class Summary(Config):
     ``labels`` counts mentions by label and score (see ``LabelBands``). A word is doubtful if its
     most probable tag has less than ``annotate.doubtful``; ``masked`` words are left out of training
     as doubtful. ``confidence`` is the mean score of mentions, 0 where there is none. ``left_out``
-    counts notes by what they repeat, ``reading`` what reading them noticed, and ``problems`` what
-    went wrong in annotators that find mentions.
+    counts notes by what they repeat, ``reading`` what reading them noticed, ``problems`` what
+    annotators that find mentions could not use, by reason and annotator, and ``answers`` those of
+    language models.
     """
 
     notes: int
@@ -42,6 +45,7 @@ class Summary(Config):
     left_out: dict[str, int]
     reading: dict[str, int]
     problems: dict[str, int]
+    answers: dict[str, int] = Field(default_factory=dict)
 
     @property
     def mentions(self) -> int:
@@ -120,6 +124,7 @@ class Look:
             for label, found in bands.items()
         )
         n = sum(found.total() for found in bands.values())
+        found_by = [(what, n) for what, n in sorted(self.problems.items()) if n]
         return Summary(
             notes=self.n_notes,
             words=self.n_words,
@@ -129,7 +134,8 @@ class Look:
             confidence=round(self.total / n, 4) if n else 0.0,
             left_out=dict(sorted(left_out.items())),
             reading={what: n for what, n in sorted(reading.items()) if n},
-            problems={what: n for what, n in sorted(self.problems.items()) if n},
+            problems={what: n for what, n in found_by if not what.startswith(ANSWERS)},
+            answers={what: n for what, n in found_by if what.startswith(ANSWERS)},
         )
 
 

@@ -19,6 +19,7 @@ from notesmith.corpus.notes import survey
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError
+from notesmith.progress import OnProgress, silent
 
 AT = datetime(2026, 11, 30, 14, 5, 9)
 INTEGERS = ("note_nlp_id", "note_id", "section_concept_id", "note_nlp_concept_id")
@@ -131,7 +132,7 @@ DOCS = [Document(str(n), f"fever {n}") for n in range(300)]
 def test_a_stopped_run_goes_on_and_writes_the_file_at_its_end(tmp_path: Path) -> None:
     seen: list[str] = []
 
-    def label(docs: Sequence[Document]) -> list[Document]:
+    def label(docs: Sequence[Document], *, on_progress: OnProgress = silent) -> list[Document]:
         if seen and len(seen) < len(DOCS) and not (tmp_path / "again").exists():
             raise KeyboardInterrupt
         seen.extend(doc.id for doc in docs)

@@ -6,6 +6,7 @@ An interrupted cell goes on from the answers that were drawn before.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,18 +81,25 @@ class Measured(Metrics):
         return self.sampling_seconds
 
 
-def tuned_cell(draw: Draw, arm: ArmConfig, found: Cell, *, form: FormName) -> Cell:
-    """What the tuned annotator that answers in ``form`` says of the notes in ``found``."""
+def tuned_cell(draw: Draw, arm: ArmConfig, found: Cell | None = None, *, form: FormName) -> Cell:
+    """What the tuned annotator that answers in ``form`` says of the notes in ``found``.
+
+    Without ``found`` it is a cell to read notes with that stand elsewhere (see ``open_reader``).
+    """
     return draw.cell(
         STAGE,
         _settings(draw, arm, form),
-        inputs={"gold": draw.gold, NOTES: found, "model": annotator.cell(draw, arm, form)},
+        inputs={
+            "gold": draw.gold,
+            **({NOTES: found} if found else {}),
+            "model": annotator.cell(draw, arm, form),
+        },
         arm=arm.name,
     )
 
 
-def prompted_cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
-    """What the base model, or one on a server, says of them when it is shown gold examples.
+def prompted_cell(draw: Draw, arm: ArmConfig, found: Cell | None = None) -> Cell:
+    """The same of the base model, or one on a server, that is shown gold examples.
 
     Raises:
         ConfigError: a server is asked for what it cannot do.
@@ -109,7 +117,7 @@ def prompted_cell(draw: Draw, arm: ArmConfig, found: Cell) -> Cell:
     return draw.cell(
         STAGE,
         settings,
-        inputs={"gold": draw.gold, NOTES: found},
+        inputs={"gold": draw.gold, **({NOTES: found} if found else {})},
         fingerprints={"lm": draw.outside.lm},
         arm=arm.name,
     )
@@ -124,9 +132,9 @@ def _settings(draw: Draw, arm: ArmConfig, form: FormName) -> Settings:
     )
 
 
-def run(work: Work[Settings]) -> Measured:
-    """Let the model read the notes; an interrupted run goes on."""
-    config, docs, gold = work.config, files.load_docs(work.inputs[NOTES]), gold_in(work)
+def open_reader(work: Work[Settings]) -> LmAnnotator:
+    """The model of a cell, ready to read notes."""
+    config, gold = work.config, gold_in(work)
     lm = load_tuned(work) if config.base is None else load_base(work, config.base, gold)
     # A base model never saw the reserved tokens, so its marks are plain tags.
     form = config.asking.form_for(work, reserved=() if config.shots else lm.reserved)
@@ -134,7 +142,7 @@ def run(work: Work[Settings]) -> Measured:
     if config.shots:
         units = units_of(gold, config.units, lm)
         shots = choose_shots(units, form, n=config.shots, seed=work.seed)
-    reader = LmAnnotator(
+    return LmAnnotator(
         lm,
         form,
         config.units,
@@ -143,13 +151,19 @@ def run(work: Work[Settings]) -> Measured:
         server=_server(work),
         seed=work.seed,
     )
+
+
+def run(work: Work[Settings]) -> Measured:
+    """Let the model read the notes; an interrupted run goes on."""
+    config, docs = work.config, files.load_docs(work.inputs[NOTES])
+    reader = open_reader(work)
     log = files.SampleLog(work.scratch / "samples.jsonl")
     n_before = len(log.finished)
     made = reader.label(
         docs, on_progress=work.on_progress, finished=log.finished, on_samples=log.append
     )
     misfits: Counter[str] = Counter()
-    labels = form.marks.labels
+    labels = reader.form.marks.labels
     scores = [scores_of_mentions(doc, labels, counts=misfits) for doc in made.docs]
     keep_labelled(work, made.docs, scores)
     found = Counter(ent.label for doc in made.docs for ent in doc.entities)
@@ -164,7 +178,7 @@ def run(work: Work[Settings]) -> Measured:
         misfits=dict(misfits),
         tokens=made.tokens,
         sampling_seconds=made.seconds,
-        lm=about(lm) if config.shots and reader.server is None else None,
+        lm=about(reader.lm) if config.shots and reader.server is None else None,
     )
 
 
@@ -194,6 +208,12 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 STAGE = Stage(
     "lm-labels", version=1, config=Settings, metrics=Measured, run=run, cost=cost, peak="sampling"
 )
+READERS: Mapping[str, Callable[[Draw, ArmConfig], Cell]] = {
+    "lm-json": partial(tuned_cell, form="json"),
+    "lm-inline": partial(tuned_cell, form="inline"),
+    "prompted": prompted_cell,
+}
+"""By annotator, the cell to read notes with that stand elsewhere."""
 ANNOTATORS = (
     Annotator(
         "lm-json",

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of
+from notesmith.annotation.silver import (
+    mask_doubtful,
+    mean_scores,
+    ranges_of,
+    with_attributes,
+)
 from notesmith.config import (
     AnnotateConfig,
     ArmConfig,
@@ -36,7 +40,7 @@ from notesmith.experiment.stages.common import Made, describe, labels_in, read_p
 from notesmith.experiment.stages.teachers import SECONDS_A_NOTE, WITH_SCORES
 from notesmith.findings import OUT_OF_DRAW, MadeSource
 from notesmith.metrics import PRFScore, score
-from notesmith.ner.decode import SCORE, WordScores, label_documents, score_of
+from notesmith.ner.decode import WordScores, label_documents, score_of
 from notesmith.ner.soft import tempered
 
 _NOT_ANNOTATORS = ("gold", "notes", "made", "silver")
@@ -96,7 +100,7 @@ def run(work: Work[Settings]) -> Measured:
     scores = mean_of(docs, said)
     by = ", ".join(said)
     found = list(label_documents(docs, scores, labels, model=by, decision=WITH_SCORES))
-    found = [_with_attributes(doc, each) for doc, *each in _beside(found, said)]
+    found = [with_attributes(doc, each) for doc, *each in _beside(found, said)]
     confidence = [score_of(ent) or 0.0 for doc in found for ent in doc.entities]
     best = [float(p) for one in scores for p in one.probabilities.max(axis=1, initial=0)]
     made = found
@@ -135,23 +139,6 @@ def mean_of(docs: Sequence[Document], said: Mapping[str, Path]) -> list[WordScor
 def _beside(docs: Sequence[Document], said: Mapping[str, Path]) -> Iterable[tuple[Document, ...]]:
     """Each document with what every annotator's own cell made of it."""
     return zip(docs, *(files.load_docs(folder) for folder in said.values()), strict=True)
-
-
-def _with_attributes(doc: Document, others: Sequence[Document]) -> Document:
-    """The attributes that the first annotator to have the same mention gave it, beside its score.
-
-    Attributes are not averaged, as not every annotator knows them.
-    """
-    known: dict[tuple[object, ...], tuple[str, ...]] = {}
-    for other in others:
-        for ent in other.entities:
-            own = tuple(x for x in ent.attributes if not x.startswith(SCORE))
-            known.setdefault((ent.label, ent.spans), own)
-    given = (
-        replace(ent, attributes=(*ent.attributes, *known.get((ent.label, ent.spans), ())))
-        for ent in doc.entities
-    )
-    return replace(doc, entities=tuple(given))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,0 +1,198 @@
+"""``annotate`` by tiny random language models: tuning, answers, failures, kills, votes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from notesmith.corpus import labelling, write_corpus
+from notesmith.document import Document, Entity
+from notesmith.errors import ConfigError
+from notesmith.experiment.artefacts import SampleLog
+from notesmith.ner.decode import WordScores, score_of
+from notesmith.workflows.annotate import annotate
+from notesmith.workflows.annotators import STUDENTS, Said, Vote
+from tests.lm.tiny import tiny_lm
+from tests.ner.tiny import tiny_encoder
+
+from .test_annotate import contents, gold_docs, note_docs, refuse
+from .test_annotators import finding
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    """Gold, notes and changes that make tiny models."""
+    folder = tmp_path_factory.mktemp("annotate-lm")
+    lm = tiny_lm("llama")
+    lm.model.config.max_position_embeddings = 4096  # a vocabulary of letters
+    lm.save(folder / "lm")
+    tiny_encoder(folder / "encoder")
+    write_corpus(gold_docs(), folder / "gold.jsonl")
+    write_corpus(note_docs(), folder / "notes.jsonl")
+    changes = {
+        "lm.model": folder / "lm",
+        "lm.trim": "false",
+        "sft.unit": "sentence",
+        "sft.epochs": 1,
+        "sft.replaced_copies": 0,
+        "annotate.lm.max_new_tokens": 40,
+        "annotate.lm.batch_size": 4,
+        "annotate.lm.shots": 1,
+        "ner.encoder": folder / "encoder",
+        "ner.steps": 4,
+    }
+    return folder, [f"{name}={value}" for name, value in changes.items()]
+
+
+def label(setting, out, **options):
+    folder, changes = setting
+    changes = [*changes, *options.pop("changes", ())]
+    given = {"gold": folder / "gold.jsonl", "by": ["lm-json"], **options}
+    if given["by"] == ["students"]:
+        changes = [change for change in changes if change.startswith("ner.")]
+    return annotate(folder / "notes.jsonl", out, changes=changes, **given)
+
+
+@pytest.fixture(scope="module")
+def labelled(setting, tmp_path_factory):
+    """What a tuned model wrote, which answered freely: nothing of it can be used."""
+    folder = tmp_path_factory.mktemp("labelled")
+    free = ["annotate.lm.constrain=false"]
+    return label(setting, folder / "silver.jsonl", changes=free), folder
+
+
+def test_answers_that_cannot_be_used_are_counted_by_reason(labelled):
+    result, folder = labelled
+    assert (result.n_trained, result.n_labelled) == (1, 9)
+    n = result.summary.answers["answers drawn (lm-json)"]
+    assert n == 18  # nine notes of two sentences
+    failures = result.summary.problems
+    assert sum(failures.values()) >= n
+    assert all(reason.endswith(" (lm-json)") for reason in failures)
+    card = (folder / "silver.md").read_text()
+    for reason, count in failures.items():
+        assert f"- {reason}: {count}" in card
+    assert f"- answers drawn (lm-json): {n}" in card
+    assert {doc.provenance.model for doc in result.documents()} == {"tiny-llama, json"}
+    assert '- lm.model = "lm"' in card and str(folder) not in card
+
+
+def test_a_second_call_does_nothing(setting, labelled):
+    _, folder = labelled
+    before = contents(folder)
+    again = label(
+        setting,
+        folder / "silver.jsonl",
+        changes=["annotate.lm.constrain=false"],
+        instead={**refuse(), "annotator": None},
+    )
+    assert (again.n_trained, again.n_labelled) == (0, 0) and contents(folder) == before
+
+
+def test_other_settings_of_the_model_are_refused(setting, labelled):
+    _, folder = labelled
+    for change in ("annotate.lm.constrain=true", "sft.epochs=2", "lm.trim=true"):
+        changes = ["annotate.lm.constrain=false", change]
+        with pytest.raises(ConfigError, match=rf"other settings \(.*{change.partition('=')[0]}"):
+            label(setting, folder / "silver.jsonl", changes=changes)
+
+
+@pytest.mark.parametrize("name", ["lm-inline", "prompted"])
+def test_other_forms_label_all_notes(setting, tmp_path, name):
+    result = label(setting, tmp_path / "silver.jsonl", by=[name])
+    assert [doc.id for doc in result.documents()] == [doc.id for doc in note_docs()]
+    assert result.n_trained == (name == "lm-inline")
+    assert result.summary.answers == {f"answers drawn ({name})": 18}
+    assert all(score_of(ent) is not None for doc in result.documents() for ent in doc.entities)
+
+
+def test_students_and_a_model_vote(setting, tmp_path):
+    students = label(setting, None, by=["students"], students=2)
+    model = label(setting, None, by=["lm-json"])
+    both = label(setting, None, by=["students", "lm-json"], students=2)
+    assert both.n_trained == 3
+    for name, one in both.scores().items():
+        own = students.scores()[name].probabilities, model.scores()[name].probabilities
+        assert one.probabilities == pytest.approx((own[0] + own[1]) / 2, abs=2e-3)
+    assert "2, tiny-llama, json" in next(both.documents()).provenance.model
+
+
+def test_it_goes_on_from_the_answers_that_were_drawn(setting, tmp_path, monkeypatch):
+    """A kill between two batches of a chunk: the outcome is that of a call nobody stopped."""
+    monkeypatch.setattr(labelling, "CHUNK_DOCS", 5)
+    whole = label(setting, tmp_path / "whole" / "silver.jsonl")
+    kept = []
+
+    def stop(self, samples):
+        append(self, samples)
+        kept.extend(samples)
+        if len(kept) >= 4:
+            raise KeyboardInterrupt
+
+    append = SampleLog.append
+    out = tmp_path / "stopped" / "silver.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleLog, "append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            label(setting, out)
+    [log] = out.with_name("silver.work").rglob("*.lm-json.jsonl")
+    assert len(log.read_bytes().splitlines()) == len(kept)
+    drawn = []
+    monkeypatch.setattr(
+        SampleLog, "append", lambda self, samples: (drawn.extend(samples), append(self, samples))
+    )
+    again = label(setting, out)
+    assert again.n_trained == 0 and again.n_labelled == whole.n_labelled == 9
+    assert len(drawn) + len(kept) == sum(again.summary.answers.values())
+    assert contents(out.parent) == contents(tmp_path / "whole")
+    assert not list(out.with_name("silver.work").rglob("*.lm-json.jsonl"))
+
+
+def test_a_preview_is_short(setting, tmp_path):
+    told = []
+    result = label(
+        setting, tmp_path / "silver.jsonl", is_preview=True, tell=told.append,
+        changes=["annotate.lm.epochs=99"],
+    )  # fmt: skip
+    assert result.n_labelled == 8 and "labels as lm-json" in told[0]
+    work = tmp_path / "silver-preview.work"
+    found = [json.loads(path.read_text()) for path in work.rglob("metrics.json")]
+    assert [one["steps"] <= 4 for one in found if one["stage"] == "annotator"] == [True]
+
+
+def test_documents_as_values_leave_nothing_behind(setting):
+    _, changes = setting
+    result = annotate(note_docs(2), gold=gold_docs(), by=["prompted"], changes=changes)
+    assert len(list(result.documents())) == 2
+    assert not [name for name in os.listdir(os.environ["NOTESMITH_HOME"]) if "annotate" in name]
+
+
+def test_a_server_elsewhere_needs_consent(setting, tmp_path, monkeypatch):
+    where = [(None, None, 0, "", ("10.0.0.5", 80))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: where)
+    changes = [
+        "sample.server=http://gpu.example/v1", "sample.server_model=big", "sample.constrain=none",
+        "annotate.lm.constrain=false", "annotate.lm.confidence=none",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="--send-text-to"):
+        label(setting, tmp_path / "silver.jsonl", by=["prompted"], changes=changes)
+    assert not os.listdir(tmp_path)
+
+
+def test_attributes_come_from_the_model_where_no_student_labels():
+    note = Document("n", "No gout.")
+    found = note.with_entities([Entity("T1", "Disease", ((3, 7),), ("negated", "score=0.9"))])
+    rows = [[0.99, 0.01, 0], [0.1, 0.9, 0], [0.99, 0.01, 0]]
+    scores = WordScores(((0, 2), (3, 7), (7, 8)), np.array(rows, np.float32))
+    said = Said([scores], {"lm-json": [found]})
+    lm, five = finding("lm"), finding("five")
+
+    def attributes(annotators):
+        [doc] = Vote(("Disease",), annotators).label([note], said)
+        return [x for x in doc.entities[0].attributes if not x.startswith("score=")]
+
+    assert attributes({"lm-json": lm}) == ["negated"]
+    assert attributes({STUDENTS: five, "lm-json": lm}) == []
