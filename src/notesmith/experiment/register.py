@@ -181,7 +181,9 @@ class Register:
         """The key of this register, made when it is first needed."""
         path = self.folder / KEY
         if not path.exists():
-            if self.folder.is_dir() and any(self.folder.glob("*.json")):
+            has_openings = self.folder.is_dir() and any(self.folder.glob("*.json"))
+            # Another process may have made the key and its opening meanwhile, in this order.
+            if has_openings and not path.exists():
                 raise self._damaged(path, "is gone")
             make_folder(self.folder)
             _make_key(path)
