@@ -1,6 +1,6 @@
 """The public names as type checkers and editors see them; ``__init__.py`` loads them."""
 
-from notesmith.config import ReadingConfig as ReadingConfig
+from notesmith.config.corpus import ReadingConfig as ReadingConfig
 from notesmith.corpus.reading import read_corpus as read_corpus
 from notesmith.corpus.reading import write_corpus as write_corpus
 from notesmith.document import Document as Document

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ValidationError, field_serializer
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.errors import CorpusError, StageError
 from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
 from notesmith.files.write import atomic_write_text, read_regular

@@ -21,7 +21,7 @@ from notesmith.annotation.mentions import (
     words_in,
 )
 from notesmith.annotation.trie import Form, Match, Trie
-from notesmith.config import DictionaryConfig
+from notesmith.config.annotators import DictionaryConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError
 from notesmith.progress import OnProgress, Progress, silent

@@ -19,7 +19,8 @@ import numpy as np
 
 from notesmith.annotation.mentions import MentionAnnotator, with_score
 from notesmith.annotation.prompt import Form, spans_of
-from notesmith.config import LmAnnotateConfig, SampleConfig, UnitConfig
+from notesmith.config.annotators import LmAnnotateConfig
+from notesmith.config.generator import SampleConfig, UnitConfig
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.errors import ConfigError
 from notesmith.markup_json import Mentions

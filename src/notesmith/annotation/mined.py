@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist, fmean
 from typing import Any, Literal
 
-from notesmith.config import MinedConfig
+from notesmith.config.annotators import MinedConfig
 from notesmith.document import Document
 from notesmith.metrics import fold_mention
 from notesmith.ner.decode import score_of

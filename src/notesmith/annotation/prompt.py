@@ -16,7 +16,7 @@ from string import Template
 from typing import TYPE_CHECKING, Literal
 
 from notesmith.annotation.grammar import InlineGrammar, JsonGrammar
-from notesmith.config import UnitConfig
+from notesmith.config.generator import UnitConfig
 from notesmith.document import Document, Entity, Span
 from notesmith.lm.grammar import Grammar
 from notesmith.markup import ESCAPE, Fault, Marks, Rendered, flatten, from_lm, parse, render, to_lm

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from notesmith.annotation.tagger import measured, of_predictions
-from notesmith.config import TaggerConfig
+from notesmith.config.annotators import TaggerConfig
 from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document
 from notesmith.errors import ConfigError

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from notesmith.annotation.tagger import LabelMap
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document
 from notesmith.models.load import check_vocabulary, read_tagger, read_tokenizer
 from notesmith.ner.attributes import Attribute

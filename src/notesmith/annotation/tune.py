@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from notesmith.annotation.prompt import Form, FormName, shots_of, spans_of
-from notesmith.config import SftConfig, UnitConfig
+from notesmith.config.generator import SftConfig, UnitConfig
 from notesmith.corpus.splits import hold_out
 from notesmith.document import Document, attributes_in
 from notesmith.errors import StageError

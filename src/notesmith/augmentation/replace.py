@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from notesmith.augmentation.edits import Edit, apply_edits, plain_entities
-from notesmith.config import AugmentConfig
+from notesmith.config.filters import AugmentConfig
 from notesmith.document import Document
 
 

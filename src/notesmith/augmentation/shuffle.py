@@ -14,7 +14,7 @@ import numpy as np
 
 from notesmith.augmentation.edits import Edit, apply_edits, only_words, plain_entities, words
 from notesmith.augmentation.tokens import tags_of
-from notesmith.config import AugmentConfig
+from notesmith.config.filters import AugmentConfig
 from notesmith.document import Document, Entity, Span
 from notesmith.segments import cut, split
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from notesmith.augmentation.edits import Edit, apply_edits, only_words
-from notesmith.config import AugmentConfig
+from notesmith.config.filters import AugmentConfig
 from notesmith.document import Document, Span
 
 

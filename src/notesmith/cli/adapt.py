@@ -14,7 +14,8 @@ import typer
 from notesmith.cli.reading import IdField, TextField, reads_documents
 from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
-from notesmith.config import AdaptConfig, ReadingConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.student import AdaptConfig
 from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:

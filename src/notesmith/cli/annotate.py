@@ -11,7 +11,7 @@ import typer
 from notesmith.cli import review, workflow
 from notesmith.cli.reading import IdField, PatientFrom, TextField, reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 
 if TYPE_CHECKING:
     from notesmith.workflows.annotate import Annotated as Labelled

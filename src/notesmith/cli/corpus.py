@@ -12,7 +12,7 @@ from rich.table import Table
 
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import FORMATS
 from notesmith.corpus.formats.label_studio_write import config_for
 from notesmith.corpus.reading import CorpusRead, check_named, read_corpus, write_corpus

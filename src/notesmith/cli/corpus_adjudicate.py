@@ -12,7 +12,7 @@ from notesmith.cli.corpus import AsJson, print_counts
 from notesmith.cli.corpus_agreement import Annotators, Paths, read_places
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.adjudicate import Adjudicated, Rule
 from notesmith.corpus.adjudicate import adjudicate as decide
 from notesmith.corpus.agreement import words

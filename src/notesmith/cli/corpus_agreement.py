@@ -12,7 +12,7 @@ from rich.table import Table
 from notesmith.cli.corpus import AsJson, print_counts
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.agreement import F1, Agreement
 from notesmith.corpus.agreement import agreement as compare_annotators
 from notesmith.corpus.annotators import AnnotatorsRead, Place, read_annotators

@@ -13,7 +13,7 @@ from notesmith.ceiling import Ceiling, Layered, better_layers, ceiling, label_ma
 from notesmith.cli.corpus import AsJson, read_splits
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.check import CheckResult, Finding, check_corpus
 from notesmith.corpus.parts import keep_apart
 from notesmith.corpus.reading import CorpusRead

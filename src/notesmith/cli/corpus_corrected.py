@@ -12,7 +12,7 @@ from notesmith.cli.corpus import print_counts
 from notesmith.cli.corpus_agreement import read_places
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.corrected import HOLDING, merge_corrections
 from notesmith.corpus.problems import Tally
 from notesmith.corpus.queue_files import MARKED, TO_READ, Sent, is_queue, read_queue

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.rules import CONFIDENCE, FEW_DOCUMENTS
 
 if TYPE_CHECKING:

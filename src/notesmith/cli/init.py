@@ -10,7 +10,7 @@ import typer
 
 from notesmith.cli.reading import Metadata, PatientFrom, reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 
 
 @reads_documents()

@@ -14,7 +14,7 @@ import typer
 from notesmith.cli.reading import IdField, TextField, reads_documents
 from notesmith.cli.screen import say
 from notesmith.cli.train import moving_line
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.errors import ConfigError
 
 if TYPE_CHECKING:

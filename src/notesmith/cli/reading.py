@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from notesmith.cli.screen import say
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import NAMES
 from notesmith.corpus.reading import CorpusRead, check_named, read_corpus
 from notesmith.document import Document

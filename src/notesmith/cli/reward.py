@@ -10,7 +10,7 @@ import typer
 
 from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.document import Document
 from notesmith.segments import Unit, cut, split
 
@@ -54,7 +54,8 @@ def reward(
     Parts that need a request are skipped, and so are parts that need gold or a model when none is
     given; the output says so. Ids and numbers are printed, never text.
     """
-    from notesmith.config import FilterConfig, RewardConfig
+    from notesmith.config.filters import FilterConfig
+    from notesmith.config.rewards import RewardConfig
     from notesmith.synthesis.reward.function import RewardModel
     from notesmith.synthesis.reward.judges import Judges
 

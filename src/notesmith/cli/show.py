@@ -9,7 +9,7 @@ import typer
 
 from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 
 
 @reads_documents()

@@ -11,7 +11,7 @@ import typer
 from notesmith.cli import workflow
 from notesmith.cli.reading import reads_documents
 from notesmith.cli.screen import Screen
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 
 if TYPE_CHECKING:
     from notesmith.workflows.synthesize import Synthesized

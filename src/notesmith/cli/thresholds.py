@@ -13,7 +13,7 @@ from rich.table import Table
 from notesmith.cli.reading import read_saying, reads_documents
 from notesmith.cli.screen import Screen, say, say_json
 from notesmith.cli.train import moving_line
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 
 if TYPE_CHECKING:
     from notesmith.ner.sweep import Point, Sweep

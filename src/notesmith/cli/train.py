@@ -14,7 +14,8 @@ import typer
 
 from notesmith.cli.reading import read_counting, reads_documents
 from notesmith.cli.screen import Screen, say
-from notesmith.config import NerConfig, ReadingConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, CorpusError, FileError, shown_name
 from notesmith.progress import OnProgress, Progress

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.formats.json_values import UNKNOWN
 from notesmith.corpus.formats.uima import ANNOTATOR, CURATOR

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import FORMATS, NAMES, Source, i2b2_2010, jsonl, parquet_notes
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.problems import Tally, read_text

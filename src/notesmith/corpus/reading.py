@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import Format, Source
 from notesmith.corpus.metadata import add_metadata, add_patients, read_metadata
 from notesmith.corpus.problems import Tally

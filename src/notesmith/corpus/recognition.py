@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats import FORMATS, NAMES, Format, Source
 from notesmith.corpus.formats.json_records import WRITE_THEM, shown_field, unread_field_of_file
 from notesmith.corpus.problems import encoding_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from notesmith.config import EvaluateConfig
+from notesmith.config.recipe import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.bootstrap import Estimate as Resampled

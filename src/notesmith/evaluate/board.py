@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from notesmith.config import EvaluateConfig
+from notesmith.config.recipe import EvaluateConfig
 from notesmith.errors import StageError
 from notesmith.evaluate.bootstrap import (
     Array,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from notesmith.config import EvaluateConfig
+from notesmith.config.recipe import EvaluateConfig
 from notesmith.evaluate.board import Board
 from notesmith.evaluate.bootstrap import Estimate
 from notesmith.evaluate.curve import worth_in_notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from notesmith.config import ArmConfig, RecipeConfig
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.experiment.stages.silver import SOURCE as SILVER

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.errors import StageError
 from notesmith.evaluate.assembly import assemble
 from notesmith.evaluate.scores import CellScores

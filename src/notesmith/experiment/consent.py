@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.folder import CONSENTS
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of

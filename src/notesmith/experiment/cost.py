@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from notesmith.config import LengthConfig
+from notesmith.config.filters import LengthConfig
 
 # Kinds of work whose peak memory is measured: of the language model, then of the student.
 Peak = Literal["scoring", "sampling", "tuning", "rewarding", "training", "predicting"]

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from notesmith.config import ArmConfig, Config, NerConfig, RecipeConfig
+from notesmith.config.fields import Config
+from notesmith.config.recipe import ArmConfig, RecipeConfig
+from notesmith.config.student import NerConfig
 from notesmith.experiment.graph import Cell, Stage, seed_for
 from notesmith.findings import MadeSource
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from notesmith.config import ArmConfig, RecipeConfig
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.experiment.draw import Draw, Fingerprints, Source
 from notesmith.experiment.graph import Cell, seed_for
 from notesmith.experiment.stages import (

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.parts import scored_in_train
 from notesmith.corpus.reading import check_named
 from notesmith.document import Document

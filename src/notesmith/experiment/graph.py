@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
-from notesmith.config import Config
+from notesmith.config.fields import Config
 from notesmith.experiment.cost import PEAKS_OF_LM, Amount, CorpusStats, Peak
 from notesmith.experiment.metrics import Metrics
 from notesmith.files.checksums import canonical

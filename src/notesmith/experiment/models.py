@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from notesmith.config import NerConfig, RecipeConfig
+from notesmith.config.recipe import RecipeConfig
+from notesmith.config.student import NerConfig
 from notesmith.errors import ModelError
 from notesmith.experiment.stages import ANNOTATORS, SOURCES, annotators_of
 from notesmith.lm.presets import HUB_NAMES, OFFLINE

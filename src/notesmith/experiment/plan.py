@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from notesmith.config import ArmConfig, RecipeConfig
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import GOLD, Draw, Fingerprints
 from notesmith.experiment.folds import CrossFit

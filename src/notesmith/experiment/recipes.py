@@ -17,7 +17,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from notesmith.config import RL_METHODS, AdaptRecipeConfig, RecipeConfig
+from notesmith.config.recipe import RecipeConfig
+from notesmith.config.rewards import RL_METHODS
+from notesmith.config.student import AdaptRecipeConfig
 from notesmith.errors import ConfigError
 from notesmith.evaluate.verdict import candidate
 from notesmith.experiment.annotators import check_annotators, check_mined

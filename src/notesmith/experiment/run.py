@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.names import read_names
 from notesmith.corpus.parts import PARTS
 from notesmith.errors import ConfigError, StageError

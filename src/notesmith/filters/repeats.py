@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from notesmith.config import FilterConfig
+from notesmith.config.filters import FilterConfig
 from notesmith.document import Document
 from notesmith.overlap import Match, OverlapIndex, text_ngrams
 from notesmith.segments import Unit, split

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from notesmith.config import FilterConfig
+from notesmith.config.filters import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate
 from notesmith.markup import Fault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from notesmith.config import FilterConfig
+from notesmith.config.filters import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate, Dropped, FilterResult
 from notesmith.filters.repeats import NEAR_WORDS, GoldTexts, pieces_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.ceiling import better_layers, ceiling, remedies
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.document import Document, attributes_in
 from notesmith.errors import ConfigError, ModelError, NotesmithError, SealError
 from notesmith.evaluate.seal import listed

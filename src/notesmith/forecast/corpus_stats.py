@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.document import Document
 from notesmith.experiment.cost import SplitStats, TrainStats, UnitStats
 from notesmith.experiment.stages.gold import dev_seed, out_of_draw_seed, sampled

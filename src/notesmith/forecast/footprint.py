@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.experiment.cost import CorpusStats, Peak
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.models import models_of, needs_lm

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.experiment.cost import CorpusStats, Peak, SplitStats
 from notesmith.experiment.engine import count
 from notesmith.experiment.folder import CELLS, KEEP

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.outside import LEFT_OUT, outside_of
 from notesmith.corpus.parts import (
     PARTS,

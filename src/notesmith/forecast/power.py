@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.evaluate.power import detectable
 from notesmith.experiment.cost import SplitStats
 from notesmith.experiment.plan import n_replicates, scored_split

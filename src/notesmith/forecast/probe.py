@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from notesmith.augmentation.replace import gold_names
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.document import Document, labels_of
 from notesmith.experiment.cost import Peak
 from notesmith.experiment.machine import PeakMemory, release_memory

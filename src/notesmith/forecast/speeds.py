@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.experiment.cost import Peak
 from notesmith.experiment.draw import Fingerprints
 from notesmith.experiment.machine import versions

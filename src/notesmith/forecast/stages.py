@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.experiment.cost import CorpusStats
 from notesmith.experiment.engine import Census
 from notesmith.experiment.graph import Cell

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notesmith.config import RecipeConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.document import Document, attribute_name
 from notesmith.experiment.cost import CorpusStats, TrainStats
 from notesmith.experiment.draw import Fingerprints

@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.init.choices import Choice
 
 _WIDTH = 96

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from notesmith.ceiling import Ceiling
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.parts import folded, keep_apart, without_repeats
 from notesmith.corpus.reading import read_corpus, write_corpus
 from notesmith.corpus.recognition import refuse_beside

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from notesmith.config import LmConfig
+from notesmith.config.generator import LmConfig
 from notesmith.errors import ModelError
 from notesmith.files.write import atomic_folder
 from notesmith.lm import vocabulary

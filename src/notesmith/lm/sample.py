@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, silent
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from notesmith.config import AdaptConfig
+from notesmith.config.student import AdaptConfig
 from notesmith.errors import FileError, StageError
 from notesmith.files.write import (
     FILE_MODE,

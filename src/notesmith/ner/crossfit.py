@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, labels_of, parents_in
 from notesmith.errors import StageError, shown_doc
 from notesmith.ner.decode import WordScores, best_tags

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from notesmith.config import IntegrationConfig
+from notesmith.config.student import IntegrationConfig
 from notesmith.document import Document, parents_in
 from notesmith.errors import StageError
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, Entity, Span, labels_of
 from notesmith.ner.crossfit import train_committee
 from notesmith.ner.decode import best_tags

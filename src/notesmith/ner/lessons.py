@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from notesmith.config import IntegrationConfig
+from notesmith.config.student import IntegrationConfig
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.ner.completion import complete

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from notesmith.config import AdaptConfig
+from notesmith.config.student import AdaptConfig
 from notesmith.errors import StageError
 from notesmith.lm.training.checkpoints import load_state, save_state
 from notesmith.ner.blocks import Masking, Order, Special, Streams, blocks_at

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.models.load import check_finite, quiet

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import MissingExtraError, ModelError
 from notesmith.models.manifest import check_manifest

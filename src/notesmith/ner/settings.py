@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.errors import ModelError
 from notesmith.models.manifest import OURS
 from notesmith.ner.attributes import Attribute

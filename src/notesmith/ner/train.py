@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from notesmith.config import IntegrationConfig, NerConfig
+from notesmith.config.student import IntegrationConfig, NerConfig
 from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, StageError, shown_doc, shown_name
 from notesmith.ner.attribute_head import attribute_loss, make_head

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document
 from notesmith.errors import ModelError
 from notesmith.files.leftovers import delete

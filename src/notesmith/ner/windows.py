@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, Span
 from notesmith.errors import StageError, shown_doc
 from notesmith.ner.attributes import Attribute, classes_to_learn

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from notesmith import __version__
-from notesmith.config import RecipeConfig, RewardConfig, RlConfig
+from notesmith.config.recipe import RecipeConfig
+from notesmith.config.rewards import RewardConfig, RlConfig
 from notesmith.findings import OUT_OF_FOLD, Arm, Estimate
 from notesmith.report import words
 from notesmith.report.adapted import adapted_sentences

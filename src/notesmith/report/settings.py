@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notesmith.config import ArmConfig, RecipeConfig, RlConfig, changes_to
+from notesmith.config.recipe import ArmConfig, RecipeConfig, changes_to
+from notesmith.config.rewards import RlConfig
 from notesmith.report import words
 
 Rows = list[tuple[str, str]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from notesmith import __version__
-from notesmith.config import Config
+from notesmith.config.fields import Config
 from notesmith.document import Document, Entity, Span
 from notesmith.marked import hues
 from notesmith.report.html import environment, page_style

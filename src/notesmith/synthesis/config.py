@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from notesmith.config import (
-    Config,
-    LengthConfig,
-    Ratio,
-    RecipeConfig,
-    SampleConfig,
-    Template,
-    UnitConfig,
-    part_of,
-)
+from notesmith.config.fields import Config, Ratio, part_of
+from notesmith.config.filters import LengthConfig
+from notesmith.config.generator import SampleConfig, Template, UnitConfig
+from notesmith.config.recipe import RecipeConfig
 
 
 class PromptConfig(Config):

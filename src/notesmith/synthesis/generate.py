@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import SftConfig
+from notesmith.config.generator import SftConfig
 from notesmith.corpus.splits import hold_out
 from notesmith.document import Document, Provenance
 from notesmith.errors import StageError

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from notesmith.config import NamesConfig, SampleConfig
+from notesmith.config.generator import NamesConfig, SampleConfig
 from notesmith.metrics import fold_mention
 from notesmith.progress import OnProgress, silent
 

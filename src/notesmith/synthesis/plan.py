@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import LengthConfig, SampleConfig, Template, UnitConfig
+from notesmith.config.filters import LengthConfig
+from notesmith.config.generator import SampleConfig, Template, UnitConfig
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError
 from notesmith.markup import ESCAPE, Marks, nest, render, to_lm

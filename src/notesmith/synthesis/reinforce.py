@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from notesmith.config import FilterConfig, GrpoConfig, RewardConfig, RlConfig
+from notesmith.config.filters import FilterConfig
+from notesmith.config.rewards import GrpoConfig, RewardConfig, RlConfig
 from notesmith.document import Document
 from notesmith.lm.rollout import Reward, Rollout
 from notesmith.progress import OnProgress, silent

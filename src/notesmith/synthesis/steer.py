@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from notesmith.config import SteeringConfig
+from notesmith.config.generator import SteeringConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.filters.candidate import Candidate

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.document import Document
 from notesmith.errors import ConfigError

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from notesmith.annotation.language_model import LmAnnotator
-from notesmith.config import AnnotateConfig, RecipeConfig
+from notesmith.config.annotators import AnnotateConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.formats.jsonl import loads
 from notesmith.corpus.labelling import Output, chunks, label_notes
 from notesmith.corpus.reading import read_corpus

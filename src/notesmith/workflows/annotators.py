@@ -12,7 +12,7 @@ from pathlib import Path
 from notesmith.annotation.language_model import LmAnnotator, Log
 from notesmith.annotation.mentions import MentionAnnotator
 from notesmith.annotation.silver import mask_doubtful, mean_scores, ranges_of, with_attributes
-from notesmith.config import AnnotateConfig
+from notesmith.config.annotators import AnnotateConfig
 from notesmith.corpus.labelling import Label
 from notesmith.document import Document
 from notesmith.errors import ConfigError

@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
-from notesmith.config import Config
+from notesmith.config.fields import Config
 from notesmith.errors import ConfigError, FileError
 from notesmith.experiment.contents import list_files
 from notesmith.experiment.folder import CELLS, LOCK

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.formats.jsonl import dumps
 from notesmith.corpus.reading import check_named, read_corpus
 from notesmith.corpus.splits import find_splits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from notesmith.annotation.queue import Choice, Queued, Scored, queue_notes
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats.jsonl import loads
 from notesmith.corpus.queue_files import Tool
 from notesmith.corpus.reading import read_corpus

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from notesmith.config import ArmConfig, ReadingConfig, RecipeConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.experiment.draw import GOLD

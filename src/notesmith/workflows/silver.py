@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from notesmith.annotation.language_model import ANSWERS
-from notesmith.config import AnnotateConfig, Config
+from notesmith.config.annotators import AnnotateConfig
+from notesmith.config.fields import Config
 from notesmith.document import Document, Span
 from notesmith.experiment.taught import Part, Taught
 from notesmith.ner.decode import WordScores, score_of

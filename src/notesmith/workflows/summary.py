@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from notesmith.config import Config, RecipeConfig
+from notesmith.config.fields import Config
+from notesmith.config.recipe import RecipeConfig
 from notesmith.document import Document, labels_of
 from notesmith.experiment.artefacts import load_candidates, load_docs
 from notesmith.experiment.graph import Cell

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from notesmith.config import ReadingConfig, RecipeConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.formats.jsonl import dumps, loads
 from notesmith.document import Document, labels_of
 from notesmith.errors import ConfigError, FileError, StageError

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.notes import Notes, Survey, find_notes, survey
 from notesmith.corpus.parts import Known

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from notesmith import __version__
-from notesmith.config import NerConfig
+from notesmith.config.student import NerConfig
 from notesmith.corpus.formats import jsonl
 from notesmith.document import Document
 from notesmith.errors import FileError

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from notesmith.config import ReadingConfig
+from notesmith.config.corpus import ReadingConfig
 from notesmith.corpus.formats.conll_rows import (
     DOCSTART,
     FILLER,

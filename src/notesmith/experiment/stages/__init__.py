@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.experiment.draw import Annotator, Source
 from notesmith.experiment.graph import Stage
 from notesmith.experiment.stages import (

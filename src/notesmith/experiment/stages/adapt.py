@@ -11,15 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from notesmith.config import (
-    AdaptConfig,
-    AdaptRecipeConfig,
-    ArmConfig,
-    Config,
-    ReadingConfig,
-    RecipeConfig,
-    part_of,
-)
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.recipe import ArmConfig, RecipeConfig
+from notesmith.config.student import AdaptConfig, AdaptRecipeConfig
 from notesmith.corpus.outside import LEFT_OUT, outside_of
 from notesmith.document import Document
 from notesmith.errors import ConfigError, StageError

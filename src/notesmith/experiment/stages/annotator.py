@@ -9,7 +9,9 @@ from pydantic import Field
 
 from notesmith.annotation.prompt import Form, FormName
 from notesmith.annotation.tune import form_of, tune
-from notesmith.config import ArmConfig, Config, LmConfig, SftConfig
+from notesmith.config.fields import Config
+from notesmith.config.generator import LmConfig, SftConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

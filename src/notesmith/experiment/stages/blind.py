@@ -6,7 +6,9 @@ see. ``gold-taught`` mixes what they say with the labels that gold has.
 
 from __future__ import annotations
 
-from notesmith.config import ArmConfig, Config, NerConfig
+from notesmith.config.fields import Config
+from notesmith.config.recipe import ArmConfig
+from notesmith.config.student import NerConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw

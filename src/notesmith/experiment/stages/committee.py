@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from notesmith.augmentation.replace import gold_names, replace_mentions
-from notesmith.config import (
-    AugmentConfig,
-    Config,
-    FilterConfig,
-    LmConfig,
-    NerConfig,
-    RecipeConfig,
-    RewardConfig,
-)
+from notesmith.config.fields import Config
+from notesmith.config.filters import AugmentConfig, FilterConfig
+from notesmith.config.generator import LmConfig
+from notesmith.config.recipe import RecipeConfig
+from notesmith.config.rewards import RewardConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from notesmith.config import LmConfig, NerConfig, ReadingConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.generator import LmConfig
+from notesmith.config.student import NerConfig
 from notesmith.corpus.parts import PARTS, Apart, keep_apart
 from notesmith.corpus.reading import CorpusRead, read_corpus
 from notesmith.document import Document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, Stage, Work

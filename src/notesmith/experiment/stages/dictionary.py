@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from notesmith.annotation.dictionary import build_dictionary
-from notesmith.config import ArmConfig, DictionaryConfig
+from notesmith.config.annotators import DictionaryConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.corpus.names import read_names
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Annotator, Draw

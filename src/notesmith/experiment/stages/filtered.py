@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from notesmith.config import ArmConfig, Config, FilterConfig, ReadingConfig, part_of
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.filters import FilterConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

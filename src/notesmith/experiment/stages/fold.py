@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from notesmith.config import Config
+from notesmith.config.fields import Config
 from notesmith.corpus.splits import folds
 from notesmith.document import Document
 from notesmith.errors import StageError

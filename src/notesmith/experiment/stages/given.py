@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from notesmith.config import Config, RecipeConfig, SteeringConfig
+from notesmith.config.fields import Config
+from notesmith.config.generator import SteeringConfig
+from notesmith.config.recipe import RecipeConfig
 from notesmith.errors import FileError, ModelError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw

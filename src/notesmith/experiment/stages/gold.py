@@ -9,7 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from notesmith.config import Config, ReadingConfig, RecipeConfig, part_of
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.recipe import RecipeConfig
 from notesmith.corpus.alike import most_alike
 from notesmith.corpus.parts import folded
 from notesmith.document import Document, attributes_in, labels_of

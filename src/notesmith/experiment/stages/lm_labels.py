@@ -14,7 +14,10 @@ from notesmith.annotation.language_model import LmAnnotator, check_served
 from notesmith.annotation.mentions import scores_of_mentions
 from notesmith.annotation.prompt import FormName
 from notesmith.annotation.tune import choose_shots, units_of
-from notesmith.config import ArmConfig, Config, LmAnnotateConfig, LmConfig, UnitConfig, part_of
+from notesmith.config.annotators import LmAnnotateConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.generator import LmConfig, UnitConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 
 from notesmith.annotation.mined import ListQuality, Mined, mine_names, quality_of
-from notesmith.config import AnnotateConfig, ArmConfig, MinedConfig
+from notesmith.config.annotators import AnnotateConfig, MinedConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from notesmith.augmentation.replace import gold_names
-from notesmith.config import Config, LmConfig, NamesConfig
+from notesmith.config.fields import Config
+from notesmith.config.generator import LmConfig, NamesConfig
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

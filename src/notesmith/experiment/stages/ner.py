@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from notesmith.config import ArmConfig, NerConfig
+from notesmith.config.recipe import ArmConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document, attributes_in
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

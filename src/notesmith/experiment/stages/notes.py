@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.config import AnnotateConfig, Config, CorpusConfig, ReadingConfig, part_of
+from notesmith.config.annotators import AnnotateConfig
+from notesmith.config.corpus import CorpusConfig, ReadingConfig
+from notesmith.config.fields import Config, part_of
 from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.corpus.notes import find_notes
 from notesmith.corpus.parts import folded, patient_of, without_repeats

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from notesmith.augmentation.shuffle import shuffle_labels
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source
 from notesmith.experiment.graph import Cell, NoConfig, Stage, Work

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats
 from notesmith.experiment.draw import Draw, Source

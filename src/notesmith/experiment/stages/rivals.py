@@ -8,7 +8,8 @@ from typing import Literal
 from notesmith.augmentation.replace import gold_names, replace_mentions
 from notesmith.augmentation.shuffle import shuffle_segments
 from notesmith.augmentation.tokens import replace_tokens
-from notesmith.config import ArmConfig, AugmentConfig
+from notesmith.config.filters import AugmentConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source

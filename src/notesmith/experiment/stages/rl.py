@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from notesmith.config import Config, GrpoConfig, LmConfig, RlConfig, SampleConfig
+from notesmith.config.fields import Config
+from notesmith.config.generator import LmConfig, SampleConfig
+from notesmith.config.rewards import GrpoConfig, RlConfig
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import FORWARD, Amount, CorpusStats
 from notesmith.experiment.draw import Draw

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from notesmith.config import (
-    ArmConfig,
-    Config,
-    LmConfig,
-    NerConfig,
-    SteeringConfig,
-    part_of,
-)
+from notesmith.config.fields import Config, part_of
+from notesmith.config.generator import LmConfig, SteeringConfig
+from notesmith.config.recipe import ArmConfig
+from notesmith.config.student import NerConfig
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from notesmith.config import ArmConfig, Config, ReadingConfig, part_of
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.recipe import ArmConfig
 from notesmith.corpus.queued import is_chosen
 from notesmith.document import Document
 from notesmith.evaluate.scores import (

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 
 from notesmith.augmentation.replace import gold_names, replace_mentions
-from notesmith.config import AugmentConfig, Config, LmConfig, SftConfig
+from notesmith.config.fields import Config
+from notesmith.config.filters import AugmentConfig
+from notesmith.config.generator import LmConfig, SftConfig
 from notesmith.document import Document
 from notesmith.errors import StageError
 from notesmith.experiment import artefacts as files

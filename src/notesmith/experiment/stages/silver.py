@@ -20,14 +20,10 @@ from notesmith.annotation.silver import (
     ranges_of,
     with_attributes,
 )
-from notesmith.config import (
-    AnnotateConfig,
-    ArmConfig,
-    Config,
-    ReadingConfig,
-    RecipeConfig,
-    part_of,
-)
+from notesmith.config.annotators import AnnotateConfig
+from notesmith.config.corpus import ReadingConfig
+from notesmith.config.fields import Config, part_of
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.document import Document
 from notesmith.evaluate.calibration import word_reliability
 from notesmith.experiment import artefacts as files

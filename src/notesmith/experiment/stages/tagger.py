@@ -11,7 +11,9 @@ from pydantic import Field
 
 from notesmith.annotation.mentions import MentionAnnotator
 from notesmith.annotation.taggers import open_tagger
-from notesmith.config import ArmConfig, Config, RecipeConfig, TaggerConfig
+from notesmith.config.annotators import TaggerConfig
+from notesmith.config.fields import Config
+from notesmith.config.recipe import ArmConfig, RecipeConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.experiment.cost import Amount, CorpusStats

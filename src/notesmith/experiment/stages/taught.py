@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from notesmith.config import ArmConfig, Config
+from notesmith.config.fields import Config
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from notesmith.config import ArmConfig
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.cost import Amount, CorpusStats

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from notesmith.config import ArmConfig, Config
+from notesmith.config.fields import Config
+from notesmith.config.recipe import ArmConfig
 from notesmith.document import Document
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw, Source

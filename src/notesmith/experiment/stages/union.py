@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from notesmith.config import Config
+from notesmith.config.fields import Config
 from notesmith.experiment import artefacts as files
 from notesmith.experiment.draw import Draw
 from notesmith.experiment.graph import Cell, NoConfig, Stage, Work

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult
 from notesmith.progress import OnProgress, silent

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.lm.backends.choose import Chooser
 from notesmith.lm.constrain import Constraint, ConstraintRows
 from notesmith.lm.samples import Sample

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.errors import ConfigError, StageError
 from notesmith.lm.backends import refuse_constraint, seed_of
 from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from notesmith.allocator import n_side_by_side
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.errors import StageError
 from notesmith.lm.backends.decoder import Decoder
 from notesmith.lm.backends.rows import Rows, Runner, Work

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from notesmith.config import SampleConfig
+from notesmith.config.generator import SampleConfig
 from notesmith.errors import MissingExtraError
 from notesmith.lm.backends import refuse_constraint, seed_of
 from notesmith.lm.samples import Constraints, OnSamples, Sample, SampleResult

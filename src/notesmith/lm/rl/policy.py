@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from notesmith.config import RlConfig, SampleConfig
+from notesmith.config.generator import SampleConfig
+from notesmith.config.rewards import RlConfig
 from notesmith.errors import StageError
 from notesmith.lm.constrain import Forbidden, forbidden_along
 from notesmith.lm.load import LanguageModel, write_model_folder

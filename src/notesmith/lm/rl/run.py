@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from notesmith.config import RlConfig, SampleConfig
+from notesmith.config.generator import SampleConfig
+from notesmith.config.rewards import RlConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel
 from notesmith.lm.rollout import Reward, RewardFunction, Rollout

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from notesmith.config import BestOfNConfig, DpoConfig, GrpoConfig
+from notesmith.config.rewards import BestOfNConfig, DpoConfig, GrpoConfig
 from notesmith.lm.constrain import Forbidden
 from notesmith.lm.rl.objectives import dpo, grpo
 from notesmith.lm.rl.objectives.best_of_n import choose_best

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from notesmith.config import RlConfig
+from notesmith.config.rewards import RlConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.rl.policy import policy_of

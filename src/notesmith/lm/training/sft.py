@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from notesmith.config import SftConfig
+from notesmith.config.generator import SftConfig
 from notesmith.errors import StageError
 from notesmith.lm.load import LanguageModel, write_model_folder
 from notesmith.lm.training.batches import Batch, Loss, Part, Row, order_by_length, padded_parts

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from notesmith.config import FilterConfig, RewardConfig
+from notesmith.config.filters import FilterConfig
+from notesmith.config.rewards import RewardConfig
 from notesmith.document import Document
 from notesmith.errors import ConfigError
 from notesmith.lm.rollout import Reward, Rollout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from notesmith.config import FilterConfig
+from notesmith.config.filters import FilterConfig
 from notesmith.document import Document
 from notesmith.filters.candidate import Candidate
 from notesmith.filters.repeats import GoldTexts, pieces_of

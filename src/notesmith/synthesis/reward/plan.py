@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from notesmith.config import RewardConfig
+from notesmith.config.rewards import RewardConfig
 from notesmith.errors import ConfigError
 from notesmith.synthesis.reward.judges import Judges
 
