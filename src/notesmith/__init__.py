@@ -16,7 +16,7 @@ _WHERE = {
     "Entity": "notesmith.document",
     "Relation": "notesmith.document",
     "Provenance": "notesmith.document",
-    "ReadingConfig": "notesmith.config",
+    "ReadingConfig": "notesmith.config.corpus",
     "read_corpus": "notesmith.corpus.reading",
     "write_corpus": "notesmith.corpus.reading",
     "score": "notesmith.metrics",
