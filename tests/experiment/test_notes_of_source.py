@@ -1,4 +1,4 @@
-"""Notes of one source, of as many words as another set of notes (``recipes/notes_of_source.py``)."""
+"""Notes of one source, as many words as another set has (``recipes/notes_of_source.py``)."""
 
 import json
 import lzma
