@@ -136,6 +136,51 @@ class AdaptedEncoder(Record):
     loss_after: float
 
 
+class SilverLabels(Record):
+    """What the annotators of one arm made of the notes of one draw, and how right it was.
+
+    Notes were ``left_out`` that repeat a labelled or held-out document or its patient. ``mentions``
+    are those found, by label, ``confidence`` is their mean score, and ``doubtful`` the share of
+    words of which the annotators were not sure; both from 0 to 1. ``answers`` are those of language
+    models, ``unusable`` what in them could not be used, by reason. Of ``known`` notes the labels
+    are known: on these, strict scores in points (precision, recall, F1), all and by label, and the
+    expected calibration error of words, from 0 to 1.
+    """
+
+    arm: str
+    size: int
+    replicate: int
+    notes: int
+    left_out: int
+    mentions: dict[str, int]
+    confidence: float
+    doubtful: float
+    answers: int
+    unusable: dict[str, int]
+    known: int
+    scores: tuple[float, float, float] | None
+    by_label: dict[str, tuple[float, float, float]]
+    calibration_error: float | None
+
+
+class MinedNames(Record):
+    """The names that an arm took from notes in one draw, and how many are mentions there.
+
+    Of ``names`` in notes whose labels are known, ``right`` are a mention of their label.
+    ``precision`` and its lower bound ``low`` (Wilson) are in points, and so is ``unseen_covered``,
+    the share of mentions that gold lacks which are among the names, in other documents of train.
+    """
+
+    arm: str
+    size: int
+    replicate: int
+    names: int
+    right: int
+    precision: float
+    low: float
+    unseen_covered: float
+
+
 class StageCost(Record):
     """What one stage took in all; ``uses_lm`` where its work needs the language model."""
 
@@ -204,6 +249,8 @@ class Results(Findings):
     made: tuple[MadeText, ...]
     rl: tuple[RlRun, ...]
     adapted: tuple[AdaptedEncoder, ...] = ()
+    silver: tuple[SilverLabels, ...] = ()
+    mined: tuple[MinedNames, ...] = ()
     stages: tuple[StageCost, ...]
     varied: tuple[str, ...]
     seal: SealFacts | None

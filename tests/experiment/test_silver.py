@@ -187,7 +187,7 @@ def test_gold_learns_what_students_say_that_did_not_see_it_and_its_own_labels(fi
 
 
 def test_quality_is_known_where_labels_are_and_is_read_by_nothing(finished):
-    _, plan, store, _ = finished
+    result, plan, store, _ = finished
     measured = cells_of(plan, silver.QUALITY)
     # One for each kind of silver.
     assert len(measured) == 4
@@ -198,6 +198,10 @@ def test_quality_is_known_where_labels_are_and_is_read_by_nothing(finished):
     everything = {cell.key: cell for target in plan.targets for cell in target.cell.walk()}
     read = {i.stage.name for cell in everything.values() for i in cell.inputs.values()}
     assert silver.QUALITY.name not in read
+    # The results tell of the silver of each arm that learns from it.
+    told = result.results.silver
+    assert [each.arm for each in told] == [arm["name"] for arm in ARMS if arm.get("made")]
+    assert all((each.notes, each.known) == (6, 6) and len(each.scores) == 3 for each in told)
 
 
 def scored(plan, store, train):

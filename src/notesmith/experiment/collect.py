@@ -17,6 +17,7 @@ from notesmith.evaluate.assembly import assemble
 from notesmith.evaluate.scores import CellScores
 from notesmith.experiment.artefacts import MODEL
 from notesmith.experiment.graph import Cell
+from notesmith.experiment.labelled import mined_of, silver_of
 from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
@@ -128,6 +129,8 @@ def results_of(
         made=tuple(made for target in _coverages(plan) if (made := _made(target, plan, store))),
         rl=tuple(run for target in _coverages(plan) if (run := _reinforced(target, store))),
         adapted=_adapted(plan, store),
+        silver=silver_of(plan, store),
+        mined=mined_of(plan, store),
         stages=_stages(unique, metrics),
         varied=_varied(config, corpus),
         seal=seal,

@@ -24,6 +24,7 @@ from notesmith.report.figures import (
     worth_interval,
     worth_words,
 )
+from notesmith.report.labelled import SilverMeans, mined_means, silver_means
 from notesmith.report.made import MadeMeans, made_means
 from notesmith.report.notes import TERMS_REACH, honest_notes, model_terms
 from notesmith.report.settings import tables_of
@@ -77,6 +78,7 @@ def _marked(doc: Document, colours: Mapping[str, float], *, here: str = "") -> M
 def render_report(results: Results) -> str:
     """Return the report as one self-contained page without note text."""
     figures = all_figures(results)
+    silver = silver_means(results, size=results.main_size)
     return (
         environment()
         .get_template("report.html")
@@ -89,6 +91,9 @@ def render_report(results: Results) -> str:
             labels=_labels(results),
             attributes=_attributes(results),
             made=_made(results),
+            silver=silver,
+            silver_labels=_most_telling(silver, results.focus),
+            mined=mined_means(results, size=results.main_size),
             rl=results.rl,
             learnt={f"rl-{slug(run.arm)}": run.arm for run in results.rl},
             adapted=adapted_sentences(results, size=results.main_size),
@@ -99,6 +104,15 @@ def render_report(results: Results) -> str:
             machine=_machine(results.machine),
         )
     )
+
+
+def _most_telling(silver: Sequence[SilverMeans], focus: str | None) -> SilverMeans | None:
+    """The silver that is shown by label: of the verdict's arm if it has any, else the first.
+
+    None where there are fewer than two labels or none of the notes' labels is known.
+    """
+    known = [row for row in silver if len(row.by_label) > 1]
+    return next((row for row in known if row.arm == focus), known[0] if known else None)
 
 
 def render_examples(

@@ -16,6 +16,7 @@ from notesmith.config.rewards import RewardConfig, RlConfig
 from notesmith.findings import OUT_OF_FOLD, Arm, Estimate
 from notesmith.report import words
 from notesmith.report.adapted import adapted_sentences
+from notesmith.report.labelled import silver_sentences
 from notesmith.report.made import made_means, mean
 from notesmith.report.markdown import Plain, render
 from notesmith.report.notes import honest_notes, weights_of
@@ -123,6 +124,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         "own_steps": [arm for arm in arms if arm.ner],
         "votes": sorted({str(arm.votes) for arm in arms if arm.votes > 1}),
         "adapted": adapted_sentences(results, size=results.main_size),
+        "silver": silver_sentences(results, size=results.main_size),
         "arms": arms,
         "named_before": s.evaluate.candidate == results.focus,
         "sealed": results.split in ("test", OUT_OF_FOLD)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from notesmith.findings import Difference, Estimate, Worth
 from notesmith.report import words
+from notesmith.report.labelled import silver_means
 from notesmith.report.made import made_means
 from notesmith.results import Results
 
@@ -30,7 +31,7 @@ class Table:
 def all_tables(results: Results) -> list[Table]:
     """Every table that has rows."""
     made = [_arms(results), _comparisons(results), _labels(results), _attributes(results)]
-    made += [_made(results), _stages(results)]
+    made += [_made(results), _silver(results), _stages(results)]
     return [table for table in made if table.rows]
 
 
@@ -263,6 +264,26 @@ def _made(results: Results) -> Table:
         f"{results.recipe}: made text, means over replicates",
         ("gold_documents", "source", "step", "units"),
         tuple(rows),
+    )
+
+
+def _silver(results: Results) -> Table:
+    scores = ("precision", "recall", "f1")
+    amounts = ("known_notes", "notes", "left_out", "mentions", "doubtful_words")
+    sizes = dict.fromkeys(each.size for each in results.silver)
+    return Table(
+        "silver",
+        f"{results.recipe}: notes that annotators labelled, means over replicates",
+        ("gold_documents", "arm", *scores, "calibration_error", *amounts),
+        tuple(
+            (
+                *(size, row.arm, row.precision, row.recall, row.f1, row.calibration_error),
+                *(row.known, row.notes, row.left_out, row.mentions, row.doubtful),
+            )
+            for size in sizes
+            for row in silver_means(results, size=size)
+        ),
+        frozenset(scores),
     )
 
 
