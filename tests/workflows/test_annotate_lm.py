@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from notesmith.corpus import labelling, write_corpus
 from notesmith.document import Document, Entity
-from notesmith.errors import ConfigError
+from notesmith.errors import ConfigError, FileError, ModelError
 from notesmith.experiment.artefacts import SampleLog
 from notesmith.ner.decode import WordScores, score_of
+from notesmith.ner.student import load_student
 from notesmith.workflows.annotate import annotate
 from notesmith.workflows.annotators import STUDENTS, Said, Vote
 from tests.lm.tiny import tiny_lm
@@ -118,6 +120,85 @@ def test_students_and_a_model_vote(setting, tmp_path):
         own = students.scores()[name].probabilities, model.scores()[name].probabilities
         assert one.probabilities == pytest.approx((own[0] + own[1]) / 2, abs=2e-3)
     assert "2, tiny-llama, json" in next(both.documents()).provenance.model
+
+
+@pytest.fixture(scope="module")
+def saved(setting, tmp_path_factory):
+    """What two students and two tuned models wrote, and the folder that keeps them."""
+    folder = tmp_path_factory.mktemp("saved")
+    by = ["students", "lm-inline", "lm-json"]
+    out, model = folder / "silver.jsonl", folder / "annotators"
+    return label(setting, out, by=by, students=2, save_model=model), folder
+
+
+def unchanged(setting, out, **options):
+    """Label by what was saved: nothing is trained, and no setting is given."""
+    return annotate(setting[0] / "notes.jsonl", out, instead=refuse(), **options)
+
+
+def test_saved_annotators_label_as_those_that_were_trained(setting, saved, tmp_path):
+    result, folder = saved
+    assert result.n_trained == 4 and result.model == folder / "annotators"
+    again = unchanged(setting, tmp_path / "silver.jsonl", model=folder / "annotators")
+    assert again.n_trained == 0 and again.summary == result.summary
+    assert (tmp_path / "silver.jsonl").read_bytes() == (folder / "silver.jsonl").read_bytes()
+    for name, one in again.scores().items():
+        np.testing.assert_array_equal(one.probabilities, result.scores()[name].probabilities)
+
+
+def test_one_of_the_saved_annotators_labels_alone(setting, saved, tmp_path):
+    model = saved[1] / "annotators"
+    alone = label(setting, None, by=["lm-inline"])
+    kept = unchanged(setting, tmp_path / "silver.jsonl", model=model, by=["lm-inline"])
+    assert list(kept.documents()) == list(alone.documents())
+
+
+def test_a_model_alone_is_saved_and_the_same_call_saves_it_once(setting, tmp_path):
+    options = {"by": ["lm-json"], "save_model": tmp_path / "kept"}
+    first = label(setting, tmp_path / "silver.jsonl", **options)
+    files = contents(tmp_path / "kept")
+    again = label(setting, tmp_path / "silver.jsonl", **options, instead=refuse())
+    assert (first.n_trained, again.n_trained) == (1, 0) and contents(tmp_path / "kept") == files
+    with pytest.raises(FileError, match="holds something else; name another with --save-model"):
+        label(setting, tmp_path / "other.jsonl", **options, seed=7)
+    assert contents(tmp_path / "kept") == files
+    kept = unchanged(setting, None, model=tmp_path / "kept")
+    assert list(kept.documents()) == list(first.documents())
+    with pytest.raises(ConfigError, match="holds no students"):
+        unchanged(setting, None, model=tmp_path / "kept", by=["students", "lm-json"])
+
+
+def test_the_folder_of_saved_annotators_says_what_it_is(saved):
+    _, folder = saved
+    said = (folder / "annotators" / "README.md").read_text()
+    for part in ("students, lm-inline, lm-json", "Guard this folder", "Problem", "seed 13"):
+        assert part in said
+    with pytest.raises(ModelError, match="notesmith annotate NOTES --model"):
+        load_student(folder / "annotators")
+    assert load_student(folder / "annotators" / "students").labels
+
+
+def test_what_cannot_be_with_saved_annotators_is_refused(setting, saved, tmp_path):
+    model = saved[1] / "annotators"
+    for options, message in (
+        ({"by": ["dictionary"], "gold": setting[0] / "gold.jsonl"}, "--by names none of it"),
+        ({"changes": ["annotate.lm.samples=3"]}, "keeps its settings"),
+        ({"changes": ["lm.trim=true"]}, "keeps its settings"),
+        ({"save_model": tmp_path / "twice"}, "nothing is; leave it out"),
+        ({"by": ["prompted", "lm-json"]}, "--gold"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            unchanged(setting, tmp_path / "silver.jsonl", model=model, **options)
+
+
+@pytest.mark.parametrize("file", ["lm-json/model.safetensors", "notesmith-annotators.json"])
+def test_damaged_annotators_are_one_line(setting, saved, tmp_path, file):
+    shutil.copytree(saved[1] / "annotators", tmp_path / "broken")
+    path = tmp_path / "broken" / file
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ModelError, match="not as it was written") as raised:
+        unchanged(setting, tmp_path / "silver.jsonl", model=tmp_path / "broken")
+    assert "\n" not in str(raised.value)
 
 
 def test_it_goes_on_from_the_answers_that_were_drawn(setting, tmp_path, monkeypatch):

@@ -35,8 +35,8 @@ def annotate(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a saved student, or of students that vote, that labels; nothing is "
-            "trained then."
+            help="Folder of a saved student, of students that vote, or of what --save-model kept, "
+            "that labels; nothing of it is trained then."
         ),
     ] = None,
     students: Annotated[
@@ -53,14 +53,18 @@ def annotate(
         list[str] | None,
         typer.Option(
             metavar="NAMES",
-            help="Annotators that label together, by a vote of equal weight: students (the "
-            "default), lm-json, lm-inline, prompted, dictionary, tagger; separated by commas, or "
-            "repeated.",
+            help="Annotators that label together, by a vote of equal weight: students, lm-json, "
+            "lm-inline, prompted, dictionary, tagger; separated by commas, or repeated. If not "
+            "given, those of --model, or else students.",
         ),
     ] = None,
     held_out: workflow.HeldOut = None,
     save_model: Annotated[
-        Path | None, typer.Option(help="Folder to make for the students that were trained.")
+        Path | None,
+        typer.Option(
+            help="Folder to make for the students and language models that were trained. A "
+            "language model may know parts of GOLD by heart: guard it as you guard GOLD."
+        ),
     ] = None,
     exact: Annotated[
         bool,
@@ -211,7 +215,7 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     console.print(f"Labelled notes: {files.kept}{beside}")
     console.print(f"Look at it: {files.page}; card: {files.card}")
     if result.model is not None:
-        console.print(f"Students: {result.model}")
+        console.print(f"Saved: {result.model}")
     if is_preview:
         console.print("Next: the same command without --preview")
         return

@@ -15,6 +15,8 @@ from notesmith.ner.attributes import Attribute
 from notesmith.words import GRID
 
 SETTINGS_FILE = OURS
+ANNOTATORS_FILE = "notesmith-annotators.json"
+"""In a folder of several annotators (``workflows.saved``), which is no student's."""
 SCHEMA = 1
 
 
@@ -72,6 +74,11 @@ def read_settings(folder: Path) -> Settings:
         )
         schema = values["schema"]
     except FileNotFoundError as error:
+        if (folder / ANNOTATORS_FILE).exists():
+            raise ModelError(
+                f"{folder}: holds annotators, which label by notesmith annotate NOTES --model "
+                f"{folder}; name a student's folder"
+            ) from error
         raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
     except (
         OSError,

@@ -23,6 +23,7 @@ from notesmith.errors import ConfigError
 from notesmith.experiment.consent import record_consent, server_of
 from notesmith.experiment.engine import NONE, OnCell, unheard
 from notesmith.experiment.graph import StageFunction
+from notesmith.experiment.stages.lm_labels import TUNED
 from notesmith.files.write import scratch_beside
 from notesmith.home import home
 from notesmith.ner.decode import WordScores
@@ -39,6 +40,7 @@ from notesmith.workflows.annotating import (
 from notesmith.workflows.annotators import STUDENTS, check_annotators
 from notesmith.workflows.beside import Begun
 from notesmith.workflows.request import Documents, Request, refuse_inside
+from notesmith.workflows.saved import Saved, read_saved
 from notesmith.workflows.settings import annotation_settings, labelling_arm, uses_lm
 from notesmith.workflows.silver import Summary
 from notesmith.workflows.unlabelled import AS_FOUND, Unlabelled
@@ -115,13 +117,15 @@ def annotate(
         out: the file to write, ending in ``.jsonl``. Other files are written beside it. If None,
             nothing is left on the disk.
         gold: labelled documents, or the file or folder that holds them. No note may repeat one.
-        model: folder of a student, or of students that vote, that labels; nothing is trained then.
+        model: folder of a student, of students that vote, or of what ``save_model`` kept, that
+            labels; nothing of it is trained then.
         students: number of students that vote; 5 if None.
         labels: what a student is to learn from the result; ``soft`` if None. See [annotate].
         by: annotators that label together: students, lm-json, lm-inline, prompted, dictionary,
-            tagger; the students alone if None.
+            tagger; if None those of ``model``, or else the students alone.
         held_out: documents (or files of documents) that no note may repeat, such as dev and test.
-        save_model: folder to make for the students that were trained.
+        save_model: folder to make for the students and language models that were trained. The
+            latter may know parts of gold by heart: guard it as gold is guarded.
         exact: let students compute in float32, which may take twice the time. Otherwise they
             compute in bfloat16 where the machine multiplies it in hardware, and one or two mentions
             in a thousand depend on the notes beside their own.
@@ -153,8 +157,10 @@ def annotate(
     save = Path(save_model) if save_model is not None else None
     if any(change.partition("=")[0].strip() == "annotate.by" for change in changes):
         raise ConfigError("--set annotate.by: name annotators with --by")
-    names = tuple(by or (STUDENTS,))
-    check_annotators(names, has_gold=gold is not None)
+    saved = read_saved(model) if model is not None else None
+    names = tuple(by or (saved.by if saved else (STUDENTS,)))
+    there = tuple(saved.readers) if saved else ()
+    check_annotators(names, has_gold=gold is not None, saved=there)
     settled = partial(
         annotation_settings,
         seed=seed,
@@ -162,23 +168,24 @@ def annotate(
         students=students,
         labels=labels,
         by=names,
+        saved=there,
         hub=hub,
         changes=changes,
         is_trained=model is None,
         is_preview=is_preview,
     )
     config = settled()
-    _check(config, gold, model, save, is_preview=is_preview)
+    _check(config, gold, model, saved, save, is_preview=is_preview)
     with _place(out, labels=config.annotate.labels, is_preview=is_preview) as place:
         request = Request.of(place, gold, held_out, reading=reading or ReadingConfig(), seed=seed)
         if isinstance(notes, Path | str):
             refuse_inside(Path(notes), place)
         options = _options_of_notes(reading or ReadingConfig(), notes_format)
         server = None
-        if uses_lm(names):
+        if uses_lm(set(names) - set(there)):
             config = labelling_arm(settled(docs=request.docs))
             server = server_of(config, consent)
-        work = Work(place, request, config, model, save, exact, is_preview, server)
+        work = Work(place, request, config, model, saved, save, exact, is_preview, server)
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),
@@ -228,18 +235,27 @@ def _check(
     config: RecipeConfig,
     gold: Documents | None,
     model: Path | None,
+    saved: Saved | None,
     save: Path | None,
     *,
     is_preview: bool,
 ) -> None:
     """Refuse options that do not go together."""
-    uses_students = STUDENTS in config.annotate.by
+    by = set(config.annotate.by)
+    there = saved.by if saved else (STUDENTS,)
     if model is None and gold is None:
         raise ConfigError("name labelled documents with --gold, or a saved model with --model")
-    if model is not None and not uses_students:
-        raise ConfigError(f"--model {model}: --by names no students; leave one of them out")
-    if save is not None and (model is not None or not uses_students):
-        raise ConfigError("--save-model keeps students that are trained, and none is; leave it out")
+    if model is not None and by.isdisjoint(there):
+        raise ConfigError(
+            f"--model {model}: holds {', '.join(there)}, and --by names none of it; leave one of "
+            "them out"
+        )
+    if model is not None and STUDENTS in by and STUDENTS not in there:
+        raise ConfigError(
+            f"--model {model}: holds no students; leave students out of --by, or leave out --model"
+        )
+    if save is not None and (model is not None or by.isdisjoint((STUDENTS, *TUNED))):
+        raise ConfigError("--save-model keeps what is trained, and nothing is; leave it out")
     if save is not None and is_preview:
         raise ConfigError("a preview saves no model; leave out --save-model")
 

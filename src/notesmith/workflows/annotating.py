@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -30,14 +29,15 @@ from notesmith.experiment.models import have_models
 from notesmith.experiment.run import context_of, fingerprints_of
 from notesmith.experiment.stages import SOURCES, annotator, ner
 from notesmith.experiment.stages import gold as drawing
-from notesmith.experiment.stages.lm_labels import READERS, open_reader
+from notesmith.experiment.stages.lm_labels import READERS, TUNED, open_reader
 from notesmith.experiment.taught import Taught
 from notesmith.files.write import make_folder
+from notesmith.home import home
 from notesmith.models.fingerprint import fingerprint_model
 from notesmith.models.manifest import check_manifest, fingerprint
 from notesmith.ner.decode import WordScores
-from notesmith.ner.student import Student, copy_student
-from notesmith.ner.votes import members_of, write_votes
+from notesmith.ner.student import Student
+from notesmith.ner.votes import members_of
 from notesmith.progress import OnProgress
 from notesmith.report.silver import SilverFacts, render_silver, silver_card
 from notesmith.report.words import plural
@@ -52,6 +52,14 @@ from notesmith.workflows.annotators import (
 )
 from notesmith.workflows.beside import Begun
 from notesmith.workflows.request import Request
+from notesmith.workflows.saved import (
+    Saved,
+    SavedReader,
+    holds,
+    save_annotators,
+    save_students,
+    students_in,
+)
 from notesmith.workflows.settings import LABELLING, settings_of_annotation
 from notesmith.workflows.silver import Look, Summary
 from notesmith.workflows.unlabelled import Unlabelled, causes
@@ -131,6 +139,7 @@ class Work:
     request: Request
     config: RecipeConfig
     model: Path | None
+    saved: Saved | None
     save_to: Path | None
     exact: bool
     is_preview: bool
@@ -149,8 +158,9 @@ class Work:
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """The annotators that are language models."""
-        return tuple(name for name in self.annotating.by if name in READERS)
+        """The annotators that are language models, but for saved ones."""
+        there = self.saved.readers if self.saved else ()
+        return tuple(name for name in self.annotating.by if name in READERS and name not in there)
 
     def labelled_documents(self) -> list[Document]:
         """Gold and held-out documents: no note may repeat one."""
@@ -172,9 +182,15 @@ class Work:
             "NOTES": unlabelled.found.digest,
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
-            "model": fingerprint_of(self.model) if self.model else None,
+            "model": self._fingerprint(),
             **({"LM": fingerprint_model(self.config.lm.model)} if self.readers else {}),
         }
+
+    def _fingerprint(self) -> str | None:
+        """A hash of what was saved: a student, students that vote, or annotators."""
+        if self.model is None:
+            return None
+        return fingerprint(self.model) if self.saved else fingerprint_of(self.model)
 
     def cells(self) -> Cells:
         """The cells of the students that vote, and of the language models that label.
@@ -225,12 +241,12 @@ class Work:
     def folders(self, cells: Cells) -> list[Path]:
         """The folders of the students that vote."""
         if self.model is not None:
-            return [self.model]
+            return [students_in(self.model)]
         store = places.store_of(self.place)
         return [store.folder(cell) / files.MODEL for cell in cells.students]
 
     def is_saved(self, cells: Cells) -> bool:
-        """Whether the students stand where they are to be saved; anything else there is refused.
+        """Whether all stands where it is to be saved; anything else there is refused.
 
         Raises:
             FileError: something else is there.
@@ -239,20 +255,36 @@ class Work:
         assert folder is not None
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return False
-        trained = [path for path in self.folders(cells) if path.exists()]
-        if folder.is_dir() and len(trained) == len(cells.students):
-            saved = members_of(folder) or [folder]
-            if [fingerprint(path) for path in saved] == [fingerprint(path) for path in trained]:
-                return True
+        students, models = self.folders(cells), self._tuned(cells)
+        trained = all(path.exists() for path in (*students, *models.values()))
+        if folder.is_dir() and trained and holds(folder, students, models):
+            return True
         raise FileError(f"{folder}: holds something else; name another with --save-model")
 
     def save(self, cells: Cells, folder: Path) -> None:
-        """Copy the students to ``folder``."""
-        found = self.folders(cells)
-        if len(found) == 1:
-            copy_student(found[0], folder)
-        else:
-            write_votes(folder, [partial(copy_student, path) for path in found])
+        """Copy what was trained to ``folder``."""
+        students, models = self.folders(cells), self._tuned(cells)
+        if not models:
+            save_students(students, folder)
+            return
+        readers = {name: self._opened(cells.readers[name]) for name in models}
+        about = Saved(
+            by=tuple(n for n in self.annotating.by if n in models or (n == STUDENTS and students)),
+            labels=labels_of(self.request.docs),
+            readers={name: SavedReader.of(reader) for name, reader in readers.items()},
+            n_documents=len(self.request.docs),
+            seed=self.config.draws.seed,
+        )
+        save_annotators(about, students, models, folder)
+
+    def _tuned(self, cells: Cells) -> dict[str, Path]:
+        """The folders of the language models that are tuned here, by annotator."""
+        store = places.store_of(self.place)
+        return {
+            name: store.folder(cell.inputs["model"]) / files.MODEL
+            for name, cell in cells.readers.items()
+            if name in TUNED
+        }
 
     def label(self, unlabelled: Unlabelled, cells: Cells, on_progress: OnProgress) -> int:
         """Label the notes; returns the number of those that this call labelled."""
@@ -260,14 +292,14 @@ class Work:
         student: Student | None = None
         if STUDENTS in self.annotating.by:
             student = load_students(folders, exact=self.exact)
-        labels = student.labels if student is not None else labels_of(self.request.docs)
+        labels = student.labels if student is not None else self._labels()
         make_folder(self.place.parts)
         vote = vote_of(
             self.annotating,
             self.request.docs,
             labels,
             student,
-            models={name: self._opened(cell) for name, cell in cells.readers.items()},
+            models=self._models(cells),
             logs=self.place.parts,
         )
         identity = json.dumps([self.settings(unlabelled), list(labels)], sort_keys=True)
@@ -282,6 +314,21 @@ class Work:
             on_progress=on_progress,
         )
         return done.n_docs - done.n_resumed
+
+    def _labels(self) -> tuple[str, ...]:
+        """Those of the labelled documents, or else of the saved annotators."""
+        if self.request.docs or self.saved is None:
+            return labels_of(self.request.docs)
+        return self.saved.labels
+
+    def _models(self, cells: Cells) -> dict[str, LmAnnotator]:
+        """The language models that label, by annotator."""
+        found = {name: self._opened(cell) for name, cell in cells.readers.items()}
+        if self.model is not None and self.saved is not None:
+            for name, reader in self.saved.readers.items():
+                if name in self.annotating.by:
+                    found[name] = reader.open(self.model / name, home() / "cache")
+        return found
 
     def _opened(self, cell: Cell) -> LmAnnotator:
         """The language model of a cell that reads notes."""
@@ -300,6 +347,9 @@ class Work:
             line += f"; {plural(n, 'student')} learn from {plural(of, 'document')} before"
         if self.readers:
             line += f"; {self.config.lm.model} labels as {', '.join(self.readers)}"
+        if self.saved:
+            named = [name for name in self.saved.by if name in self.annotating.by]
+            line += f"; saved annotators label: {', '.join(named)}"
         if unlabelled.left_out:
             line += f". Left out: {causes(unlabelled.left_out)}"
         if n := found.labels.total():

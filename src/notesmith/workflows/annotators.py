@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -272,8 +272,8 @@ def part_path(folder: Path, docs: Sequence[Document]) -> Path:
     return folder / f"{name}.npz"
 
 
-def check_annotators(names: Sequence[str], *, has_gold: bool) -> None:
-    """See that ``names`` are annotators that can label here.
+def check_annotators(names: Sequence[str], *, has_gold: bool, saved: Collection[str] = ()) -> None:
+    """See that ``names`` are annotators that can label here; ``saved`` ones need no gold.
 
     Raises:
         ConfigError: one is unknown, stands twice, or needs gold that is not given.
@@ -285,7 +285,7 @@ def check_annotators(names: Sequence[str], *, has_gold: bool) -> None:
             raise ConfigError(
                 "--by dictionary: it is made of labelled documents; name them: --gold"
             )
-        if not has_gold and name in MODELS:
+        if not has_gold and name in MODELS and name not in saved:
             raise ConfigError(
                 f"--by {name}: the language model learns from labelled documents; name them: --gold"
             )

@@ -179,6 +179,7 @@ def annotation_settings(
     is_trained: bool,
     is_preview: bool,
     docs: Sequence[Document] = (),
+    saved: Sequence[str] = (),
 ) -> RecipeConfig:
     """The recipe whose annotators label notes for ``annotate``; its gold is yet to be named.
 
@@ -194,11 +195,12 @@ def annotation_settings(
         is_trained: whether students are trained; a saved one takes no settings of theirs.
         is_preview: use a few steps.
         docs: gold, for which settings of the language model are chosen.
+        saved: language models that were saved, with the settings that they need.
 
     Raises:
         ConfigError: a change is wrong, or contradicts the other settings.
     """
-    with_lm = uses_lm(by or ())
+    with_lm = uses_lm(set(by or ()) - set(saved))
     for change in changes:
         name = change.partition("=")[0].strip()
         _check_change(name, with_lm=with_lm)
@@ -240,10 +242,10 @@ def _check_change(name: str, *, with_lm: bool) -> None:
         ConfigError: it is one.
     """
     table, _, field = name.partition(".")
-    if not with_lm and table in ("lm", "sft", "sample"):
+    if not with_lm and (table in ("lm", "sft", "sample") or name.startswith("annotate.lm.")):
         raise ConfigError(
-            f"--set {name}: cannot be set here: no language model labels; name one with --by, such "
-            "as --by lm-json"
+            f"--set {name}: cannot be set here: no language model is tuned or prompted; name one "
+            "with --by, such as --by lm-json (one that --model holds keeps its settings)"
         )
     tables = (*_HERE, *(_OF_MODEL if with_lm else ()))
     fits = table in tables and (table != "corpus" or field.partition(".")[0] in _OF_CORPUS)

@@ -211,6 +211,8 @@ def cost(config: Settings, cell: Cell, facts: CorpusStats) -> Amount:
 STAGE = Stage(
     "lm-labels", version=1, config=Settings, metrics=Measured, run=run, cost=cost, peak="sampling"
 )
+TUNED = ("lm-json", "lm-inline")
+"""The annotators whose language model is tuned on gold."""
 READERS: Mapping[str, Callable[[Draw, ArmConfig], Cell]] = {
     "lm-json": partial(tuned_cell, form="json"),
     "lm-inline": partial(tuned_cell, form="inline"),
