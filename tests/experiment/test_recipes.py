@@ -63,7 +63,14 @@ def test_a_preset_brings_its_learning_rate_unless_the_recipe_names_one(tmp_path:
 
 
 # Recipes that were written when the free model had become the default.
-SINCE = ("annotate-screen", "annotate-questions", "which-system", "ncbi-disease-notes")
+SINCE = (
+    "annotate-screen",
+    "annotate-questions",
+    "which-system",
+    "ncbi-disease-notes",
+    "bc5cdr-notes",
+    "maccrobat-notes",
+)
 
 
 def test_only_recipes_of_archived_figures_name_a_model_under_terms():
