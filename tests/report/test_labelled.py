@@ -52,15 +52,15 @@ def test_silver_is_averaged_over_draws(results):
 
 def test_the_report_tells_how_right_silver_is_how_much_there_is_and_who_labelled(results):
     page = render_report(with_silver(results, silver()))
-    section = page[page.index('aria-labelledby="silver"') :].partition("</section>")[0]
+    section = page[page.index('aria-labelledby="labelled"') :].partition("</section>")[0]
     for said in ("54.5", "0.030", "150", "2.0%", "wrong label 4", "44.4", "5 students of"):
         assert said in section
-    assert '<a href="#silver">' in page
+    assert '<a href="#labelled">' in page
 
 
 def test_silver_is_a_table_for_analysis(results):
     tables = {table.name: table for table in all_tables(with_silver(results, silver()))}
-    header, row = to_csv(tables["silver"]).splitlines()
+    header, row = to_csv(tables["labelled-notes"]).splitlines()
     found = dict(zip(header.split(","), row.split(","), strict=True))
     assert (found["arm"], found["f1"], found["notes"]) == ("notes", "54.5", "300")
 
@@ -69,13 +69,13 @@ def test_silver_whose_truth_nobody_knows_has_amounts_and_no_scores(results):
     unknown = silver(known=0, scores=None, by_label={}, calibration_error=None)
     found = with_silver(results, unknown)
     page = render_report(found)
-    section = page[page.index('aria-labelledby="silver"') :].partition("</section>")[0]
+    section = page[page.index('aria-labelledby="labelled"') :].partition("</section>")[0]
     assert "54.5" not in section and "by label" not in section and "300" in section
     assert "precision" not in silver_sentences(found, size=50)[0]
 
 
 def test_a_report_without_silver_has_no_section_of_it(example):
-    assert 'id="silver"' not in render_report(example)
+    assert 'id="labelled"' not in render_report(example)
     assert "**Silver.**" not in draft_methods(example).methods
 
 
@@ -102,5 +102,7 @@ def test_mined_names_stand_with_their_precision_and_its_lower_bound(results):
     found = read(results)
     (means,) = mined_means(found, size=50)
     assert (means.names, means.right, means.precision, means.n_replicates) == (15, 13, 85.0, 2)
-    section = render_report(found).partition('aria-labelledby="silver"')[2].partition("</section>")
+    section = (
+        render_report(found).partition('aria-labelledby="labelled"')[2].partition("</section>")
+    )
     assert "85.0" in section[0] and "49.0" in section[0] and "12%" in section[0]

@@ -15,7 +15,7 @@ from notesmith.results import MinedNames, SilverLabels
 def silver_of(plan: Plan, store: CellStore) -> tuple[SilverLabels, ...]:
     """The silver that arms learn from, where it is finished, in the order of the plan."""
     judged = {
-        target.cell.inputs["silver"].key: store.metrics_of(silver.QUALITY, target.cell)
+        target.cell.inputs[silver.STAGE.name].key: store.metrics_of(silver.QUALITY, target.cell)
         for target in plan.targets
         if target.cell.stage == silver.QUALITY
     }

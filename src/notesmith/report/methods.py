@@ -124,7 +124,7 @@ def _context(results: Results, references: References, facts: PaperFacts) -> dic
         "own_steps": [arm for arm in arms if arm.ner],
         "votes": sorted({str(arm.votes) for arm in arms if arm.votes > 1}),
         "adapted": adapted_sentences(results, size=results.main_size),
-        "silver": silver_sentences(results, size=results.main_size),
+        "labelled": silver_sentences(results, size=results.main_size),
         "arms": arms,
         "named_before": s.evaluate.candidate == results.focus,
         "sealed": results.split in ("test", OUT_OF_FOLD)

@@ -272,7 +272,7 @@ def _silver(results: Results) -> Table:
     amounts = ("known_notes", "notes", "left_out", "mentions", "doubtful_words")
     sizes = dict.fromkeys(each.size for each in results.silver)
     return Table(
-        "silver",
+        "labelled-notes",
         f"{results.recipe}: notes that annotators labelled, means over replicates",
         ("gold_documents", "arm", *scores, "calibration_error", *amounts),
         tuple(
