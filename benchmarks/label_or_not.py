@@ -21,6 +21,7 @@ students; they are deleted as soon as a draw is finished.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import shutil
@@ -37,6 +38,7 @@ from notesmith.annotation.queue import Choice, choose
 from notesmith.cli.process import prepare
 from notesmith.config import NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
+from notesmith.corpus.formats import jsonl
 from notesmith.document import Document, Provenance, labels_of
 from notesmith.evaluate.bootstrap import bootstrap
 from notesmith.experiment.graph import seed_for
@@ -240,6 +242,22 @@ def path_of(folder: Path, arm: str, number: int) -> Path:
     return folder / f"{number}-{arm.replace(' + ', '-')}.json"
 
 
+def begin(folder: Path, settings: Settings, docs: Sequence[Document]) -> None:
+    """Write down what the parts in ``folder`` are of.
+
+    Raises:
+        SystemExit: the folder holds parts of other documents or settings.
+    """
+    digest = hashlib.sha256()
+    for doc in docs:
+        digest.update(jsonl.dumps(doc).encode())
+    said = json.dumps({**asdict(settings), "documents": digest.hexdigest()}, indent=1)
+    path = folder / SETTINGS
+    if path.exists() and path.read_text(encoding="utf-8") != said:
+        raise SystemExit(f"{path}: is of other documents or settings; name another folder")
+    atomic_write_text(path, said)
+
+
 def run(args: argparse.Namespace) -> None:
     """Simulate all draws, ``--jobs`` of them side by side."""
     settings = Settings(
@@ -250,13 +268,9 @@ def run(args: argparse.Namespace) -> None:
         }
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    said = json.dumps(asdict(settings), indent=1)
-    path = args.out / SETTINGS
-    if path.exists() and path.read_text(encoding="utf-8") != said:
-        raise SystemExit(f"{path}: holds other settings; name another folder")
-    atomic_write_text(path, said)
     label_map = dict(pair.split("=", 1) for pair in args.label_map)
     docs = read_corpus(args.train, ReadingConfig(format=args.format, label_map=label_map)).docs
+    begin(args.out, settings, docs)
     with ProcessPoolExecutor(
         args.jobs, mp_context=get_context("spawn"), initializer=prepare
     ) as pool:
@@ -299,7 +313,7 @@ def table(folder: Path) -> str:
     lines = [
         f"{len(draws)} draws, {counts('start').shape[2]} scored documents",
         "",
-        "| arm | words read | mentions read | F1 | over start | a thousand words | by draw |",
+        "| arm | words read | mentions read | F1 | over start | gain per 1,000 words | by draw |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for arm in ARMS:
