@@ -13,9 +13,9 @@ votes' distributions on the notes that nobody read:
 - ``random``, ``queue``: notes by lot, or as ``notesmith annotate --for-review`` queues them.
 - ``random + silver``, ``queue + silver``: the rest of the pool labelled by the votes of that.
 
-Scored documents are the same for all draws and in none of their pools. A finished part is kept in
-the folder, as text-free counts, so the same command goes on after a stop. The folder also holds
-students; they are deleted as soon as a draw is finished.
+Scored documents are the same for all draws. None of their texts and patients is in another part.
+A finished part is kept in the folder, as text-free counts, so the same command goes on after a
+stop. The folder also holds students; they are deleted as soon as a draw is finished.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import hashlib
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -39,6 +40,7 @@ from notesmith.cli.process import prepare
 from notesmith.config import NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
 from notesmith.corpus.formats import jsonl
+from notesmith.corpus.outside import outside_of
 from notesmith.document import Document, Provenance, labels_of
 from notesmith.evaluate.bootstrap import bootstrap
 from notesmith.experiment.graph import seed_for
@@ -86,9 +88,11 @@ def draw(docs: Sequence[Document], settings: Settings, number: int) -> Draw:
     rest = list(docs)
     random.Random(settings.seed).shuffle(rest)
     scored, rest = rest[: settings.scored], rest[settings.scored :]
+    rest = list(outside_of(scored)(rest, Counter()))
     if len(rest) < settings.start + settings.pool or not scored:
         raise SystemExit(
-            f"{len(docs)} documents; {settings.scored + settings.start + settings.pool} are needed"
+            f"{len(scored) + len(rest)} documents, without repeats of scored ones; "
+            f"{settings.scored + settings.start + settings.pool} are needed"
         )
     random.Random(seed_for(settings.seed, f"draw {number}")).shuffle(rest)
     end = settings.start + settings.pool
