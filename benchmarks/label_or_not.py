@@ -13,17 +13,19 @@ votes' distributions on the notes that nobody read:
 - ``random``, ``queue``: notes by lot, or as ``notesmith annotate --for-review`` queues them.
 - ``random + silver``, ``queue + silver``: the rest of the pool labelled by the votes of that.
 
-Scored documents are the same for all draws and in none of their pools. A finished part is kept in
-the folder, as text-free counts, so the same command goes on after a stop. The folder also holds
-students; they are deleted as soon as a draw is finished.
+Scored documents are the same for all draws. None of their texts and patients is in another part.
+A finished part is kept in the folder, as text-free counts, so the same command goes on after a
+stop. The folder also holds students; they are deleted as soon as a draw is finished.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +39,8 @@ from notesmith.annotation.queue import Choice, choose
 from notesmith.cli.process import prepare
 from notesmith.config import NerConfig, ReadingConfig
 from notesmith.corpus import read_corpus
+from notesmith.corpus.formats import jsonl
+from notesmith.corpus.outside import outside_of
 from notesmith.document import Document, Provenance, labels_of
 from notesmith.evaluate.bootstrap import bootstrap
 from notesmith.experiment.graph import seed_for
@@ -84,9 +88,11 @@ def draw(docs: Sequence[Document], settings: Settings, number: int) -> Draw:
     rest = list(docs)
     random.Random(settings.seed).shuffle(rest)
     scored, rest = rest[: settings.scored], rest[settings.scored :]
+    rest = list(outside_of(scored)(rest, Counter()))
     if len(rest) < settings.start + settings.pool or not scored:
         raise SystemExit(
-            f"{len(docs)} documents; {settings.scored + settings.start + settings.pool} are needed"
+            f"{len(scored) + len(rest)} documents, without repeats of scored ones; "
+            f"{settings.scored + settings.start + settings.pool} are needed"
         )
     random.Random(seed_for(settings.seed, f"draw {number}")).shuffle(rest)
     end = settings.start + settings.pool
@@ -240,6 +246,22 @@ def path_of(folder: Path, arm: str, number: int) -> Path:
     return folder / f"{number}-{arm.replace(' + ', '-')}.json"
 
 
+def begin(folder: Path, settings: Settings, docs: Sequence[Document]) -> None:
+    """Write down what the parts in ``folder`` are of.
+
+    Raises:
+        SystemExit: the folder holds parts of other documents or settings.
+    """
+    digest = hashlib.sha256()
+    for doc in docs:
+        digest.update(jsonl.dumps(doc).encode())
+    said = json.dumps({**asdict(settings), "documents": digest.hexdigest()}, indent=1)
+    path = folder / SETTINGS
+    if path.exists() and path.read_text(encoding="utf-8") != said:
+        raise SystemExit(f"{path}: is of other documents or settings; name another folder")
+    atomic_write_text(path, said)
+
+
 def run(args: argparse.Namespace) -> None:
     """Simulate all draws, ``--jobs`` of them side by side."""
     settings = Settings(
@@ -250,13 +272,9 @@ def run(args: argparse.Namespace) -> None:
         }
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    said = json.dumps(asdict(settings), indent=1)
-    path = args.out / SETTINGS
-    if path.exists() and path.read_text(encoding="utf-8") != said:
-        raise SystemExit(f"{path}: holds other settings; name another folder")
-    atomic_write_text(path, said)
     label_map = dict(pair.split("=", 1) for pair in args.label_map)
     docs = read_corpus(args.train, ReadingConfig(format=args.format, label_map=label_map)).docs
+    begin(args.out, settings, docs)
     with ProcessPoolExecutor(
         args.jobs, mp_context=get_context("spawn"), initializer=prepare
     ) as pool:
@@ -299,7 +317,7 @@ def table(folder: Path) -> str:
     lines = [
         f"{len(draws)} draws, {counts('start').shape[2]} scored documents",
         "",
-        "| arm | words read | mentions read | F1 | over start | a thousand words | by draw |",
+        "| arm | words read | mentions read | F1 | over start | gain per 1,000 words | by draw |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for arm in ARMS:

@@ -1,9 +1,10 @@
 """Simulated labelling: what is drawn, read and reported."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from benchmarks.label_or_not import ARMS, Settings, by_lot, draw, n_words, path_of, table
+from benchmarks.label_or_not import ARMS, Settings, begin, by_lot, draw, n_words, path_of, table
 
 from notesmith.document import Document, Entity
 
@@ -22,9 +23,34 @@ def test_scored_documents_are_those_of_all_draws_and_in_no_pool():
         assert len(ids) == len(set(ids)) == 23
 
 
+def test_no_text_and_no_patient_of_scored_documents_is_learnt_from():
+    copies = [
+        replace(doc, id=f"copy-{doc.id}", text=doc.text.replace(" ", "  "), entities=())
+        for doc in DOCS
+    ]
+    found = draw([*DOCS, *copies], replace(SETTINGS, pool=50), 1)
+    scored, others = (
+        {" ".join(doc.text.split()) for doc in part}
+        for part in (found.scored, [*found.gold, *found.pool])
+    )
+    assert not scored & others
+    one_patient = [replace(doc, metadata={"patient": "p"}) for doc in DOCS]
+    with pytest.raises(SystemExit, match="8 documents, without repeats of scored ones"):
+        draw(one_patient, SETTINGS, 1)
+
+
 def test_too_few_documents_are_refused():
-    with pytest.raises(SystemExit, match="40 documents; 53 are needed"):
+    with pytest.raises(SystemExit, match=r"40 documents, .*; 53 are needed"):
         draw(DOCS, Settings(start=5, pool=40, scored=8), 1)
+
+
+def test_a_folder_of_other_documents_or_settings_is_refused(tmp_path):
+    begin(tmp_path, SETTINGS, DOCS)
+    begin(tmp_path, SETTINGS, DOCS)
+    bare = [doc.with_entities(()) for doc in DOCS]
+    for settings, docs in ((Settings(start=6), DOCS), (SETTINGS, DOCS[1:]), (SETTINGS, bare)):
+        with pytest.raises(SystemExit, match="of other documents or settings"):
+            begin(tmp_path, settings, docs)
 
 
 def test_reading_stops_with_the_note_that_uses_the_budget_up():

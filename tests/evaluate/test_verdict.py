@@ -438,6 +438,12 @@ def test_candidate_is_chosen_without_scores():
     assert candidate(made, "gold") == "both"
     assert candidate({"gold": (), "copies": (copies,)}, "gold") == "copies"
     assert candidate({"gold": ()}, "gold") is None
+    # Adapted arms are chosen where there is no made text, and votes of gold never are.
+    plain = {"gold": (), "gold, votes": (), "adapted": ()}
+    assert candidate(plain, "gold", {"adapted"}) == "adapted"
+    assert candidate(plain | {"copies": (copies,)}, "gold", {"adapted"}) == "copies"
+    assert candidate(plain, "adapted", {"adapted"}) is None
+    assert candidate({"gold": (), "placebo": (placebo,)}, "gold", {"placebo"}) is None
 
 
 def test_a_gain_that_is_sure_and_small_is_not_one_that_matters():

@@ -77,6 +77,16 @@ def test_a_vote_is_noted_where_no_vote_of_gold_stands_beside_it():
     assert not list(checks.of_votes(tiny_recipe(PATHS)))
 
 
+def test_notes_for_encoders_that_no_arm_reads_are_said():
+    def recipe(*, adapted):
+        arm = [{"name": "gold"}, {"name": "more", "made": ["replaced"], "adapted": adapted}]
+        return tiny_recipe(PATHS, arm=arm, adapt={"notes": "more"}, evaluate={"against": {}})
+
+    (said,) = notes(checks.of_adapted(recipe(adapted=False)))
+    assert "no arm is adapted" in said
+    assert not list(checks.of_adapted(recipe(adapted=True)))
+
+
 def test_mentions_that_no_tags_can_hold():
     text = "Left ankle fracture"
     ents = (Entity("T1", "Sign", ((0, 19),)), Entity("T2", "Site", ((0, 10),)))

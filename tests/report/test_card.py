@@ -83,6 +83,15 @@ def test_model_card_of_an_adapted_encoder_says_what_it_read(results):
     assert "masked language model" not in plain and "parts of which" not in plain
 
 
+def test_one_note_that_an_adapted_encoder_read_is_one(results):
+    with_adapted(results)
+    for row in results["adapted"]:
+        row |= {"notes": 1, "file": 1, "held_out": 1}
+    card = model_card(read(results), CardFacts(), arm="synthetic+replaced")
+    assert "on 1 note without labels, the texts of 50 gold documents and 1 further note:" in card
+    assert "Its loss on 1 held-out text was" in card
+
+
 def test_model_card_names_made_sources(example):
     card = model_card(example, CardFacts(), arm="synthetic+replaced")
     assert "made text (synthetic, replaced)" in card

@@ -71,7 +71,7 @@ def test_what_encoders_read_is_one_line_below_the_arms(results):
     page = Page(render_report(read(with_adapted(results))))
     assert "synthetic+replaced adapted encoder" in page.text
     assert page.text.count("Its loss on 17 held-out texts was 4.100 nats before and 2.250") == 1
-    assert "guard their weights as those notes" in page.text
+    assert "guard their weights as you guard those notes" in page.text
 
 
 def test_the_two_steps_and_what_decides_are_on_the_page(results):

@@ -80,8 +80,8 @@ class CorpusConfig(ReadingConfig):
     test: str | None = Field(default=None, description="file or folder, sealed until evaluation")
     unlabelled: str | None = Field(
         default=None,
-        description="file or folder of notes that annotators label: plain texts, JSON lines, "
-        "Parquet or any corpus; labels in it are not read",
+        description="file or folder of notes that annotators label and adapted encoders read: "
+        "plain texts, JSON lines, Parquet or any corpus; labels in it are not read",
     )
     unlabelled_format: str | None = Field(
         default=None,
@@ -148,7 +148,7 @@ class DrawConfig(Config):
     )
     unlabelled_documents: Count = Field(
         default=0,
-        description="train documents after each draw whose text alone is used, as notes to label; "
-        "none of them is scored out of draw",
+        description="train documents outside each draw whose text alone is used, as notes; none "
+        "of them is scored out of draw",
     )
     seed: Count = Field(default=13, description="root of all seeds")

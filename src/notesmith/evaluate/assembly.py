@@ -95,7 +95,7 @@ def assemble(
     main = main_size if main_size is not None else _busiest_size(keys)
     if main not in sizes:
         raise StageError(f"no cell was scored at main size {main}; there are {sizes}")
-    about = config.candidate or candidate(sources, config.comparator)
+    about = config.candidate or candidate(sources, config.comparator, adapted)
     scored = {arm for arm, size in keys if size == main}
 
     def sequence(about: str | None) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def assemble(
     if about not in scored:
         # Speak about what is there.
         there = {arm: own for arm, own in sources.items() if arm in scored}
-        about = candidate(there, config.comparator)
+        about = candidate(there, config.comparator, adapted)
     evidence = Evidence(
         config,
         board,

@@ -116,11 +116,14 @@ def is_worth_little(comparison: Comparison) -> bool:
     return worth is not None and "high" not in worth.beyond and worth.high <= few
 
 
-def candidate(made: Mapping[str, Sequence[MadeSource]], comparator: str) -> str | None:
+def candidate(
+    made: Mapping[str, Sequence[MadeSource]], comparator: str, adapted: Collection[str] = ()
+) -> str | None:
     """The arm that the verdict is about where the recipe names none: chosen without its scores.
 
     The first arm with the most made sources, a generator's main text among them; any arm with made
-    sources where none has that. An arm with a placebo is never chosen.
+    sources where none has that; where no arm has made sources, the first of those in ``adapted``,
+    whose encoder read text without labels. An arm with a placebo is never chosen.
     """
     arms = [
         name
@@ -128,7 +131,8 @@ def candidate(made: Mapping[str, Sequence[MadeSource]], comparator: str) -> str 
         if name != comparator and sources and not any(s.is_placebo for s in sources)
     ]
     with_main = [name for name in arms if any(s.is_main for s in made[name])]
-    return max(with_main or arms, key=lambda name: len(made[name]), default=None)
+    without = [name for name in made if name != comparator and name in adapted and not made[name]]
+    return max(with_main or arms or without, key=lambda name: len(made[name]), default=None)
 
 
 def fixed_sequence(

@@ -21,7 +21,7 @@ from notesmith.experiment.labelled import mined_of, silver_of
 from notesmith.experiment.machine import machine, versions
 from notesmith.experiment.metrics import Metrics
 from notesmith.experiment.plan import SHIPPED, Plan, Target, scored_split
-from notesmith.experiment.recipes import made_of
+from notesmith.experiment.recipes import adapted_in, made_of
 from notesmith.experiment.stages import (
     STAGES,
     adapt,
@@ -99,7 +99,7 @@ def results_of(
         main_size=main if any(cell.size == main for cell in cells) else None,
         made=made_of(config),
         votes={arm.name: arm.votes for arm in config.arm if arm.votes > 1},
-        adapted=[arm.name for arm in config.arm if arm.adapted],
+        adapted=adapted_in(config),
         dev_cells=[cell for cell in scores if cell.split == "dev" and split != "dev"],
         # A draw of all of train leaves nothing to score.
         out_of_draw_cells=[cell for cell in beyond if len(cell.left_out) < cell.n_documents],

@@ -418,6 +418,11 @@ def check_arms(config: RecipeConfig) -> None:
     check_mined(config)
 
 
+def adapted_in(config: RecipeConfig) -> tuple[str, ...]:
+    """The arms whose encoder reads text without labels, in the recipe's order."""
+    return tuple(arm.name for arm in config.arm if arm.adapted)
+
+
 def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:
     """What each arm trains on beside gold, in the recipe's order."""
     return {arm.name: tuple(SOURCES[name].facts for name in arm.made) for arm in config.arm}
@@ -425,5 +430,5 @@ def made_of(config: RecipeConfig) -> dict[str, tuple[MadeSource, ...]]:
 
 def candidate_of(config: RecipeConfig) -> str | None:
     """The arm that the verdict is about: the one that is named, else chosen without scores."""
-    evaluate = config.evaluate
-    return evaluate.candidate or candidate(made_of(config), evaluate.comparator)
+    evaluate, adapted = config.evaluate, adapted_in(config)
+    return evaluate.candidate or candidate(made_of(config), evaluate.comparator, adapted)

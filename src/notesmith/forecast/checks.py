@@ -159,6 +159,16 @@ def of_votes(config: RecipeConfig) -> Iterator[Problem]:
         )
 
 
+def of_adapted(config: RecipeConfig) -> Iterator[Problem]:
+    """Notes for encoders that no arm's encoder reads."""
+    if config.adapt.notes and not any(arm.adapted for arm in config.arm):
+        yield Problem(
+            "adapt.notes is given and no arm is adapted: nothing reads these notes",
+            "adapted = true in an arm, or leave out adapt.notes",
+            fatal=False,
+        )
+
+
 def of_draws(config: RecipeConfig, train: SplitStats) -> Iterator[Problem]:
     """Too few documents, names nobody labelled, labels that the recipe alone knows."""
     sizes = (*config.draws.sizes, *config.draws.curve)

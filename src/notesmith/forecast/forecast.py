@@ -185,6 +185,7 @@ def forecast_run(
         *checks.of_software(config),
         *checks.of_server(config),
         *checks.of_votes(config),
+        *checks.of_adapted(config),
         *opened.problems,
         *checks.of_folder(folder, config, opened.paths),
         *_of_size(config, machine),

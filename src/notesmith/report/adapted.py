@@ -25,9 +25,9 @@ def _sentence(arms: Sequence[str], members: Sequence[AdaptedEncoder]) -> str:
         return sum(values) / n
 
     read = {
-        f"{words.count(mean('notes'))} notes without labels": mean("notes"),
-        f"the texts of {words.count(mean('gold'))} gold documents": mean("gold"),
-        f"{words.count(mean('file'))} further notes": mean("file"),
+        f"{words.plural(mean('notes'), 'note')} without labels": mean("notes"),
+        f"the texts of {words.plural(mean('gold'), 'gold document')}": mean("gold"),
+        f"{words.plural(mean('file'), 'further note')}": mean("file"),
     }
     named = words.listed([f'"{arm}"' for arm in arms])
     whose = f"arm{'' if len(arms) == 1 else 's'} {named}"
@@ -36,6 +36,7 @@ def _sentence(arms: Sequence[str], members: Sequence[AdaptedEncoder]) -> str:
     return (
         f"Before students learnt from labels, the encoder of {whose} was trained as a masked "
         f"language model on {what}: {words.count(mean('tokens'))} word pieces, each counted as "
-        f"often as it was seen. Its loss on {words.count(mean('held_out'))} held-out texts was "
+        f"often as it was seen. Its loss on {words.plural(mean('held_out'), 'held-out text')}"
+        " was "
         f"{before} nats before and {after} after{f' (means over {n} encoders)' if n > 1 else ''}."
     )

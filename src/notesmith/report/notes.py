@@ -102,8 +102,8 @@ def _of_models(results: Results) -> list[str]:
     found = []
     if results.adapted:
         found.append(
-            "Adapted encoders may know parts of the notes by heart that they read, and so may the "
-            "students that begin from them: guard their weights as those notes."
+            "An adapted encoder may know by heart parts of the notes that it read, and so may the "
+            "students that begin from it: guard their weights as you guard those notes."
         )
     if results.lm:
         found.append(

@@ -97,7 +97,7 @@ def cell(draw: Draw, arm: ArmConfig) -> Cell:
         )
         parts = {"train": outside.train, "dev": outside.dev, "test": outside.test}
         fingerprints |= {MORE_NOTES: outside.more_notes, **parts}
-    # Not a draw's own, so that draws with the same texts share the encoder.
+    # The same in all draws, so that encoders differ by what they read alone.
     seed = seed_for(config.draws.seed, "adapt")
     return draw.cell(STAGE, settings, inputs=inputs, fingerprints=fingerprints, seed=seed)
 

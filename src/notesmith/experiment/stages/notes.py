@@ -1,6 +1,6 @@
 """The stage of notes: texts without labels, which annotators label and adapted encoders read.
 
-They are documents of train after the draw, of which the text alone is used (a simulation of notes
+They are documents of train outside the draw, of which the text alone is used (a simulation of notes
 that nobody labelled), notes of ``corpus.unlabelled``, or both. The latter repeat no text and no
 patient of train, dev or test.
 """

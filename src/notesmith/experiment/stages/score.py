@@ -53,7 +53,7 @@ class ScoredDocuments(Config):
     """The documents of a split that are scored: so many, or all if 0.
 
     Of test these are the first. Of dev, and out of draw of train, it is a sample, ``chosen_by`` a
-    seed, without the draw and the ``unlabelled`` documents after it, which are used as notes. In
+    seed, without the draw and the ``unlabelled`` others that are used as notes. In
     cross-fit the documents are an input, and nothing is read.
     """
 
