@@ -186,7 +186,7 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
     """Whether ``folder`` holds these ``students`` and tuned ``models``, and nothing else.
 
     Raises:
-        ModelError: it is neither a student's folder nor one of annotators.
+        ModelError: it is neither a student's folder nor one of annotators, or it is damaged.
     """
     saved = read_saved(folder)
     if set(models) != (set(saved.readers) if saved else set()):
@@ -202,4 +202,6 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
         pairs += zip(there, students, strict=True)
     elif (folder / STUDENTS).exists():
         return False
+    for there, _ in pairs:
+        check_manifest(there)
     return all(fingerprint(there) == fingerprint(own) for there, own in pairs)
