@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import stat
 import time
 import tracemalloc
@@ -19,10 +20,15 @@ from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
 from notesmith.experiment import taught
+from notesmith.files.checksums import dumps_checked
+from notesmith.models.manifest import write_manifest
 from notesmith.ner.decode import score_of
+from notesmith.ner.settings import ANNOTATORS_FILE
 from notesmith.ner.student import load_student
+from notesmith.ner.votes import members_of
 from notesmith.workflows.annotate import annotate
 from notesmith.workflows.annotators import in_float32
+from notesmith.workflows.saved import holds, read_saved
 from notesmith.workflows.unlabelled import Unlabelled
 from tests.ner.tiny import tiny_encoder
 from tests.processes import CONTEXT
@@ -96,6 +102,29 @@ def test_everything_stands_beside_the_output(committee):
     assert label.label == "Problem" and label.bands[0] == high and sum(label.bands) == len(found)
     # What counts as done is the output; the distributions of chunks are gone.
     assert not (folder / "silver.work" / "scores").exists()
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_damaged_students_do_not_pass_for_saved_ones(committee, tmp_path, is_removed):
+    model, _ = committee
+    students = members_of(model)
+    kept = tmp_path / "kept"
+    shutil.copytree(model, kept)
+    assert holds(kept, students, {})
+    weights = members_of(kept)[1] / "model.safetensors"
+    if is_removed:
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(ModelError, match="absent" if is_removed else "not as it was written"):
+        holds(kept, students, {})
+
+
+def test_saved_annotators_of_another_version_are_to_be_made_again(tmp_path):
+    (tmp_path / ANNOTATORS_FILE).write_text(dumps_checked({"version": 2}), "utf-8")
+    write_manifest(tmp_path)
+    with pytest.raises(ModelError, match="make it again with --save-model"):
+        read_saved(tmp_path)
 
 
 def test_soft_labels_are_what_the_committee_says(committee):

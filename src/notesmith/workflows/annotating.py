@@ -250,6 +250,7 @@ class Work:
 
         Raises:
             FileError: something else is there.
+            ModelError: it is a damaged folder, or holds no annotator.
         """
         folder = self.save_to
         assert folder is not None

@@ -20,6 +20,7 @@ from notesmith.config.annotators import LmAnnotateConfig
 from notesmith.config.fields import Config
 from notesmith.config.generator import LmConfig, UnitConfig
 from notesmith.errors import ConfigError, FileError, ModelError
+from notesmith.experiment.stages.lm_labels import TUNED
 from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
 from notesmith.files.write import atomic_folder, read_regular, write_part
 from notesmith.lm.folder import Card
@@ -128,12 +129,14 @@ def read_saved(folder: Path) -> Saved | None:
         value = loads_checked(read_regular(folder / ANNOTATORS_FILE)) or {}
         value.pop(CHECKSUM, None)
         saved = Saved.model_validate(value)
+        if not set(saved.readers) <= set(TUNED):
+            raise ConfigError("an annotator is unknown")
         for name in saved.readers:
             check_folder(folder / name)
     except (FileError, ConfigError, ValidationError) as error:
         raise ModelError(
             f"{folder / ANNOTATORS_FILE}: damaged, or of another version of notesmith "
-            f"({type(error).__name__}); copy the folder anew"
+            f"({type(error).__name__}); copy the folder anew, or make it again with --save-model"
         ) from None
     return saved
 
@@ -186,7 +189,7 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
     """Whether ``folder`` holds these ``students`` and tuned ``models``, and nothing else.
 
     Raises:
-        ModelError: it is neither a student's folder nor one of annotators.
+        ModelError: it is neither a student's folder nor one of annotators, or it is damaged.
     """
     saved = read_saved(folder)
     if set(models) != (set(saved.readers) if saved else set()):
@@ -202,4 +205,6 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
         pairs += zip(there, students, strict=True)
     elif (folder / STUDENTS).exists():
         return False
+    for there, _ in pairs:
+        check_manifest(there)
     return all(fingerprint(there) == fingerprint(own) for there, own in pairs)
