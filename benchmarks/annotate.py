@@ -62,14 +62,17 @@ def write_notes(path: Path, n: int, chars: int) -> None:
             file.write(json.dumps({"id": f"n{i}", "text": text_of(rng, chars)}) + "\n")
 
 
-def make_committee(folder: Path, encoder: str, n: int) -> None:
-    """A folder with ``n`` students that learnt one step; one student where ``n`` is 1."""
+def make_committee(
+    folder: Path, encoder: str, n: int, *, steps: int = 1, rate: float = 1e-3
+) -> None:
+    """A folder with ``n`` students that learnt little; one student where ``n`` is 1."""
     from notesmith.config import NerConfig
     from notesmith.ner import train_ner
     from notesmith.ner.votes import write_votes
 
-    gold = [Document("g", "Severe fever.", (Entity("T1", "Problem", ((7, 12),)),))]
-    config = NerConfig(encoder=encoder, steps=1)
+    text = "Severe fever. " + " ".join(WORDS) + "."
+    gold = [Document("g", text, (Entity("T1", "Problem", ((7, 12),)),))]
+    config = NerConfig(encoder=encoder, steps=steps, head_learning_rate=rate)
     students = [train_ner(gold, config=config, seed=seed).model for seed in range(n)]
     if n == 1:
         students[0].save(folder)
@@ -130,7 +133,8 @@ def side(name: str, folder: Path, args: argparse.Namespace) -> dict[str, float]:
     if name == "make":
         make_committee(folder / "committee", "minilm", args.students)
         make_narrow(folder / "narrow-encoder")
-        make_committee(folder / "narrow", str(folder / "narrow-encoder"), 1)
+        # Enough steps to find about as few mentions as a note has.
+        make_committee(folder / "narrow", str(folder / "narrow-encoder"), 1, steps=40, rate=0.1)
         return {}
     committee = folder / "committee"
     members = sorted(committee.glob("member-*")) or [committee]
