@@ -174,6 +174,7 @@ def test_a_second_run_does_nothing(setting, committee, monkeypatch):
         **options,
     )
     assert (again.n_trained, again.n_labelled) == (0, 0) and again.summary == first.summary
+    assert first.is_new and not again.is_new
     assert contents(folder) == before
     assert {name: (folder / name).stat().st_mtime_ns for name in NAMES} == times
 
@@ -399,6 +400,20 @@ def test_labelling_goes_on_with_the_chunk_that_was_not_done(committee, tmp_path,
     again = annotate(note_docs(), out, model=model)
     assert again.n_labelled == 1 and whole.n_labelled == 9
     assert contents(out.parent) == contents(tmp_path / "whole")
+
+
+def test_a_call_that_only_writes_what_was_labelled_is_no_finished_one(
+    committee, tmp_path, monkeypatch
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "silver.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("notesmith.workflows.annotating.render_silver", stop)
+        annotate(note_docs(), out, model=committee[0])
+    again = annotate(note_docs(), out, model=committee[0])
+    assert (again.n_labelled, again.is_new) == (0, True) and out.exists()
 
 
 def test_a_full_disk_is_one_line_and_the_same_call_goes_on(committee, tmp_path, monkeypatch):

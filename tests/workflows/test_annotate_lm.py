@@ -13,7 +13,10 @@ from notesmith.corpus import labelling, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, FileError, ModelError
 from notesmith.experiment.artefacts import SampleLog
+from notesmith.files.checksums import dumps_checked
+from notesmith.models.manifest import write_manifest
 from notesmith.ner.decode import WordScores, score_of
+from notesmith.ner.settings import ANNOTATORS_FILE
 from notesmith.ner.student import load_student
 from notesmith.workflows.annotate import annotate
 from notesmith.workflows.annotators import STUDENTS, Said, Vote
@@ -199,6 +202,17 @@ def test_damaged_annotators_are_one_line(setting, saved, tmp_path, file):
     with pytest.raises(ModelError, match="not as it was written") as raised:
         unchanged(setting, tmp_path / "silver.jsonl", model=tmp_path / "broken")
     assert "\n" not in str(raised.value)
+
+
+def test_names_of_saved_models_are_no_paths(setting, saved, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(saved[1] / "annotators", broken)
+    about = json.loads((broken / ANNOTATORS_FILE).read_text())
+    about["readers"]["../lm-json"] = about["readers"]["lm-json"]
+    (broken / ANNOTATORS_FILE).write_text(dumps_checked(about))
+    write_manifest(broken)
+    with pytest.raises(ModelError, match="make it again with --save-model"):
+        unchanged(setting, tmp_path / "silver.jsonl", model=broken)
 
 
 def test_it_goes_on_from_the_answers_that_were_drawn(setting, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def adapt(
                 yield doc.text
             for what, n in sorted(tally.counts.items()):
                 if n:
-                    say(f"{path.name}: {n} {what}", err=True)
+                    say(f"{path.name}: {n:,} {what}", err=True)
 
     try:
         with moving_line() as on_progress:

@@ -183,7 +183,7 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     summary, files = result.summary, result.files
     assert files is not None
     took = f" in {duration(result.seconds)}"
-    if not result.n_trained and not result.n_labelled:
+    if not (result.is_new or result.n_trained):
         console.print(f"{files.kept} is finished already; nothing was computed.")
         took = ""
     console.print(

@@ -54,7 +54,8 @@ Told = Callable[[str], None]
 class Annotated:
     """Labelled notes, and counts of them.
 
-    ``files`` is None if no output was named. ``n_trained`` students and language models were
+    ``files`` is None if no output was named, and ``is_new`` says whether this call wrote the
+    output. ``n_trained`` students and language models were
     trained by this call, and ``n_labelled`` notes labelled; both are 0 if an earlier one finished.
     ``seconds`` is the time of this call.
     """
@@ -64,6 +65,7 @@ class Annotated:
     model: Path | None
     n_trained: int
     n_labelled: int
+    is_new: bool
     seconds: float
     _docs: tuple[Document, ...] = field(default=(), repr=False)
     _scores: Mapping[str, WordScores] = field(default_factory=dict, repr=False)
@@ -185,7 +187,17 @@ def annotate(
         if uses_lm(set(names) - set(there)):
             config = labelling_arm(settled(docs=request.docs))
             server = server_of(config, consent)
-        work = Work(place, request, config, model, saved, save, exact, is_preview, server)
+        work = Work(
+            place,
+            request,
+            config,
+            model=model,
+            saved=saved,
+            save_to=save,
+            exact=exact,
+            is_preview=is_preview,
+            server=server,
+        )
         unlabelled = Unlabelled.of(
             notes,
             work.labelled_documents(),
@@ -225,6 +237,7 @@ def annotate(
             model=save,
             n_trained=n_trained,
             n_labelled=n_labelled,
+            is_new=not is_finished,
             seconds=time.monotonic() - started,
             _docs=() if is_kept else tuple(read_documents(place.kept)),
             _scores={} if is_kept or place.scores is None else scores_in(place.scores),

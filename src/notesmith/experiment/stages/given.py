@@ -123,7 +123,8 @@ def read_generator(folder: Path) -> Generator:
     except (FileError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"{folder / ABOUT}: damaged, or of another version of notesmith "
-            f"({type(error).__name__}); copy the folder anew"
+            f"({type(error).__name__}); copy the folder anew, or make it again with "
+            "--save-generator"
         ) from None
     return found
 
