@@ -75,6 +75,15 @@ def annotate(
             "the notes beside their own.",
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the scores of a tuned language model to the part of GOLD that tuning holds "
+            "out; the card shows how often they are right. With fewer than 50 mentions found "
+            "there they stay as they are.",
+        ),
+    ] = False,
     seed: workflow.Seed = 13,
     changes: workflow.Changes = None,
     notes_format: Annotated[
@@ -146,6 +155,7 @@ def annotate(
             held_out=held_out or (),
             save_model=save_model,
             exact=exact,
+            calibrate=calibrate,
             seed=seed,
             changes=changes or (),
             reading=options,
@@ -175,8 +185,10 @@ def annotate(
 
 
 def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
+    from notesmith.annotation.calibration import LEAST_MENTIONS
     from notesmith.cli.progress import duration
     from notesmith.experiment.recipes import corpus_path
+    from notesmith.ner.settings import ANNOTATORS_FILE
     from notesmith.report.silver import BAND_NAMES
 
     console = Screen(highlight=False, soft_wrap=True)
@@ -205,6 +217,14 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
         *summary.problems.items(),
     ):
         console.print(f"  {n:,} {what}")
+    for name, one in summary.calibrated.items():
+        on = f"{one.mentions:,} mentions in {one.documents:,} held-out documents"
+        if one.temperature is None:
+            console.print(
+                f"  scores of {name} are not calibrated: {on} are fewer than {LEAST_MENTIONS}"
+            )
+        else:
+            console.print(f"  scores of {name} are calibrated on {on}; the card shows how well")
     for what, n in summary.left_out.items():
         console.print(f"  left out {n:,} notes: {what}")
     if is_preview:
@@ -216,6 +236,11 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     console.print(f"Look at it: {files.page}; card: {files.card}")
     if result.model is not None:
         console.print(f"Saved: {result.model}")
+        if (result.model / ANNOTATORS_FILE).exists():
+            console.print(
+                "It holds a tuned language model, which may know parts of the labelled documents "
+                "by heart: guard it as you guard them."
+            )
     if is_preview:
         console.print("Next: the same command without --preview")
         return
