@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from notesmith.annotation.calibration import at_temperature
+from notesmith.annotation.mentions import FLOOR
 from notesmith.corpus import labelling, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, FileError, ModelError
@@ -201,6 +202,7 @@ def calibrated(setting, tmp_path_factory):
         result = label(
             setting,
             folder / "silver.jsonl",
+            by=["lm-inline"],
             save_model=folder / "kept",
             calibrate=True,
             changes=CALIBRATING,
@@ -213,19 +215,20 @@ CALIBRATING = ["annotate.lm.max_new_tokens=400", "sft.dev_ratio=0.5"]
 
 def test_scores_are_calibrated_on_gold_that_tuning_held_out(setting, calibrated):
     result, folder = calibrated
-    one = result.summary.calibrated["lm-json"]
+    one = result.summary.calibrated["lm-inline"]
     assert one.documents == len(gold_docs()) // 2 and one.mentions > 0
-    assert one.temperature is not None
-    raw = label(setting, None, changes=CALIBRATING)
-    pairs = [
-        (score_of(ent), score_of(own))
-        for doc, before in zip(result.documents(), raw.documents(), strict=True)
-        for ent, own in zip(doc.entities, before.entities, strict=True)
-    ]
-    for score, before in pairs:
-        assert score == pytest.approx(at_temperature(before, one.temperature), abs=2e-3)
+    raw = label(setting, None, by=["lm-inline"], changes=CALIBRATING).scores()
+    n_mentions = 0
+    for name, own in result.scores().items():
+        for before, after in zip(raw[name].probabilities, own.probabilities, strict=True):
+            if before[0] == pytest.approx(1 - FLOOR, abs=1e-3):
+                assert after[0] == before[0]  # a word outside all mentions
+            else:
+                wanted = at_temperature(1 - before[0], one.temperature)
+                assert 1 - after[0] == pytest.approx(wanted, abs=5e-3)
+                n_mentions += 1
+    assert n_mentions and one.temperature != 1
     card = (folder / "silver.md").read_text()
-    assert "Scores of lm\\-json" in card or "Scores of lm-json" in card
     assert "calibrated with the temperature" in card and "| Score | Mentions |" in card
 
 
