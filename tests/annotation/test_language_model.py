@@ -200,6 +200,17 @@ def test_answers_do_not_depend_on_the_batch_and_go_on_where_they_stopped(
     assert resumed.docs == first.docs and resumed.tokens == 0
 
 
+def test_scores_are_calibrated_with_a_temperature(lm: LanguageModel) -> None:
+    asked = scripted(lm, {"Started": [ASPIRIN, ASPIRIN, ASPIRIN, "[]"]}, samples=4)
+    calibrated = replace(asked, score_temperature=0.5)
+    for reader, wanted in ((asked, 0.75), (calibrated, 0.9)):
+        [doc] = reader.label(NOTES[:1]).docs
+        assert [score_of(ent) for ent in doc.entities] == [pytest.approx(wanted, abs=1e-4)]
+        [scores] = reader.as_student().predict_scores(NOTES[:1])
+        drug = scores.words.index((40, 47))
+        assert scores.probabilities[drug, 1] == pytest.approx(wanted, abs=1e-4)
+
+
 def test_without_a_score_a_mention_counts_as_sure(lm: LanguageModel) -> None:
     asked = scripted(lm, {"Started": [ASPIRIN]})
     asked = replace(asked, config=asked.config.model_copy(update={"confidence": "none"}))

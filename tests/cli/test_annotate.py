@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.lm.tiny import tiny_lm
 from tests.ner.tiny import tiny_encoder
 from typer.testing import CliRunner
 
@@ -64,6 +65,46 @@ def test_annotators_are_named_with_commas_or_one_by_one(made: Path, tmp_path: Pa
     done = run(*words, "--out", tmp_path / "t.jsonl", *twice)
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception) == "--by dictionary,lm-json,lm-json: names one twice"
+
+
+def test_what_a_saved_folder_lacks_is_named_and_labels_the_same_when_named_again(
+    made: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    words = ("annotate", made / "notes", "--gold", made / "gold.jsonl")
+    both = ("--by", "students,dictionary")
+    settings = ("--set", f"ner.encoder={made / 'encoder'}", "--set", "ner.steps=4")
+    model = tmp_path / "model"
+    done = run(*words, *both, *settings, "--students", 2, "--out", first, "--save-model", model)
+    assert done.exit_code == 0, done.output
+    assert "It does not hold dictionary. To label as here with --model, name --by" in done.output
+    assert "by heart" not in done.output
+    again = run(*words, *both, "--model", model, "--out", second)
+    assert again.exit_code == 0, again.output
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_a_saved_language_model_knows_and_its_scores_are_said(
+    made: Path, tmp_path: Path
+) -> None:
+    lm = tiny_lm("llama")
+    lm.model.config.max_position_embeddings = 4096  # a vocabulary of letters
+    lm.save(tmp_path / "lm")
+    settings = {
+        "lm.model": tmp_path / "lm",
+        "lm.trim": "false",
+        "sft.epochs": 1,
+        "sft.replaced_copies": 0,
+        "annotate.lm.max_new_tokens": 20,
+    }
+    done = run(
+        *("annotate", made / "notes", "--gold", made / "gold.jsonl", "--by", "lm-json"),
+        *("--calibrate", "--out", tmp_path / "s.jsonl", "--save-model", tmp_path / "kept"),
+        *(word for name, value in settings.items() for word in ("--set", f"{name}={value}")),
+    )
+    assert done.exit_code == 0, done.output
+    assert "scores of lm-json are not calibrated: 0 mentions in 1 held-out" in done.output
+    assert "may know parts of the labelled documents by heart" in done.output
 
 
 def train(made: Path, silver: Path, out: Path):

@@ -9,6 +9,8 @@ import shutil
 import numpy as np
 import pytest
 
+from notesmith.annotation.calibration import at_temperature
+from notesmith.annotation.mentions import FLOOR
 from notesmith.corpus import labelling, write_corpus
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, FileError, ModelError
@@ -192,6 +194,104 @@ def test_what_cannot_be_with_saved_annotators_is_refused(setting, saved, tmp_pat
     ):
         with pytest.raises(ConfigError, match=message):
             unchanged(setting, tmp_path / "silver.jsonl", model=model, **options)
+
+
+@pytest.fixture(scope="module")
+def calibrated(setting, tmp_path_factory):
+    """What a tuned model wrote whose scores were calibrated, and the folder that keeps it."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("notesmith.workflows.calibrating.LEAST_MENTIONS", 1)
+        result = label(
+            setting,
+            folder / "silver.jsonl",
+            by=["lm-inline"],
+            save_model=folder / "kept",
+            calibrate=True,
+            changes=CALIBRATING,
+        )
+    return result, folder
+
+
+CALIBRATING = ["annotate.lm.max_new_tokens=400", "sft.dev_ratio=0.5"]
+
+
+def test_scores_are_calibrated_on_gold_that_tuning_held_out(setting, calibrated):
+    result, folder = calibrated
+    one = result.summary.calibrated["lm-inline"]
+    assert one.documents == len(gold_docs()) // 2 and one.mentions > 0
+    raw = label(setting, None, by=["lm-inline"], changes=CALIBRATING).scores()
+    n_mentions = 0
+    for name, own in result.scores().items():
+        for before, after in zip(raw[name].probabilities, own.probabilities, strict=True):
+            if before[0] == pytest.approx(1 - FLOOR, abs=1e-3):
+                assert after[0] == before[0]  # a word outside all mentions
+            else:
+                wanted = at_temperature(1 - before[0], one.temperature)
+                assert 1 - after[0] == pytest.approx(wanted, abs=5e-3)
+                n_mentions += 1
+    assert n_mentions and one.temperature != 1
+    card = (folder / "silver.md").read_text()
+    assert "calibrated with the temperature" in card and "| Score | Mentions |" in card
+
+
+def test_saved_models_keep_how_their_scores_were_calibrated(setting, calibrated, tmp_path):
+    result, folder = calibrated
+    out = tmp_path / "silver.jsonl"
+    again = unchanged(setting, out, model=folder / "kept")
+    assert again.summary == result.summary and again.summary.calibrated
+    assert out.read_bytes() == (folder / "silver.jsonl").read_bytes()
+    for name, one in again.scores().items():
+        np.testing.assert_array_equal(one.probabilities, result.scores()[name].probabilities)
+    with pytest.raises(ConfigError, match="--calibrate is for a language model that is tuned"):
+        unchanged(setting, None, model=folder / "kept", calibrate=True)
+
+
+def test_with_few_mentions_scores_stay_and_the_card_says_so(setting, tmp_path):
+    plain = label(setting, None)
+    result = label(setting, tmp_path / "silver.jsonl", calibrate=True)
+    assert result.summary.calibrated["lm-json"].temperature is None
+    assert list(result.documents()) == list(plain.documents())
+    card = (tmp_path / "silver.md").read_text()
+    assert "fewer than 50, so its scores were left as they are" in card
+    with pytest.raises(ConfigError, match=r"other settings \(.*calibrate"):
+        label(setting, tmp_path / "silver.jsonl")
+
+
+def test_calibrating_goes_on_from_the_answers_that_were_drawn(setting, tmp_path, monkeypatch):
+    whole = label(setting, tmp_path / "whole" / "silver.jsonl", calibrate=True)
+    kept = []
+
+    def stop(self, samples):
+        append(self, samples)
+        kept.extend(samples)
+        raise KeyboardInterrupt
+
+    append = SampleLog.append
+    out = tmp_path / "stopped" / "silver.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(SampleLog, "append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            label(setting, out, calibrate=True)
+    [log] = out.with_name("silver.work").rglob("held-out.lm-json.jsonl")
+    assert len(log.read_bytes().splitlines()) == len(kept) > 0
+    again = label(setting, out, calibrate=True)
+    assert (again.n_trained, again.summary) == (0, whole.summary)
+    assert contents(out.parent) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": ["students"]}, "name lm-json or lm-inline"),
+        ({"by": ["prompted"]}, "name lm-json or lm-inline"),
+        ({"changes": ["annotate.lm.confidence=none"]}, "there are no scores"),
+    ],
+)
+def test_nothing_to_calibrate_is_refused(setting, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        label(setting, tmp_path / "silver.jsonl", calibrate=True, **options)
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["lm-json/model.safetensors", "notesmith-annotators.json"])

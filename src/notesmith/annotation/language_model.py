@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from notesmith.annotation.calibration import at_temperature
 from notesmith.annotation.mentions import MentionAnnotator, with_score
 from notesmith.annotation.prompt import Form, spans_of
 from notesmith.config.annotators import LmAnnotateConfig
@@ -24,6 +25,7 @@ from notesmith.config.generator import SampleConfig, UnitConfig
 from notesmith.document import Document, Entity, Provenance, Span
 from notesmith.errors import ConfigError
 from notesmith.markup_json import Mentions
+from notesmith.ner.decode import score_of
 from notesmith.progress import OnProgress, silent
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ class LmAnnotator:
         shots: gold examples that every prompt begins with; empty for a tuned model.
         server: answers in the place of ``lm``.
         seed: of samples.
+        score_temperature: what scores are calibrated with (see ``calibration``); None leaves them.
         counts: failures so far, by reason.
 
     Raises:
@@ -114,6 +117,7 @@ class LmAnnotator:
     shots: str = ""
     server: ServerBackend | None = None
     seed: int = 0
+    score_temperature: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -213,7 +217,10 @@ class LmAnnotator:
         else:
             n = self.n_each
             scored = [agreed(answers[i : i + n]) for i in range(0, len(answers), n)]
-        found = dict(zip(distinct, scored, strict=True))
+        found = {
+            text: [self._calibrated(ent) for ent in own]
+            for text, own in zip(distinct, scored, strict=True)
+        }
         by_doc: dict[int, list[Entity]] = defaultdict(list)
         for (d, span), text in zip(places, texts, strict=True):
             by_doc[d] += [ent.shift(span[0]) for ent in found[text]]
@@ -271,6 +278,12 @@ class LmAnnotator:
                 score = _mean_probability(samples[i].text, place, lengths, own)
                 found[i].append(with_score(ent, score))
         return found
+
+    def _calibrated(self, ent: Entity) -> Entity:
+        score = score_of(ent)
+        if self.score_temperature is None or score is None:
+            return ent
+        return with_score(ent, at_temperature(score, self.score_temperature))
 
     def _labelled(self, doc: Document, entities: Sequence[Entity]) -> Document:
         """``doc`` with ``entities`` in the place of all that it carried."""

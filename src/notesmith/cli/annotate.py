@@ -75,6 +75,15 @@ def annotate(
             "the notes beside their own.",
         ),
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit the scores of a tuned language model to the part of GOLD that tuning holds "
+            "out; the card shows how often they are right. With fewer than 50 mentions found "
+            "there they stay as they are.",
+        ),
+    ] = False,
     seed: workflow.Seed = 13,
     changes: workflow.Changes = None,
     notes_format: Annotated[
@@ -146,6 +155,7 @@ def annotate(
             held_out=held_out or (),
             save_model=save_model,
             exact=exact,
+            calibrate=calibrate,
             seed=seed,
             changes=changes or (),
             reading=options,
@@ -157,7 +167,7 @@ def annotate(
             consent=frozenset({send_text_to} - {""}),
             **reports,
         )
-    _print(result, gold, is_preview=preview)
+    _print(result, gold, names, is_preview=preview)
     if queue is not None:
         from notesmith.workflows.review import queue_labelled
 
@@ -174,7 +184,8 @@ def annotate(
         review.print_queue(Screen(highlight=False, soft_wrap=True), queue, made)
 
 
-def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
+def _print(result: Labelled, gold: Path | None, by: list[str], *, is_preview: bool) -> None:
+    from notesmith.annotation.calibration import LEAST_MENTIONS
     from notesmith.cli.progress import duration
     from notesmith.experiment.recipes import corpus_path
     from notesmith.report.silver import BAND_NAMES
@@ -205,6 +216,14 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
         *summary.problems.items(),
     ):
         console.print(f"  {n:,} {what}")
+    for name, one in summary.calibrated.items():
+        on = f"{one.mentions:,} mentions in {one.documents:,} held-out documents"
+        if one.temperature is None:
+            console.print(
+                f"  scores of {name} are not calibrated: {on} are fewer than {LEAST_MENTIONS}"
+            )
+        else:
+            console.print(f"  scores of {name} are calibrated on {on}; the card shows how well")
     for what, n in summary.left_out.items():
         console.print(f"  left out {n:,} notes: {what}")
     if is_preview:
@@ -215,7 +234,7 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     console.print(f"Labelled notes: {files.kept}{beside}")
     console.print(f"Look at it: {files.page}; card: {files.card}")
     if result.model is not None:
-        console.print(f"Saved: {result.model}")
+        _print_saved(console, result.model, by)
     if is_preview:
         console.print("Next: the same command without --preview")
         return
@@ -230,3 +249,21 @@ def _print(result: Labelled, gold: Path | None, *, is_preview: bool) -> None:
     ]
     console.print(f"Next: {shlex.join(words)}")
     console.print("Whether it helps: notesmith run compares students with and without such notes.")
+
+
+def _print_saved(console: Screen, folder: Path, by: list[str]) -> None:
+    from notesmith.experiment.stages.lm_labels import TUNED
+    from notesmith.ner.settings import ANNOTATORS_FILE
+    from notesmith.workflows.annotators import STUDENTS
+
+    console.print(f"Saved: {folder}")
+    if (folder / ANNOTATORS_FILE).exists():
+        console.print(
+            "It holds a tuned language model, which may know parts of the labelled documents by "
+            "heart: guard it as you guard them."
+        )
+    if unkept := [name for name in by if name not in (STUDENTS, *TUNED)]:
+        console.print(
+            f"It does not hold {', '.join(unkept)}. To label as here with --model, name "
+            f"--by {','.join(by)}, --gold and the settings of {', '.join(unkept)} again."
+        )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from notesmith import __version__
+from notesmith.annotation.calibration import LEAST_MENTIONS, Calibrated
 from notesmith.config.fields import Config
 from notesmith.document import Document, Entity, Span
 from notesmith.marked import hues
@@ -156,11 +157,13 @@ def silver_card(
     n_masked: int,
     confidence: float,
     labels: Sequence[LabelBands],
+    calibrated: Mapping[str, Calibrated],
     counts: Mapping[str, Mapping[str, int]],
 ) -> str:
     """Return the card of labelled notes, as Markdown without note text.
 
-    ``counts`` are those of notes left out, of reading and of problems, each by what it is.
+    ``counts`` are those of notes left out, of reading and of problems, each by what it is, and
+    ``calibrated`` says how scores of language models were calibrated, by annotator.
     """
     return render(
         "silver_card.md",
@@ -172,6 +175,8 @@ def silver_card(
         confidence=confidence,
         labels=labels,
         bands=BAND_NAMES,
+        calibrated=calibrated,
+        least=LEAST_MENTIONS,
         counts=counts,
         version=__version__,
     )

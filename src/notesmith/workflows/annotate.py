@@ -96,6 +96,7 @@ def annotate(
     held_out: Sequence[Documents] = (),
     save_model: Path | str | None = None,
     exact: bool = False,
+    calibrate: bool = False,
     seed: int = SEED,
     changes: Sequence[str] = (),
     reading: ReadingConfig | None = None,
@@ -131,6 +132,8 @@ def annotate(
         exact: let students compute in float32, which may take twice the time. Otherwise they
             compute in bfloat16 where the machine multiplies it in hardware, and one or two mentions
             in a thousand depend on the notes beside their own.
+        calibrate: fit the scores of language models that are tuned here to the part of gold that
+            tuning holds out. They stay as they are where it finds fewer than 50 mentions there.
         seed: root of all seeds.
         changes: changes of the form ``ner.x=VALUE`` or ``annotate.x=VALUE``, as in a recipe; of
             ``lm``, ``sft`` and ``sample`` too where a language model labels.
@@ -178,6 +181,8 @@ def annotate(
     )
     config = settled()
     _check(config, gold, model, saved, save, is_preview=is_preview)
+    if calibrate:
+        _check_calibration(config, there)
     with _place(out, labels=config.annotate.labels, is_preview=is_preview) as place:
         request = Request.of(place, gold, held_out, reading=reading or ReadingConfig(), seed=seed)
         if isinstance(notes, Path | str):
@@ -196,6 +201,7 @@ def annotate(
             save_to=save,
             exact=exact,
             is_preview=is_preview,
+            calibrates=calibrate,
             server=server,
         )
         unlabelled = Unlabelled.of(
@@ -223,6 +229,8 @@ def annotate(
                 tell(work.told(unlabelled))
             if cells.targets and not (is_finished and is_saved):
                 n_trained = work.train(cells, instead, on_progress, on_cell)
+                if calibrate:
+                    work = work.calibrate(cells, on_progress)
                 if save is not None and not is_saved:
                     work.save(cells, save)
             if not is_finished:
@@ -271,6 +279,20 @@ def _check(
         raise ConfigError("--save-model keeps what is trained, and nothing is; leave it out")
     if save is not None and is_preview:
         raise ConfigError("a preview saves no model; leave out --save-model")
+
+
+def _check_calibration(config: RecipeConfig, saved: Sequence[str]) -> None:
+    """Refuse to calibrate where no tuned language model has scores; ``saved`` ones keep theirs."""
+    if set(config.annotate.by).isdisjoint(set(TUNED) - set(saved)):
+        raise ConfigError(
+            "--calibrate is for a language model that is tuned; name lm-json or lm-inline with "
+            "--by and no folder with --model that holds it, or leave --calibrate out"
+        )
+    if config.annotate.lm.confidence == "none":
+        raise ConfigError(
+            "--calibrate: with annotate.lm.confidence='none' there are no scores; leave one of "
+            "them out"
+        )
 
 
 def _options_of_notes(reading: ReadingConfig, format: str | None) -> ReadingConfig:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import LmAnnotator
 from notesmith.config.annotators import AnnotateConfig
 from notesmith.config.recipe import RecipeConfig
@@ -20,6 +21,7 @@ from notesmith.document import Document, labels_of
 from notesmith.errors import FileError, StageError
 from notesmith.experiment import artefacts as files
 from notesmith.experiment import taught as soft
+from notesmith.experiment.artefacts import SampleLog
 from notesmith.experiment.consent import Consent
 from notesmith.experiment.draw import Draw, Fingerprints
 from notesmith.experiment.engine import OnCell, run_cells
@@ -51,6 +53,7 @@ from notesmith.workflows.annotators import (
     vote_of,
 )
 from notesmith.workflows.beside import Begun
+from notesmith.workflows.calibrating import calibrate, held_out_of
 from notesmith.workflows.request import Request
 from notesmith.workflows.saved import (
     Saved,
@@ -133,7 +136,11 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One call's work in its place; every method is a step of it."""
+    """One call's work in its place; every method is a step of it.
+
+    ``calibrated`` says, by annotator, how the scores of language models were calibrated that are
+    tuned here.
+    """
 
     place: BesideNotes
     request: Request
@@ -143,8 +150,10 @@ class Work:
     save_to: Path | None
     exact: bool
     is_preview: bool
+    calibrates: bool = False
     server: Endpoint | None = None
     consent: Consent | None = None
+    calibrated: Mapping[str, Calibrated] = field(default_factory=dict)
 
     @property
     def annotating(self) -> AnnotateConfig:
@@ -183,6 +192,7 @@ class Work:
             "GOLD": self.request.hash_at(gold) if gold else None,
             "held-out": [self.request.hash_at(path) for path in self.request.held_out],
             "model": self._fingerprint(),
+            **({"calibrate": True} if self.calibrates else {}),
             **({"LM": fingerprint_model(self.config.lm.model)} if self.readers else {}),
         }
 
@@ -234,6 +244,20 @@ class Work:
         )
         return sum(cell.stage in (ner.STAGE, annotator.STAGE) for cell in ran.computed)
 
+    def calibrate(self, cells: Cells, on_progress: OnProgress) -> Work:
+        """The same work with the scores calibrated of the language models that were tuned here."""
+        make_folder(self.place.parts)
+        store, found = places.store_of(self.place), {}
+        for name in self._tuned(cells):
+            cell = cells.readers[name]
+            found[name] = calibrate(
+                self._opened(name, cell),
+                held_out_of(cell.inputs["model"], store),
+                SampleLog(self.place.parts / f"held-out.{name}.jsonl"),
+                on_progress=on_progress,
+            )
+        return replace(self, calibrated=found)
+
     def _context(self) -> Context:
         found = context_of(self.config, self.request.paths, open_split=_shut)
         return replace(found, server=self.server)
@@ -268,11 +292,14 @@ class Work:
         if not models:
             save_students(students, folder)
             return
-        readers = {name: self._opened(cells.readers[name]) for name in models}
+        readers = {name: self._opened(name, cells.readers[name]) for name in models}
         about = Saved(
             by=tuple(n for n in self.annotating.by if n in models or (n == STUDENTS and students)),
             labels=labels_of(self.request.docs),
-            readers={name: SavedReader.of(reader) for name, reader in readers.items()},
+            readers={
+                name: SavedReader.of(reader, self.calibrated.get(name))
+                for name, reader in readers.items()
+            },
             n_documents=len(self.request.docs),
             seed=self.config.draws.seed,
         )
@@ -324,19 +351,28 @@ class Work:
 
     def _models(self, cells: Cells) -> dict[str, LmAnnotator]:
         """The language models that label, by annotator."""
-        found = {name: self._opened(cell) for name, cell in cells.readers.items()}
+        found = {name: self._opened(name, cell) for name, cell in cells.readers.items()}
         if self.model is not None and self.saved is not None:
             for name, reader in self.saved.readers.items():
                 if name in self.annotating.by:
                     found[name] = reader.open(self.model / name, home() / "cache")
         return found
 
-    def _opened(self, cell: Cell) -> LmAnnotator:
-        """The language model of a cell that reads notes."""
+    def _opened(self, name: str, cell: Cell) -> LmAnnotator:
+        """The language model of a cell that reads notes; ``name`` is the annotator's."""
         store = places.store_of(self.place)
-        inputs = {name: store.folder(before) for name, before in cell.inputs.items()}
+        inputs = {what: store.folder(before) for what, before in cell.inputs.items()}
         scratch = self.place.parts
-        return open_reader(CellWork(cell, inputs, scratch, scratch, self._context()))
+        reader = open_reader(CellWork(cell, inputs, scratch, scratch, self._context()))
+        calibrated = self.calibrated.get(name)
+        return replace(reader, score_temperature=calibrated.temperature if calibrated else None)
+
+    def _all_calibrated(self) -> dict[str, Calibrated]:
+        """How the scores of language models that label were calibrated, saved ones included."""
+        readers = self.saved.readers if self.saved else {}
+        saved = {name: one.calibrated for name, one in readers.items() if one.calibrated}
+        found = {**saved, **self.calibrated}
+        return {name: found[name] for name in self.annotating.by if name in found}
 
     def told(self, unlabelled: Unlabelled) -> str:
         """One line about what is going to be done."""
@@ -376,7 +412,7 @@ class Work:
         else:
             contents[place.scores] = place.work / "scores.npz"
             soft.write_parts(place.work / "scores.npz", labels, parts)
-        summary = look.summary(unlabelled.left_out, unlabelled.found.counts)
+        summary = look.summary(unlabelled.left_out, unlabelled.found.counts, self._all_calibrated())
         contents[place.page] = render_silver(
             look.doubtful, look.random, n_notes=summary.notes, card=place.card.name
         )
@@ -414,6 +450,7 @@ class Work:
             n_masked=summary.masked,
             confidence=summary.confidence,
             labels=summary.labels,
+            calibrated=summary.calibrated,
             counts={
                 "Notes left out, by what they repeat": summary.left_out,
                 "Noticed while the notes were read": summary.reading,

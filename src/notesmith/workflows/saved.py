@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import LmAnnotator
 from notesmith.annotation.prompt import Form, FormName
 from notesmith.config.annotators import LmAnnotateConfig
@@ -54,7 +55,10 @@ those notes must be deleted.
 
 
 class SavedReader(Config):
-    """What a tuned language model is asked, and how its answers are drawn (see ``LmAnnotator``)."""
+    """What a tuned language model is asked, and how its answers are drawn (see ``LmAnnotator``).
+
+    ``calibrated`` is None where its scores were not to be.
+    """
 
     form: FormName
     labels: tuple[str, ...]
@@ -69,9 +73,10 @@ class SavedReader(Config):
     units: UnitConfig
     drawn: LmAnnotateConfig
     seed: int
+    calibrated: Calibrated | None = None
 
     @classmethod
-    def of(cls, reader: LmAnnotator) -> SavedReader:
+    def of(cls, reader: LmAnnotator, calibrated: Calibrated | None = None) -> SavedReader:
         """All that ``reader`` is beside its model."""
         form, marks = reader.form, reader.form.marks
         return cls(
@@ -88,6 +93,7 @@ class SavedReader(Config):
             units=UnitConfig(**{n: getattr(reader.units, n) for n in UnitConfig.model_fields}),
             drawn=reader.config,
             seed=reader.seed,
+            calibrated=calibrated,
         )
 
     def open(self, model: Path, cache: Path) -> LmAnnotator:
@@ -98,7 +104,10 @@ class SavedReader(Config):
         described = self.label_descriptions
         form = Form(self.form, marks, self.unit, self.kind, described, self.context_words)
         lm = load_lm(LmConfig(model=str(model), trim=False), cache=cache)
-        return LmAnnotator(lm, form, self.units, self.drawn, seed=self.seed)
+        temperature = self.calibrated.temperature if self.calibrated else None
+        return LmAnnotator(
+            lm, form, self.units, self.drawn, seed=self.seed, score_temperature=temperature
+        )
 
 
 class Saved(Config):

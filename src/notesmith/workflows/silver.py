@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import ANSWERS
 from notesmith.config.annotators import AnnotateConfig
 from notesmith.config.fields import Config
@@ -34,7 +35,8 @@ class Summary(Config):
     as doubtful. ``confidence`` is the mean score of mentions, 0 where there is none. ``left_out``
     counts notes by what they repeat, ``reading`` what reading them noticed, ``problems`` what
     annotators that find mentions could not use, by reason and annotator, and ``answers`` those of
-    language models.
+    language models. ``calibrated`` says how the scores of tuned ones were calibrated, where they
+    were to be, by annotator.
     """
 
     notes: int
@@ -47,6 +49,7 @@ class Summary(Config):
     reading: dict[str, int]
     problems: dict[str, int]
     answers: dict[str, int] = Field(default_factory=dict)
+    calibrated: dict[str, Calibrated] = Field(default_factory=dict)
 
     @property
     def mentions(self) -> int:
@@ -117,7 +120,12 @@ class Look:
         drawn = sorted(self._random, key=lambda x: x[:3], reverse=True)
         return [shown for *_, shown in drawn if shown.doc.id not in have]
 
-    def summary(self, left_out: Counter[str], reading: Counter[str]) -> Summary:
+    def summary(
+        self,
+        left_out: Counter[str],
+        reading: Counter[str],
+        calibrated: Mapping[str, Calibrated],
+    ) -> Summary:
         """The counts, once all notes were looked at."""
         bands = {label: self.bands.get(label, Counter()) for label in self.labels}
         labels = tuple(
@@ -137,6 +145,7 @@ class Look:
             reading={what: n for what, n in sorted(reading.items()) if n},
             problems={what: n for what, n in found_by if not what.startswith(ANSWERS)},
             answers={what: n for what, n in found_by if what.startswith(ANSWERS)},
+            calibrated=dict(calibrated),
         )
 
 
