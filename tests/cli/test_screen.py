@@ -1,9 +1,11 @@
 """Nothing from outside reaches the terminal raw, whatever prints it."""
 
 import ast
+import io
 import json
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from rich.table import Table
 import notesmith
 from notesmith.cli import app
 from notesmith.cli.screen import Screen, guard_logging, say, say_json
+from notesmith.cli.train import moving_line
 from notesmith.document import Document, Entity
+from notesmith.progress import Progress
 from notesmith.report.show import terminal_text
 
 # ESC sequences, C0, C1, ends of lines and paragraphs, directions, halves of pairs, tags.
@@ -120,3 +124,25 @@ def test_a_document_shown(capsys):
     for plain in (True, False):
         Screen(width=400).print(terminal_text(doc, plain=plain), soft_wrap=True)
         assert_harmless(capsys.readouterr().out)
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_a_line_beside_a_moving_one_stands_alone(monkeypatch):
+    terminal = Terminal(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    monkeypatch.setenv("TERM", "xterm")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        with moving_line() as on_progress:
+            on_progress(Progress("adapt", 1, 10, "steps", 0, 1.0))
+            deadline = time.monotonic() + 60
+            while b"adapt 1 of 10" not in terminal.buffer.getvalue():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            say("notes.jsonl: 1,234 records left out", err=True)
+        terminal.flush()
+    # The moving line is erased before the other is written.
+    assert b"\x1b[2Knotes.jsonl: 1,234 records left out\n" in terminal.buffer.getvalue()

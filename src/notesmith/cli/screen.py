@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 import typer
@@ -29,7 +30,9 @@ class Screen(Console):
 
 def say(line: str, *, err: bool = False) -> None:
     """Print one line, to stderr if ``err``."""
-    typer.echo(one_line(line), err=err)
+    # Named, stderr is rich's own while a line moves there, which puts other lines above it. Left to
+    # itself, typer writes past it.
+    typer.echo(one_line(line), file=sys.stderr if err else None)
 
 
 def say_json(value: Any, *, indent: int = 2) -> None:
