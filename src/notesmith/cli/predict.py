@@ -101,7 +101,7 @@ def predict(
                 known = f"{n} of label {shown_name(label)}, which the model does not know"
                 say(f"{source.name}: {known}", err=True)
         for what, n in sorted(found.counts.items()):
-            say(f"{source.name}: {n} {what}", err=True)
+            say(f"{source.name}: {n:,} {what}", err=True)
         key = _key(model, found.digest, thresholds or (), scores, keep)
         labels = tuple(dict.fromkeys((*student.labels, *(found.labels if keep else ()))))
         output = Output(out, key, labels)
@@ -119,7 +119,7 @@ def predict(
             raise typer.Exit(130) from None
     for what, n in sorted(done.lost.items()):
         if n:
-            say(f"{out.name}: {n} {what}", err=True)
+            say(f"{out.name}: {n:,} {what}", err=True)
     resumed = f", {done.n_resumed} of them done before" if done.n_resumed else ""
     say(f"{out}: {done.n_entities} entities in {done.n_docs} documents{resumed}")
 

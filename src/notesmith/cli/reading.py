@@ -202,7 +202,7 @@ def read_counting(
     """As ``read_saying``, for one of several corpora that ``check_named`` looks at together."""
     found = read_corpus(path, options, expect_mentions=expect_mentions)
     for what, n in found.counts.items():
-        say(f"{path.name}: {n} {what}", err=True)
+        say(f"{path.name}: {n:,} {what}", err=True)
     return found
 
 

@@ -98,7 +98,7 @@ def train(
     lesson = _Lesson(gold, extra, config, tuple(wanted), soft, seed)
     taken = _train_one(lesson, out) if students == 1 else _train_votes(lesson, students, out)
     for what, n in sorted(taken.counts.items()):
-        say(f"{n} {what.replace('_', ' ')}", err=True)
+        say(f"{n:,} {what.replace('_', ' ')}", err=True)
     saved = read_settings(out)
     names = ", ".join(a.name for a in saved.attributes)
     attributes = f"attributes {names}, " if names else ""
