@@ -20,6 +20,7 @@ from notesmith.corpus.formats.json_values import NoteFields
 from notesmith.document import Document, Entity
 from notesmith.errors import ConfigError, CorpusError, FileError, ModelError, StageError
 from notesmith.experiment import taught
+from notesmith.experiment.consent import Consent
 from notesmith.files.checksums import dumps_checked
 from notesmith.models.manifest import write_manifest
 from notesmith.ner.decode import score_of
@@ -150,6 +151,14 @@ def test_the_page_shows_the_doubtful_first_and_the_card_no_text(setting, committ
     assert "aspirin" not in card and "severe" not in card
     assert f"| Problem | {result.summary.mentions} |" in card and "votes of 2" in card
     assert "What it cannot show" in card and "Seed: 13" in card
+
+
+def test_the_card_states_the_consent_to_send_prompts(committee, tmp_path, monkeypatch):
+    consent = Consent("gpu.example", "big", "2026-12-01")
+    monkeypatch.setattr("notesmith.workflows.annotate.record_consent", lambda *_: consent)
+    result = annotate(note_docs(2), tmp_path / "silver.jsonl", model=committee[0])
+    assert consent.sentence in result.files.card.read_text()
+    assert consent.sentence not in committee[1].files.card.read_text()
 
 
 def test_a_note_is_no_markup_on_the_page(committee, tmp_path):

@@ -29,3 +29,9 @@ def test_where_all_are_left_out_the_causes_are_named():
 def test_no_note_at_all_is_another_error():
     with pytest.raises(CorpusError, match="there is no note to label"):
         Unlabelled.of([], [GOLD], options=ReadingConfig())
+
+
+def test_an_id_that_stands_twice_is_named():
+    notes = [Document("a", "Pain."), Document("b", "Cough."), Document("b", "Rash.")]
+    with pytest.raises(CorpusError, match=r"^notes: doc 'b' stands twice; rename one$"):
+        Unlabelled.of(notes, [GOLD], options=ReadingConfig())

@@ -254,8 +254,8 @@ def _check_change(name: str, *, with_lm: bool) -> None:
             ", of the language model [lm], [sft] and [sample], and corpus.kind" if with_lm else ""
         )
         raise ConfigError(
-            f"--set {name}: cannot be set here; settings are those of [ner], of [annotate] without "
-            f"notes_per_gold{of_model}"
+            f"--set {name}: cannot be set here; settings are those of [ner], [augment] and "
+            f"[annotate] without notes_per_gold{of_model}"
         )
 
 

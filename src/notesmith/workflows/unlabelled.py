@@ -15,7 +15,7 @@ from notesmith.corpus.notes import Notes, Survey, find_notes, survey
 from notesmith.corpus.parts import Known
 from notesmith.corpus.problems import Tally
 from notesmith.document import Document
-from notesmith.errors import ConfigError, CorpusError
+from notesmith.errors import ConfigError, CorpusError, shown_doc
 from notesmith.experiment.recipes import corpus_path
 from notesmith.progress import OnProgress, silent
 
@@ -94,7 +94,7 @@ def _notes_of(
         return find_notes(corpus_path(str(source)), options, fields=fields)
     docs = list(source)
     if again := [doc_id for doc_id, n in Counter(doc.id for doc in docs).items() if n > 1]:
-        raise CorpusError(f"{len(again):,} ids stand twice among the notes; rename the documents")
+        raise CorpusError(f"notes: {shown_doc(again[0])} stands twice; rename one")
     return lambda tally: iter(docs)
 
 
