@@ -214,6 +214,6 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
         pairs += zip(there, students, strict=True)
     elif (folder / STUDENTS).exists():
         return False
-    for there, _ in pairs:
-        check_manifest(there)
-    return all(fingerprint(there) == fingerprint(own) for there, own in pairs)
+    for kept, _ in pairs:
+        check_manifest(kept)
+    return all(fingerprint(kept) == fingerprint(own) for kept, own in pairs)
