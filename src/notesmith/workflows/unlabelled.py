@@ -71,19 +71,19 @@ class Unlabelled:
 
         def counted(counts: Counter[str]) -> Notes:
             def notes(tally: Tally) -> Iterator[Document]:
-                return islice(_kept(read(tally), known, pattern, counts), most)
+                is_empty = True
+                for doc in islice(_kept(read(tally), known, pattern, counts), most):
+                    is_empty = False
+                    yield doc
+                if is_empty and counts:
+                    raise CorpusError(
+                        f"none of {counts.total():,} notes is left to label: {causes(counts)}; "
+                        "name other notes"
+                    )
 
             return notes
 
-        try:
-            found = survey(counted(left_out), options, on_progress=on_progress)
-        except CorpusError as error:
-            if left_out:
-                raise CorpusError(
-                    f"none of {left_out.total():,} notes is left to label: {causes(left_out)}; "
-                    "name other notes"
-                ) from error
-            raise
+        found = survey(counted(left_out), options, on_progress=on_progress)
         return cls(counted(Counter()), found, left_out)
 
 
@@ -147,7 +147,7 @@ def _kept(
 def causes(left_out: Counter[str]) -> str:
     """How many notes were left out and why, in words; empty where none was."""
     said = (
-        f"{n:,} {what}" if what == NO_WORDS else f"{n:,} by the {what} of a labelled document"
+        f"{n:,} {what}" if what == NO_WORDS else f"{n:,} by the {what} of a labelled or held-out document"
         for what, n in left_out.most_common()
     )
     return ", ".join(said)
