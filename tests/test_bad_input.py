@@ -418,7 +418,13 @@ def test_students_of_bad_input(place, monkeypatch, notesmith):
     damaged = "encoder/model.safetensors: damaged or cut off; fetch or copy the model anew"
     assert last_line(*train) == damaged
     said = last_line("predict", "encoder", "gold.jsonl", "--out", "p.jsonl")
-    assert said == "encoder: not a notesmith model (no notesmith.json)"
+    assert said == (
+        "encoder: not a notesmith model (no notesmith.json); name a folder that notesmith wrote"
+    )
+    said = last_line("predict", "nowhere", "gold.jsonl", "--out", "p.jsonl")
+    assert said == "nowhere: not found; name a folder that notesmith wrote"
+    said = last_line("predict", "gold.jsonl", "gold.jsonl", "--out", "p.jsonl")
+    assert said == "gold.jsonl: is a file, not a model; name a folder that notesmith wrote"
     assert sorted(os.listdir(place)) == ["encoder", "gold.jsonl"]
 
 

@@ -118,6 +118,13 @@ def test_control_notes_are_drawn_by_lot_from_all_notes():
     assert all(item.fresh == 1 for item in queue.of_kind("control"))
 
 
+def test_control_is_a_share_of_what_there_is_where_more_is_asked_for():
+    queue = choose(varied(10), Choice(notes=100, control=0.2))
+    assert (len(queue.of_kind("control")), len(queue.of_kind("chosen"))) == (2, 8)
+    in_words = choose(varied(10), Choice(words=5000, control=0.2))
+    assert (len(in_words.of_kind("control")), len(in_words.of_kind("chosen"))) == (2, 8)
+
+
 def test_a_size_in_words():
     queue = choose(varied(40), Choice(words=200, control=0.2))
     # 21 words a note: the last of each kind passes the limit.

@@ -59,6 +59,14 @@ def test_labelled_notes_become_gold_that_says_how_it_came_about():
     assert made.waiting == () and made.agreement is None and made.counts == {}
 
 
+def test_readings_by_someone_else_are_counted_where_the_queue_names_several():
+    # A name mistyped, or two exports exchanged, else goes unnoticed.
+    made = take_back(sent("anna", "ben"), {"ana": [of(0, "P:one")], "ben": [of(1, "P:one")]})
+    assert made.counts == {"readings by others than those whom the queue asked, kept": 1}
+    assert [doc.id for doc in made.docs] == ["n0", "n1"]
+    assert take_back(sent("annotator"), {"ben": [of(0, "P:one")]}).counts == {}
+
+
 def test_what_became_of_the_labels():
     made = take_back(
         sent(),

@@ -35,3 +35,11 @@ def test_an_id_that_stands_twice_is_named():
     notes = [Document("a", "Pain."), Document("b", "Cough."), Document("b", "Rash.")]
     with pytest.raises(CorpusError, match=r"^notes: doc 'b' stands twice; rename one$"):
         Unlabelled.of(notes, [GOLD], options=ReadingConfig())
+
+
+def test_a_note_that_cannot_be_read_is_named_though_others_were_left_out(tmp_path):
+    (tmp_path / "a.txt").write_text("A note to label.")
+    (tmp_path / "b.txt").write_text("")
+    (tmp_path / "c.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(CorpusError, match=r"c\.txt:1: byte 3 is not UTF-8"):
+        Unlabelled.of(tmp_path, [GOLD], options=ReadingConfig())

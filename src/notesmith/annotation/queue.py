@@ -243,7 +243,7 @@ def _control(
 ) -> Iterator[Item]:
     """Notes by lot, from all that can be chosen."""
     order = sorted(pool.values(), key=lambda one: (_lot(choice.seed, one.id), one.id))
-    room = _Room.of(choice, control=True)
+    room = _Room.of(choice, pool, control=True)
     rank = 0
     for sketch in order:
         if room.is_full:
@@ -262,7 +262,7 @@ def _doubtful(
 
     Notes that were drawn as control are like themselves, so they are not chosen again.
     """
-    room = _Room.of(choice, control=False)
+    room = _Room.of(choice, pool, control=False)
     heap = [
         (-_doubt(one, mean) * one.fresh(chosen.seen), _lot(choice.seed, one.id), one.id)
         for one in pool.values()
@@ -292,9 +292,12 @@ class _Room:
     taken: int = 0
 
     @classmethod
-    def of(cls, choice: Choice, *, control: bool) -> _Room:
+    def of(cls, choice: Choice, pool: Mapping[str, _Sketch], *, control: bool) -> _Room:
         in_words = choice.words is not None
-        size = choice.words if choice.words is not None else choice.notes or 0
+        asked = choice.words if choice.words is not None else choice.notes or 0
+        # Where more is asked for than there is, control stays the share of what there is.
+        there = sum(one.n_words for one in pool.values()) if in_words else len(pool)
+        size = min(asked, there)
         drawn = round(choice.control * size)
         return cls(drawn if control else size - drawn, in_words)
 

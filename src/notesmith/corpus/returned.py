@@ -109,6 +109,11 @@ def take_back(
         name: [doc for found in docs if (doc := _as_sent(sent, found, tally)) is not None]
         for name, docs in readings.items()
     }
+    if len(sent.queue.annotators) > 1:
+        asked = {item.id: item.annotators for item in sent.queue.items}
+        by_others = sum(name not in asked[doc.id] for name, docs in kept.items() for doc in docs)
+        if by_others:
+            tally.counts["readings by others than those whom the queue asked, kept"] += by_others
     decided = {
         doc_id: doc
         for doc_id, found in (truth or {}).items()

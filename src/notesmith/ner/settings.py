@@ -79,7 +79,12 @@ def read_settings(folder: Path) -> Settings:
                 f"{folder}: holds annotators, which label by notesmith annotate NOTES --model "
                 f"{folder}; name a student's folder"
             ) from error
-        raise ModelError(f"{folder}: not a notesmith model (no {SETTINGS_FILE})") from error
+        what = f"not a notesmith model (no {SETTINGS_FILE})" if folder.exists() else "not found"
+        raise ModelError(f"{folder}: {what}; name a folder that notesmith wrote") from error
+    except NotADirectoryError as error:
+        raise ModelError(
+            f"{folder}: is a file, not a model; name a folder that notesmith wrote"
+        ) from error
     except (
         OSError,
         ValueError,

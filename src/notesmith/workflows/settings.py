@@ -209,6 +209,10 @@ def annotation_settings(
             raise ConfigError(f"--set {name}: is for students that are trained; leave out --model")
     if students is not None and not is_trained:
         raise ConfigError("--students is for students that are trained; leave out --model")
+    if students is not None and by and "students" not in by:
+        raise ConfigError(
+            "--students: --by names none; add students to --by, or leave out --students"
+        )
     given = {"students": students, "labels": labels, "by": by and list(by)}
     values: dict[str, Any] = {
         "name": "annotate",

@@ -147,7 +147,9 @@ def _kept(
 def causes(left_out: Counter[str]) -> str:
     """How many notes were left out and why, in words; empty where none was."""
     said = (
-        f"{n:,} {what}" if what == NO_WORDS else f"{n:,} by the {what} of a labelled document"
+        f"{n:,} {what}"
+        if what == NO_WORDS
+        else f"{n:,} by the {what} of a labelled or held-out document"
         for what, n in left_out.most_common()
     )
     return ", ".join(said)
