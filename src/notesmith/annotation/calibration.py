@@ -11,44 +11,11 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from notesmith.config.fields import Config
-
 LEAST_MENTIONS = 50
 """With fewer mentions found in held-out gold the scores are left as they are."""
 _MOST = 10.0  # T is from 1 / _MOST to _MOST
 _EDGE = 1e-4  # scores are rounded to it, and 0 and 1 have no logit
 _STEPS = 60  # of a bisection: far below what a score shows
-
-
-class ScoreBin(Config):
-    """Mentions with a score from ``low`` to below ``high``; 1 belongs to the last bin.
-
-    ``n`` of them, their mean score, and the share that is right; both from 0 to 1.
-    """
-
-    low: float
-    high: float
-    n: int
-    mean_score: float
-    right_ratio: float
-
-
-class Calibrated(Config):
-    """The scores of a language model beside held-out gold.
-
-    ``right`` of the ``mentions`` found in ``documents`` have the label and boundaries of gold. The
-    errors are expected calibration errors, from 0 to 1, of the scores ``before`` and ``after``
-    (see ``evaluate.calibration.Reliability``), and ``bins`` are of those after. ``temperature`` is
-    None where mentions are fewer than ``LEAST_MENTIONS``: scores are then left as they are.
-    """
-
-    documents: int
-    mentions: int
-    right: int
-    temperature: float | None
-    error_before: float
-    error_after: float
-    bins: tuple[ScoreBin, ...]
 
 
 def at_temperature(score: float, temperature: float) -> float:

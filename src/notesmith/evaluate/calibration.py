@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from notesmith.config.fields import Config
 from notesmith.document import Document, Entity
 from notesmith.errors import StageError, shown_doc
 from notesmith.metrics import scored_entities
@@ -62,6 +63,24 @@ class MentionReliability:
     n_without: int
 
 
+class Calibrated(Config):
+    """The scores of a language model beside held-out gold.
+
+    ``right`` of the ``mentions`` found in ``documents`` have the label and boundaries of gold. The
+    errors are expected calibration errors, from 0 to 1, of the scores ``before`` and ``after`` (see
+    ``Reliability``), and ``bins`` are of those after. ``temperature`` is None where mentions are
+    fewer than ``annotation.calibration.LEAST_MENTIONS``: scores are then left as they are.
+    """
+
+    documents: int
+    mentions: int
+    right: int
+    temperature: float | None
+    error_before: float
+    error_after: float
+    bins: tuple[Bin, ...]
+
+
 def reliability(scores: ArrayLike, right: ArrayLike, *, n_bins: int = N_BINS) -> Reliability:
     """Bin decisions by score, in bins of equal width.
 
@@ -83,15 +102,23 @@ def reliability(scores: ArrayLike, right: ArrayLike, *, n_bins: int = N_BINS) ->
     return Reliability(tuple(bins), len(values), error)
 
 
-def mention_reliability(
-    gold: Sequence[Document], predicted: Sequence[Document]
-) -> MentionReliability | None:
-    """Reliability of the scores that predicted mentions carry; None where none carries one.
+@dataclass(frozen=True, slots=True)
+class JudgedMentions:
+    """Scores of mentions, and whether each is right as ``strict`` and ``lenient`` scores count.
 
-    Args:
-        gold: as annotated.
-        predicted: the same documents in the same order, by ``predict --scores``. Mentions that
-            touch what gold masks are left out.
+    ``n_without`` further mentions carry no score.
+    """
+
+    scores: list[float]
+    strict: list[bool]
+    lenient: list[bool]
+    n_without: int
+
+
+def judge_mentions(gold: Sequence[Document], predicted: Sequence[Document]) -> JudgedMentions:
+    """Compare the mentions of ``predicted`` with those of ``gold``, the same documents in order.
+
+    Mentions that touch what gold masks are left out.
     """
     scores: list[float] = []
     strict: list[bool] = []
@@ -108,9 +135,24 @@ def mention_reliability(
             scores.append(score)
             strict.append((ent.label, ent.spans) in exact)
             lenient.append(any(_overlap(ent, other) for other in wanted))
-    if not scores:
+    return JudgedMentions(scores, strict, lenient, n_without)
+
+
+def mention_reliability(
+    gold: Sequence[Document], predicted: Sequence[Document]
+) -> MentionReliability | None:
+    """Reliability of the scores that predicted mentions carry; None where none carries one.
+
+    Args:
+        gold: as annotated.
+        predicted: the same documents in the same order, by ``predict --scores``. Mentions that
+            touch what gold masks are left out.
+    """
+    found = judge_mentions(gold, predicted)
+    if not found.scores:
         return None
-    return MentionReliability(reliability(scores, strict), reliability(scores, lenient), n_without)
+    strict, lenient = (reliability(found.scores, right) for right in (found.strict, found.lenient))
+    return MentionReliability(strict, lenient, found.n_without)
 
 
 def word_reliability(

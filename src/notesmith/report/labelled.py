@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from notesmith.config.annotators import AnnotateConfig
 from notesmith.report import words
 from notesmith.report.made import mean
 from notesmith.report.settings import arm_of
 from notesmith.results import MinedNames, Results, SilverLabels
+
+_Row = TypeVar("_Row", SilverLabels, MinedNames)
 
 TAUGHT = {
     "hard": "mentions",
@@ -56,13 +59,9 @@ class SilverMeans:
 
 def silver_means(results: Results, *, size: int) -> list[SilverMeans]:
     """The silver of each arm that learns from notes at ``size``, in the order of the recipe."""
-    groups: dict[str, list[SilverLabels]] = {}
-    for each in results.silver:
-        if each.size == size:
-            groups.setdefault(each.arm, []).append(each)
     return [
         _means(members, arm.annotate)
-        for name, members in groups.items()
+        for name, members in _by_arm(results.silver, size).items()
         if (arm := arm_of(results.config, name))
     ]
 
@@ -132,10 +131,6 @@ class MinedMeans:
 
 def mined_means(results: Results, *, size: int) -> list[MinedMeans]:
     """The mined names of each arm at ``size``, where their quality is known."""
-    groups: dict[str, list[MinedNames]] = {}
-    for each in results.mined:
-        if each.size == size:
-            groups.setdefault(each.arm, []).append(each)
     return [
         MinedMeans(
             arm=name,
@@ -146,8 +141,17 @@ def mined_means(results: Results, *, size: int) -> list[MinedMeans]:
             low=sum(each.low for each in members) / len(members),
             unseen_covered=sum(each.unseen_covered for each in members) / len(members),
         )
-        for name, members in groups.items()
+        for name, members in _by_arm(results.mined, size).items()
     ]
+
+
+def _by_arm(rows: Sequence[_Row], size: int) -> dict[str, list[_Row]]:
+    """The rows of ``size``, by arm, in order."""
+    groups: dict[str, list[_Row]] = {}
+    for row in rows:
+        if row.size == size:
+            groups.setdefault(row.arm, []).append(row)
+    return groups
 
 
 def silver_sentences(results: Results, *, size: int) -> list[str]:

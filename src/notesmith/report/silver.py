@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from notesmith import __version__
-from notesmith.annotation.calibration import LEAST_MENTIONS, Calibrated
+from notesmith.annotation.calibration import LEAST_MENTIONS
 from notesmith.config.fields import Config
 from notesmith.document import Document, Entity, Span
+from notesmith.evaluate.calibration import Calibrated
 from notesmith.marked import hues
 from notesmith.report.html import environment, page_style
 from notesmith.report.markdown import render

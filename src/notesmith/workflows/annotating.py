@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import LmAnnotator
 from notesmith.config.annotators import AnnotateConfig
 from notesmith.config.recipe import RecipeConfig
@@ -19,6 +18,7 @@ from notesmith.corpus.labelling import Output, chunks, label_notes
 from notesmith.corpus.reading import read_corpus
 from notesmith.document import Document, labels_of
 from notesmith.errors import FileError, StageError
+from notesmith.evaluate.calibration import Calibrated
 from notesmith.experiment import artefacts as files
 from notesmith.experiment import taught as soft
 from notesmith.experiment.artefacts import SampleLog

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
-from notesmith.annotation.calibration import (
-    LEAST_MENTIONS,
-    Calibrated,
-    ScoreBin,
-    at_temperature,
-    fit_temperature,
-)
+from notesmith.annotation.calibration import LEAST_MENTIONS, at_temperature, fit_temperature
 from notesmith.annotation.language_model import LmAnnotator
 from notesmith.corpus.splits import hold_out
 from notesmith.document import Document
-from notesmith.evaluate.calibration import reliability
+from notesmith.evaluate.calibration import Calibrated, judge_mentions, reliability
 from notesmith.experiment.artefacts import SampleLog, load_docs
 from notesmith.experiment.graph import Cell
 from notesmith.experiment.stages.annotator import Settings
 from notesmith.experiment.store import CellStore
-from notesmith.metrics import scored_entities
-from notesmith.ner.decode import score_of
 from notesmith.progress import OnProgress, silent
 
 
@@ -45,16 +38,8 @@ def calibrate(
     """
     bare = [doc.with_entities(()) for doc in held]
     made = reader.label(bare, on_progress=on_progress, finished=log.finished, on_samples=log.append)
-    scores: list[float] = []
-    right: list[bool] = []
-    for doc, own in zip(held, made.docs, strict=True):
-        exact = {(ent.label, ent.spans) for ent in scored_entities(doc, doc)}
-        for ent in scored_entities(own, doc):
-            score = score_of(ent)
-            if score is not None:
-                scores.append(score)
-                right.append((ent.label, ent.spans) in exact)
-    return calibrated_by(scores, right, n_documents=len(held))
+    judged = judge_mentions(held, made.docs)
+    return calibrated_by(judged.scores, judged.strict, n_documents=len(held))
 
 
 def calibrated_by(
@@ -73,13 +58,7 @@ def calibrated_by(
         error_before=round(before.calibration_error, 4),
         error_after=round(after.calibration_error, 4),
         bins=tuple(
-            ScoreBin(
-                low=b.low,
-                high=b.high,
-                n=b.n,
-                mean_score=round(b.mean_score, 4),
-                right_ratio=round(b.right_ratio, 4),
-            )
+            replace(b, mean_score=round(b.mean_score, 4), right_ratio=round(b.right_ratio, 4))
             for b in after.bins
         ),
     )

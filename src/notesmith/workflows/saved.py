@@ -14,13 +14,13 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import LmAnnotator
 from notesmith.annotation.prompt import Form, FormName
 from notesmith.config.annotators import LmAnnotateConfig
 from notesmith.config.fields import Config
 from notesmith.config.generator import LmConfig, UnitConfig
 from notesmith.errors import ConfigError, FileError, ModelError
+from notesmith.evaluate.calibration import Calibrated
 from notesmith.experiment.stages.lm_labels import TUNED
 from notesmith.files.checksums import CHECKSUM, dumps_checked, loads_checked
 from notesmith.files.write import atomic_folder, read_regular, write_part
@@ -214,6 +214,7 @@ def holds(folder: Path, students: Sequence[Path], models: Mapping[str, Path]) ->
         pairs += zip(there, students, strict=True)
     elif (folder / STUDENTS).exists():
         return False
-    for kept, _ in pairs:
-        check_manifest(kept)
+    if saved is None:  # else all of it was checked as it was read
+        for kept, _ in pairs:
+            check_manifest(kept)
     return all(fingerprint(kept) == fingerprint(own) for kept, own in pairs)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from notesmith.annotation.calibration import Calibrated
 from notesmith.annotation.language_model import ANSWERS
 from notesmith.config.annotators import AnnotateConfig
 from notesmith.config.fields import Config
 from notesmith.document import Document, Span
+from notesmith.evaluate.calibration import Calibrated
 from notesmith.experiment.taught import Part, Taught
 from notesmith.ner.decode import WordScores, score_of
 from notesmith.ner.soft import tempered
